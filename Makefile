@@ -1,0 +1,43 @@
+# Two commands are all a new user needs: make demo, make test.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test test-slow lint types bench clean
+
+help:
+	@echo "make demo       install, then the whole loop on the microworld (a few minutes, no GPU)"
+	@echo "make test       the test suite"
+	@echo "make test-slow  the test suite with the slow tests"
+	@echo "make lint types ruff and mypy"
+	@echo "make bench      benchmarks and long simulations; figures go to benchmarks/results"
+	@echo "make clean      remove the virtual environment and the demo's output"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/assay demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) assay-demo
