@@ -1,0 +1,208 @@
+"""Reads training data: JSONL, CSV or Parquet, with its columns mapped to roles.
+
+A role (``prompt``, ``completion``, ``chosen``, ``rejected``) is filled by the column of the same
+name, by the column that the experiment file maps to it, or by a template over columns such as
+``"{dialogue}\\n\\nSummary:"``. A value is text, or a list of chat messages. What a method could not
+learn from is found here, before a model is loaded.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError, did_you_mean
+from harness.protocols import DataSource
+
+Row = dict[str, Any]
+_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+
+
+def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
+    """Every row of ``source`` as a mapping of role to value.
+
+    Raises:
+        DataError: the file is missing, empty, of an unknown kind or not parsable; a role has no
+            column; a value is empty or neither text nor messages; chosen equals rejected.
+    """
+    rows: list[Row] = []
+    templates: dict[str, str] | None = None
+    empty: dict[str, list[str]] = {role: [] for role in roles}
+    equal: list[str] = []
+    for place, record in _records(source.path):
+        if templates is None:
+            templates = _templates(source, roles, list(record))
+        row = {role: _value(templates[role], record, place, source) for role in roles}
+        for role in roles:
+            if not (row[role].strip() if isinstance(row[role], str) else row[role]):
+                empty[role].append(place)
+        if "chosen" in row and row["chosen"] == row.get("rejected"):
+            equal.append(place)
+        rows.append(row)
+    if not rows:
+        raise DataError("the file has no rows", file=source.path, fix="check how it was made")
+    _refuse(source, rows, empty, equal)
+    return rows
+
+
+def read_mix(sources: Sequence[DataSource], roles: Sequence[str], seed: int) -> list[Row]:
+    """The rows of all sources; a source of weight w counts w times (a seeded part of it for .5)."""
+    mixed: list[Row] = []
+    for source in sources:
+        rows = read_rows(source, roles)
+        whole, part = divmod(source.weight, 1.0)
+        mixed += rows * int(whole)
+        chosen = random.Random(f"{seed}:{source.name}").sample(rows, round(part * len(rows)))
+        mixed += chosen
+    return mixed
+
+
+def check_data(source: DataSource, roles: Sequence[str]) -> None:
+    """Read ``source`` as training would and throw the rows away. Raises ``DataError``."""
+    read_rows(source, roles)
+
+
+def duplicates(rows: Sequence[Row]) -> int:
+    """How many rows repeat an earlier one."""
+    return len(rows) - len({json.dumps(row, sort_keys=True) for row in rows})
+
+
+def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(where, columns) of every row."""
+    _check_file(path)
+    if path.suffix == ".parquet":
+        yield from _parquet(path)
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix in (".csv", ".tsv"):
+                reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+                for record in reader:
+                    yield f"line {reader.line_num}", _whole(record, reader.line_num, path)
+                return
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield f"line {number}", _object(line, number, path)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not UTF-8 text ({error.reason})", file=path, fix="save it as UTF-8"
+        ) from (error)
+    except csv.Error as error:
+        raise DataError(f"not CSV: {error}", file=path) from error
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        if path.is_dir():
+            raise DataError("a folder, not a data file", file=path, fix="name a file in it")
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = [name for name in beside if name.endswith(_SUFFIXES)]
+        fix = did_you_mean(path.name, near) if near else f"there is no data file in {path.parent}"
+        raise DataError("no such data file", file=path, fix=fix)
+    if path.suffix not in _SUFFIXES:
+        known = ", ".join(_SUFFIXES)
+        raise DataError("unknown kind of data file", file=path, fix=f"use one of {known}")
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", file=path, fix="check how it was made")
+
+
+def _object(line: str, number: int, path: Path) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        fix = "JSONL has one JSON object on each line"
+        raise DataError(f"line {number} is not JSON: {error}", file=path, fix=fix) from error
+    if not isinstance(record, dict):
+        fix = 'write {"column": value, ...} on each line'
+        raise DataError(f"line {number} is not a JSON object", file=path, fix=fix)
+    return record
+
+
+def _whole(record: Mapping[Any, Any], number: int, path: Path) -> Mapping[str, Any]:
+    if None in record or None in record.values():
+        fix = "quote values that hold the separator"
+        raise DataError(f"line {number} has not as many cells as the header", file=path, fix=fix)
+    return record
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"not Parquet: {error}", file=path) from error
+    for number, record in enumerate(table.to_pylist(), start=1):
+        yield f"row {number}", record
+
+
+def _templates(source: DataSource, roles: Sequence[str], columns: list[str]) -> dict[str, str]:
+    """Role -> column, or template; every column that is named exists."""
+    templates = {role: source.columns.get(role, role) for role in roles}
+    for role, template in templates.items():
+        missing = [name for name in _named(template) if name not in columns]
+        if missing:
+            there = ", ".join(columns)
+            raise DataError(
+                f"no column '{missing[0]}', which the role '{role}' needs",
+                file=source.path,
+                fix=f"the columns are: {there}; map one with '{role}: COLUMN'",
+            )
+    return templates
+
+
+def _named(template: str) -> list[str]:
+    if "{" not in template:
+        return [template]
+    try:
+        return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError:
+        return [template]
+
+
+def _value(template: str, record: Mapping[str, Any], place: str, source: DataSource) -> Any:
+    if template not in record and "{" in template:
+        # Names were checked in the first row; no attribute or index is ever looked up.
+        parts = string.Formatter().parse(template)
+        return "".join(text + str(record.get(name, "") if name else "") for text, name, *_ in parts)
+    value = record.get(template)
+    if value is None:
+        return ""
+    if isinstance(value, str) or _is_messages(value):
+        return value
+    raise DataError(
+        f"{place}: '{template}' is neither text nor chat messages",
+        file=source.path,
+        value=value,
+        fix=f"write it as text, or use the template '{{{template}}}'",
+    )
+
+
+def _is_messages(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(message, dict) and {"role", "content"} <= set(message) for message in value
+    )
+
+
+def _refuse(
+    source: DataSource, rows: Sequence[Row], empty: Mapping[str, list[str]], equal: list[str]
+) -> None:
+    for role, places in empty.items():
+        if places:
+            raise DataError(
+                f"{len(places)} of {len(rows)} rows have an empty {role} (first: {places[0]})",
+                file=source.path,
+                fix="drop or mend these rows",
+            )
+    if equal:
+        raise DataError(
+            f"chosen equals rejected in {len(equal)} of {len(rows)} rows (first: {equal[0]})",
+            file=source.path,
+            fix="a preference needs two different answers; drop these rows",
+        )

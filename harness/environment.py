@@ -1,0 +1,191 @@
+"""The machine and the libraries that a number was made with, read without importing them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.records import Environment
+
+#: Libraries whose version may change a number.
+PACKAGES = (
+    "accelerate",
+    "bitsandbytes",
+    "codecarbon",
+    "datasets",
+    "evaluate",
+    "gguf",
+    "llm-assay",
+    "lm-eval",
+    "numpy",
+    "peft",
+    "pyarrow",
+    "rouge-score",
+    "sacrebleu",
+    "safetensors",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+)
+SAMPLE_SECONDS = 0.05
+
+
+@lru_cache
+def environment() -> Environment:
+    """This machine, read once a process; what cannot be read is None."""
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=_cpu_model(),
+        cores=_cores(),
+        memory_bytes=_memory_bytes(),
+        gpus=_gpus(),
+        packages=_packages(),
+    )
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or None
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "Hardware", "cpu model"}:
+            return value.strip() or None
+    return platform.processor() or platform.machine() or None
+
+
+def _cores() -> int | None:
+    """Cores that this process may use, not those that the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _gpus() -> tuple[str, ...]:
+    """GPU names by ``nvidia-smi``; none where there is no such command or it fails."""
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if done.returncode != 0:
+        return ()
+    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+# --- memory ---------------------------------------------------------------------------------
+
+
+@dataclass
+class PeakMemory:
+    """The highest memory use in a block; readable after exit."""
+
+    bytes: int | None = None
+    """Resident memory of this process; None where the system does not tell."""
+    gpu_bytes: int | None = None
+    """Allocated by torch over all devices; None without a GPU."""
+
+
+@contextmanager
+def peak_memory() -> Iterator[PeakMemory]:
+    """The peak resident memory of the block.
+
+    On Linux the kernel's own high-water mark is reset and read, so no peak is missed; where that
+    is not allowed, and elsewhere, memory is sampled every ``SAMPLE_SECONDS``.
+    """
+    peak = PeakMemory()
+    _reset_gpu_peak()
+    kernel = _reset_high_water()
+    sampler = None if kernel else _Sampler()
+    try:
+        yield peak
+    finally:
+        peak.bytes = _high_water_bytes() if sampler is None else sampler.stopped()
+        peak.gpu_bytes = _gpu_peak_bytes()
+
+
+def _reset_high_water() -> bool:
+    """Reset VmHWM to the present size (``proc(5)``: clear_refs, value 5)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _high_water_bytes() is not None
+    except OSError:
+        return False
+
+
+def _high_water_bytes() -> int | None:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+class _Sampler:
+    """A thread that watches resident memory."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._process = psutil.Process()
+        self._peak_bytes = int(self._process.memory_info().rss)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(SAMPLE_SECONDS):
+            self._peak_bytes = max(self._peak_bytes, int(self._process.memory_info().rss))
+
+    def stopped(self) -> int:
+        self._done.set()
+        self._thread.join()
+        return max(self._peak_bytes, int(self._process.memory_info().rss))
+
+
+def _reset_gpu_peak() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(device)
+
+
+def _gpu_peak_bytes() -> int | None:
+    """Peak of torch's allocator; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    devices = range(torch.cuda.device_count())
+    return sum(int(torch.cuda.max_memory_allocated(device)) for device in devices)

@@ -1,0 +1,126 @@
+"""Every error that Assay raises on purpose, each one line that names the fix.
+
+    AssayError                    exit 2   one line, never a traceback
+    |-- ConfigError                        an experiment, suite, policy or task file is wrong
+    |-- DataError                          a data file or a document is wrong
+    |-- CheckpointError                    a model folder cannot be opened or trusted
+    |-- TrainingError                      a training run failed (NaN loss, nothing to learn, ...)
+    |-- ScoringError                       a model could not be scored
+    |-- MetricError                        rows that no metric may aggregate
+    |-- StatisticsError                    inputs that no test may be run on
+    |-- StoreError                         the workspace is damaged, locked or not there
+    |-- UnknownNameError                   a run, plugin, task or suite that does not exist
+    |-- MissingExtraError                  an optional dependency is not installed
+    `-- NotComparableError        exit 3   two results that must not be compared
+
+A message reads ``where: what; fix``. ``where`` is a file and a key where there is one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_PASS = 0
+EXIT_REGRESSION = 1
+EXIT_USAGE = 2
+EXIT_NOT_COMPARABLE = 3
+EXIT_INCONCLUSIVE = 4
+#: Where several apply, the first of these is the exit code (DESIGN: 2, 3, 1, 4, 0).
+EXIT_PRECEDENCE = (EXIT_USAGE, EXIT_NOT_COMPARABLE, EXIT_REGRESSION, EXIT_INCONCLUSIVE, EXIT_PASS)
+
+
+class AssayError(Exception):
+    """A mistake that the user can mend; printed as one line."""
+
+    exit_code: int = EXIT_USAGE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: object | None = None,
+        key: str | None = None,
+        value: object | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.message = message
+        self.file = None if file is None else str(file)
+        self.key = key
+        self.value = value
+        self.fix = fix
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        where = ": ".join(part for part in (self.file, self.key) if part)
+        line = f"{where}: {self.message}" if where else self.message
+        if self.value is not None:
+            shown = repr(self.value)
+            line += f" (got {shown if len(shown) <= 80 else shown[:77] + '...'})"
+        if self.fix:
+            line += f"; {self.fix}"
+        return " ".join(line.split())
+
+
+class ConfigError(AssayError):
+    """An experiment, suite, policy or task file is wrong."""
+
+
+class DataError(AssayError):
+    """A data file or a document in it is wrong."""
+
+
+class CheckpointError(AssayError):
+    """A model folder cannot be opened, verified or trusted."""
+
+
+class TrainingError(AssayError):
+    """A training run failed; other candidates go on."""
+
+
+class ScoringError(AssayError):
+    """A model could not be scored."""
+
+
+class MetricError(AssayError):
+    """Rows that no metric may aggregate."""
+
+
+class StatisticsError(AssayError):
+    """Inputs that no test may be run on: empty, misaligned, not finite."""
+
+
+class StoreError(AssayError):
+    """The workspace is damaged, locked, full or not there."""
+
+
+class UnknownNameError(AssayError):
+    """A run, plugin, task or suite that does not exist."""
+
+
+class MissingExtraError(AssayError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class NotComparableError(AssayError):
+    """Two results that must not be compared."""
+
+    exit_code = EXIT_NOT_COMPARABLE
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The likely fix for a misspelt name: the nearest known ones, or all of them."""
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
+    if not names:
+        return "there are none"
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return f"known: {shown}"
+
+
+def exit_code_of(codes: Iterable[int]) -> int:
+    """The one exit code of several, by the documented precedence."""
+    present = set(codes)
+    return next((code for code in EXIT_PRECEDENCE if code in present), EXIT_PASS)

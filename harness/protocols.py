@@ -1,0 +1,143 @@
+"""The verbs. A plugin is one frozen, validated object: its fields are its options, its one verb
+is its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.records import Checkpoint, Energy, Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Row = Sequence[float]
+
+
+class Plugin(BaseModel):
+    """The base of every plugin: frozen, and an unknown option is an error that names the fix.
+
+    The class is the YAML schema, the validation error, the ``assay show`` page, the identity that
+    is hashed (``model_dump``), and the implementation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data file of the experiment: JSONL, CSV or Parquet with its columns mapped to roles."""
+
+    name: str
+    path: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Role -> column, e.g. ``{"prompt": "dialogue", "completion": "summary"}``."""
+    weight: float = 1.0
+
+
+#: Called with (done, total, message); total may be None. Draws a bar, or nothing.
+Progress = Callable[[int, int | None, str], None]
+
+
+def no_progress(done: int, total: int | None, message: str) -> None:
+    """A progress that shows nothing."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Everything a trainer is given besides its own options."""
+
+    candidate: str
+    start: Checkpoint
+    """The base, or the parent candidate's checkpoint."""
+    data: tuple[DataSource, ...]
+    seed: int
+    folder: Path
+    """An empty folder in which the trainer writes the checkpoint."""
+    base_name: str = ""
+    """The base as the experiment file names it."""
+    base_digest: str | None = None
+    state_folder: Path | None = None
+    """Private folder for saved training states, bound to this recipe; None: do not resume."""
+    progress: Progress = no_progress
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Options in, checkpoint out; ``data_roles`` says which columns the method needs."""
+
+    data_roles: ClassVar[tuple[str, ...]]
+    """Roles that a data set must offer; () for methods without data.
+
+    A trainer may also name ``libraries: ClassVar[tuple[str, ...]]`` (``module`` or
+    ``module:attribute``), imported before its energy is measured.
+    """
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Write a checkpoint that plain transformers or PEFT loads.
+
+        Raises ``TrainingError`` (NaN loss, nothing to learn) or ``DataError``.
+        """
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One scored document as lm-eval hands it over."""
+
+    task: str
+    sample_id: str
+    document: Mapping[str, Any]
+    prompt: str
+    target: str
+    values: Mapping[str, Any]
+    """lm-eval's per-document output, by metric name."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Turns a sample into a row of k numbers, and rows into a value."""
+
+    name: str
+    kind: ClassVar[Kind]
+    higher_is_better: bool
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> Row | None:
+        """The sample's row; None is "unscored", and counted."""
+
+    def aggregate(self, rows: NDArray[np.float64]) -> float:
+        """(n, k) -> score; near-linear in n."""
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """What a window measured; readable after exit."""
+
+    def energy(self, phase: str) -> Energy:
+        """The window's energy as a record; ``unavailable`` where there was no meter."""
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Measures energy of windows of time on this node; one a process."""
+
+    def window(self, name: str) -> AbstractContextManager[Reading]:
+        """Measure the block; windows do not nest."""
+
+    def close(self) -> None:
+        """Stop the meter; safe to call twice."""
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Draws a document; never sees a run."""
+
+    suffix: ClassVar[str]
+
+    def render(self, document: Any) -> str:
+        """The document as text in this renderer's format."""
