@@ -1,0 +1,117 @@
+"""Right or wrong, and how an answer fails: 0/1 for each document, or a graded score."""
+
+from __future__ import annotations
+
+from tasks.metrics.means import Mean, Share
+
+
+class Accuracy(Share):
+    """The choice with the highest log-likelihood is the right one (ties: the first)."""
+
+    name: str = "acc"
+
+
+class NormalisedAccuracy(Share):
+    """As ``acc``, log-likelihoods divided by the choice's length in characters."""
+
+    name: str = "acc_norm"
+
+
+class ByteAccuracy(Share):
+    """As ``acc``, log-likelihoods divided by the choice's length in UTF-8 bytes."""
+
+    name: str = "acc_bytes"
+
+
+class MutualInformationAccuracy(Share):
+    """As ``acc``, by log P(choice | context) - log P(choice)."""
+
+    name: str = "acc_mutual_info"
+
+
+class ExactMatch(Share):
+    """The answer equals the target after the task's own normalisation."""
+
+    name: str = "exact_match"
+
+
+class Correct(Share):
+    """Closed-book: the answer is the target."""
+
+    name: str = "correct"
+
+
+class Wrong(Share):
+    """Closed-book: an answer was given and it is not the target."""
+
+    name: str = "wrong"
+    higher_is_better: bool = False
+
+
+class Abstained(Share):
+    """Closed-book: the answer is that the model does not know."""
+
+    name: str = "abstained"
+
+
+class MadeUp(Share):
+    """An answer where the honest one is "I do not know"."""
+
+    name: str = "made_up"
+    higher_is_better: bool = False
+
+
+class FromContext(Share):
+    """The answer is what the passage says, against memory."""
+
+    name: str = "from_context"
+
+
+class FromMemory(Share):
+    """The answer is what was learnt, against the passage."""
+
+    name: str = "from_memory"
+    higher_is_better: bool = False
+
+
+class FromNeither(Share):
+    """The answer is neither the passage's nor memory's."""
+
+    name: str = "neither"
+    higher_is_better: bool = False
+
+
+class Mc1(Share):
+    """TruthfulQA: the single best answer outscores every false one [Lin et al. 2022]."""
+
+    name: str = "mc1"
+
+
+class Mc2(Mean):
+    """TruthfulQA: probability of the true answers, normalised over all [Lin et al. 2022].
+
+    A model that knows nothing scores the share of true choices, about one half, not zero.
+    """
+
+    name: str = "mc2"
+
+
+class TruthOverHallucination(Share):
+    """The right answer has the higher log-likelihood per byte than its hallucinated twin.
+
+    The share estimates P[ll(right) > ll(hallucinated)]; exact ties are unscored.
+    """
+
+    name: str = "truth_over_hallucination"
+
+
+class F1(Mean):
+    """Token-level F1 of an answer against its target, as the task computes it."""
+
+    name: str = "f1"
+
+
+class Agreement(Mean):
+    """Share of pairs of paraphrased questions that get the same answer."""
+
+    name: str = "agreement"

@@ -1,0 +1,77 @@
+"""Does a model know how sure it may be: Brier score and expected calibration error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.errors import MetricError
+from harness.protocols import Plugin, Sample
+from harness.records import Kind
+from tasks.metrics.means import Mean, one_number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BINS = 10
+
+
+class Brier(Mean):
+    """Sum over the choices of (probability - truth)^2, 0 to 2 [Brier 1950]; lower is better.
+
+    Probabilities are a softmax over the choices' log-likelihoods, as in lm-eval's ``brier_score``.
+    """
+
+    name: str = "brier"
+    higher_is_better: bool = False
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
+        """The document's Brier score, from lm-eval's (gold, probabilities) or a number."""
+        value = sample.values.get(self.name)
+        if not isinstance(value, (tuple, list)):
+            return one_number(self.name, sample)
+        gold, probabilities = value
+        if not 0 <= int(gold) < len(probabilities):
+            return None
+        return (sum((float(p) - (i == gold)) ** 2 for i, p in enumerate(probabilities)),)
+
+
+class BrierScore(Brier):
+    """``brier`` under lm-eval's name."""
+
+    name: str = "brier_score"
+
+
+class ExpectedCalibrationError(Plugin):
+    """Mean gap between confidence and accuracy over ten bins of equal mass, 0 to 1.
+
+    Rows are (confidence in [0, 1], correct 0/1). Naeini et al. 2015, equal-mass bins as in Nixon
+    et al. 2019 (arXiv 1904.01685). The plain estimate is biased upwards on few items; the value
+    with its interval comes from ``harness.stats``. Shown, never gated on: Brier gates.
+    """
+
+    kind: ClassVar[Kind] = "calibration"
+    name: str = "ece"
+    higher_is_better: bool = False
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, float] | None:
+        """(confidence, correct), as the task gives it."""
+        value = sample.values.get(self.name)
+        if value is None:
+            return None
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise MetricError(
+                f"task '{sample.task}': metric '{self.name}' needs (confidence, correct)",
+                value=value,
+            )
+        return (float(value[0]), float(value[1]))
+
+    def aggregate(self, rows: NDArray[np.float64]) -> float:
+        """(n, 2) -> plain ECE."""
+        import numpy as np
+
+        ordered = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+        bins = np.array_split(ordered, min(BINS, len(ordered)))
+        gaps = [len(b) * abs(b[:, 0].mean() - b[:, 1].mean()) for b in bins]
+        return float(sum(gaps) / len(ordered))
