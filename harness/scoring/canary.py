@@ -1,0 +1,166 @@
+"""Which rung is right for a model, found by scoring a small tree both ways when it is loaded.
+
+A tree mask is silently wrong on some architectures: positions come from the mask, a bias is
+indexed by place, a recurrent layer knows no mask. No list of names can tell, so every rung is
+held against the plain forward pass of one sequence at a time, and the first that agrees is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.errors import ScoringError
+from harness.scoring.masks import MaskStyle
+from harness.scoring.rungs import CopiedRung, PaddedRung, Rung, TreeRung
+from harness.scoring.trie import Forest, Leaf, Pack
+
+#: The least and the most difference of a log-probability in nats, relative to its size, that is
+#: put down to rounding; in between it is what padding the same sequences does, times a margin.
+TOLERANCE = {
+    torch.float64: (1e-10, 1e-9),
+    torch.float32: (5e-6, 5e-5),
+    torch.bfloat16: (1e-3, 0.1),
+    torch.float16: (1e-3, 0.05),
+}
+QUANTIZED_TOLERANCE = (1e-3, 0.05)
+_ROUNDING_MARGIN = 8.0
+_WINDOW = 12
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rung taken, and for each rung tried what the canary saw."""
+
+    rung: str
+    tried: dict[str, str]
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON for the record of a run."""
+        return {"rung": self.rung, "tried": self.tried}
+
+
+def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
+    """The fastest rung from ``first`` on that is right on this model.
+
+    Raises:
+        ScoringError: the model gives NaN, or no rung agrees with its plain forward pass.
+    """
+    leaves = _leaves(int(model.get_input_embeddings().weight.shape[0]))
+    candidates: list[tuple[str, Callable[[], Rung]]] = [
+        ("tree", lambda: TreeRung(model)),
+        ("copied", lambda: CopiedRung(model)),
+        ("padded", lambda: PaddedRung(model)),
+        ("single", lambda: PaddedRung(model, one_by_one=True)),
+    ]
+    names = [name for name, _ in candidates]
+    tried: dict[str, str] = {}
+    with torch.inference_mode(), _short_window(model):
+        expected = _plain(model, leaves)
+        if not np.isfinite(expected).all():
+            fix = "the weights are damaged, or overflow in this dtype"
+            raise ScoringError("the model gives NaN or infinite log-likelihoods", fix=fix)
+        tolerance = _tolerance(model, leaves, expected)
+        for name, make in candidates[names.index(first) :]:
+            tried[name] = _verdict(make, leaves, expected, tolerance)
+            if tried[name].startswith("agrees"):
+                break
+    chosen = next(reversed(tried))
+    if not tried[chosen].startswith("agrees"):
+        raise ScoringError(
+            f"no way of scoring agrees with the model's own forward pass ({tried[chosen]})",
+            fix="use backend hf",
+        )
+    return dict(candidates)[chosen](), Choice(chosen, tried)
+
+
+def _verdict(make: Callable[[], Rung], leaves: list[Leaf], expected: Any, tolerance: float) -> str:
+    try:
+        found = _scores(make(), leaves)
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError) as error:
+        first = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
+        return f"raises {type(error).__name__}: {first}"
+    apart = float((np.abs(found - expected) / np.maximum(1.0, np.abs(expected))).max())
+    # A NaN is not larger than anything, so ask for agreement, never for its absence.
+    agrees = apart <= tolerance
+    return f"{'agrees' if agrees else 'differs'}: {apart:.1e} (tolerance {tolerance:.1e})"
+
+
+def _leaves(vocabulary: int) -> list[Leaf]:
+    """A tree with a shared prefix, branches at several depths, and a leaf inside another."""
+    draw = np.random.default_rng(0)
+    root = draw.integers(3, vocabulary, 24)
+    leaves = []
+    for branch in (draw.integers(3, vocabulary, 9), draw.integers(3, vocabulary, 4)):
+        for ending in (5, 1, 3):
+            tokens = np.concatenate([root, branch, draw.integers(3, vocabulary, ending)])
+            leaves.append(Leaf(tokens.astype(np.int32), ending))
+    leaves.append(Leaf(np.concatenate([root, branch]).astype(np.int32), 2))
+    return leaves
+
+
+def _plain(model: Any, leaves: list[Leaf]) -> Any:
+    """What :func:`_scores` should give, by nothing but the model's own forward pass."""
+    found = []
+    for leaf in Forest(leaves).leaves:
+        ids = torch.from_numpy(leaf.tokens.astype(np.int64)).to(model.device)
+        found.append(
+            _thinned(model(input_ids=ids[None], use_cache=False).logits[0, -leaf.scored :])
+        )
+    return np.concatenate(found * 2)
+
+
+def _thinned(logits: torch.Tensor) -> Any:
+    log_p = logits.float().log_softmax(-1)
+    return log_p[:, :: max(1, log_p.shape[1] // 64)].cpu().double().numpy()
+
+
+def _scores(rung: Rung, leaves: list[Leaf]) -> Any:
+    """Log-probabilities of some 64 tokens at every asked position, leaf by leaf, twice."""
+    forest = Forest(leaves)
+    whole = len(forest.leaves)
+    anchored = Pack(0, whole, (20,))
+    packs = [anchored, Pack(0, whole, (18, 22))]
+    if isinstance(rung, PaddedRung):
+        packs = [Pack(0, whole, ())] * 2
+        if rung.name == "single":
+            packs = [Pack(index, index + 1, ()) for index in range(whole)] * 2
+    found: list[Any] = []
+    for pack in packs:
+        logits = rung.run(forest, pack)
+        found.append(_thinned(logits.values)[np.concatenate(logits.of_leaf)])
+    return np.concatenate(found)
+
+
+def _tolerance(model: Any, leaves: list[Leaf], expected: Any) -> float:
+    least, most = TOLERANCE.get(model.dtype, TOLERANCE[torch.float32])
+    if getattr(model, "hf_quantizer", None) is not None:
+        # Activations are rounded to a few bits: noise in the last place becomes a whole step.
+        least, most = QUANTIZED_TOLERANCE
+    try:
+        padded = _scores(PaddedRung(model), leaves)
+    except (RuntimeError, ValueError, IndexError):
+        return least
+    noise = float((np.abs(padded - expected) / np.maximum(1.0, np.abs(expected))).max())
+    return min(most, max(least, _ROUNDING_MARGIN * noise))
+
+
+@contextmanager
+def _short_window(model: Any) -> Iterator[None]:
+    """Let the small tree reach past a sliding window: for a moment the window is a short one."""
+    text = model.config.get_text_config()
+    style = MaskStyle.of(model.config)
+    if style.window is None or style.window <= _WINDOW or "chunked_attention" in style.kinds:
+        yield
+        return
+    kept = text.sliding_window
+    text.sliding_window = _WINDOW
+    try:
+        yield
+    finally:
+        text.sliding_window = kept

@@ -1,0 +1,149 @@
+"""Encoder-decoder models: each context is encoded once, whatever is asked about it.
+
+Generated answers stop at ``max_gen_toks``; lm-eval lets them run on by the length of the prompt.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers.modeling_outputs import BaseModelOutput
+
+from harness.scoring.generation_plans import GenerationPlans
+from harness.scoring.opened import OpenedLM
+from harness.scoring.plans import Ask, Plan
+from harness.scoring.requests import Request
+from harness.scoring.rows import only_rows, token_scores
+
+if TYPE_CHECKING:
+    from harness.scoring.loading import LoadedModel
+
+#: ``(who asks, the decoder's tokens)`` by the encoder's tokens.
+_ByContext = dict[tuple[int, ...], list[tuple[Ask, list[int]]]]
+
+
+class EncoderDecoderLM(OpenedLM):
+    """Scores encoder-decoder models. Open one with :func:`harness.scoring.open_model`."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        max_length: int | None = None,
+        tokens_per_batch: int | None = None,
+    ) -> None:
+        super().__init__(loaded, max_length, tokens_per_batch)
+        self._generation = GenerationPlans(
+            self.model, self.tokenizer, self.encoder, self.max_length, "encoder-decoder"
+        )
+        self._start = int(self.model.generation_config.decoder_start_token_id)
+
+    backend = "seq2seq"
+
+    def plan(self, kind: str, requests: Sequence[Request], budget: int) -> Plan:
+        """See :class:`harness.scoring.opened.OpenedLM`."""
+        if kind == "generate_until":
+            return self._generation.plan(requests, budget)
+        rolling = kind == "loglikelihood_rolling"
+        by_task: dict[str, list[int]] = defaultdict(list)
+        for index, request in enumerate(requests):
+            by_task[request.task].append(index)
+        packs: list[list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]] = []
+        for task in sorted(by_task):
+            asked = (self._windows if rolling else self._pairs)(requests, by_task[task])
+            packs += _cut(asked, budget)
+
+        def run(number: int) -> tuple[list[Any], int]:
+            with torch.inference_mode():
+                return self._score(packs[number])
+
+        asks = [[ask for _, asked in pack for ask, _ in asked] for pack in packs]
+        return Plan(asks, run, _total if rolling else _pair)
+
+    def _pairs(self, requests: Sequence[Request], members: list[int]) -> _ByContext:
+        found: _ByContext = defaultdict(list)
+        pairs = self.encoder.pairs([requests[index] for index in members])
+        for index, (context, continuation) in zip(members, pairs, strict=True):
+            if continuation:
+                key = tuple(context[-self.max_length :])
+                found[key].append(((index, 0), continuation[-self.max_length :]))
+        return found
+
+    def _windows(self, requests: Sequence[Request], members: list[int]) -> _ByContext:
+        from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+        found: _ByContext = defaultdict(list)
+        texts = self.encoder.encode_all([str(requests[index].arguments[0]) for index in members])
+        for index, tokens in zip(members, texts, strict=True):
+            windows = get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
+            for part, pair in enumerate(windows):
+                context, predicted = make_disjoint_window(pair)
+                found[tuple(context[-self.max_length :])].append(((index, part), predicted))
+        return found
+
+    def _score(
+        self, pack: list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]
+    ) -> tuple[list[Any], int]:
+        contexts, mask = _padded([list(context) for context, _ in pack], self.model.device)
+        encoded = self.model.get_encoder()(input_ids=contexts, attention_mask=mask)[0]
+        asked = [(row, tokens) for row, (_, group) in enumerate(pack) for _, tokens in group]
+        of = torch.tensor([row for row, _ in asked], device=self.model.device)
+        inputs, _ = _padded([[self._start, *t[:-1]] for _, t in asked], self.model.device)
+        longest = inputs.shape[1]
+        rows = [np.arange(i * longest, i * longest + len(t)) for i, (_, t) in enumerate(asked)]
+        wanted = torch.as_tensor(np.concatenate(rows), device=self.model.device)
+        with only_rows(self.model, wanted, longest):
+            logits = self.model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded[of]),
+                attention_mask=mask[of],
+                decoder_input_ids=inputs,
+                use_cache=False,
+            ).logits[0]
+        targets = torch.tensor([t for _, tokens in asked for t in tokens], device=logits.device)
+        scores, flags = token_scores(
+            logits, torch.arange(len(targets), device=logits.device), targets
+        )
+        answers, begin = [], 0
+        for _, tokens in asked:
+            end = begin + len(tokens)
+            total = float(np.sum(np.array(scores[begin:end], dtype=np.float64)))
+            answers.append([total, all(flags[begin:end])])
+            begin = end
+        return answers, contexts.numel() + inputs.numel()
+
+
+def _cut(
+    asked: _ByContext, budget: int
+) -> list[list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]]:
+    """Contexts, the longest first, as many together as the budget allows with their answers."""
+    packs: list[list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]] = []
+    used = 0
+    for context in sorted(asked, key=lambda tokens: (-len(tokens), tokens)):
+        longest = max(len(tokens) for _, tokens in asked[context])
+        cost = len(context) + longest * len(asked[context])
+        if packs and used + cost <= budget:
+            packs[-1].append((context, asked[context]))
+            used += cost
+        else:
+            packs.append([(context, asked[context])])
+            used = cost
+    return packs
+
+
+def _padded(rows: list[list[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return ids, mask.to(device)
+
+
+def _pair(parts: list[Any]) -> list[Any]:
+    return list(parts[0]) if parts else [0.0, True]
+
+
+def _total(parts: list[Any]) -> float:
+    return float(sum(part[0] for part in parts))

@@ -1,0 +1,178 @@
+"""How far a checkpoint has moved from its parent, token by token.
+
+The mean Kullback-Leibler divergence of the next-token distributions over a fixed text sees what
+accuracy and perplexity do not: an int8 rounding, a merge, an adapter. It is
+``KL(parent || child) = sum_v p(v) (log p(v) - log q(v))`` in nats, with p the parent's and q the
+child's distribution [Kullback & Leibler 1951].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import NotComparableError, ScoringError
+from harness.scoring.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+    from lm_eval.api.model import LM
+
+_TOKENS_PER_BATCH = 2048
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One text, scored by both models. Sums run over its ``tokens`` tokens; units are nats."""
+
+    kl_sum: float
+    tokens: int
+    top1_agreements: int
+    child_loglikelihood: float
+    parent_loglikelihood: float
+    kl_per_token: NDArray[np.float32]
+
+
+def divergence(
+    child: LM, parent: LM, texts: Sequence[str], max_length: int | None = None
+) -> list[Divergence]:
+    """Compare two models that :func:`harness.scoring.open_model` opened, over texts.
+
+    A text is cut into windows as lm-eval cuts it for rolling perplexity: every token is predicted
+    once; the first window starts from the prefix token (BOS), each later one from the token before
+    it, and the last is filled up with the context that fits.
+
+    Args:
+        child: the checkpoint in question.
+        parent: what it was made from, or any other model with the same tokenizer.
+        texts: the fixed text, a list of documents; an empty document gives zero tokens.
+        max_length: the window in tokens; None takes the smaller of the two models' own.
+
+    Returns:
+        One :class:`Divergence` for each text, in order; all sums are finite or ``inf``.
+
+    Raises:
+        NotComparableError: the tokenizers differ.
+        ScoringError: a model gave NaN, or is an encoder-decoder.
+    """
+    ours: Any = child
+    theirs: Any = parent
+    window = min(int(ours.max_length), int(theirs.max_length), max_length or 10**9)
+    encoded = [ours.tok_encode(text) for text in texts]
+    _require_same_tokenizer(ours, theirs, texts, encoded)
+    windows = _windows(encoded, ours.prefix_token_id, window)
+    parts: list[list[_Part]] = [[] for _ in texts]
+    with quiet():
+        for batch in _batches(windows):
+            for (text, _, _), part in zip(batch, _compare(ours, theirs, batch), strict=True):
+                parts[text].append(part)
+    return [_joined(part) for part in parts]
+
+
+_Window = tuple[int, list[int], list[int]]
+_Part = tuple["torch.Tensor", int, float, float]
+
+
+def _require_same_tokenizer(
+    child: Any, parent: Any, texts: Sequence[str], encoded: list[list[int]]
+) -> None:
+    for model in (child, parent):
+        if getattr(model.model.config, "is_encoder_decoder", False):
+            raise ScoringError("divergence is not defined for encoder-decoder models")
+    same = child.tokenizer.get_vocab() == parent.tokenizer.get_vocab()
+    if not same or any(
+        parent.tok_encode(text) != tokens for text, tokens in zip(texts, encoded, strict=True)
+    ):
+        raise NotComparableError(
+            "divergence needs one tokenizer, and the child's and the parent's differ",
+            fix="compare them by bits per byte instead",
+        )
+
+
+def _windows(encoded: list[list[int]], prefix: int, length: int) -> list[_Window]:
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    windows: list[_Window] = []
+    for text, tokens in enumerate(encoded):
+        for pair in get_rolling_token_windows(tokens, prefix, length, 1):
+            context, predicted = make_disjoint_window(pair)
+            windows.append((text, context + predicted[:-1], predicted))
+    return windows
+
+
+def _batches(windows: list[_Window]) -> list[list[_Window]]:
+    """Windows of similar length together, so that little is padded; a text's keep their order."""
+    ordered = sorted(windows, key=lambda window: -len(window[1]))
+    batches: list[list[_Window]] = []
+    for window in ordered:
+        if batches and (len(batches[-1]) + 1) * len(batches[-1][0][1]) <= _TOKENS_PER_BATCH:
+            batches[-1].append(window)
+        else:
+            batches.append([window])
+    return batches
+
+
+def _compare(child: Any, parent: Any, batch: list[_Window]) -> list[_Part]:
+    import torch
+
+    with torch.inference_mode():
+        q = _logits(child, batch)
+        p = _logits(parent, batch)
+        # A padded embedding has rows that no token uses; both are cut to what they share.
+        shared = min(p.shape[-1], q.shape[-1])
+        return [
+            _part(p[row, asked, :shared], q[row, asked, :shared], predicted)
+            for row, (_, tokens, predicted) in enumerate(batch)
+            for asked in [slice(len(tokens) - len(predicted), len(tokens))]
+        ]
+
+
+def _logits(model: Any, batch: list[_Window]) -> torch.Tensor:
+    """Logits ``[batch, longest, vocabulary]``; under a causal mask right padding needs no mask."""
+    import torch
+
+    longest = len(batch[0][1])
+    rows = [tokens + [0] * (longest - len(tokens)) for _, tokens, _ in batch]
+    tokens = torch.tensor(rows, device=model.model.device)
+    return model.model(tokens, use_cache=False).logits.cpu()
+
+
+def _part(p: torch.Tensor, q: torch.Tensor, predicted: list[int]) -> _Part:
+    import torch
+
+    target = torch.tensor(predicted)
+    kl, agree, child, parent = [], 0, 0.0, 0.0
+    for start in range(0, len(predicted), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        log_p = p[rows].float().log_softmax(-1)
+        log_q = q[rows].float().log_softmax(-1)
+        terms = torch.where(log_p == -torch.inf, 0.0, log_p.exp() * (log_p - log_q))
+        # Rounding can put a divergence of zero a few 1e-8 below it.
+        kl.append(terms.sum(-1).clamp_min(0.0))
+        agree += int((log_p.argmax(-1) == log_q.argmax(-1)).sum())
+        chosen = target[rows, None]
+        parent += float(log_p.gather(-1, chosen).double().sum())
+        child += float(log_q.gather(-1, chosen).double().sum())
+    joined = torch.cat(kl)
+    if bool(joined.isnan().any()):
+        raise ScoringError("a model gave NaN logits", fix="the weights are damaged or overflowed")
+    return joined, agree, child, parent
+
+
+def _joined(parts: list[_Part]) -> Divergence:
+    kl = np.concatenate(
+        [part[0].numpy().astype(np.float32) for part in parts] or [np.zeros(0, np.float32)]
+    )
+    return Divergence(
+        kl_sum=float(kl.sum(dtype=np.float64)),
+        tokens=int(kl.size),
+        top1_agreements=sum(part[1] for part in parts),
+        child_loglikelihood=sum(part[2] for part in parts),
+        parent_loglikelihood=sum(part[3] for part in parts),
+        kl_per_token=kl,
+    )

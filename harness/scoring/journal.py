@@ -1,0 +1,203 @@
+"""An append-only journal of responses, so that a killed run scores only what is missing.
+
+The file is a magic line and then records: ``length (u32) | checksum (8 bytes) | JSON``. A record is
+one *pack*: requests that were scored together. Because a pack is written and found again as a
+whole, a resumed run computes the same batches as an undisturbed one and its numbers are identical
+to the bit. Nothing is ever unpickled.
+
+Writers take an exclusive lock for one append each, read what others wrote since, and cut off a
+record that a killed process left half-written. Data reach the operating system at once (a killed
+process loses nothing that it appended) and the disk at most ``SYNC_SECONDS`` later.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import StoreError
+
+MAGIC = b"assay journal 1\n"
+SYNC_SECONDS = 2.0
+_HEADER = struct.Struct("<I8s")
+
+
+def digest(*parts: object) -> str:
+    """A 128-bit hex digest of JSON values, the same on every machine and in every process."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Journal:
+    """Responses of one checkpoint, found by the digest of the pack that they were scored in.
+
+    Args:
+        path: the file; it and its folder are made where they are missing.
+        checkpoint_digest: what the weights, adapter and tokenizer are. It enters every key, so a
+            journal may hold several checkpoints without mixing them.
+
+    Raises:
+        StoreError: the file is there and is no journal.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], checkpoint_digest: str) -> None:
+        self.path = Path(path)
+        self.checkpoint_digest = checkpoint_digest
+        self.dropped_bytes = 0
+        self._packs: dict[str, list[Any]] = {}
+        self._settled: dict[str, Any] = {}
+        self._end = 0
+        self._synced_at = time.monotonic()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        with self._locked():
+            self._open()
+
+    def __len__(self) -> int:
+        """How many responses are in the journal, of every checkpoint."""
+        return sum(len(responses) for responses in self._packs.values())
+
+    def pack(self, key: str) -> list[Any] | None:
+        """The responses of a pack in the order of its requests, or None where it is missing."""
+        return self._packs.get(key)
+
+    def append(self, key: str, requests: Sequence[str], responses: Sequence[Any]) -> None:
+        """Write one pack: ``requests`` are request digests, ``responses`` are JSON values.
+
+        Where another process wrote the same pack first, its responses stand.
+        """
+        if len(requests) != len(responses):
+            raise ValueError(f"{len(requests)} requests and {len(responses)} responses")
+        self._write(
+            {
+                "kind": "pack",
+                "key": key,
+                "requests": list(requests),
+                "responses": list(responses),
+            }
+        )
+
+    def settle(self, name: str, value: Any) -> Any:
+        """The value that was written under this name first; ``value`` where there is none yet.
+
+        The token budget is settled so, and a resumed run cuts the packs of the first one.
+        """
+        with self._locked():
+            self._catch_up()
+            if name not in self._settled:
+                self._append({"kind": "settled", "name": name, "value": value})
+            return self._settled[name]
+
+    def refresh(self) -> None:
+        """Read what other processes have appended."""
+        if os.fstat(self._file).st_size != self._end:
+            with self._locked():
+                self._catch_up()
+
+    def sync(self) -> None:
+        """Force everything to the disk."""
+        os.fsync(self._file)
+        self._synced_at = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close; closing twice is no error."""
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _open(self) -> None:
+        start = os.pread(self._file, len(MAGIC), 0)
+        if start != MAGIC:
+            if not MAGIC.startswith(start):
+                raise StoreError("not a journal", file=self.path, fix="move the file away")
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, MAGIC, 0)
+        self._end = len(MAGIC)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read on; a torn tail can only be a dead writer's, for we hold the lock."""
+        size = os.fstat(self._file).st_size
+        content = _read(self._file, size - self._end, self._end)
+        position = 0
+        while (payload := _record(content, position)) is not None:
+            self._learn(json.loads(payload))
+            position += _HEADER.size + len(payload)
+        self._end += position
+        if self._end < size:
+            self.dropped_bytes += size - self._end
+            os.ftruncate(self._file, self._end)
+
+    def _learn(self, record: Mapping[str, Any]) -> None:
+        if record["kind"] == "pack":
+            self._packs.setdefault(record["key"], record["responses"])
+        elif record["kind"] == "settled":
+            self._settled.setdefault(record["name"], record["value"])
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        with self._locked():
+            self._catch_up()
+            self._append(record)
+        if time.monotonic() - self._synced_at >= SYNC_SECONDS:
+            self.sync()
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        payload = json.dumps(record, separators=(",", ":")).encode()
+        frame = _HEADER.pack(len(payload), _checksum(payload)) + payload
+        written = 0
+        while written < len(frame):
+            written += os.pwrite(self._file, frame[written:], self._end + written)
+        self._end += len(frame)
+        self._learn(json.loads(payload))
+
+
+def _checksum(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=8).digest()
+
+
+def _record(content: bytes, position: int) -> bytes | None:
+    """The payload that starts here, or None where it is not whole."""
+    start = position + _HEADER.size
+    if start > len(content):
+        return None
+    length, checksum = _HEADER.unpack_from(content, position)
+    payload = content[start : start + length]
+    return payload if len(payload) == length and _checksum(payload) == checksum else None
+
+
+def _read(file: int, count: int, offset: int) -> bytes:
+    chunks = []
+    while count > 0 and (chunk := os.pread(file, count, offset)):
+        chunks.append(chunk)
+        count -= len(chunk)
+        offset += len(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,262 @@
+"""Opens a checkpoint as a transformers model and its tokenizer, or says in one line why not.
+
+Weights are safetensors or GGUF: a pickle can run code when it is read, so it is refused. No code
+of a checkpoint is run. A folder is read from the disk alone; a hub id goes where ``HF_HUB_OFFLINE``
+and the cache let it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import CheckpointError
+from harness.scoring.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the parts of a checkpoint are read from."""
+
+    weights: str
+    tokenizer: str
+    gguf_file: str | None = None
+    adapter: str | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether the weights are a folder rather than a hub id."""
+        return Path(self.weights).exists()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode on its device, and the tokenizer that belongs to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: Source
+    is_encoder_decoder: bool
+
+
+def find_source(
+    path_or_id: str | Path, adapter: str | Path | None = None, gguf_file: str | None = None
+) -> Source:
+    """Say what is to be read, without reading weights.
+
+    ``path_or_id`` is a model folder, an adapter folder (its base is taken from
+    ``adapter_config.json``), a GGUF file, a folder that holds one, or a hub id.
+
+    Raises:
+        CheckpointError: no weights, only pickled weights, several GGUF files and none named, or a
+            GGUF file without a tokenizer beside it.
+    """
+    path = Path(path_or_id)
+    if path.suffix == ".gguf" and path.is_file():
+        path, gguf_file = path.parent, path.name
+    if not path.is_dir():
+        if path.exists() or path.is_absolute() or str(path_or_id).startswith("."):
+            raise CheckpointError("no such model folder", file=path_or_id, fix="check the path")
+        return Source(str(path_or_id), str(path_or_id), gguf_file, _adapter(adapter))
+    if adapter is None and (path / "adapter_config.json").is_file():
+        base = find_source(_base_of(path))
+        tokenizer = str(path) if _has_tokenizer(path) else base.tokenizer
+        return Source(base.weights, tokenizer, base.gguf_file, _adapter(path))
+    gguf_file = gguf_file or _only_gguf(path)
+    if gguf_file is None:
+        _require_safetensors(path, "model")
+    tokenizer = str(path)
+    if not _has_tokenizer(path):
+        fix = "put tokenizer.json and tokenizer_config.json beside the weights"
+        raise CheckpointError("the folder has no tokenizer", file=path, fix=fix)
+    if adapter is not None and _has_tokenizer(Path(adapter)):
+        tokenizer = str(adapter)
+    return Source(str(path), tokenizer, gguf_file, _adapter(adapter))
+
+
+def load(
+    path_or_id: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    gguf_file: str | None = None,
+    device: str | None = None,
+    dtype: torch.dtype | str | None = None,
+) -> LoadedModel:
+    """Load weights, adapter and tokenizer and check that they belong together.
+
+    Args:
+        path_or_id: see :func:`find_source`.
+        adapter: a PEFT adapter folder to put on the model.
+        gguf_file: the file to read where a folder holds several.
+        device: a torch device; the GPU where there is one, else the CPU.
+        dtype: None is fp32 on a CPU and the checkpoint's own on a GPU.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be opened, its vocabulary is larger than its
+            embedding, or its adapter has no effect.
+    """
+    source = find_source(path_or_id, adapter, gguf_file)
+    with quiet():
+        model = _load_model(source, *_placement(device, dtype))
+        if source.adapter is not None:
+            from harness.scoring.adapters import apply_adapter
+
+            model = apply_adapter(model, source.adapter)
+        tokenizer = _load_tokenizer(source)
+        _check_vocabulary(model, tokenizer, source)
+    model.eval()
+    encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
+    return LoadedModel(model, tokenizer, source, encoder_decoder)
+
+
+def _placement(device: str | None, dtype: torch.dtype | str | None) -> tuple[str, Any]:
+    import torch
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype is None:
+        dtype = torch.float32 if device == "cpu" else "auto"
+    elif isinstance(dtype, str) and dtype != "auto":
+        named = getattr(torch, dtype, None)
+        if not isinstance(named, torch.dtype):
+            fix = "use float32, bfloat16, float16 or auto"
+            raise CheckpointError("unknown dtype", key="dtype", value=dtype, fix=fix)
+        dtype = named
+    return device, dtype
+
+
+def _load_model(source: Source, device: str, dtype: Any) -> PreTrainedModel:
+    import transformers
+
+    options: dict[str, Any] = {"local_files_only": True} if source.local else {}
+    if source.gguf_file is not None:
+        options["gguf_file"] = source.gguf_file
+    try:
+        config = transformers.AutoConfig.from_pretrained(source.weights, **options)
+        automatic = (
+            transformers.AutoModelForSeq2SeqLM
+            if getattr(config, "is_encoder_decoder", False)
+            else transformers.AutoModelForCausalLM
+        )
+        quantized = getattr(config, "quantization_config", None) is not None
+        if quantized:
+            options["device_map"] = {"": device}
+        model = automatic.from_pretrained(
+            source.weights, dtype=dtype, use_safetensors=True, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
+        raise CheckpointError(
+            f"cannot be opened: {_first_line(error)}", file=source.weights, fix=fix
+        ) from error
+    if quantized:
+        _keep_nf4_in_its_layout(model)
+        return model
+    return model.to(device)
+
+
+def _keep_nf4_in_its_layout(model: PreTrainedModel) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights for AVX512-BF16 in the first forward.
+
+    The repacked kernel computes in bf16, so the same checkpoint would score differently on two
+    CPUs, and a later save would write other tensors.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.support_avx512bf16_for_cpu = False
+
+
+def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    import transformers
+
+    local = Path(source.tokenizer).exists()
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            source.tokenizer, **({"local_files_only": True} if local else {})
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        fix = "put tokenizer.json and tokenizer_config.json beside the weights"
+        raise CheckpointError(
+            f"no readable tokenizer: {_first_line(error)}", file=source.tokenizer, fix=fix
+        ) from error
+
+
+def _check_vocabulary(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: Source
+) -> None:
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= rows:
+        raise CheckpointError(
+            f"the tokenizer has a token with id {largest}, the embedding has {rows} rows",
+            file=source.tokenizer,
+            fix="use the tokenizer that the model was trained with, or resize the embedding",
+        )
+
+
+def _base_of(adapter: Path) -> str:
+    file = adapter / "adapter_config.json"
+    try:
+        base = json.loads(file.read_text())["base_model_name_or_path"]
+    except (ValueError, KeyError, OSError) as error:
+        raise CheckpointError("cannot be read", file=file, fix="save the adapter again") from error
+    if not base:
+        fix = "name the base model and give this folder as adapter"
+        raise CheckpointError("names no base", file=file, key="base_model_name_or_path", fix=fix)
+    beside = adapter / base
+    return str(beside if not Path(base).is_absolute() and beside.is_dir() else base)
+
+
+def _adapter(adapter: str | Path | None) -> str | None:
+    if adapter is None:
+        return None
+    folder = Path(adapter)
+    if folder.is_dir():
+        if not (folder / "adapter_config.json").is_file():
+            fix = "name the folder that PEFT saved"
+            raise CheckpointError("no adapter_config.json there", file=folder, fix=fix)
+        _require_safetensors(folder, "adapter")
+    return str(adapter)
+
+
+def _require_safetensors(folder: Path, what: str) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = [file.name for pattern in _PICKLES for file in sorted(folder.glob(pattern))]
+    pickles = [name for name in pickles if name not in ("training_args.bin", "optimizer.pt")]
+    if pickles:
+        raise CheckpointError(
+            f"the {what} weights are pickled ({pickles[0]}), and a pickle can run code",
+            file=folder,
+            fix="save it again with safe_serialization=True (model.safetensors)",
+        )
+    fix = "a model folder holds *.safetensors or one *.gguf"
+    raise CheckpointError(f"the folder has no {what} weights", file=folder, fix=fix)
+
+
+def _only_gguf(folder: Path) -> str | None:
+    files = sorted(file.name for file in folder.glob("*.gguf"))
+    if not files or any(folder.glob("*.safetensors")):
+        return None
+    if len(files) > 1:
+        fix = "name one with gguf_file, or give its path: " + ", ".join(files[:4])
+        raise CheckpointError("the folder holds several GGUF files", file=folder, fix=fix)
+    return files[0]
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _TOKENIZERS)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

@@ -1,0 +1,59 @@
+"""How many tokens run together, from the memory at hand and without probing forward passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+#: Least and most tokens of a pack. On a CPU the least already runs at the machine's matrix rate.
+TOKENS = {"cpu": (192, 512), "cuda": (1024, 4096)}
+_SHARE_OF_FREE_MEMORY = 0.4
+_FEWEST = 64
+
+
+def tokens_per_batch(model: Any, max_length: int) -> int:
+    """Tokens of one forward pass whose activations, mask and logits fit the free memory.
+
+    A position costs, in the model's type, about 16 hidden vectors and three intermediate ones, one
+    row of the mask, one row of keys and values a layer, and two rows of fp32 logits.
+    """
+    text = model.config.get_text_config()
+    hidden = int(getattr(text, "hidden_size", 0) or 1024)
+    intermediate = int(getattr(text, "intermediate_size", None) or 4 * hidden)
+    layers = int(getattr(text, "num_hidden_layers", None) or 12)
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    size = torch.finfo(model.dtype).bits // 8
+    each = size * (16 * hidden + 3 * intermediate + 2 * hidden * layers + 2 * max_length)
+    each += 8 * vocabulary
+    most = _worth_masking(model, hidden, layers)
+    fitting = int(_SHARE_OF_FREE_MEMORY * free_bytes(model.device)) // each
+    return int(max(_FEWEST, min(most, fitting)))
+
+
+def _worth_masking(model: Any, hidden: int, layers: int) -> int:
+    """Where the branches' attention to each other is a sixth of a layer's matrix products.
+
+    Under the mask every token of a pack is multiplied with every other (``4 n hidden``
+    operations), while its own products cost twice the layer's parameters.
+    """
+    least, most = TOKENS.get(model.device.type, TOKENS["cuda"])
+    embedding = int(model.get_input_embeddings().weight.numel())
+    layer = max(0, int(model.num_parameters()) - embedding) // layers
+    return int(min(most, max(least, layer // (12 * hidden))))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a device, or of the machine for a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that an allocation failed, on any device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

@@ -1,0 +1,132 @@
+"""What every model of ours answers to lm-eval, whatever way it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.model import TemplateLM
+
+from harness.scoring import memory
+from harness.scoring.encoding import Encoder
+from harness.scoring.plans import Plan
+from harness.scoring.requests import Request
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
+    from harness.scoring.loading import LoadedModel
+
+
+@dataclass
+class Events:
+    """What happened that the record of a run must say."""
+
+    out_of_memory: int = 0
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+class OpenedLM(TemplateLM):
+    """A loaded model with its tokenizer and window.
+
+    :class:`harness.scoring.journalled.JournalledLM` asks it for plans and runs them; that is the
+    one which lm-eval talks to.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, max_length: int | None, tokens_per_batch: int | None
+    ) -> None:
+        super().__init__()
+        from lm_eval.models.utils import configure_pad_token, resolve_max_length
+
+        self.model: Any = loaded.model
+        self.tokenizer: Any = configure_pad_token(loaded.tokenizer, model_config=self.model.config)
+        self.max_length: int = max_length or resolve_max_length(self.model.config, self.tokenizer)
+        self._device = self.model.device
+        self.encoder = Encoder(self.tokenizer, self.max_length, loaded.is_encoder_decoder)
+        self.budget = tokens_per_batch or memory.tokens_per_batch(self.model, self.max_length)
+        self.events = Events()
+
+    def plan(self, kind: str, requests: Sequence[Request], budget: int) -> Plan:
+        """Cut requests of one kind into packs, by their content and ``budget`` alone."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """JSON of what changes a response beside the checkpoint."""
+        return {
+            "backend": "assay",
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": self.model.device.type,
+            "max_length": self.max_length,
+        }
+
+    def scoring_record(self) -> dict[str, Any]:
+        """JSON of the budget and of what happened on the way."""
+        return {
+            "tokens_per_batch": self.budget,
+            "out_of_memory": self.events.out_of_memory,
+            "notes": sorted(self.events.notes.values()),
+        }
+
+    @property
+    def eot_token_id(self) -> int:
+        """The token that ends a text."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What an empty context becomes."""
+        return self.encoder.prefix_token_id
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Keys lm-eval's own request cache."""
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    @property
+    def device(self) -> Any:
+        """Where the model is."""
+        return self._device
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **_: Any
+    ) -> list[int]:
+        """Tokens of a text, as lm-eval's ``hf`` model encodes it."""
+        return self.encoder.encode(string, add_special_tokens)
+
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Without journal and bar; see :class:`harness.scoring.journalled.JournalledLM`."""
+        raise NotImplementedError("open the model with harness.scoring.open_model")
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Without journal and bar; see :class:`harness.scoring.journalled.JournalledLM`."""
+        raise NotImplementedError("open the model with harness.scoring.open_model")
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Without journal and bar; see :class:`harness.scoring.journalled.JournalledLM`."""
+        raise NotImplementedError("open the model with harness.scoring.open_model")
+
+    def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
+        raise NotImplementedError("open the model with harness.scoring.open_model")
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The chat as one string; a template that refuses the system role gets the chat without."""
+        import jinja2
+
+        options = {
+            "tokenize": False,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": not add_generation_prompt,
+        }
+        try:
+            return str(self.tokenizer.apply_chat_template(chat_history, **options))
+        except jinja2.exceptions.TemplateError:
+            without = [message for message in chat_history if message["role"] != "system"]
+            return str(self.tokenizer.apply_chat_template(without, **options))

@@ -1,0 +1,62 @@
+"""Any lm-eval backend by name: ``lm-eval:vllm``, ``lm-eval:local-completions,base_url=...``.
+
+Journal, rows and identity work as with our own scorer; speed and exactness are the backend's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
+from harness.scoring.quiet import quiet
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+PREFIX = "lm-eval:"
+
+
+def open_backend(backend: str, options: dict[str, Any]) -> tuple[LM, dict[str, Any]]:
+    """The backend's model and the settings that key its responses.
+
+    Args:
+        backend: ``lm-eval:NAME``, with lm-eval's ``model_args`` behind a comma.
+        options: arguments that the caller knows (``pretrained``, ``max_length``, ...); those in
+            ``backend`` win, None is left out.
+
+    Raises:
+        UnknownNameError: lm-eval has no such backend.
+        MissingExtraError: the backend's own package is not installed.
+        ScoringError: the backend refuses its arguments.
+    """
+    import lm_eval.models  # noqa: F401  (fills the registry)
+    from lm_eval.api.registry import get_model, model_registry
+    from lm_eval.utils import simple_parse_args_string
+
+    name, _, rest = backend.removeprefix(PREFIX).partition(",")
+    if name not in model_registry:
+        known = [str(key) for key in model_registry.keys()]  # noqa: SIM118
+        raise UnknownNameError(
+            "no such lm-eval backend", key="backend", value=name, fix=did_you_mean(name, known)
+        )
+    given = {key: value for key, value in options.items() if value is not None}
+    given |= dict(simple_parse_args_string(rest)) if rest else {}
+    try:
+        with quiet():
+            lm: LM = get_model(name).create_from_arg_obj(given)
+    except (ImportError, ModuleNotFoundError) as error:
+        fix = f"install it, for instance: pip install 'lm-eval[{name}]'"
+        raise MissingExtraError(
+            f"backend {name} needs a package that is not here: {_first_line(error)}", fix=fix
+        ) from error
+    except (TypeError, ValueError, AssertionError, OSError) as error:
+        fix = "check the arguments behind the comma"
+        raise ScoringError(
+            f"backend {name} cannot be opened: {_first_line(error)}", key="backend", fix=fix
+        ) from error
+    return lm, {"backend": f"{PREFIX}{name}", "options": {k: str(v) for k, v in given.items()}}
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

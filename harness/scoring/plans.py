@@ -1,0 +1,50 @@
+"""Requests cut into packs, and how the answers of packs become responses."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.scoring.quiet import quiet
+from harness.scoring.requests import Request, packs_by_text
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
+
+#: ``(request, part)``: a long text is asked for in several windows.
+Ask = tuple[int, int]
+
+REQUESTS_PER_PACK = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is scored together, in which order.
+
+    Attributes:
+        packs: for each pack who asks, by the index of the request.
+        run: the answers of a pack, one for each ask in order, as JSON; and the number of tokens
+            that ran through the model.
+        finish: a request's response from the answers to its parts, in the order of the parts.
+    """
+
+    packs: list[list[Ask]]
+    run: Callable[[int], tuple[list[Any], int]]
+    finish: Callable[[list[Any]], Any]
+
+
+def by_text(lm: LM, requests: Sequence[Request], instances: Sequence[Instance]) -> Plan:
+    """A plan for any lm-eval model, whose tokens we do not know."""
+    packs = packs_by_text(requests, REQUESTS_PER_PACK)
+
+    def run(number: int) -> tuple[list[Any], int]:
+        members = [instances[index] for index in packs[number]]
+        method: Any = getattr(lm, members[0].request_type)
+        silent = "disable_tqdm" in inspect.signature(method).parameters
+        with quiet():
+            return list(method(members, **({"disable_tqdm": True} if silent else {}))), 0
+
+    return Plan([[(index, 0) for index in pack] for pack in packs], run, lambda parts: parts[0])

@@ -1,0 +1,201 @@
+"""Token sequences as a trie, cut into packs that run through a model together.
+
+Sequences are sorted, so that a shared prefix is shared with a neighbour, and every distinct prefix
+position is one node. A pack is a run of neighbours; what all of a larger group share becomes an
+*anchor*, which is computed once and kept (its keys and values, or a recurrent state). Packs and
+anchors follow from the sequences and the budget alone, so a resumed run computes the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.int32]
+
+#: A shared prefix shorter than this is not worth a forward pass of its own.
+SHORTEST_ANCHOR = 16
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One sequence of input tokens; its last ``scored`` positions are asked for."""
+
+    tokens: Tokens
+    scored: int
+
+    @property
+    def first_scored(self) -> int:
+        """The first position that is asked for."""
+        return len(self.tokens) - self.scored
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Leaves ``[start, stop)`` of the sorted leaves, above a chain of anchors.
+
+    ``anchors`` are prefix lengths, increasing: the prefix up to each is one forward pass on top of
+    the one before. Empty where nothing is shared beyond the pack.
+    """
+
+    start: int
+    stop: int
+    anchors: tuple[int, ...]
+
+    @property
+    def depth(self) -> int:
+        """How many tokens are in the anchors."""
+        return self.anchors[-1] if self.anchors else 0
+
+
+class Forest:
+    """Sorted distinct leaves with what neighbours share."""
+
+    def __init__(self, leaves: Sequence[Leaf], by_length: bool = False) -> None:
+        """``leaves`` in any order; :attr:`order` gives each sorted place its original index.
+
+        ``by_length`` sorts the longest first and shares nothing: for batches without anchors.
+        """
+        keys = [leaf.tokens.astype(">u4").tobytes() for leaf in leaves]
+        self.by_length = by_length
+        self.order = sorted(
+            range(len(leaves)),
+            key=lambda index: (-len(leaves[index].tokens) if by_length else 0, keys[index]),
+        )
+        self.leaves = [leaves[index] for index in self.order]
+        self.shared = [0] + [
+            0 if by_length else shared_length(a.tokens, b.tokens)
+            for a, b in zip(self.leaves, self.leaves[1:], strict=False)
+        ]
+        self.longest = max((len(leaf.tokens) for leaf in leaves), default=0)
+        lengths = np.array([len(leaf.tokens) for leaf in self.leaves], dtype=np.int64)
+        added = lengths - np.array(self.shared, dtype=np.int64)[: len(lengths)]
+        self._added = np.concatenate([[0], np.cumsum(added)])
+
+    def nodes(self, start: int, stop: int, depth: int) -> int:
+        """Distinct positions of ``[start, stop)`` beyond a shared prefix of ``depth`` tokens."""
+        inside = int(self._added[stop] - self._added[start + 1])
+        return len(self.leaves[start].tokens) - depth + inside
+
+    def padded(self, start: int, stop: int, depth: int) -> int:
+        """Positions of a right-padded batch of ``[start, stop)`` beyond ``depth`` tokens."""
+        longest = max(len(leaf.tokens) for leaf in self.leaves[start:stop])
+        return (longest - depth) * (stop - start)
+
+    def packs(self, fits: Callable[[int, int, int], bool]) -> list[Pack]:
+        """Cut into packs: ``fits(start, stop, depth)`` says whether one pack may hold a run."""
+        found: list[Pack] = []
+        if self.leaves:
+            self._cut(0, len(self.leaves), (), fits, found)
+        return found
+
+    def _cut(
+        self,
+        start: int,
+        stop: int,
+        anchors: tuple[int, ...],
+        fits: Callable[[int, int, int], bool],
+        found: list[Pack],
+    ) -> None:
+        depth = anchors[-1] if anchors else 0
+        if stop - start == 1 or fits(start, stop, depth):
+            found.append(Pack(start, stop, anchors))
+            return
+        branch = min(self.shared[start + 1 : stop])
+        first_scored = min(leaf.first_scored for leaf in self.leaves[start:stop])
+        anchor = min(branch, first_scored)
+        if anchor - depth >= SHORTEST_ANCHOR:
+            anchors, depth = (*anchors, anchor), anchor
+        edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
+        if len(edges) == stop - start - 1:
+            self._cut_flat(start, stop, anchors, fits, found)
+            return
+        begin = end = start
+        for child_end in [*edges, stop]:
+            if end > begin and not fits(begin, child_end, depth):
+                self._emit(begin, end, anchors, fits, found)
+                begin = end
+            end = child_end
+        self._emit(begin, end, anchors, fits, found)
+
+    def _emit(
+        self,
+        start: int,
+        stop: int,
+        anchors: tuple[int, ...],
+        fits: Callable[[int, int, int], bool],
+        found: list[Pack],
+    ) -> None:
+        if fits(start, stop, anchors[-1] if anchors else 0):
+            found.append(Pack(start, stop, anchors))
+        else:
+            self._cut(start, stop, anchors, fits, found)
+
+    def _cut_flat(
+        self,
+        start: int,
+        stop: int,
+        anchors: tuple[int, ...],
+        fits: Callable[[int, int, int], bool],
+        found: list[Pack],
+    ) -> None:
+        """Leaves that share nothing more: fill packs in order."""
+        depth = anchors[-1] if anchors else 0
+        begin = start
+        for end in range(start + 1, stop + 1):
+            if end > begin + 1 and not fits(begin, end, depth):
+                found.append(Pack(begin, end - 1, anchors))
+                begin = end - 1
+        found.append(Pack(begin, stop, anchors))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One pack laid out flat. ``n`` nodes in depth-first order above ``depth`` anchor tokens.
+
+    Attributes:
+        tokens: ``[n]`` token of each node.
+        positions: ``[n]`` its position in its sequence.
+        visible: ``[n, n]`` whether a row's node sees a column's (its ancestors and itself).
+        paths: for each leaf, the nodes of its asked positions, in order.
+    """
+
+    tokens: Tokens
+    positions: NDArray[np.int64]
+    visible: NDArray[np.bool_]
+    paths: list[NDArray[np.int64]]
+
+
+def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int) -> Tree:
+    """Lay sorted leaves out as a tree; ``shared[i]`` is what leaf ``i`` shares with ``i - 1``."""
+    count = sum(
+        len(leaf.tokens) - (depth if index == 0 else shared[index])
+        for index, leaf in enumerate(leaves)
+    )
+    tokens = np.empty(count, dtype=np.int32)
+    positions = np.empty(count, dtype=np.int64)
+    visible = np.zeros((count, count), dtype=np.bool_)
+    paths: list[NDArray[np.int64]] = []
+    path = np.empty(0, dtype=np.int64)
+    begin = 0
+    for index, leaf in enumerate(leaves):
+        kept = 0 if index == 0 else shared[index] - depth
+        end = begin + len(leaf.tokens) - depth - kept
+        tokens[begin:end] = leaf.tokens[depth + kept :]
+        positions[begin:end] = np.arange(depth + kept, len(leaf.tokens))
+        visible[begin:end, path[:kept]] = True
+        visible[begin:end, begin:end] = np.tri(end - begin, dtype=np.bool_)
+        path = np.concatenate([path[:kept], np.arange(begin, end)])
+        paths.append(path[leaf.first_scored - depth :])
+        begin = end
+    return Tree(tokens, positions, visible, paths)
+
+
+def shared_length(a: Tokens, b: Tokens) -> int:
+    """How many leading tokens two sequences share."""
+    length = min(len(a), len(b))
+    different = np.flatnonzero(a[:length] != b[:length])
+    return int(different[0]) if different.size else length
