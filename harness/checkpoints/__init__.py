@@ -1,0 +1,30 @@
+"""Opens, loads, writes and checks checkpoints: full weights, adapters, quantised, GGUF."""
+
+from harness.checkpoints.checks import check
+from harness.checkpoints.conversion import dequantised
+from harness.checkpoints.loading import load_model
+from harness.checkpoints.opening import open_base, open_checkpoint
+from harness.checkpoints.taking_in import take_in
+from harness.checkpoints.writing import (
+    finish,
+    relink,
+    save_adapter,
+    save_full,
+    with_checks,
+    with_energy,
+)
+
+__all__ = [
+    "check",
+    "dequantised",
+    "finish",
+    "load_model",
+    "open_base",
+    "open_checkpoint",
+    "relink",
+    "save_adapter",
+    "save_full",
+    "take_in",
+    "with_checks",
+    "with_energy",
+]

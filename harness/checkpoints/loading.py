@@ -1,0 +1,55 @@
+"""Loads a checkpoint for a trainer: one model with all its weights, and its tokenizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import CheckpointError
+from harness.records import Checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_model(
+    checkpoint: Checkpoint, *, trainable: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in float32 on the GPU where there is one, else the CPU, and its tokenizer.
+
+    An adapter is merged into the weights it stands on. With ``trainable`` the model is in training
+    mode (libraries load in evaluation mode) and every parameter takes a gradient.
+
+    Raises:
+        CheckpointError: it cannot be opened (one line says why), or it is quantised and its
+            weights therefore take no gradient.
+    """
+    from harness.scoring.loading import load
+
+    loaded = load(
+        checkpoint.weights_folder,
+        adapter=checkpoint.adapter_folder,
+        gguf_file=checkpoint.gguf_file,
+        dtype="float32",
+    )
+    model = loaded.model
+    if checkpoint.gguf_file is not None:
+        _forget_gguf(model)
+    if trainable and getattr(model, "quantization_method", None) is not None:
+        fix = "train first and quantise the result"
+        raise CheckpointError(
+            "quantised weights take no gradient", file=checkpoint.weights_folder, fix=fix
+        )
+    if checkpoint.adapter_folder is not None:
+        model = model.merge_and_unload()
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(trainable)
+    return model.train(trainable), loaded.tokenizer
+
+
+def _forget_gguf(model: Any) -> None:
+    """Mark weights that were read from a GGUF file as what they are by now: plain floats."""
+    for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+        if hasattr(model, name):
+            delattr(model, name)
+    model.config.__dict__.pop("quantization_config", None)

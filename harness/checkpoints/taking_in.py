@@ -1,0 +1,63 @@
+"""Copies a checkpoint that somebody else made into a job's folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
+from harness.checkpoints.writing import Format, copy_tokenizer, link_base
+from harness.errors import CheckpointError
+from harness.identity import weights_digest
+from harness.protocols import TrainJob
+
+
+def take_in(source: Path, job: TrainJob) -> Format:
+    """Copy weights (or an adapter for the job's start) and tokenizer; say which it was.
+
+    Only safetensors, JSON and tokenizer files are copied: optimizer states and pickles stay.
+
+    Raises:
+        CheckpointError: the folder is missing, has no weights or only pickled ones, or holds an
+            adapter that was trained on other weights than the job's start.
+    """
+    if not source.is_dir():
+        fix = "name a folder; a relative path counts from the working directory"
+        raise CheckpointError("no such folder", file=source, fix=fix)
+    if (source / "adapter_config.json").is_file():
+        return _take_in_adapter(source, job)
+    found = describe(source, name=source.name)
+    if found.gguf_file is not None:
+        fix = "give it as the experiment's base, or convert it to safetensors"
+        raise CheckpointError("a GGUF file cannot be taken in", file=source, fix=fix)
+    for pattern in ("*.safetensors", "*.safetensors.index.json", "config.json"):
+        for file in source.glob(pattern):
+            shutil.copyfile(file, job.folder / file.name)
+    copy_tokenizer(source, job.folder)
+    return found.manifest.format
+
+
+def _take_in_adapter(source: Path, job: TrainJob) -> Format:
+    require_safetensors(source, "adapter")
+    start = job.start
+    if start.adapter_folder is not None or start.gguf_file is not None:
+        fix = "make the base that the adapter was trained on its parent"
+        raise CheckpointError("its parent holds no full weights", file=source, fix=fix)
+    try:
+        named = base_of_adapter(source)
+    except CheckpointError:
+        named = None  # Trained on another machine; the check after training tells whether it fits.
+    if named is not None and weights_digest(named) != start.manifest.digests.weights:
+        raise CheckpointError(
+            "the adapter was trained on other weights than its parent's",
+            file=source,
+            value=str(named),
+            fix="make the base that the adapter was trained on its parent",
+        )
+    for pattern in ("adapter_config.json", "adapter_model*.safetensors"):
+        for file in source.glob(pattern):
+            shutil.copyfile(file, job.folder / file.name)
+    link_base(job.folder, start.weights_folder)
+    copy_tokenizer(start.weights_folder, job.folder)
+    copy_tokenizer(source, job.folder)
+    return "adapter"

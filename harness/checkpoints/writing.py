@@ -1,0 +1,203 @@
+"""Writes what a trainer made: weights or adapter, tokenizer, and the manifest that names it.
+
+The manifest is written last and in one move, so a folder with a manifest is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import identity
+from harness.checkpoints.opening import (
+    BASE_LINK,
+    MANIFEST,
+    now,
+    open_checkpoint,
+    size_bytes,
+    tokenizer_folder,
+)
+from harness.protocols import Plugin, TrainJob
+from harness.records import (
+    Checkpoint,
+    CheckpointManifest,
+    Digests,
+    Energy,
+    LossPoint,
+)
+
+Format = Literal["full", "adapter", "quantised", "gguf"]
+_CARRIED = (*identity.TOKENIZER_FILES, identity.CHAT_TEMPLATE_FILE, "generation_config.json")
+_PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
+
+
+def save_full(model: Any, job: TrainJob) -> None:
+    """Save full weights and carry the start's tokenizer over, file by file."""
+    model.config.use_cache = True
+    model.save_pretrained(job.folder)
+    _finish_folder(job)
+
+
+def save_adapter(model: Any, job: TrainJob) -> None:
+    """Save a PEFT adapter that plain PEFT loads on the start's weights."""
+    base = job.start.weights_folder
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = str(base)
+    model.save_pretrained(job.folder)
+    link_base(job.folder, base)
+    _finish_folder(job)
+
+
+def link_base(folder: Path, base: Path, *, seen_from: Path | None = None) -> None:
+    """Write into ``folder`` where an adapter's base lies; see ``opening.base_of_adapter``."""
+    start = (seen_from or folder).resolve()
+    link = {"relative": os.path.relpath(base, start), "absolute": str(base)}
+    _write_text(folder / BASE_LINK, json.dumps(link, indent=1) + "\n")
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy tokenizer, chat template and generation settings as they are, byte by byte."""
+    for name in _CARRIED:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def finish(
+    job: TrainJob,
+    *,
+    trainer: Plugin,
+    name: str,
+    format: Format,
+    steps: int | None = None,
+    loss_curve: Sequence[LossPoint] = (),
+    parameters: int | None = None,
+    parameters_trained: int | None = None,
+    notes: Sequence[str] = (),
+) -> Checkpoint:
+    """Give the content of ``job.folder`` its digests and write the manifest.
+
+    ``name`` is the trainer's registered name. Energy is not known yet: see :func:`with_energy`.
+    """
+    recipe = trainer.model_dump(mode="json")
+    data = {source.name: identity.data_digest(source.path) for source in job.data}
+    weights = job.start.weights_folder if format == "adapter" else job.folder
+    found = manifest_of(job.folder, weights, job.start, format)
+    manifest = found.model_copy(
+        update={
+            "candidate": job.candidate,
+            "base": job.base_name,
+            "base_digest": job.base_digest,
+            "parent": job.start.manifest.digest,
+            "trainer": name,
+            "recipe": recipe,
+            "recipe_digest": recipe_digest(job, trainer=recipe, name=name, data=data),
+            "data_digests": data,
+            "seed": job.seed,
+            "steps": steps,
+            "loss_curve": tuple(loss_curve),
+            "parameters": parameters,
+            "parameters_trained": parameters_trained,
+            "notes": tuple(notes),
+        }
+    )
+    write_manifest(job.folder, manifest)
+    return open_checkpoint(job.folder)
+
+
+def recipe_digest(job: TrainJob, *, trainer: dict[str, Any], name: str, data: object) -> str:
+    """Digest of everything that determines the result, the machine and its libraries aside."""
+    return identity.digest_json(
+        {
+            "trainer": name,
+            "options": trainer,
+            "seed": job.seed,
+            "start": job.start.manifest.digest,
+            "data": data,
+            "columns": {source.name: dict(source.columns) for source in job.data},
+            "weights": {source.name: source.weight for source in job.data},
+        }
+    )
+
+
+def with_energy(
+    checkpoint: Checkpoint, energy: Energy | None, peak_memory_bytes: int | None = None
+) -> Checkpoint:
+    """The same checkpoint with its cost in the manifest; its digest does not change."""
+    update = {"energy": energy, "peak_memory_bytes": peak_memory_bytes}
+    write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update=update))
+    return open_checkpoint(checkpoint.folder)
+
+
+def with_checks(checkpoint: Checkpoint, checks: Mapping[str, str]) -> Checkpoint:
+    """The same checkpoint with what was checked in the manifest; its digest does not change."""
+    update = {"checks": {**checkpoint.manifest.checks, **checks}}
+    write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update=update))
+    return open_checkpoint(checkpoint.folder)
+
+
+def relink(checkpoint: Checkpoint, folder: Path) -> None:
+    """Prepare a checkpoint to be moved to ``folder``: an adapter keeps its way to its base."""
+    if checkpoint.adapter_folder is not None:
+        link_base(checkpoint.folder, checkpoint.weights_folder, seen_from=folder)
+
+
+def manifest_of(
+    folder: Path, weights: Path, start: Checkpoint | None, format: Format
+) -> CheckpointManifest:
+    """A manifest of what lies in ``folder``, without lineage and recipe."""
+    adapter = folder if format == "adapter" else None
+    known = start.manifest.digests.weights if adapter is not None and start is not None else None
+    digests = Digests(
+        weights=known or identity.weights_digest(weights),
+        adapter=identity.adapter_digest(adapter) if adapter else None,
+        tokenizer=identity.tokenizer_digest(tokenizer_folder(folder)),
+        chat_template=identity.chat_template_digest(folder),
+    )
+    return CheckpointManifest(
+        digest=identity.digest_json(digests.model_dump()),
+        digests=digests,
+        format=format,
+        candidate="",
+        base="",
+        trainer="",
+        size_bytes=size_bytes(folder),
+        versions=_versions(),
+        created_at=now(),
+    )
+
+
+def write_manifest(folder: Path, manifest: CheckpointManifest) -> None:
+    """Write ``manifest.json`` in one move."""
+    _write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+
+
+def _finish_folder(job: TrainJob) -> None:
+    start = job.start
+    copy_tokenizer(tokenizer_folder(start.folder, start.weights_folder), job.folder)
+    # PEFT and TRL leave a model card that names this machine's paths.
+    for name in ("README.md", "training_args.bin"):
+        (job.folder / name).unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
