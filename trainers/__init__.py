@@ -1,0 +1,1 @@
+"""One file per training method; each stands on TRL, PEFT or bitsandbytes."""

@@ -1,0 +1,73 @@
+"""Direct preference optimisation [Rafailov et al. 2023, arXiv 2305.18290]."""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import TrainingOptions
+
+LossType = Literal[
+    "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
+    "aot", "apo_zero", "apo_down", "discopop",
+]  # fmt: skip
+
+
+class Dpo(TrainingOptions):
+    """Preference tuning of all weights against the start as frozen reference."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:DPOTrainer",)
+
+    learning_rate: float = Field(1e-6, gt=0, le=1, description="Peak learning rate of AdamW.")
+    beta: float = Field(0.1, gt=0, description="How strongly the reference holds the model back.")
+    loss_type: LossType = Field("sigmoid", description="TRL's name of the preference loss.")
+    sft_weight: float = Field(
+        0.0, ge=0, description="Weight of the chosen answer's own loss beside the preference loss."
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Share of preferences taken to be wrong (robust, exo_pair)."
+    )
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's DPOTrainer does. Raises ``TrainingError`` or ``DataError``."""
+        from trl import DPOConfig, DPOTrainer
+
+        from harness.checkpoints import finish, load_model, save_full
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        reference = copy.deepcopy(model).eval().requires_grad_(False)
+        with quiet():
+            trainer = DPOTrainer(
+                model,
+                ref_model=reference,
+                args=DPOConfig(
+                    **loop.arguments(self, job),
+                    beta=self.beta,
+                    loss_type=[self.loss_type, "sft"] if self.sft_weight else [self.loss_type],
+                    loss_weights=[1.0, self.sft_weight] if self.sft_weight else None,
+                    label_smoothing=self.label_smoothing,
+                ),
+                train_dataset=rows,
+                processing_class=tokenizer,
+            )
+            watch = loop.run(trainer, job, len(rows))
+            save_full(model, job)
+        return finish(
+            job,
+            trainer=self,
+            name="dpo",
+            format="full",
+            steps=watch.steps,
+            loss_curve=watch.curve,
+            notes=(*notes, *loop.merged_note(job), *watch.notes),
+            **loop.counts(model),
+        )

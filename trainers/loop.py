@@ -1,0 +1,126 @@
+"""What the training methods share: rows, arguments, the run itself, and resuming it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+
+from harness.data import duplicates, read_mix
+from harness.errors import DataError
+from harness.protocols import TrainJob
+from trainers.options import TrainingOptions
+from trainers.watch import Watch
+
+
+def dataset(job: TrainJob, roles: Sequence[str]) -> tuple[datasets.Dataset, list[str]]:
+    """The job's rows in memory, and notes on what is odd about them. Raises ``DataError``."""
+    datasets.disable_progress_bars()
+    rows = read_mix(job.data, roles, job.seed)
+    repeated = duplicates(rows)
+    notes = [f"{repeated} of {len(rows)} training rows repeat another"] if repeated else []
+    return datasets.Dataset.from_list(rows), notes
+
+
+def prepare(job: TrainJob) -> None:
+    """Make the run repeatable: seeds, and deterministic kernels where a GPU has others."""
+    transformers.set_seed(job.seed)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
+    """Keyword arguments of any TRL config: the options, the seed, and no file but saved states."""
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(job.state_folder or job.folder),
+        "learning_rate": options.learning_rate,
+        "num_train_epochs": options.epochs,
+        "max_steps": options.steps or -1,
+        "per_device_train_batch_size": options.batch_size,
+        "gradient_accumulation_steps": options.gradient_accumulation,
+        "warmup_steps": options.warmup_ratio,
+        "lr_scheduler_type": options.scheduler,
+        "weight_decay": options.weight_decay,
+        "max_length": options.max_length,
+        "seed": job.seed,
+        "use_cpu": not gpu,
+        "bf16": options.dtype == "bfloat16" or (options.dtype == "auto" and gpu),
+        "activation_checkpointing": False,
+        "dataloader_pin_memory": gpu,
+        # A step's loss is looked at as it comes; the watch says when a state is saved.
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def run(trainer: Any, job: TrainJob, rows: int) -> Watch:
+    """Train, from the last saved state where there is one, and watch the loss.
+
+    ``rows`` is how many rows the trainer was given, before it cut and dropped any.
+
+    Raises:
+        DataError: cutting to max_length leaves no row with anything to learn.
+        TrainingError: the loss is not finite.
+    """
+    left = len(trainer.train_dataset)
+    longest = trainer.args.max_length
+    if left == 0:
+        fix = "raise max_length, or shorten the prompts"
+        why = f"every prompt alone fills max_length={longest}: nothing is left to learn"
+        raise DataError(why, file=job.data[0].path, fix=fix)
+    watch = Watch(job)
+    if left < rows:
+        watch.notes.append(
+            f"{rows - left} of {rows} rows dropped: the prompt alone fills max_length={longest}"
+        )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(watch)
+    trainer.train(resume_from_checkpoint=_last_state(job.state_folder))
+    watch.judge()
+    return watch
+
+
+def _last_state(folder: Path | None) -> str | None:
+    """The last whole state in ``folder``; halves that a kill left are removed.
+
+    The trainer writes ``trainer_state.json`` last, so a state that has it is whole.
+    """
+    if folder is None:
+        return None
+    whole: list[tuple[int, Path]] = []
+    for state in folder.glob("checkpoint-*"):
+        try:
+            step = json.loads((state / "trainer_state.json").read_bytes())["global_step"]
+            whole.append((int(step), state))
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(state, ignore_errors=True)
+    return str(max(whole)[1]) if whole else None
+
+
+def counts(model: Any) -> dict[str, int]:
+    """Parameters of a model, and those that training moves, for the manifest."""
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def merged_note(job: TrainJob) -> tuple[str, ...]:
+    """What was done with a parent that is an adapter."""
+    if job.start.adapter_folder is None:
+        return ()
+    parent = job.start.manifest.candidate
+    return (f"trained from '{parent}' with its adapter merged into its base's weights",)

@@ -1,0 +1,49 @@
+"""Options that every method with a training loop shares. Fields only: nothing to override."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.protocols import Plugin
+
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+
+
+class TrainingOptions(Plugin):
+    """How long, how fast and on what batches."""
+
+    learning_rate: float = Field(2e-5, gt=0, le=1, description="Peak learning rate of AdamW.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the data.")
+    steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides epochs.")
+    batch_size: int = Field(8, ge=1, description="Rows in one forward pass.")
+    gradient_accumulation: int = Field(1, ge=1, description="Forward passes to one optimizer step.")
+    warmup_ratio: float = Field(
+        0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises."
+    )
+    scheduler: Scheduler = Field("linear", description="How the learning rate falls afterwards.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay.")
+    max_length: int = Field(512, ge=2, description="Longest row in tokens; the rest is cut off.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Precision of the arithmetic: auto is bfloat16 on a GPU and float32 on a CPU. "
+        "Weights are kept in float32.",
+    )
+
+
+class LoraOptions(TrainingOptions):
+    """Low-rank adapters [Hu et al. 2021, arXiv 2106.09685]."""
+
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
+    rank: int = Field(16, ge=1, le=4096, description="Rank r of every update B A.")
+    lora_alpha: float | None = Field(
+        None, gt=0, description="The update is scaled by lora_alpha / rank; None is 2 x rank."
+    )
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of A.")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="Modules that get an adapter: names, a pattern, or all-linear."
+    )
+    merge: bool = Field(
+        False, description="Store merged full weights instead of an adapter beside the base."
+    )

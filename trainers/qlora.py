@@ -1,0 +1,114 @@
+"""QLoRA: LoRA over weights frozen in 4 bits [Dettmers et al. 2023, arXiv 2305.14314].
+
+The adapter is stored for the base's own weights, as PEFT's users expect. ``merge: true`` stores
+exactly the model that was trained: the adapter merged into the de-quantised 4-bit weights.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import LoraOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Qlora(LoraOptions):
+    """Supervised fine-tuning of low-rank adapters over a base frozen in 4 bits."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft", "bitsandbytes")
+
+    scheme: Literal["nf4", "fp4"] = Field("nf4", description="The base's 4-bit number format.")
+    double_quant: bool = Field(True, description="Quantise the base's scales too.")
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""
+        from trl import SFTConfig, SFTTrainer
+
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+        from trainers.adapters import finish_adapter, lora_config, stored_merged
+
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        with quiet():
+            model, tokenizer = load_in_4bit(self, job)
+            trainer = SFTTrainer(
+                model,
+                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
+                train_dataset=rows,
+                processing_class=tokenizer,
+                peft_config=lora_config(self),
+            )
+            watch = loop.run(trainer, job, len(rows))
+            trained = trainer.model
+            if stored_merged(self, job):
+                trained = on_dequantised(trained, self, job)
+            return finish_adapter(trained, job, self, "qlora", watch, notes)
+
+
+def load_in_4bit(options: Qlora, job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The start in 4 bits with the remedy applied, ready for an adapter, and its tokenizer."""
+    import torch
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    from harness.checkpoints import load_model
+
+    full, tokenizer = load_model(job.start)
+    whole = job.folder / "whole"
+    full.save_pretrained(whole)
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=options.scheme,
+        bnb_4bit_use_double_quant=options.double_quant,
+        bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            whole,
+            quantization_config=config,
+            dtype=torch.float32,
+            device_map={"": full.device},
+            local_files_only=True,
+        )
+    finally:
+        shutil.rmtree(whole)
+    keep_layout(model)
+    model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return model.train(), tokenizer
+
+
+def on_dequantised(trained: Any, options: Qlora, job: TrainJob) -> Any:
+    """The adapter on the floats that its 4-bit base stands for, ready to be merged.
+
+    The base is loaded afresh: one that has run a forward pass may have been repacked.
+    """
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    from trainers.adapters import lora_config
+
+    base, _ = load_in_4bit(options, job)
+    adapted = get_peft_model(base.dequantize(), lora_config(options))
+    set_peft_model_state_dict(adapted, get_peft_model_state_dict(trained))
+    return adapted
+
+
+def keep_layout(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights in a forward pass in evaluation mode.
+
+    On a CPU with AVX512-BF16 the repacked weights are right for the forward pass alone: back in
+    training mode the loss is right and the gradients are wrong, in silence.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
