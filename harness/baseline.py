@@ -1,0 +1,253 @@
+"""A baseline is a file: one run's scores, rows, hashes and signatures, for a repository to keep.
+
+Gzipped JSON, ``*.assay.json.gz``, the same bytes for the same run. Prompts and answers stay out
+unless asked for. The file's own digest stands inside, so a torn or edited file is noticed.
+
+```
+{"format": "assay baseline", "schema_version": 1, "sha256": ..., "content": {
+  "run": {...},                                   # harness.records.Run
+  "tasks": {"known": {
+    "sample_ids": [...], "clusters": null,        # sorted by id
+    "metrics": {"acc": {"values": [[1, 0, ...]],  # one list a column, null where unscored
+                        "absent": [], "flags": {"17": "length limit"}}}}},
+  "samples": null                                 # harness.records.SampleRecord, with text
+}}
+```
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from pydantic import ValidationError
+
+from harness.compare.scored import RowKey, Scored
+from harness.errors import DataError
+from harness.records import Rows, Run, SampleRecord
+
+SUFFIX = ".assay.json.gz"
+FORMAT = "assay baseline"
+SCHEMA_VERSION = 1
+#: 50,000 rows take a few MB; these stop a bomb before it fills the memory.
+MAX_FILE_BYTES = 100_000_000
+MAX_CONTENT_BYTES = 400_000_000
+
+
+def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
+    """Write a run as a baseline file, through one rename.
+
+    Raises ``DataError`` for an incomplete run, duplicated rows and another suffix.
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIX):
+        raise DataError("is not a baseline's name", file=path, fix=f"end it in {SUFFIX}")
+    if not scored.run.complete:
+        message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
+        raise DataError(message, file=path, fix="score it again")
+    content = _content(scored, include_text)
+    body = _canonical(content)
+    header = f'{{"content":{body},"format":"{FORMAT}","schema_version":{SCHEMA_VERSION},'
+    text = f'{header}"sha256":"{_digest(body)}"}}\n'
+    _write(path, gzip.compress(text.encode(), compresslevel=9, mtime=0))
+
+
+def load(path: Path) -> Scored:
+    """The run in a baseline file.
+
+    Raises ``DataError``, in one line, for a file that is missing, torn, edited, too large, of a
+    newer version, or no baseline at all.
+    """
+    path = Path(path)
+    document = _document(path)
+    content = document["content"]
+    if document.get("sha256") != _digest(_canonical(content)):
+        _refuse(path, "its digest does not match: torn or edited", "save it again")
+    try:
+        run = Run.model_validate(content["run"])
+        rows = _all_rows(content["tasks"], path)
+        samples = _samples(content.get("samples"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        _refuse(path, f"not a valid baseline: {where}: {first['msg']}", "save it again")
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        _refuse(path, f"not a valid baseline: {type(error).__name__}: {error}", "save it again")
+    return Scored(run, rows, samples)
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+def _content(scored: Scored, include_text: bool) -> dict[str, Any]:
+    tasks: dict[str, Any] = {}
+    samples: list[Any] = []
+    for task in scored.tasks:
+        held = [r for m in scored.scores_of(task) if (r := scored.rows.get((task, m))) is not None]
+        if held:
+            tasks[task] = _task(held)
+        if include_text:
+            known = scored.samples_of(task)
+            samples += [known[id].model_dump(mode="json") for id in sorted(known)]
+    return {
+        "run": scored.run.model_dump(mode="json"),
+        "tasks": tasks,
+        "samples": samples if include_text else None,
+    }
+
+
+def _task(held: Sequence[Rows]) -> dict[str, Any]:
+    for rows in held:
+        if len(set(rows.sample_ids)) != len(rows.sample_ids):
+            raise DataError(f"{rows.task}: {rows.metric}: duplicated rows cannot be a baseline")
+    clusters = {id: c for r in held for id, c in zip(r.sample_ids, r.clusters, strict=True)}
+    ids = sorted(clusters)
+    return {
+        "sample_ids": ids,
+        "clusters": [clusters[id] for id in ids] if any(clusters.values()) else None,
+        "metrics": {rows.metric: _metric(rows, ids) for rows in held},
+    }
+
+
+def _metric(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
+    place = {id: i for i, id in enumerate(rows.sample_ids)}
+    order = [place[id] for id in ids if id in place]
+    columns = rows.values[order].T.tolist()
+    scored = rows.scored[order]
+    return {
+        "values": [
+            [_number(v) if kept else None for v, kept in zip(column, scored, strict=True)]
+            for column in columns
+        ],
+        "absent": [i for i, id in enumerate(ids) if id not in place],
+        "flags": {str(i): rows.flags[j] for i, j in enumerate(order) if rows.flags[j]},
+    }
+
+
+def _number(value: float) -> float | int | str:
+    if not math.isfinite(value):
+        # A scored NaN is a fault that the comparison must still see.
+        return str(value)
+    return int(value) if value == int(value) and abs(value) < 2**53 else value
+
+
+def _canonical(content: object) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _write(path: Path, payload: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def _refuse(path: Path, message: str, fix: str | None = None) -> NoReturn:
+    raise DataError(message, file=path, fix=fix) from None
+
+
+def _document(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        _refuse(path, "does not hold JSON", "is it a baseline file?")
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        _refuse(path, "is not a baseline file", "write one with `assay baseline save`")
+    version = document.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        _refuse(path, f"has no usable schema_version (got {version!r})")
+    if version > SCHEMA_VERSION:
+        newer = f"was written by a newer Assay (schema {version}, this one reads {SCHEMA_VERSION})"
+        _refuse(path, newer, "upgrade llm-assay")
+    if not isinstance(document.get("content"), dict):
+        _refuse(path, "holds no content", "save it again")
+    return document
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        _refuse(path, "no such file", "write one with `assay baseline save`")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        _refuse(path, f"larger than {MAX_FILE_BYTES} bytes", "is it a baseline file?")
+    try:
+        with gzip.open(io.BytesIO(path.read_bytes())) as file:
+            raw = file.read(MAX_CONTENT_BYTES + 1)
+        if len(raw) > MAX_CONTENT_BYTES:
+            _refuse(path, f"unpacks to more than {MAX_CONTENT_BYTES} bytes")
+        return raw.decode()
+    except (OSError, EOFError, zlib.error):
+        _refuse(path, "is torn or not gzipped", "save it again")
+    except UnicodeDecodeError:
+        _refuse(path, "is not UTF-8 text", "save it again")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _all_rows(tasks: Mapping[str, Any], path: Path) -> dict[RowKey, Rows]:
+    return {
+        (task, metric): _rows(task, metric, held, entry)
+        for task, held in tasks.items()
+        for metric, entry in held["metrics"].items()
+    }
+
+
+def _rows(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, Any]) -> Rows:
+    ids = held["sample_ids"]
+    clusters = held["clusters"] or [None] * len(ids)
+    if len(clusters) != len(ids) or not all(isinstance(id, str) for id in ids):
+        raise ValueError(f"{task}: sample ids and clusters do not fit each other")
+    absent = set(entry["absent"])
+    kept = [i for i in range(len(ids)) if i not in absent]
+    columns = entry["values"]
+    if not columns or any(len(column) != len(kept) for column in columns):
+        raise ValueError(f"{task}: {metric}: rows and sample ids do not fit each other")
+    scored = np.array([value is not None for value in columns[0]], dtype=bool)
+    values = np.array(
+        [[math.nan if value is None else float(value) for value in column] for column in columns],
+        dtype=np.float64,
+    ).T.reshape(len(kept), len(columns))
+    flags = [""] * len(kept)
+    for position, flag in entry["flags"].items():
+        flags[int(position)] = str(flag)
+    return Rows(
+        task=task,
+        metric=metric,
+        sample_ids=tuple(ids[i] for i in kept),
+        values=values,
+        scored=scored,
+        flags=tuple(flags),
+        clusters=tuple(clusters[i] for i in kept),
+    )
+
+
+def _samples(held: Sequence[Any] | None) -> dict[tuple[str, str], SampleRecord] | None:
+    if held is None:
+        return None
+    records = [SampleRecord.model_validate(entry) for entry in held]
+    return {(record.task, record.sample_id): record for record in records}

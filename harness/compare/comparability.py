@@ -1,0 +1,168 @@
+"""Whether two runs may be compared at all, declared before any number is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.compare.problems import Cause, Problem
+from harness.compare.scored import Scored
+from harness.records import Difference, Run, TaskSignature
+
+#: Fields of a signature, and why another value makes two numbers incomparable.
+VOIDING: Mapping[str, str] = {
+    "task_digest": "the task's definition changed",
+    "data_digest": "the task's documents changed",
+    "few_shot": "the number of few-shot examples changed",
+    "few_shot_seed": "other few-shot examples were drawn",
+    "template": "the chat template changed",
+    "limit": "another limit on the number of samples",
+    "decoding": "the decoding settings changed",
+}
+#: Fields that are told and do not void: the same question, asked on another machine or in another
+#: number format. Quantisation is what a comparison is often about.
+INFORMING = ("dtype", "backend")
+
+
+#: How the signature of a divergence names the model that it was measured from.
+REFERENCE = "divergence from "
+#: Per token too, though the name does not say so.
+_PER_TOKEN = ("top1_agreement", "delta_log_likelihood")
+
+
+def inspect_run(baseline: Run, candidate: Run) -> list[Problem]:
+    """What stands in the way of comparing anything at all of two runs."""
+    return [
+        *_of_run(baseline, "baseline"),
+        *_of_run(candidate, "candidate"),
+        *_same_weights(baseline, candidate),
+    ]
+
+
+def inspect_task(
+    baseline: Scored, candidate: Scored, task: str
+) -> tuple[list[Difference], list[Problem]]:
+    """How two runs differ in what one of the baseline's tasks asked, and what of it voids."""
+    if task not in candidate.tasks:
+        return [], [Problem("rows", "the baseline has this task and the candidate does not", task)]
+    differences, problems = _of_task(baseline, candidate, task)
+    return differences, [*problems, *_of_scores(baseline, candidate, task)]
+
+
+def _of_run(run: Run, side: str) -> list[Problem]:
+    if run.complete and not run.failures:
+        return []
+    failures = "; ".join(f"{failure.stage}: {failure.message}" for failure in run.failures)
+    return [
+        Problem("run", f"the {side} run '{run.candidate}' is incomplete: {failures or 'stopped'}")
+    ]
+
+
+def _same_weights(baseline: Run, candidate: Run) -> list[Problem]:
+    """A training that changed no weight, or a stale checkpoint under a new name."""
+    before, after = baseline.checkpoint, candidate.checkpoint
+    claims_change = bool(after.steps) and after.recipe_digest != before.recipe_digest
+    if before.digest != after.digest or not claims_change:
+        return []
+    return [
+        Problem(
+            "run",
+            f"the candidate '{candidate.candidate}' says that it was trained for {after.steps} "
+            f"steps, but its weights are the baseline's (checkpoint {after.digest[:12]}): stale?",
+        )
+    ]
+
+
+def _of_task(
+    baseline: Scored, candidate: Scored, task: str
+) -> tuple[list[Difference], list[Problem]]:
+    before, after = baseline.run.signature(task), candidate.run.signature(task)
+    if before is None or after is None:
+        if before is after:
+            return [], []
+        side = "baseline" if before is None else "candidate"
+        return [], [Problem("signature", f"the {side} does not say how it was scored", task)]
+    differences: list[Difference] = []
+    problems: list[Problem] = []
+    for name, was, now in _changed(before, after):
+        touched = _voided(name, baseline, task)
+        differences.append(
+            Difference(task=task, field=name, baseline=was, candidate=now, voids=touched != [])
+        )
+        why, cause = VOIDING.get(name, f"another {name.replace('_', ' ')}"), _cause(was, now)
+        if cause == "reference":
+            why = "measured against another model"
+        text = f"{why} ({_short(was)} in the baseline, {_short(now)} in the candidate)"
+        problems += [Problem(cause, text, task, metric) for metric in touched]
+    return differences, problems
+
+
+def _changed(
+    before: TaskSignature, after: TaskSignature
+) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in (*VOIDING, "tokenizer", "max_length", *INFORMING):
+        was, now = getattr(before, name), getattr(after, name)
+        if name == "few_shot_seed" and before.few_shot == after.few_shot == 0:
+            continue
+        if was != now:
+            yield name, _text(was), _text(now)
+    for package in sorted({*before.versions, *after.versions}):
+        was, now = before.versions.get(package), after.versions.get(package)
+        if was != now:
+            yield f"versions.{package}", was, now
+
+
+def _cause(was: str | None, now: str | None) -> Cause:
+    """A divergence carries what it diverges from; each candidate has a parent of its own."""
+    both = (was or "").startswith(REFERENCE) and (now or "").startswith(REFERENCE)
+    return "reference" if both else "signature"
+
+
+def _voided(name: str, baseline: Scored, task: str) -> list[str | None]:
+    """The metrics that a changed field makes incomparable; [None]: all of the task."""
+    if name in VOIDING:
+        return [None]
+    if name == "tokenizer":
+        return [name for name in baseline.scores_of(task) if counts_tokens(name)]
+    if name == "max_length":
+        # Rolling windows give each token another context; elsewhere a longer limit only helps
+        # prompts that were cut, and those carry a flag.
+        scores = baseline.scores_of(task).values()
+        return [score.metric for score in scores if score.kind == "perplexity"]
+    return []
+
+
+def counts_tokens(metric: str) -> bool:
+    """Whether a metric's unit is the model's own token; per word, byte or bit it is not."""
+    name = metric.partition(",")[0]
+    words = name.replace("-", "_").split("_")
+    return name in _PER_TOKEN or not {"token", "tokens", "kl"}.isdisjoint(words)
+
+
+def _of_scores(baseline: Scored, candidate: Scored, task: str) -> list[Problem]:
+    problems = []
+    after = candidate.scores_of(task)
+    for score in baseline.scores_of(task).values():
+        other = after.get(score.metric)
+        if other is None:
+            text = "the baseline has this metric and the candidate does not"
+            problems.append(Problem("rows", text, task, score.metric))
+            continue
+        for name in ("kind", "higher_is_better", "signature", "unit"):
+            was, now = getattr(score, name), getattr(other, name)
+            # A 0/1 metric that some answer was graded more finely in is a bounded one.
+            graded = name == "kind" and {was, now} == {"accuracy", "bounded"}
+            if was != now and not graded:
+                text = f"the metric's {name.replace('_', ' ')} changed ({was} to {now})"
+                problems.append(Problem("signature", text, task, score.metric))
+    return problems
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "none"
+    return value if len(value) <= 24 else f"{value[:12]}..."

@@ -1,0 +1,125 @@
+"""Any number of runs against one baseline.
+
+Task by task, so that runs that lie in a store are read once and never held whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.compare.claims import claim_of
+from harness.compare.comparability import inspect_run
+from harness.compare.deltas import MetricPair, Settings, TaskPair, delta_of, pair_task
+from harness.compare.families import adjusted, adjusted_slices
+from harness.compare.flips import flipped, in_every_candidate, with_answers
+from harness.compare.noise import NoiseFloor, above_noise, noise_floors
+from harness.compare.problems import Problem, lines
+from harness.compare.scored import RowKey, Scored
+from harness.compare.slices import slice_deltas, slices_of
+from harness.errors import ConfigError
+from harness.records import Comparison, Delta, Difference, Flip, FlipCount
+
+
+def compare(
+    baseline: Scored,
+    candidates: Sequence[Scored],
+    *,
+    slices: bool = True,
+    alpha: float = 0.05,
+    seed: int = 0,
+    draws: int = 10_000,
+    flips_per_task: int | None = 50,
+    noise: Sequence[Scored] = (),
+) -> tuple[Comparison, ...]:
+    """Paired differences of every candidate against ``baseline``, positive is better.
+
+    Comparability is declared first: what may not be compared stands in ``problems``, one line
+    each, and carries no delta. ``alpha`` is one-sided per side for the verdicts; the intervals are
+    two-sided 95%. ``slices`` tests the primary metrics within document fields and length
+    quartiles. ``flips_per_task`` bounds how many flips of each direction are kept with their
+    answers (the counts are always whole); None keeps all. ``noise`` are runs of the baseline's own
+    checkpoint under another dtype, few-shot order, wording or seed: a difference that is no larger
+    than theirs is not a claim.
+
+    Raises ``ConfigError`` where there is nothing to compare with.
+    """
+    if not baseline.tasks:
+        raise ConfigError(f"the baseline '{baseline.name}' has no scores", fix="score it first")
+    settings = Settings(alpha=alpha, draws=draws, seed=seed)
+    floors = noise_floors(baseline, noise)
+    sides = [_Side(c, inspect_run(baseline.run, c.run)) for c in candidates]
+    for task in baseline.tasks:
+        pairs = [pair_task(baseline, side.run, task, side.run_problems) for side in sides]
+        for side, pair in zip(sides, pairs, strict=True):
+            side.add(pair, settings, floors)
+            if slices:
+                side.add_slices(pair, baseline, settings)
+        _add_flips(sides, pairs, baseline, flips_per_task)
+    return tuple(side.comparison(baseline, candidates) for side in sides)
+
+
+@dataclass
+class _Side:
+    """What is found of one candidate, task by task."""
+
+    run: Scored
+    run_problems: list[Problem]
+    problems: list[Problem] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    deltas: list[Delta] = field(default_factory=list)
+    slices: list[Delta] = field(default_factory=list)
+    flip_counts: list[FlipCount] = field(default_factory=list)
+    flips: list[Flip] = field(default_factory=list)
+
+    def add(self, pair: TaskPair, settings: Settings, floors: Mapping[RowKey, NoiseFloor]) -> None:
+        self.problems += [p for p in pair.problems if p.cause != "reference"]
+        self.differences += pair.differences
+        self.deltas += [
+            above_noise(delta_of(metric, settings), floors) for metric in pair.metrics.values()
+        ]
+
+    def add_slices(self, pair: TaskPair, baseline: Scored, settings: Settings) -> None:
+        # The ids are the same content on both sides, so either run's samples will do.
+        samples = self.run.samples_of(pair.task) or baseline.samples_of(pair.task)
+        for metric in _primary(pair).values():
+            if samples and metric.testable and metric.paired is not None:
+                found = slices_of(metric.paired, samples)
+                self.slices += slice_deltas(metric, found, settings)
+
+    def comparison(self, baseline: Scored, candidates: Sequence[Scored]) -> Comparison:
+        problems = [*self.run_problems, *self.problems]
+        return Comparison(
+            baseline_id=baseline.run.id,
+            baseline=baseline.name,
+            candidate_id=self.run.run.id,
+            candidate=self.run.name,
+            comparable=not problems,
+            problems=lines(problems),
+            differences=tuple(self.differences),
+            deltas=adjusted(self.deltas),
+            slices=adjusted_slices(self.slices),
+            flip_counts=tuple(self.flip_counts),
+            flips=tuple(self.flips),
+            claim=claim_of(self.run, candidates),
+        )
+
+
+def _primary(pair: TaskPair) -> Mapping[str, MetricPair]:
+    return {name: metric for name, metric in pair.metrics.items() if metric.baseline.primary}
+
+
+def _add_flips(
+    sides: Sequence[_Side], pairs: Sequence[TaskPair], baseline: Scored, limit: int | None
+) -> None:
+    """Counts for every 0/1 metric; both answers for the primary ones."""
+    found = [
+        {name: f for name, m in pair.metrics.items() if (f := flipped(m)) is not None}
+        for pair in pairs
+    ]
+    for side, pair, flips in zip(sides, pairs, found, strict=True):
+        side.flip_counts += [f.count for f in flips.values()]
+        for name in _primary(pair):
+            if name in flips:
+                everywhere = in_every_candidate([f[name] for f in found if name in f])
+                side.flips += with_answers(flips[name], baseline, side.run, everywhere, limit)

@@ -1,0 +1,223 @@
+"""The paired difference of one metric on one task, by the test that belongs to its kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import plugins, stats
+from harness.compare.comparability import inspect_task
+from harness.compare.pairing import Paired, against_score, pair
+from harness.compare.problems import Problem
+from harness.compare.scored import Scored
+from harness.errors import AssayError
+from harness.records import Delta, Difference, Score
+
+if TYPE_CHECKING:
+    from harness.stats import PairedResult
+
+Aggregate = Callable[[Any], Any]
+
+#: Metrics of kind ``calibration`` share rows; the name says which error is meant.
+_CALIBRATION_METHODS = ("ece", "aurc", "brier")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a comparison tests: ``alpha`` is one-sided per side."""
+
+    alpha: float = 0.05
+    draws: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MetricPair:
+    """One metric of one task in both runs: paired rows, or none where something stands in the way.
+
+    ``paired`` is None for scores without rows (imported as bare numbers): nothing to test.
+    """
+
+    baseline: Score
+    candidate: Score
+    paired: Paired | None
+    comparable: bool
+
+    @property
+    def testable(self) -> bool:
+        """Whether a paired test may be run."""
+        return self.comparable and self.paired is not None and len(self.paired.sample_ids) > 0
+
+
+@dataclass(frozen=True)
+class TaskPair:
+    """One task of two runs side by side: what differs, what stands in the way, and the pairs."""
+
+    task: str
+    differences: tuple[Difference, ...]
+    problems: tuple[Problem, ...]
+    metrics: Mapping[str, MetricPair]
+
+
+def pair_task(
+    baseline: Scored, candidate: Scored, task: str, run_problems: Sequence[Problem] = ()
+) -> TaskPair:
+    """Inspect one of the baseline's tasks, then pair every metric that both runs have."""
+    differences, problems = inspect_task(baseline, candidate, task)
+    others = candidate.scores_of(task)
+    found = {}
+    for metric, score in baseline.scores_of(task).items():
+        if metric in others:
+            paired, faults = _paired_rows(baseline, candidate, score, others[metric])
+            problems += faults
+            found[metric] = (_of_one_kind(score, others[metric]), others[metric], paired)
+    in_the_way = [*run_problems, *problems]
+    metrics = {
+        metric: MetricPair(b, c, paired, not any(p.touches(task, metric) for p in in_the_way))
+        for metric, (b, c, paired) in found.items()
+    }
+    return TaskPair(task, tuple(differences), tuple(problems), metrics)
+
+
+def _of_one_kind(score: Score, other: Score) -> Score:
+    graded = score.kind == "accuracy" and other.kind == "bounded"
+    return score.model_copy(update={"kind": "bounded"}) if graded else score
+
+
+def _paired_rows(
+    baseline: Scored, candidate: Scored, score: Score, other: Score
+) -> tuple[Paired | None, list[Problem]]:
+    before = baseline.rows.get((score.task, score.metric))
+    after = candidate.rows.get((score.task, score.metric))
+    if before is None and after is None:
+        return None, []
+    if before is None or after is None:
+        side = "baseline" if before is None else "candidate"
+        text = f"the {side} has a score but none of its rows"
+        return None, [Problem("rows", text, score.task, score.metric)]
+    paired, problems = pair(before, after)
+    problems += against_score(before, score, "baseline")
+    problems += against_score(after, other, "candidate")
+    return paired, problems
+
+
+def run_test(
+    score: Score,
+    paired: Paired,
+    settings: Settings,
+    *,
+    margin: float = 0.0,
+    alpha: float | None = None,
+    subset: Sequence[int] | None = None,
+) -> PairedResult:
+    """The paired test of one metric, on all pairs or on ``subset`` (indices), in its own units.
+
+    Perplexities keep the test's unit: delta and margin are relative (the logarithm of a ratio).
+
+    Raises ``StatisticsError``, and ``UnknownNameError`` for a corpus metric that no plugin knows.
+    """
+    before, after, clusters = paired.baseline, paired.candidate, paired.clusters
+    if subset is not None:
+        chosen = np.asarray(subset, dtype=np.intp)
+        before, after = before[chosen], after[chosen]
+        clusters = None if clusters is None else tuple(clusters[i] for i in subset)
+    scale = _scale(score)
+    result = stats.paired_test(
+        before,
+        after,
+        kind=score.kind,
+        clusters=clusters,
+        margin=margin / scale,
+        alpha=settings.alpha if alpha is None else alpha,
+        method=calibration_method(score),
+        draws=settings.draws,
+        seed=settings.seed,
+        aggregate=aggregate_of(score.metric) if score.kind == "corpus" else None,
+        higher_is_better=score.higher_is_better,
+    )
+    return result if scale == 1.0 else _scaled(result, scale)
+
+
+def _scale(score: Score) -> float:
+    """Units of the metric per unit of the test's delta: bits for nats, else one for one."""
+    in_bits = score.kind == "perplexity" and score.metric.startswith("bits_per_")
+    return 1 / math.log(2) if in_bits else 1.0
+
+
+def _scaled(result: PairedResult, scale: float) -> PairedResult:
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else value * scale
+
+    return replace(
+        result,
+        delta=result.delta * scale,
+        low=scaled(result.low),
+        high=scaled(result.high),
+        mde=scaled(result.mde),
+    )
+
+
+def calibration_method(score: Score) -> str | None:
+    """Which calibration error a metric of that kind means, by its name; None for other kinds."""
+    if score.kind != "calibration":
+        return None
+    name = score.metric.lower()
+    return next((method for method in _CALIBRATION_METHODS if method in name), None)
+
+
+@cache
+def aggregate_of(metric: str) -> Aggregate:
+    """The aggregate of the metric plugin called ``metric``: summed rows -> score."""
+    # A task with several filters names the filter after a comma.
+    found = plugins.load("metrics", metric.partition(",")[0])
+    instance = found() if isinstance(found, type) else found
+    # Where a metric scores many lines of sums at once, ten thousand resamples cost one call.
+    aggregate: Aggregate = getattr(instance, "aggregate_sums", instance.aggregate)
+    return aggregate
+
+
+def delta_of(pair: MetricPair, settings: Settings) -> Delta:
+    """The record of one metric's difference; values only where no test may be run."""
+    score = pair.baseline
+    plain = Delta(
+        task=score.task,
+        metric=score.metric,
+        family=score.family,
+        kind=score.kind,
+        primary=score.primary,
+        higher_is_better=score.higher_is_better,
+        baseline=score.value,
+        candidate=pair.candidate.value,
+        unit=score.unit,
+        note=None if pair.comparable else "not comparable",
+    )
+    if not pair.testable or pair.paired is None:
+        bare = pair.comparable and pair.paired is None
+        return plain.model_copy(update={"note": "no rows: not tested"}) if bare else plain
+    try:
+        result = run_test(score, pair.paired, settings)
+    except AssayError as error:
+        return plain.model_copy(update={"note": f"not tested: {error}"})
+    return with_result(plain, result, pair.paired.unscored_in_both)
+
+
+def with_result(delta: Delta, result: PairedResult, unscored: int = 0) -> Delta:
+    """``delta`` with the numbers of its test."""
+    return delta.model_copy(
+        update={
+            "delta": result.delta,
+            "low": result.low,
+            "high": result.high,
+            "p_value": result.p_value,
+            "verdict": result.verdict,
+            "mde": result.mde,
+            "n": result.n,
+            "method": result.method,
+            "note": f"{unscored} samples unscored in both runs" if unscored else None,
+        }
+    )

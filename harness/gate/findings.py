@@ -1,0 +1,267 @@
+"""Holds one hypothesis against the rows: margins, ratios, floors and ceilings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from harness.compare import MetricPair, Settings
+from harness.compare.deltas import aggregate_of, calibration_method, run_test
+from harness.compare.pairing import Alone
+from harness.errors import ConfigError, StatisticsError, UnknownNameError
+from harness.gate import wording
+from harness.gate.policy import Claim, Rule
+from harness.gate.selection import Hypothesis
+from harness.records import RuleVerdict, Score
+from harness.stats import PairedResult, score_interval
+
+NUMBERS = ("delta", "low", "high", "p_value", "mde", "n")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What holding one hypothesis (or cost) against the numbers came to."""
+
+    rule: Rule
+    label: str
+    verdict: RuleVerdict
+    why: str
+    claim: Claim
+    task: str | None = None
+    metric: str | None = None
+    slice: str | None = None
+    margin: float | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """``delta``, ``low``, ``high``, ``p_value``, ``mde`` and ``n``, as far as there are any."""
+    fails_at: Callable[[float], bool] | None = None
+    """Whether it also fails at a smaller one-sided level (for Holm); None: it fails at any."""
+    advisory: bool = False
+    """The numbers do not carry a verdict, so a blocking rule only warns."""
+
+    def softened(self, count: int) -> Finding:
+        """A failure that does not survive the correction over ``count`` blocking rules."""
+        why = (
+            f"{self.why.removesuffix(': FAIL')}: INCONCLUSIVE (a failure on its own, not after "
+            f"Holm's correction over {count} blocking rules)"
+        )
+        return replace(self, verdict="inconclusive", why=why)
+
+
+def judge_hypothesis(
+    hypothesis: Hypothesis, claim: Claim, settings: Settings, *, same_checkpoint: bool
+) -> list[Finding]:
+    """One finding for each bound of the hypothesis' rule."""
+    findings = []
+    if hypothesis.rule.is_relative:
+        if hypothesis.problem is not None or hypothesis.pair is None:
+            findings.append(not_comparable(hypothesis, hypothesis.problem, claim))
+        else:
+            findings.append(_margin(hypothesis, hypothesis.pair, claim, settings, same_checkpoint))
+    if hypothesis.rule.is_absolute:
+        if hypothesis.own_problem is not None or hypothesis.own_score is None:
+            findings.append(not_comparable(hypothesis, hypothesis.own_problem, claim))
+        else:
+            findings.append(_floor(hypothesis, hypothesis.own_score, claim, settings))
+    return findings
+
+
+def not_comparable(hypothesis: Hypothesis, problem: str | None, claim: Claim) -> Finding:
+    """The finding where a run lacks something, by what the rule says follows."""
+    rule = hypothesis.rule
+    verdict: RuleVerdict = "fail" if rule.on_missing == "fail" else "not_comparable"
+    said = "FAIL" if verdict == "fail" else "NOT COMPARABLE"
+    why = f"{_where(hypothesis)}: {problem or 'one of the runs lacks it'}: {said}"
+    if rule.on_missing == "pass":
+        why += " (waived by on_missing: pass)"
+    return _finding(hypothesis, verdict, why, claim)
+
+
+def undecided(hypothesis: Hypothesis, why: str, claim: Claim) -> Finding:
+    """The finding of a rule that an early decision left open."""
+    return _finding(hypothesis, "inconclusive", f"{_where(hypothesis)}: {why}: INCONCLUSIVE", claim)
+
+
+def _margin(
+    hypothesis: Hypothesis,
+    pair: MetricPair,
+    claim: Claim,
+    settings: Settings,
+    same_checkpoint: bool,
+) -> Finding:
+    score, paired = _directed(hypothesis.rule, pair.baseline), pair.paired
+    assert paired is not None
+    margin = _allowed(hypothesis, score)
+    subset = hypothesis.subset
+
+    def test(level: float) -> PairedResult:
+        return run_test(score, paired, settings, margin=margin, alpha=level, subset=subset)
+
+    try:
+        result = test(settings.alpha)
+    except (StatisticsError, UnknownNameError) as error:
+        why = f"{_where(hypothesis)}: cannot be tested: {error}: NOT COMPARABLE"
+        return _finding(hypothesis, "not_comparable", why, claim)
+    verdict: RuleVerdict
+    words = f"{_where(hypothesis)}: {wording.change(score, result, margin)}"
+    if same_checkpoint and np.array_equal(paired.baseline, paired.candidate):
+        verdict, said = "pass", "PASS (the same checkpoint, and the same rows)"
+    elif claim == "benchmark":
+        verdict, said = _on_these_items(result, margin)
+    else:
+        verdict, said = _on_items_like_these(score, result, margin)
+    finding = _finding(hypothesis, verdict, f"{words}: {said}", claim)
+    exact = claim == "benchmark"
+    return replace(
+        finding,
+        margin=margin,
+        numbers={name: getattr(result, name) for name in NUMBERS},
+        fails_at=None if exact else lambda level: test(level).verdict == "worse",
+    )
+
+
+def _on_these_items(result: PairedResult, margin: float) -> tuple[RuleVerdict, str]:
+    """These n samples were all scored: nothing is left to chance, only equality decides nothing."""
+    if result.delta > -margin or (result.delta == 0.0 == margin):
+        return "pass", f"PASS on these {result.n} samples"
+    if result.delta < -margin:
+        return "fail", "FAIL"
+    return "inconclusive", f"INCONCLUSIVE (exactly the margin on these {result.n} samples)"
+
+
+def _on_items_like_these(
+    score: Score, result: PairedResult, margin: float
+) -> tuple[RuleVerdict, str]:
+    if result.verdict in ("better", "not_worse"):
+        crossing = result.low is not None and result.low <= -margin
+        return "pass", "PASS (by its one-sided bound)" if crossing else "PASS"
+    if result.verdict == "worse":
+        return "fail", "FAIL"
+    return "inconclusive", f"INCONCLUSIVE ({wording.detectable(score, result)})"
+
+
+def _allowed(hypothesis: Hypothesis, score: Score) -> float:
+    """The margin in the unit of delta. Raises ``ConfigError`` where it could never fail."""
+    rule = hypothesis.rule
+    if rule.max_ratio is not None:
+        if score.kind not in ("ratio", "perplexity") or score.metric.startswith("bits_per_"):
+            raise ConfigError(
+                f"{hypothesis.task}: {score.metric} takes a margin, not a max_ratio",
+                key="max_ratio",
+                value=rule.max_ratio,
+            )
+        if rule.max_ratio < 1:
+            raise ConfigError(
+                "below 1 asks for an improvement, which a ratio rule does not judge",
+                key="max_ratio",
+                value=rule.max_ratio,
+            )
+        return math.log(rule.max_ratio)
+    margin = rule.margin
+    assert margin is not None
+    if score.kind == "ratio":
+        raise ConfigError(
+            f"{hypothesis.task}: {score.metric} is a cost and takes a max_ratio", key="margin"
+        )
+    if wording.in_points(score) and margin >= 1:
+        raise ConfigError(
+            f"{hypothesis.task}: {score.metric} lies between 0 and 1, so this margin never fails",
+            key="margin",
+            value=margin,
+            fix=f"for {margin:g} points write {margin / 100:g}",
+        )
+    # Written as a share of perplexity, tested on the logarithm.
+    return math.log1p(margin) if wording.is_relative(score) else margin
+
+
+def _floor(hypothesis: Hypothesis, score: Score, claim: Claim, settings: Settings) -> Finding:
+    rule = hypothesis.rule
+    assert score.value is not None
+    _check_scale(hypothesis, score)
+    exact = (score.value, score.value)
+    low, high = exact if claim == "benchmark" else _bounds(score, hypothesis.own, settings)
+    shown = f"{score.value:.4g}"
+    where = f"{_where(hypothesis)}: {shown}"
+    if low is None or high is None:
+        why = f"{where} without an interval, {' and '.join(rule.bounds)}: INCONCLUSIVE"
+        return _finding(hypothesis, "inconclusive", why, claim)
+    if claim == "population":
+        where += f" ({(1 - 2 * settings.alpha) * 100:.0f}% interval {low:.4g} to {high:.4g})"
+    floor, ceiling = _or(rule.min, -math.inf), _or(rule.max, math.inf)
+    verdict: RuleVerdict = "inconclusive"
+    if low >= floor and high <= ceiling:
+        verdict = "pass"
+    elif high < floor or low > ceiling:
+        verdict = "fail"
+    asked = " and ".join(b for b in rule.bounds if b.startswith(("at least", "at most ")))
+    return _finding(hypothesis, verdict, f"{where}, {asked}: {verdict.upper()}", claim)
+
+
+def _bounds(
+    score: Score, own: Alone | None, settings: Settings
+) -> tuple[float | None, float | None]:
+    """The candidate's own interval at 1 - 2 alpha; its stored 95% where rows cannot give it."""
+    if own is None:
+        return score.low, score.high
+    try:
+        found = score_interval(
+            own.values,
+            kind=score.kind,
+            clusters=own.clusters,
+            alpha=2 * settings.alpha,
+            method=calibration_method(score),
+            draws=settings.draws,
+            seed=settings.seed,
+            aggregate=aggregate_of(score.metric) if score.kind == "corpus" else None,
+        )
+    except (StatisticsError, UnknownNameError):
+        return score.low, score.high
+    assert score.value is not None
+    if math.isclose(found.value, score.value, rel_tol=1e-6, abs_tol=1e-9):
+        return found.low, found.high
+    return score.low, score.high
+
+
+def _check_scale(hypothesis: Hypothesis, score: Score) -> None:
+    for key in ("min", "max"):
+        bound = getattr(hypothesis.rule, key)
+        if bound is not None and score.kind == "accuracy" and not 0 <= bound <= 1:
+            raise ConfigError(
+                f"{hypothesis.task}: {score.metric} lies between 0 and 1",
+                key=key,
+                value=bound,
+                fix=f"for {bound:g} points write {bound / 100:g}",
+            )
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value
+
+
+def _directed(rule: Rule, score: Score) -> Score:
+    if rule.higher_is_better is None:
+        return score
+    return score.model_copy(update={"higher_is_better": rule.higher_is_better})
+
+
+def _where(hypothesis: Hypothesis) -> str:
+    text = f"{hypothesis.task}: {hypothesis.metric}"
+    return f"{text} [{hypothesis.slice}]" if hypothesis.slice else text
+
+
+def _finding(hypothesis: Hypothesis, verdict: RuleVerdict, why: str, claim: Claim) -> Finding:
+    advisory = hypothesis.advisory and hypothesis.rule.tier == "block"
+    return Finding(
+        rule=hypothesis.rule,
+        label=hypothesis.label,
+        verdict=verdict,
+        why=f"{why} (advisory: shown, never blocks)" if advisory else why,
+        claim=claim,
+        task=hypothesis.task,
+        metric=hypothesis.metric,
+        slice=hypothesis.slice,
+        advisory=hypothesis.advisory,
+    )

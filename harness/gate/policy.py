@@ -1,0 +1,237 @@
+"""The gate's rules: the ``gate:`` block of an experiment file, or a policy file of its own.
+
+```yaml
+baseline: base                 # a candidate, a run, or a baseline file
+alpha: 0.05                    # one-sided, per rule
+rules:
+  - {task: gsm8k, margin: 0.02}
+  - {task: "retention/*", margin: 0.01, tier: warn}
+  - {task: known, slice: "subject=*", margin: 0.1, tier: report}
+  - {task: dialogsum, metric: rougeL, min: 0.3}
+  - {metric: energy_kwh, max_ratio: 1.2, tier: report}
+```
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from harness.errors import ConfigError
+from harness.records import Tier
+from harness.yaml_file import read_yaml, validated
+
+Claim = Literal["benchmark", "population"]
+OnInconclusive = Literal["block", "pass"]
+OnMissing = Literal["not_comparable", "fail", "pass"]
+Scope = Literal["all", "rules"]
+
+#: What a rule may hold besides scores: one number a run, judged by ``max_ratio`` or ``max``.
+COSTS = ("energy_kwh", "co2e_g", "size_bytes", "parameters", "peak_memory_bytes", "seconds")
+#: Policies that extend one another deeper than this are a mistake.
+MAX_EXTENDS = 8
+
+
+class Rule(BaseModel):
+    """One rule: what it selects, what it allows, and what follows.
+
+    ``margin`` is how much worse the candidate may be, in the metric's own units (0.02 is two
+    points of accuracy; for perplexity it is relative: 0.02 allows 2% more). ``max_ratio`` allows a
+    cost or a perplexity to grow by a factor. ``min`` and ``max`` are absolute floors and ceilings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = None
+    task: str | None = None
+    """A task's name, or a pattern such as ``retention/*``."""
+    suite: str | None = None
+    """A pattern of suite names: every task of a run of that suite."""
+    slice: str | None = None
+    """``field=value``, the value may be a pattern: ``subject=*``."""
+    metric: str | None = None
+    """Default: the task's primary metric."""
+    margin: float | None = None
+    max_ratio: float | None = Field(default=None, gt=0)
+    min: float | None = None
+    max: float | None = None
+    higher_is_better: bool | None = None
+    """Default: the metric's own direction."""
+    tier: Tier = "block"
+    on_inconclusive: OnInconclusive | None = None
+    """Default: ``block`` in tier block, else ``pass``."""
+    on_missing: OnMissing = "not_comparable"
+    claim: Claim | None = None
+    """Default: the gate's."""
+    clip: float | None = Field(default=None, gt=0)
+    """Perplexity, decided early: bounds of one sample's change, in nats per unit."""
+    phase: Literal["score", "train", "total"] = "score"
+    """Of energy_kwh, co2e_g and seconds: which part of the run's cost is held."""
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether the rule holds a number of the whole run, not a score."""
+        return self.metric in COSTS and self.task is None and self.suite is None
+
+    @property
+    def inconclusive_blocks(self) -> bool:
+        """Whether "can't tell" stops the release."""
+        default = "block" if self.tier == "block" else "pass"
+        return self.tier == "block" and (self.on_inconclusive or default) == "block"
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the rule holds the candidate against the baseline, and not against a number."""
+        return self.margin is not None or self.max_ratio is not None
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether the rule holds the candidate's own score against a number."""
+        return self.min is not None or self.max is not None
+
+    @property
+    def label(self) -> str:
+        """The rule in words."""
+        if self.name:
+            return self.name
+        what = ": ".join(p for p in (self.task or self.suite, self.slice, self.metric) if p)
+        return ", ".join([what, *self.bounds])
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """What the rule allows, in words."""
+        named = (
+            ("margin", self.margin),
+            ("at most x", self.max_ratio),
+            ("at least", self.min),
+            ("at most", self.max),
+        )
+        return tuple(
+            f"{word}{'' if word.endswith('x') else ' '}{value:g}"
+            for word, value in named
+            if value is not None
+        )
+
+    @field_validator("margin", "max_ratio", "min", "max", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool) or (value is not None and not isinstance(value, int | float)):
+            raise ValueError("expected a number, as in 0.02")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("expected a finite number")
+        return value
+
+    @field_validator("margin")
+    @classmethod
+    def _margin(cls, value: float | None) -> float | None:
+        if value is not None and value < 0:
+            raise ValueError("a margin is how much worse is still allowed, so 0 or more")
+        return value
+
+    @field_validator("slice")
+    @classmethod
+    def _slice(cls, value: str | None) -> str | None:
+        if value is not None and "=" not in value:
+            raise ValueError("expected field=value, as in subject=anatomy or subject=*")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not (self.task or self.suite or self.metric):
+            raise ValueError("selects nothing: name a task, a suite or a metric")
+        if not self.bounds:
+            raise ValueError("allows everything: give a margin, a max_ratio, a min or a max")
+        if self.margin is not None and self.max_ratio is not None:
+            raise ValueError("has both a margin and a max_ratio: keep one")
+        if self.is_cost and (self.margin is not None or self.slice or self.min is not None):
+            raise ValueError(f"{self.metric} takes a max_ratio or a max")
+        if self.slice and (self.min is not None or self.max is not None):
+            raise ValueError("a slice takes a margin, not a min or max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max: nothing can pass")
+        return self
+
+
+class Gate(BaseModel):
+    """A release policy: rules, and how sure one must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extends: str | None = None
+    """A policy file whose keys hold where this one is silent; its rules come first."""
+    baseline: str | None = None
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    sequential: bool = False
+    claim: Claim | None = None
+    """Default: ``population``, or ``benchmark`` with ``sequential``."""
+    scope: Scope = "all"
+    """``all``: a task or row that the candidate lost counts even where no rule looks."""
+    measured_share: float = Field(default=0.8, gt=0, le=1)
+    """Energy and carbon are judged only where at least this share of the energy was measured."""
+    draws: int = Field(default=10_000, ge=1000, le=1_000_000)
+    seed: int = Field(default=0, ge=0)
+
+    def claim_of(self, rule: Rule) -> Claim:
+        """The claim that ``rule`` makes."""
+        return rule.claim or self.claim or ("benchmark" if self.sequential else "population")
+
+
+def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) -> Gate:
+    """A gate from a policy file, or from the ``gate:`` block of the experiment file ``file``.
+
+    Raises ``ConfigError``: one line that names the file, the key, the value and the likely fix.
+    """
+    if isinstance(source, Mapping):
+        content, where, key = dict(source), file, "gate"
+    else:
+        where = source
+        content, key = _read(Path(source))
+    content = _extended(content, where, ())
+    rules = content.get("rules")
+    if not rules:
+        raise ConfigError(
+            "no rules: a gate without rules passes everything",
+            file=where,
+            key=f"{key}.rules".strip("."),
+            fix="add one, as in {task: gsm8k, margin: 0.02}",
+        )
+    if not isinstance(rules, list | tuple):
+        raise ConfigError("expected a list of rules", file=where, key=f"{key}.rules".strip("."))
+    for i, rule in enumerate(rules):
+        if not isinstance(rule, Mapping):
+            message, at = "expected a rule such as {task: gsm8k, margin: 0.02}", f"rules.{i}"
+            raise ConfigError(message, file=where, key=f"{key}.{at}".strip("."), value=rule)
+        # Checked one by one so that a misspelt key is answered with the keys of a rule.
+        validated(Rule, rule, file=where, key=f"{key}.rules.{i}".strip("."))
+    return validated(Gate, content, file=where, key=key)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """A policy file's content, or the ``gate:`` block of an experiment file, and its key."""
+    content = read_yaml(path)
+    if isinstance(content.get("gate"), Mapping) and "rules" not in content:
+        return dict(content["gate"]), "gate"
+    return content, ""
+
+
+def _extended(content: dict[str, Any], file: object, seen: tuple[Path, ...]) -> dict[str, Any]:
+    name = content.get("extends")
+    if name is None:
+        return content
+    if not isinstance(name, str):
+        raise ConfigError(
+            "expected the name of a policy file", file=file, key="extends", value=name
+        )
+    folder = Path(str(file)).parent if file is not None else Path()
+    path = (folder / name).resolve()
+    if path in seen or len(seen) >= MAX_EXTENDS:
+        chain = " -> ".join(p.name for p in (*seen, path))
+        raise ConfigError(f"policies extend one another in a circle: {chain}", file=file)
+    parent = _extended(_read(path)[0], path, (*seen, path))
+    rules = [*(parent.get("rules") or ()), *(content.get("rules") or ())]
+    return {**parent, **content, "rules": rules}

@@ -1,0 +1,189 @@
+"""What each rule selects in two runs: one hypothesis for every task, metric and slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from harness.compare import MetricPair, Scored, TaskPair
+from harness.compare.pairing import Alone, alone
+from harness.compare.slices import all_slices
+from harness.errors import ConfigError, did_you_mean
+from harness.gate.policy import Rule
+from harness.records import Score
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One thing that a rule asserts: "this metric of this task (slice) is not worse"."""
+
+    rule: Rule
+    task: str
+    metric: str
+    pair: MetricPair | None = None
+    """None where one of the runs lacks the metric, or the rule needs no baseline."""
+    slice: str | None = None
+    subset: tuple[int, ...] | None = None
+    """Indices of the slice's pairs."""
+    problem: str | None = None
+    """Why it cannot be held against the baseline."""
+    own_score: Score | None = None
+    own: Alone | None = None
+    """The candidate's own rows, where the rule has a floor or a ceiling."""
+    own_problem: str | None = None
+    """Why the candidate cannot be held against a number."""
+    advisory: bool = False
+    """The metric is shown and never blocks."""
+
+    @property
+    def label(self) -> str:
+        """The hypothesis in words: ``known: correct [subject=law], margin 0.02``."""
+        if self.rule.name:
+            where = f"{self.task}: {self.metric}"
+            named = f"{self.rule.name} ({where})"
+            return f"{named} [{self.slice}]" if self.slice else named
+        what = f"{self.task}: {self.metric}"
+        if self.slice:
+            what += f" [{self.slice}]"
+        return ", ".join([what, *self.rule.bounds])
+
+
+def _is_advisory(score: Score) -> bool:
+    """Calibration errors are shown and Brier gates; a task may call itself advisory."""
+    return score.kind == "calibration" or (score.note or "").startswith("advisory")
+
+
+class Selection:
+    """Two runs as rules see them; tasks are paired once, when a rule first asks."""
+
+    def __init__(self, baseline: Scored, candidate: Scored, pairs: Sequence[TaskPair]) -> None:
+        self.baseline = baseline
+        self.candidate = candidate
+        self.pairs = {pair.task: pair for pair in pairs}
+        self.tasks = tuple(dict.fromkeys([*baseline.tasks, *candidate.tasks]))
+
+    def of(self, rule: Rule, position: str, file: object = None) -> list[Hypothesis]:
+        """What ``rule`` asserts; ``position`` names it in messages.
+
+        Raises ``ConfigError`` where it selects nothing: such a rule would always pass.
+        """
+        tasks = self._tasks(rule, position, file)
+        found = [h for task in tasks for h in self._of_task(rule, task)]
+        named = rule.tier == "block" and rule.task in tasks
+        if named and any(h.advisory for h in found):
+            raise ConfigError(
+                f"{rule.task}: {found[0].metric} is advisory: it is shown and never blocks",
+                file=file,
+                key=f"{position}.tier",
+                value=rule.tier,
+                fix="use tier: warn or report, or gate on a 0/1 metric or the Brier score",
+            )
+        if not found:
+            known = {m for task in tasks for m in self._scores(task)}
+            raise ConfigError(
+                f"no task that the rule selects has the metric '{rule.metric}'"
+                if rule.metric
+                else "the tasks that the rule selects have no primary metric",
+                file=file,
+                key=f"{position}.metric",
+                fix=did_you_mean(rule.metric or "", known),
+            )
+        if rule.slice:
+            return self._sliced(found, rule.slice, position, file)
+        return found
+
+    def _tasks(self, rule: Rule, position: str, file: object) -> list[str]:
+        tasks = list(self.tasks)
+        if rule.suite is not None:
+            suites = {self.baseline.run.suite, self.candidate.run.suite}
+            if not any(fnmatchcase(suite, rule.suite) for suite in suites):
+                raise ConfigError(
+                    "matches no suite that was scored",
+                    file=file,
+                    key=f"{position}.suite",
+                    value=rule.suite,
+                    fix=did_you_mean(rule.suite, suites),
+                )
+        if rule.task is not None:
+            tasks = [task for task in tasks if fnmatchcase(task, rule.task)]
+            if not tasks:
+                raise ConfigError(
+                    "matches no task that was scored",
+                    file=file,
+                    key=f"{position}.task",
+                    value=rule.task,
+                    fix=did_you_mean(rule.task, self.tasks),
+                )
+        return tasks
+
+    def _scores(self, task: str) -> dict[str, Score]:
+        return {**self.candidate.scores_of(task), **self.baseline.scores_of(task)}
+
+    def _of_task(self, rule: Rule, task: str) -> Iterator[Hypothesis]:
+        for metric, score in self._scores(task).items():
+            wanted = score.primary if rule.metric is None else fnmatchcase(metric, rule.metric)
+            if wanted:
+                found = Hypothesis(rule, task, metric, advisory=_is_advisory(score))
+                if rule.is_relative:
+                    found = self._against_baseline(found)
+                yield self._on_its_own(found) if rule.is_absolute else found
+
+    def _against_baseline(self, hypothesis: Hypothesis) -> Hypothesis:
+        task, metric = hypothesis.task, hypothesis.metric
+        pair = self.pairs[task].metrics.get(metric) if task in self.pairs else None
+        return replace(hypothesis, pair=pair, problem=self._problem(task, metric))
+
+    def _on_its_own(self, hypothesis: Hypothesis) -> Hypothesis:
+        key = (hypothesis.task, hypothesis.metric)
+        score = self.candidate.scores_of(key[0]).get(key[1])
+        rows = self.candidate.rows.get(key)
+        if score is None:
+            return replace(hypothesis, own_problem="the candidate was not scored on it")
+        own = None if rows is None else alone(rows, score, "candidate")
+        problem = "; ".join(own.faults) if own is not None else None
+        if score.value is None:
+            problem = problem or "the candidate has no value"
+        return replace(hypothesis, own_score=score, own=own, own_problem=problem or None)
+
+    def _problem(self, task: str, metric: str) -> str | None:
+        if task not in self.pairs:
+            return "the candidate has this task and the baseline does not"
+        pair = self.pairs[task]
+        touching = [p for p in pair.problems if p.touches(task, metric)]
+        if touching:
+            # The rule's line names task and metric already.
+            return "; ".join(dict.fromkeys(p.text for p in touching))
+        if metric not in pair.metrics:
+            return "the candidate has this metric and the baseline does not"
+        if pair.metrics[metric].paired is None:
+            return "there are scores but no rows on either side, so nothing can be tested"
+        return None
+
+    def _sliced(
+        self, found: list[Hypothesis], selector: str, position: str, file: object
+    ) -> list[Hypothesis]:
+        result: list[Hypothesis] = []
+        known: set[str] = set()
+        for hypothesis in found:
+            if hypothesis.problem or hypothesis.pair is None or hypothesis.pair.paired is None:
+                result.append(hypothesis)
+                continue
+            task = hypothesis.task
+            samples = self.candidate.samples_of(task) or self.baseline.samples_of(task)
+            slices = all_slices(hypothesis.pair.paired, samples)
+            known.update(slices)
+            result += [
+                replace(hypothesis, slice=name, subset=tuple(indices))
+                for name, indices in slices.items()
+                if fnmatchcase(name, selector)
+            ]
+        if not result:
+            raise ConfigError(
+                "matches no slice of the samples",
+                file=file,
+                key=f"{position}.slice",
+                value=selector,
+                fix=did_you_mean(selector, known),
+            )
+        return result

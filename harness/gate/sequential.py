@@ -1,0 +1,348 @@
+"""Early decision: which samples to score next, and when every blocking rule is decided.
+
+    decision = EarlyDecision(gate, baseline, candidate_run, sample_ids)
+    while (chunk := decision.next_chunk()) is not None:
+        decision.update(chunk, score(chunk.task, chunk.sample_ids))    # rows of the task's metrics
+    full = score_whole(decision.outstanding)                           # often nothing
+    outcome = decision.outcome(full)
+
+The order of the samples is committed before the first is scored. What was scored stays valid for
+a later full run: the same rows of the same samples. What cannot be compared is said before
+anything is spent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.compare import Scored, TaskPair, pair_task
+from harness.compare.comparability import inspect_run
+from harness.compare.pairing import pair, part_of
+from harness.errors import ScoringError
+from harness.gate.costs import TIMED, judge_cost
+from harness.gate.findings import Finding, not_comparable, undecided
+from harness.gate.judging import (
+    concluded,
+    findings_of,
+    holm_corrected,
+    integrity,
+    lost_evidence,
+)
+from harness.gate.policy import Gate, Rule
+from harness.gate.selection import Hypothesis, Selection
+from harness.gate.tracks import Track, committed_order, unfit
+from harness.records import Rows, Run, SampleRecord, Verdict
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The next work: these samples of this task, whole clusters in the committed order."""
+
+    task: str
+    clusters: tuple[tuple[str, ...], ...]
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """The samples to score."""
+        return tuple(id for cluster in self.clusters for id in cluster)
+
+
+@dataclass(frozen=True)
+class EarlyOutcome:
+    """The verdict and what it cost; ``used`` and ``total`` count samples by task."""
+
+    verdict: Verdict
+    used: Mapping[str, int]
+    total: Mapping[str, int]
+
+    @property
+    def saved_items(self) -> int:
+        """Samples that nobody had to score."""
+        return sum(self.total.values()) - sum(self.used.values())
+
+    def saved(self, spent: float | None) -> float | None:
+        """What the unscored samples would have cost (seconds, kWh), at the mean price of the rest.
+
+        None where nothing was scored or the price is unknown.
+        """
+        used = sum(self.used.values())
+        return None if spent is None or not used else spent / used * self.saved_items
+
+
+class EarlyDecision:
+    """Decides a gate on one candidate while it is being scored.
+
+    ``candidate`` is its run as far as it is known beforehand: checkpoint, environment and
+    signatures. ``sample_ids`` are the samples that its tasks will ask, by task; ``samples`` carry
+    the slices where the baseline keeps none. With ``stop_at_failure`` the first blocking rule that
+    fails ends it.
+
+    Raises ``ConfigError`` as ``harness.gate.judge`` does.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        baseline: Scored,
+        candidate: Run,
+        sample_ids: Mapping[str, Sequence[str]],
+        *,
+        samples: Mapping[tuple[str, str], SampleRecord] | None = None,
+        chunk_items: int = 64,
+        stop_at_failure: bool = True,
+        file: object = None,
+    ) -> None:
+        self.gate, self.baseline, self.file = gate, baseline, file
+        self.chunk_items, self.stop_at_failure = chunk_items, stop_at_failure
+        planned = _planned(baseline, candidate, sample_ids, samples)
+        self.candidate = candidate
+        run_problems = inspect_run(baseline.run, candidate)
+        pairs = [pair_task(baseline, planned, task, run_problems) for task in baseline.tasks]
+        selection = Selection(baseline, planned, pairs)
+        self.hypotheses = [
+            (i, hypothesis)
+            for i, rule in enumerate(gate.rules)
+            if not rule.is_cost
+            for hypothesis in selection.of(rule, f"rules.{i}", file)
+        ]
+        only = [hypothesis for _, hypothesis in self.hypotheses]
+        self.lost = lost_evidence(gate, pairs, run_problems, only)
+        family = sum(_blocks(h) for h in only)
+        self.tracks = [
+            Track(h, gate.claim_of(h.rule), gate.alpha, family)
+            for h in only
+            if h.problem is None and unfit(h) is None
+        ]
+        self.orders = {p.task: self._order(p, planned) for p in pairs if p.task in planned.tasks}
+        self._taken = dict.fromkeys(self.orders, 0)
+        self._faults: dict[tuple[str, str], str] = {}
+
+    def _order(self, found: TaskPair, planned: Scored) -> tuple[tuple[str, ...], ...]:
+        clusters: dict[str, str] = {}
+        for metric in found.metrics:
+            rows = planned.rows.get((found.task, metric))
+            if rows is not None:
+                named = zip(rows.sample_ids, rows.clusters, strict=True)
+                clusters |= {id: id if name is None else f"cluster {name}" for id, name in named}
+        parts = (self.gate.seed, found.task, self.baseline.run.id, self.candidate.checkpoint.digest)
+        return committed_order(tuple(clusters), tuple(clusters.values()), " ".join(map(str, parts)))
+
+    @property
+    def commitment(self) -> str:
+        """SHA-256 of the order of all samples: to be told before the first is scored."""
+        lines = [
+            " ".join([task, *(id for cluster in order for id in cluster)])
+            for task, order in sorted(self.orders.items())
+        ]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    # --- work -------------------------------------------------------------------------------
+
+    def next_chunk(self) -> Chunk | None:
+        """The samples whose scoring decides most rules soonest; None when none is open."""
+        if self._stopped():
+            return None
+        rates: dict[str, float] = {}
+        for track in self.tracks:
+            if _blocks(track.hypothesis) and track.open and self._left(track.hypothesis.task):
+                # Rules decided per sample: a task that serves several open rules comes first.
+                task = track.hypothesis.task
+                rates[task] = rates.get(task, 0.0) + 1 / track.expected_items()
+        return self._cut(max(sorted(rates), key=rates.__getitem__)) if rates else None
+
+    @property
+    def outstanding(self) -> tuple[str, ...]:
+        """Tasks that must be scored whole, because a blocking rule there cannot stop early."""
+        if self._stopped():
+            return ()
+        early = {id(track.hypothesis) for track in self.tracks if track.refused is None}
+        return tuple(
+            dict.fromkeys(h.task for _, h in self.hypotheses if _blocks(h) and id(h) not in early)
+        )
+
+    def _stopped(self) -> bool:
+        if self.lost or any(_blocks(h) and self._problem(h) for _, h in self.hypotheses):
+            return True
+        return self.stop_at_failure and any(
+            track.decided == "fail" and _blocks(track.hypothesis) for track in self.tracks
+        )
+
+    def _problem(self, hypothesis: Hypothesis) -> str | None:
+        key = (hypothesis.task, hypothesis.metric)
+        return hypothesis.problem or self._faults.get(key)
+
+    def _left(self, task: str) -> bool:
+        return self._taken.get(task, 0) < len(self.orders.get(task, ()))
+
+    def _cut(self, task: str) -> Chunk:
+        start = stop = self._taken[task]
+        items = 0
+        while stop < len(self.orders[task]) and items < self.chunk_items:
+            items += len(self.orders[task][stop])
+            stop += 1
+        return Chunk(task, self.orders[task][start:stop])
+
+    def update(self, chunk: Chunk, rows: Sequence[Rows]) -> None:
+        """Take the rows of ``chunk``; rows that are missing, unscored or not finite are faults.
+
+        Raises ``ScoringError`` where the chunk is not the next one of its task.
+        """
+        start = self._taken[chunk.task]
+        stop = start + len(chunk.clusters)
+        if self.orders[chunk.task][start:stop] != chunk.clusters:
+            raise ScoringError(f"task '{chunk.task}': rows out of the committed order")
+        self._taken[chunk.task] = stop
+        found = {held.metric: held for held in rows if held.task == chunk.task}
+        for track in self.tracks:
+            hypothesis = track.hypothesis
+            if hypothesis.task != chunk.task:
+                continue
+            held = found.get(hypothesis.metric)
+            fault = self._fault(chunk, hypothesis.metric, held)
+            if fault is not None:
+                self._faults[chunk.task, hypothesis.metric] = fault
+            elif held is not None:
+                track.update(chunk.clusters, dict(zip(held.sample_ids, held.values, strict=True)))
+
+    def _fault(self, chunk: Chunk, metric: str, held: Rows | None) -> str | None:
+        """What a full comparison would object to in the chunk's rows."""
+        before = self.baseline.rows.get((chunk.task, metric))
+        if before is None or held is None:
+            return f"{len(chunk.sample_ids)} samples asked for came back without a row"
+        _, problems = pair(part_of(before, chunk.sample_ids), held)
+        return "; ".join(problem.text for problem in problems) or None
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def outcome(self, full: Scored | None = None) -> EarlyOutcome:
+        """The verdict on what is known now, and how many samples it took.
+
+        ``full`` is the candidate's run of the tasks that were scored whole.
+        """
+        whole = () if full is None else full.tasks
+        findings = self._early(whole)
+        if full is not None:
+            findings += self._on_full_run(full)
+        findings += [self._cost(rule) for rule in self.gate.rules if rule.is_cost]
+        findings = holm_corrected(findings, self.gate.alpha)
+        if self.lost:
+            findings.insert(0, integrity(self.lost))
+        used = {
+            task: sum(map(len, order if task in whole else order[: self._taken[task]]))
+            for task, order in self.orders.items()
+        }
+        total = {task: sum(map(len, order)) for task, order in self.orders.items()}
+        verdict = concluded(findings, self.candidate.candidate, self.baseline.name, {})
+        return EarlyOutcome(verdict, used, total)
+
+    def _early(self, whole: Sequence[str]) -> list[Finding]:
+        tracks = {id(track.hypothesis): track for track in self.tracks}
+        findings = []
+        for _, hypothesis in self.hypotheses:
+            track = tracks.get(id(hypothesis))
+            claim = self.gate.claim_of(hypothesis.rule)
+            problem = self._problem(hypothesis)
+            if problem is not None:
+                findings.append(not_comparable(hypothesis, problem, claim))
+            elif track is not None and track.refused is None:
+                findings.append(_of_track(track))
+            elif hypothesis.task not in whole:
+                why = (track and track.refused) or unfit(hypothesis) or "it was not scored"
+                findings.append(undecided(hypothesis, why, claim))
+        return findings
+
+    def _on_full_run(self, full: Scored) -> list[Finding]:
+        """Rules that cannot stop early, held against the tasks that were scored whole."""
+        early = {id(t.hypothesis) for t in self.tracks if t.refused is None}
+        rules = {i for i, h in self.hypotheses if id(h) not in early and h.task in full.tasks}
+        kept = Scored(
+            self.baseline.run.model_copy(
+                update={
+                    "scores": tuple(s for s in self.baseline.run.scores if s.task in full.tasks)
+                }
+            ),
+            {key: rows for key, rows in self.baseline.rows.items() if key[0] in full.tasks},
+            self.baseline.samples,
+        )
+        decided = {
+            (h.rule, h.task, h.metric, h.slice) for _, h in self.hypotheses if id(h) in early
+        }
+        chosen = [self.gate.rules[i] for i in sorted(rules)]
+        gate = self.gate.model_copy(update={"rules": tuple(chosen)})
+        pairs = [pair_task(kept, full, task) for task in kept.tasks]
+        found, _ = findings_of(gate, kept, full, pairs, self.file)
+        return [f for f in found if (f.rule, f.task, f.metric, f.slice) not in decided]
+
+    def _cost(self, rule: Rule) -> Finding:
+        if rule.metric in TIMED:
+            why = f"{rule.label}: known only after a full run: not judged"
+            return Finding(rule, rule.label, "inconclusive", why, "benchmark", advisory=True)
+        return judge_cost(rule, self.gate, self.baseline.run, self.candidate)
+
+
+def _blocks(hypothesis: Hypothesis) -> bool:
+    waived = hypothesis.problem is not None and hypothesis.rule.on_missing == "pass"
+    return hypothesis.rule.tier == "block" and not hypothesis.advisory and not waived
+
+
+def _of_track(track: Track) -> Finding:
+    said = {"pass": "PASS", "fail": "FAIL", None: "INCONCLUSIVE (stopped before it was decided)"}
+    if track.decided is None and not track.open:
+        said[None] = f"INCONCLUSIVE (all {track.total} samples were taken)"
+    hypothesis = track.hypothesis
+    low, high = track.interval()
+    return Finding(
+        rule=hypothesis.rule,
+        label=hypothesis.label,
+        verdict=track.decided or "inconclusive",
+        why=f"{track.why(low, high)}: {said[track.decided]}",
+        claim=track.claim,
+        task=hypothesis.task,
+        metric=hypothesis.metric,
+        slice=hypothesis.slice,
+        margin=track.margin,
+        numbers={"delta": track.delta, "low": low, "high": high, "n": track.used},
+        advisory=hypothesis.advisory,
+    )
+
+
+def _planned(
+    baseline: Scored,
+    candidate: Run,
+    sample_ids: Mapping[str, Sequence[str]],
+    samples: Mapping[tuple[str, str], SampleRecord] | None,
+) -> Scored:
+    """The candidate as it will be asked, so that what differs shows before it is scored.
+
+    Its rows stand in for the baseline's own: only their ids are looked at.
+    """
+    scores, rows = [], {}
+    for score in baseline.run.scores:
+        held = baseline.rows.get((score.task, score.metric))
+        if score.task not in sample_ids or held is None:
+            continue
+        asked = _asked(held, tuple(sample_ids[score.task]))
+        kept = int(asked.scored.sum())
+        counts = {"value": None, "n": kept, "unscored": len(asked.sample_ids) - kept}
+        rows[score.task, score.metric] = asked
+        scores.append(score.model_copy(update=counts))
+    return Scored(candidate.model_copy(update={"scores": tuple(scores)}), rows, samples)
+
+
+def _asked(held: Rows, ids: tuple[str, ...]) -> Rows:
+    place = {id: i for i, id in enumerate(held.sample_ids)}
+    where = [place.get(id, -1) for id in ids]
+    known = np.array([i >= 0 for i in where], dtype=bool)
+    values = np.where(known[:, None], held.values[where], 0.0)
+    return replace(
+        held,
+        sample_ids=ids,
+        values=values,
+        scored=np.where(known, held.scored[where], True),
+        flags=tuple("" if i < 0 else held.flags[i] for i in where),
+        clusters=tuple(None if i < 0 else held.clusters[i] for i in where),
+    )
