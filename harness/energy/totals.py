@@ -1,0 +1,109 @@
+"""How energy records add up: phases, parents, and when one model pays for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.energy.reading import weakest
+from harness.records import CheckpointManifest, Energy, EnergyComponent
+
+if TYPE_CHECKING:
+    from harness.energy.config import Phase
+
+
+def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
+    """The sum of several records.
+
+    A part without energy makes the sum unavailable, and the note says what is known at least:
+    the sum of what happened to be measured would pass for the whole. The grade is the weakest.
+
+    Args:
+        energies: at least one.
+        phase: of the sum; by default the phase of the first.
+
+    Raises:
+        ValueError: ``energies`` is empty.
+    """
+    if not energies:
+        raise ValueError("nothing to sum")
+    known = [e.energy_kwh for e in energies if e.energy_kwh is not None]
+    grams = [e.co2e_g for e in energies]
+    places = {e.intensity for e in energies}
+    notes = list(dict.fromkeys(e.note for e in energies if e.note))
+    if known and len(known) < len(energies):
+        lacking = ", ".join(dict.fromkeys(e.phase for e in energies if e.energy_kwh is None))
+        notes.append(f"at least {sum(known):.3g} kWh; no energy of: {lacking}")
+    complete = len(known) == len(energies)
+    return Energy(
+        phase=phase or energies[0].phase,
+        seconds=sum(e.seconds for e in energies),
+        energy_kwh=sum(known) if complete else None,
+        grade=weakest([e.grade for e in energies]),
+        components=_components(energies) if complete else (),
+        co2e_g=None if None in grams else sum(g for g in grams if g is not None),
+        intensity=places.pop() if len(places) == 1 else None,
+        pue=_common([e.pue for e in energies]),
+        meter=" + ".join(dict.fromkeys(e.meter for e in energies)),
+        note="; ".join(notes) or None,
+    )
+
+
+def _components(energies: Sequence[Energy]) -> tuple[EnergyComponent, ...]:
+    """Component by component; a machine without a GPU adds nothing to the sum of GPUs."""
+    summed = []
+    for name in ("cpu", "gpu", "ram"):
+        parts = [c for e in energies for c in e.components if c.name == name]
+        if parts:
+            summed.append(
+                EnergyComponent(
+                    name=parts[0].name,
+                    energy_kwh=sum(part.energy_kwh or 0.0 for part in parts),
+                    grade=weakest([part.grade for part in parts]),
+                    method=" + ".join(dict.fromkeys(part.method for part in parts)),
+                )
+            )
+    return tuple(summed)
+
+
+def _common(values: Sequence[float]) -> float:
+    """The one PUE of several records; 1.0 (and grams that hold the truth) where they differ."""
+    return values[0] if len(set(values)) == 1 else 1.0
+
+
+def inherited(ancestors: Iterable[CheckpointManifest]) -> Energy | None:
+    """What training a checkpoint's ancestors used, each charged once however often it is named.
+
+    The base was trained by others and has no record: it is not charged. None where no ancestor
+    was trained here.
+    """
+    trained = {m.digest: m.energy for m in ancestors if m.energy is not None}
+    if not trained:
+        return None
+    return total([e for e in trained.values() if e is not None], phase="inherited")
+
+
+@dataclass(frozen=True)
+class ServingCost:
+    """What a model costs before its first query, and with each one; None is unknown."""
+
+    training_kwh: float | None
+    kwh_per_query: float | None
+
+
+def break_even_queries(a: ServingCost, b: ServingCost) -> float | None:
+    """The number of queries n at which both have used the same energy.
+
+    ``a.training + n a.query = b.training + n b.query``. Below n the one with the cheaper training
+    is ahead, above it the one with the cheaper query. None where a figure is unknown, or where one
+    model is ahead from the first query on and stays so.
+    """
+    figures = (a.training_kwh, b.training_kwh, a.kwh_per_query, b.kwh_per_query)
+    if any(figure is None for figure in figures):
+        return None
+    a_training, b_training, a_query, b_query = (float(f) for f in figures if f is not None)
+    if a_query == b_query:
+        return None
+    queries = (b_training - a_training) / (a_query - b_query)
+    return queries if queries >= 0 else None

@@ -1,0 +1,149 @@
+"""Writing so that a process killed anywhere leaves the old state or the new one, never a mix.
+
+Everything is written under ``tmp/`` on the same file system, flushed to the disk, and moved into
+place by one ``rename`` (atomic by POSIX).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+
+#: No JSON record of a run or a stage comes near this; a larger file is damage or an attack.
+MAX_JSON_BYTES = 256 * 1024 * 1024
+
+_FIXES = {
+    errno.ENOSPC: "free some space, or move the workspace with --workspace",
+    errno.EDQUOT: "raise the quota, or move the workspace with --workspace",
+    errno.EFBIG: "raise the file size limit (ulimit -f)",
+    errno.EROFS: "choose a writable folder with --workspace",
+    errno.EACCES: "choose a writable folder with --workspace",
+    errno.EPERM: "choose a writable folder with --workspace",
+}
+
+
+@contextmanager
+def storage_errors(root: Path, what: str) -> Iterator[None]:
+    """Turn the system's errors (disk full, no permission, ...) into one line with a fix."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot {what}: {error.strerror or error}",
+            file=root,
+            fix=_FIXES.get(error.errno or 0),
+        ) from error
+
+
+def to_json(value: Any) -> str:
+    """Stable JSON text: sorted keys, one space of indent; equal records are equal files.
+
+    Raises ``ValueError`` for NaN and infinities: missing is null.
+    """
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: NaN and infinities become null, lone surrogates U+FFFD."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, Mapping):
+        return {whole_text(str(key)): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+def whole_text(text: str) -> str:
+    """``text`` with halves of characters, which UTF-8 cannot hold, replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def read_limited(path: Path) -> bytes:
+    """The bytes of a JSON file. Raises ``StoreError`` where it is absurdly large or unreadable."""
+    with storage_errors(path, "read"):
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise StoreError(f"{size} bytes of JSON, more than {MAX_JSON_BYTES}", file=path)
+        return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in ``path``. Raises ``StoreError`` where it is damaged or absurdly large."""
+    try:
+        return json.loads(read_limited(path))
+    except (ValueError, RecursionError) as error:
+        raise StoreError(
+            f"damaged JSON ({error})", file=path, fix="'assay store check' lists all damage"
+        ) from error
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 and wait until the disk has it."""
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def replace_json(path: Path, value: Any, temporary: Path) -> None:
+    """Put ``value`` at ``path`` in one rename; ``temporary`` is on the same file system."""
+    write_synced(temporary, to_json(value))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file of ``folder`` and the folder itself, so that a rename publishes content."""
+    for base, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(base, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(base))
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries; some network file systems cannot, and are forgiven."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def publish_folder(folder: Path, target: Path) -> bool:
+    """Move a finished folder to ``target`` in one rename; False where something is there already.
+
+    Two writers of the same content race harmlessly: the first rename wins.
+    """
+    sync_tree(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            return False
+        raise
+    sync_folder(target.parent)
+    return True
