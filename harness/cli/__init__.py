@@ -1,0 +1,1 @@
+"""One file per verb; the composition root, imported by nobody."""

@@ -1,0 +1,48 @@
+"""`assay compare`: better, worse, or can't tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+
+
+def compare(
+    baseline: Annotated[
+        str,
+        typer.Argument(help="A run: id prefix, `experiment/candidate`, folder or baseline file."),
+    ],
+    candidates: Annotated[list[str], typer.Argument(help="Runs to hold against it.")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write an HTML report here.")
+    ] = None,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Compare runs with a baseline, sample by sample; exit 3 where they cannot be compared.
+
+    Example: `assay compare microworld-demo/base microworld-demo/lora`
+    """
+    from harness.cli.conclude import decide_and_report, leave, scored, show
+    from harness.cli.console import watching
+    from harness.errors import EXIT_NOT_COMPARABLE, exit_code_of
+    from harness.store import open_store
+
+    store = open_store(workspace)
+    with watching() as listener:
+        conclusion = decide_and_report(
+            scored(store, baseline),
+            [scored(store, name) for name in candidates],
+            gate=None,
+            title=f"{', '.join(candidates)} against {baseline}",
+            folder=output or workspace / "reports" / "compare",
+            formats=("html",) if output else (),
+            commands=[f"assay compare {baseline} {' '.join(candidates)}"],
+            listener=listener,
+        )
+    show(conclusion.document, format.value)
+    lost = [EXIT_NOT_COMPARABLE for c in conclusion.comparisons if not c.comparable]
+    leave(exit_code_of([conclusion.exit_code, *lost]))

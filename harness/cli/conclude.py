@@ -1,0 +1,206 @@
+"""From runs to what a person reads: comparison, verdicts, report files and the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from harness.errors import (
+    EXIT_NOT_COMPARABLE,
+    EXIT_PASS,
+    EXIT_USAGE,
+    ScoringError,
+    exit_code_of,
+)
+from harness.events import Event, Listener
+
+if TYPE_CHECKING:
+    from harness.compare import Scored
+    from harness.experiment import Experiment
+    from harness.gate import Gate
+    from harness.pipeline import Outcome
+    from harness.records import Comparison, Failure, Verdict
+    from harness.store import FolderStore
+
+FILE_NAMES = {
+    "html": "report.html",
+    "markdown": "report.md",
+    "json": "report.json",
+    "csv": "report.csv",
+    "junit": "junit.xml",
+    "terminal": "report.txt",
+}
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What was decided, and where it can be read."""
+
+    comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
+    document: Any
+    files: Mapping[str, Path]
+    exit_code: int
+
+
+def conclude(
+    experiment: Experiment,
+    store: FolderStore,
+    outcome: Outcome,
+    *,
+    listener: Listener,
+    gating: bool,
+    folder: Path,
+    commands: Sequence[str],
+) -> Conclusion:
+    """Compare every candidate with the baseline, hold the gate, and write the reports."""
+    from harness.gate import load_gate
+
+    settings = experiment.settings
+    gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
+    runs = {name: run.id for name, run in outcome.runs.items()}
+    _require_baseline(gate, outcome)
+    baseline = scored_baseline(gate, store, runs, experiment.folder)
+    candidates = [scored(store, id) for id in runs.values() if id != baseline.run.id]
+    listener(Event("compare", "candidates", "start"))
+    return decide_and_report(
+        baseline,
+        candidates,
+        gate=gate if gating else None,
+        title=experiment.name,
+        failures=outcome.failures,
+        folder=folder,
+        formats=settings.report,
+        commands=commands,
+        notes=settings.notes,
+        listener=listener,
+    )
+
+
+def _require_baseline(gate: Gate | None, outcome: Outcome) -> None:
+    """Without its baseline nothing can be compared: say why it is not there."""
+    name = gate.baseline if gate and gate.baseline else "base"
+    for failure in outcome.failures:
+        if failure.stage == f"score {name}" or not outcome.runs:
+            raise ScoringError(f"{failure.stage}: {failure.message}")
+
+
+def decide_and_report(
+    baseline: Scored,
+    candidates: Sequence[Scored],
+    *,
+    gate: Gate | None,
+    title: str,
+    folder: Path,
+    formats: Sequence[str],
+    commands: Sequence[str],
+    failures: Sequence[Failure] = (),
+    notes: Sequence[str] = (),
+    listener: Listener,
+) -> Conclusion:
+    """Comparisons, verdicts and report files of ``candidates`` against ``baseline``."""
+    from harness.compare import compare
+    from harness.gate import judge
+    from reports.build import build_report
+
+    alpha = gate.alpha if gate else 0.05
+    comparisons = compare(baseline, candidates, alpha=alpha)
+    verdicts = judge(gate, baseline, candidates, comparisons=comparisons) if gate else ()
+    listener(Event("compare", "candidates", "done", f"{len(comparisons)} against the baseline"))
+    document = build_report(
+        title,
+        [baseline.run, *(c.run for c in candidates)],
+        comparisons,
+        verdicts,
+        baseline=baseline.run.candidate,
+        commands=commands,
+        notes=notes,
+        failures=failures,
+    )
+    files = write_documents(document, formats, folder, listener)
+    codes = [EXIT_PASS, *(v.exit_code for v in verdicts)]
+    incomplete = not baseline.run.complete or any(not c.run.complete for c in candidates)
+    if failures:
+        codes.append(EXIT_USAGE)
+    if incomplete:
+        codes.append(EXIT_NOT_COMPARABLE)
+    return Conclusion(tuple(comparisons), tuple(verdicts), document, files, exit_code_of(codes))
+
+
+def scored(store: FolderStore, name: str) -> Scored:
+    """A run with its rows from the store, or from a baseline file."""
+    from harness.compare import Scored
+
+    path = Path(name)
+    if path.name.endswith(".assay.json.gz"):
+        from harness.baseline import load
+
+        return load(path)
+    return Scored.from_store(store, name)
+
+
+def scored_baseline(
+    gate: Gate | None, store: FolderStore, runs: Mapping[str, str], folder: Path
+) -> Scored:
+    """The gate's baseline: a candidate of this experiment, a run, or a baseline file."""
+    name = gate.baseline if gate and gate.baseline else "base"
+    if name in runs:
+        return scored(store, runs[name])
+    beside = folder / name
+    return scored(store, str(beside) if beside.exists() else name)
+
+
+def render(document: Any, format_name: str) -> str:
+    """The document in one of the registered formats."""
+    from harness import plugins
+
+    return str(plugins.load("renderers", format_name)().render(document))
+
+
+def write_documents(
+    document: Any, formats: Sequence[str], folder: Path, listener: Listener
+) -> dict[str, Path]:
+    """Each format as a file in ``folder``; a reader never sees half a page."""
+    files = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in formats:
+        path = folder / FILE_NAMES.get(name, f"report.{name}")
+        write_text(path, render(document, name))
+        files[name] = path
+        listener(Event("report", name, "done", str(path)))
+    return files
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write through a temporary file beside the target and one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def show(document: Any, format_name: str) -> None:
+    """Print the document for a person or a machine."""
+    text = render(document, format_name)
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def leave(code: int) -> None:
+    """Exit with a documented code; 0 returns."""
+    if code != EXIT_PASS:
+        raise typer.Exit(code)

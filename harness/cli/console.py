@@ -1,0 +1,104 @@
+"""How progress looks in a terminal: a bar with loss and time left, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from harness.events import Event, Listener
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+VERBS = {
+    "open": "open",
+    "build": "build",
+    "train": "train",
+    "score": "score",
+    "compare": "compare",
+    "report": "report",
+}
+MARKS = {"start": "·", "done": "✓", "reused": "=", "failed": "✗", "skipped": "-"}
+WORDS = {"reused": "already done", "failed": "FAILED", "skipped": "skipped"}
+
+
+@contextmanager
+def watching(quiet: bool = False) -> Iterator[Listener]:
+    """A listener that draws; bars only where standard error is a terminal."""
+    if quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        with _bars() as progress:
+            yield _Bars(progress).show
+    else:
+        yield _plain
+
+
+def _plain(event: Event) -> None:
+    if event.status == "progress":
+        return
+    typer.echo(_line(event), err=True)
+
+
+def _line(event: Event) -> str:
+    from harness.hostile import terminal_safe
+
+    word = WORDS.get(event.status, "")
+    detail = ": ".join(part for part in (word, event.message) if part)
+    line = f"{MARKS.get(event.status, ' ')} {VERBS[event.stage]:<7} {event.candidate:<14} {detail}"
+    return terminal_safe(line.rstrip())
+
+
+def _bars() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+class _Bars:
+    """One bar at a time, for the stage that runs; a finished stage leaves a line."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.task: TaskID | None = None
+
+    def show(self, event: Event) -> None:
+        if event.status in ("start", "progress"):
+            if self.task is None or event.status == "start":
+                self._clear()
+                name = f"{VERBS[event.stage]} {event.candidate}"
+                self.task = self.progress.add_task(name, total=None, detail="")
+            self.progress.update(
+                self.task, completed=event.done, total=event.total, detail=event.message
+            )
+        else:
+            self._clear()
+            self.progress.console.print(_line(event), markup=False, highlight=False)
+
+    def _clear(self) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None

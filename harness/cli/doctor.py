@@ -1,0 +1,111 @@
+"""`assay doctor`: what this machine can do, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import Format, OutputFormat
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "lm-eval",
+    "evaluate",
+    "datasets",
+    "sacrebleu",
+    "rouge-score",
+    "codecarbon",
+    "gguf",
+)
+
+
+def doctor(
+    model: Annotated[
+        str | None, typer.Argument(help="Also open this model and say how it would be scored.")
+    ] = None,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Say what this machine can do, how its energy would be known, and what is missing.
+
+    Example: `assay doctor microworld`
+    """
+    findings = _machine() | _packages() | _energy()
+    if model is not None:
+        findings |= _model(model)
+    if format is Format.json:
+        typer.echo(json.dumps(findings, indent=2))
+    else:
+        from harness.hostile import terminal_safe
+
+        for name, finding in findings.items():
+            typer.echo(f"{name:<22} {terminal_safe(str(finding))}")
+    missing = [name for name in PACKAGES if findings.get(name) == "missing"]
+    if missing:
+        raise typer.Exit(2)
+
+
+def _machine() -> dict[str, Any]:
+    from harness.environment import environment
+
+    here = environment()
+    memory = f"{here.memory_bytes / 2**30:.0f} GiB" if here.memory_bytes else "unknown"
+    return {
+        "python": here.python,
+        "platform": here.platform,
+        "cpu": f"{here.cpu or 'unknown'}, {here.cores or '?'} cores",
+        "memory": memory,
+        "gpu": ", ".join(here.gpus) or "none: training and scoring run on the CPU",
+        "disk free here": f"{shutil.disk_usage('.').free / 2**30:.0f} GiB",
+    }
+
+
+def _packages() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def _energy() -> dict[str, Any]:
+    from harness.energy import EnergyConfig, open_meter
+
+    meter = open_meter(EnergyConfig())
+    try:
+        with meter.window("doctor") as reading:
+            pass
+        energy = reading.energy("score")
+    finally:
+        meter.close()
+    return {
+        f"energy of {part.name}": f"{part.grade} ({part.method})" for part in energy.components
+    } or {"energy": f"{energy.grade} ({energy.note or 'no meter'})"}
+
+
+def _model(name: str) -> dict[str, Any]:
+    from pathlib import Path
+
+    from harness.checkpoints import open_base
+    from harness.scoring import open_model
+
+    base = open_base(name, resolve=Path)
+    lm = open_model(base.weights_folder, adapter=base.adapter_folder, gguf_file=base.gguf_file)
+    manifest = base.manifest
+    settings = getattr(lm, "settings", {})
+    return {
+        "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
+        "parameters": manifest.parameters,
+        "size": f"{manifest.size_bytes / 1e6:.1f} MB",
+        "scored by": ", ".join(f"{key} {value}" for key, value in settings.items()),
+    }

@@ -1,0 +1,91 @@
+"""`assay list`: what there is."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+
+
+class Thing(StrEnum):
+    """What can be listed."""
+
+    trainers = "trainers"
+    tasks = "tasks"
+    suites = "suites"
+    metrics = "metrics"
+    renderers = "renderers"
+    runs = "runs"
+
+
+def list_things(
+    what: Annotated[Thing, typer.Argument(help="What to list.")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """List trainers, tasks, suites, metrics, renderers or runs.
+
+    Example: `assay list trainers`
+    """
+    rows = _runs(workspace) if what is Thing.runs else _named(what)
+    if format is Format.json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        typer.echo(f"no {what.value} in {workspace}; make some with `assay demo`", err=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.hostile import terminal_safe
+
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(terminal_safe(str(cell)) for cell in row.values()))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _named(what: Thing) -> list[dict[str, Any]]:
+    if what is Thing.suites:
+        from harness.suites import list_suites
+
+        return [{"suite": name} for name in list_suites()]
+    if what is Thing.tasks:
+        from harness.suites import list_tasks
+
+        return [{"task": name} for name in list_tasks()]
+    from harness import plugins
+
+    single = what.value.removesuffix("s")
+    return [
+        {single: name, "does": _first_line(plugins.load(what.value, name))}
+        for name in plugins.names(what.value)
+    ]
+
+
+def _first_line(thing: object) -> str:
+    return ((thing.__doc__ or "").strip().splitlines() or [""])[0]
+
+
+def _runs(workspace: Path) -> list[dict[str, Any]]:
+    from harness.store import open_store
+
+    if not workspace.is_dir():
+        return []
+    return [
+        {
+            "id": run.id[:12],
+            "run": run.name,
+            "suite": run.suite,
+            "complete": run.complete,
+            "created_at": run.created_at,
+        }
+        for run in open_store(workspace).summaries()
+    ]

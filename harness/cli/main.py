@@ -1,0 +1,98 @@
+"""The command ``assay``: the composition root. Verbs import what they need when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from harness.cli import (
+    baseline,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    gate,
+    leaderboard,
+    listing,
+    report,
+    run,
+    show,
+    train,
+)
+
+# Scoring and training never need a hub that the user did not name; libraries stay quiet.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+# Threads that spin while they wait make two busy processes many times slower than one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# One bar at a time, and it is ours.
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DATASETS_VERBOSITY", "error")
+
+app = typer.Typer(
+    name="assay",
+    help="Decides whether a fine-tuned language model ships: train, score, compare, gate, report.",
+    epilog="Start with: assay demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
+app.command("report")(report.report)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.add_typer(baseline.app, name="baseline")
+app.command("list")(listing.list_things)
+app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """Decides whether a fine-tuned language model ships."""
+    if version:
+        from harness import __version__
+
+        typer.echo(f"assay {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is one line on stderr, never a traceback."""
+    import logging
+
+    from harness.errors import EXIT_USAGE, AssayError
+
+    # It asks for a package that fetches code from a hub; the slower kernel is exact.
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
+    try:
+        app()
+    except AssayError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        typer.secho(f"error: {error.filename or ''}: {error.strerror or error}", fg="red", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main()

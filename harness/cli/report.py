@@ -1,0 +1,71 @@
+"""`assay report`: the page of an experiment that is in the store, without running anything."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+
+
+class ReportFormat(StrEnum):
+    """Formats of a report."""
+
+    html = "html"
+    markdown = "markdown"
+    terminal = "terminal"
+    json = "json"
+    csv = "csv"
+    junit = "junit"
+
+
+def report(
+    experiment: Annotated[str, typer.Argument(help="An experiment's name, as `list runs` shows.")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    baseline: Annotated[
+        str, typer.Option("--baseline", "-b", help="A candidate, a run or a baseline file.")
+    ] = "base",
+    policy: Annotated[
+        Path | None, typer.Option("--policy", "-p", help="Hold these rules too.")
+    ] = None,
+    formats: Annotated[
+        list[ReportFormat] | None, typer.Option("--format", "-f", help="Repeatable.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the files.")
+    ] = None,
+) -> None:
+    """Render the comparison report of an experiment's newest runs.
+
+    Example: `assay report microworld-demo --format html --format csv -o report/`
+    """
+    from harness.cli.conclude import decide_and_report, leave, scored
+    from harness.cli.console import watching
+    from harness.errors import UnknownNameError, did_you_mean
+    from harness.gate import load_gate
+    from harness.store import open_store
+
+    store = open_store(workspace)
+    newest = {run.candidate: run.id for run in store.summaries(experiment=experiment)}
+    if not newest:
+        fix = did_you_mean(experiment, {run.experiment for run in store.summaries()})
+        raise UnknownNameError(f"no runs of experiment '{experiment}'", fix=fix)
+    base = scored(store, newest.get(baseline, baseline))
+    others = [scored(store, id) for id in newest.values() if id != base.run.id]
+    with watching() as listener:
+        conclusion = decide_and_report(
+            base,
+            others,
+            gate=load_gate(policy, file=policy) if policy else None,
+            title=experiment,
+            folder=output or workspace / "reports" / experiment,
+            formats=[f.value for f in formats or (ReportFormat.html,)],
+            commands=[f"assay report {experiment}"],
+            listener=listener,
+        )
+    for path in conclusion.files.values():
+        typer.echo(str(path))
+    leave(conclusion.exit_code)

@@ -1,0 +1,120 @@
+"""`assay run`: train -> score -> compare -> gate -> report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import (
+    DEFAULT_WORKSPACE,
+    Base,
+    Format,
+    Limit,
+    OutputFormat,
+    Seed,
+    Workspace,
+)
+
+if TYPE_CHECKING:
+    from harness.cli.conclude import Conclusion
+    from harness.experiment import Experiment
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.yaml")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    base: Base = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option("--candidate", "-c", help="Only this one and its parents; repeatable."),
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Exit with the gate's code, or only report.")
+    ] = True,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the report files.")
+    ] = None,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Train, score, compare, gate and report an experiment; run it again to resume.
+
+    What is done and unchanged is not done again, so a killed run goes on where it was.
+
+    Example: `assay run examples/smollm2.yaml --base ../shared/models/smollm2-135m-instruct`
+
+    Exit codes: 0 pass, 1 regression, 2 wrong input or a failed candidate,
+    3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
+    """
+    from harness.cli.conclude import leave, show
+    from harness.experiment import load_experiment
+
+    experiment = load_experiment(file, base=base, seed=seed, limit=limit)
+    conclusion = run_experiment(
+        experiment,
+        workspace=workspace,
+        only=candidate or (),
+        gating=gate,
+        output=output,
+        commands=[command(file, workspace, base, seed, limit)],
+    )
+    show(conclusion.document, format.value)
+    leave(conclusion.exit_code)
+
+
+def run_experiment(
+    experiment: Experiment,
+    *,
+    workspace: Path,
+    only: list[str] | tuple[str, ...] = (),
+    gating: bool = True,
+    output: Path | None = None,
+    commands: list[str],
+) -> Conclusion:
+    """The whole loop over a validated experiment; writes the reports and returns what they say."""
+    from harness.cli.conclude import conclude
+    from harness.cli.console import watching
+    from harness.cli.session import session
+
+    check(experiment)
+    with session(experiment, workspace) as (store, meter), watching() as listener:
+        from harness.pipeline import Pipeline
+
+        outcome = Pipeline(experiment, store, meter, listener).run(only)
+        return conclude(
+            experiment,
+            store,
+            outcome,
+            listener=listener,
+            gating=gating,
+            folder=output or workspace / "reports" / experiment.name,
+            commands=commands,
+        )
+
+
+def check(experiment: Experiment) -> None:
+    """Find what is wrong with suite and gate before hours of training, not after."""
+    from harness.gate import load_gate
+    from harness.suites import load_suite
+
+    settings = experiment.settings
+    load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
+    if settings.gate:
+        load_gate(settings.gate, file=experiment.file)
+
+
+def command(
+    file: Path, workspace: Path, base: str | None, seed: int | None, limit: int | None
+) -> str:
+    """The exact command to type again."""
+    words = ["assay", "run", str(file)]
+    if workspace != DEFAULT_WORKSPACE:
+        words += ["--workspace", str(workspace)]
+    for name, value in (("--base", base), ("--seed", seed), ("--limit", limit)):
+        if value is not None:
+            words += [name, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,39 @@
+"""Opens what a verb works with: the workspace under its writer's lock, and one meter a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
+    from harness.protocols import Meter
+    from harness.store import FolderStore
+
+
+@contextmanager
+def session(
+    experiment: Experiment, workspace: Path
+) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
+    """The store, locked for writing, and a meter that is opened on first use and closed here."""
+    from harness.energy import EnergyConfig, open_meter
+    from harness.store import open_store
+    from harness.yaml_file import validated
+
+    config = validated(EnergyConfig, experiment.settings.energy, file=experiment.file, key="energy")
+    opened: list[Meter] = []
+
+    def meter() -> Meter:
+        if not opened:
+            opened.append(open_meter(config))
+        return opened[0]
+
+    store = open_store(workspace)
+    with store.writing():
+        try:
+            yield store, meter
+        finally:
+            for each in opened:
+                each.close()

@@ -1,0 +1,103 @@
+"""`assay show NAME`: everything about one trainer, metric, suite, task or run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+
+PLUGIN_GROUPS = ("trainers", "metrics", "renderers", "meters")
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A trainer, metric, suite, task or run (as `list` shows it).")
+    ],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Show one thing in full: a trainer's options, a suite's tasks, a run's scores.
+
+    Example: `assay show lora`
+    """
+    from harness.hostile import terminal_safe
+
+    found = _plugin(name) or _suite(name) or _task(name) or _run(name, workspace)
+    if format is Format.json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+        return
+    import yaml
+
+    text = yaml.safe_dump(
+        json.loads(json.dumps(found, default=str)), sort_keys=False, allow_unicode=True
+    )
+    typer.echo("\n".join(terminal_safe(line) for line in text.splitlines()))
+
+
+def _plugin(name: str) -> dict[str, Any] | None:
+    from harness import plugins
+
+    for group in PLUGIN_GROUPS:
+        if name in plugins.names(group):
+            return {group.removesuffix("s"): name, **_described(plugins.load(group, name))}
+    return None
+
+
+def _described(plugin: Any) -> dict[str, Any]:
+    fields = getattr(plugin, "model_fields", {})
+    described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
+    if roles := getattr(plugin, "data_roles", ()):
+        described["data columns"] = list(roles)
+    described["options"] = {
+        option: " ".join(
+            part
+            for part in (
+                f"default {field.get_default(call_default_factory=True)!r}."
+                if not field.is_required()
+                else "required.",
+                field.description,
+            )
+            if part
+        )
+        for option, field in fields.items()
+    }
+    return described
+
+
+def _suite(name: str) -> dict[str, Any] | None:
+    from pathlib import Path
+
+    from harness.suites import list_suites, load_suite
+
+    if name not in list_suites():
+        return None
+    suite = load_suite(name, folder=Path(), limit=None)
+    return {"suite": name, **suite.model_dump(mode="json", exclude_none=True)}
+
+
+def _task(name: str) -> dict[str, Any] | None:
+    from harness.suites import list_tasks, task_file
+
+    if name not in list_tasks():
+        return None
+    path = task_file(name)
+    return {"task": name, "definition": path.read_text(encoding="utf-8")}
+
+
+def _run(name: str, workspace: Any) -> dict[str, Any]:
+    from harness import plugins
+    from harness.errors import UnknownNameError, did_you_mean
+    from harness.store import open_store
+    from harness.suites import list_suites, list_tasks
+
+    if workspace.is_dir():
+        try:
+            return open_store(workspace).get(name).model_dump(mode="json")
+        except UnknownNameError:
+            pass
+    known = [n for group in PLUGIN_GROUPS for n in plugins.names(group)]
+    known += [*list_suites(), *list_tasks()]
+    raise UnknownNameError(f"nothing is called '{name}'", fix=did_you_mean(name, known))

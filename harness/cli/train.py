@@ -1,0 +1,58 @@
+"""`assay train`: only the checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Seed, Workspace
+
+
+def train(
+    file: Annotated[Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.yaml")],
+    candidates: Annotated[
+        list[str] | None, typer.Argument(help="Only these and their parents.", metavar="CANDIDATE")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    base: Base = None,
+    seed: Seed = None,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Train the candidates of an experiment and keep their checkpoints; nothing is scored.
+
+    Example: `assay train experiment.yaml lora`
+    """
+    from harness.cli.console import watching
+    from harness.cli.session import session
+    from harness.errors import EXIT_USAGE
+    from harness.experiment import load_experiment
+
+    experiment = load_experiment(file, base=base, seed=seed)
+    with session(experiment, workspace) as (store, meter), watching() as listener:
+        from harness.pipeline import Pipeline
+
+        outcome = Pipeline(experiment, store, meter, listener).train(candidates or ())
+    if format is Format.json:
+        typer.echo(
+            json.dumps(
+                {
+                    "checkpoints": {
+                        name: {
+                            "folder": str(checkpoint.folder),
+                            "manifest": checkpoint.manifest.model_dump(mode="json"),
+                        }
+                        for name, checkpoint in outcome.checkpoints.items()
+                    },
+                    "failures": [f.model_dump() for f in outcome.failures],
+                },
+                indent=2,
+            )
+        )
+    else:
+        for name, checkpoint in outcome.checkpoints.items():
+            typer.echo(f"{name:<16} {checkpoint.manifest.digest[:12]}  {checkpoint.folder}")
+    if outcome.failures:
+        raise typer.Exit(EXIT_USAGE)

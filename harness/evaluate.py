@@ -1,0 +1,239 @@
+"""Suite x checkpoint -> scores, rows and samples, through ``lm_eval.evaluate``.
+
+    built = build(load_suite("core", folder=Path()))         # once an experiment
+    evaluation = evaluate(open_model(...), built, checkpoint=checkpoint)
+
+A task that fails is a ``Failure`` and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import AssayError, ScoringError
+from harness.protocols import Progress, no_progress
+from harness.records import (
+    Checkpoint,
+    Failure,
+    Rows,
+    SampleRecord,
+    Score,
+    TaskSignature,
+)
+from harness.score_task import ScoredTask, score_task
+from harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lm_eval.api.instance import Instance
+
+__all__ = ["BuiltSuite", "BuiltTask", "Evaluation", "build", "divergence", "evaluate"]
+
+#: Packages whose version may move a number.
+_PACKAGES = ("lm_eval", "torch", "transformers")
+_TEXT_PACKAGES = ("rouge-score", "sacrebleu")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that scoring one checkpoint on one suite gave."""
+
+    scores: tuple[Score, ...] = ()
+    rows: tuple[Rows, ...] = ()
+    samples: tuple[SampleRecord, ...] = ()
+    signatures: tuple[TaskSignature, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    def merged(self, other: Evaluation) -> Evaluation:
+        """Both evaluations' records, this one's first."""
+        return Evaluation(
+            scores=self.scores + other.scores,
+            rows=self.rows + other.rows,
+            samples=self.samples + other.samples,
+            signatures=self.signatures + other.signatures,
+            failures=self.failures + other.failures,
+        )
+
+
+def evaluate(
+    lm: Any,
+    built: BuiltSuite,
+    *,
+    checkpoint: Checkpoint,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Score ``lm``, any ``lm_eval.api.model.LM`` that stands for ``checkpoint``, on the suite."""
+    requests = built.requests(lm)
+    total = sum(map(len, requests.values()))
+    if hasattr(lm, "progress"):
+        lm.progress.expect(total)
+    evaluation, done = Evaluation(), 0
+    for task in built.tasks:
+        progress(done, total, task.name)
+        evaluation = evaluation.merged(_task(lm, built, task, requests[task.name], checkpoint))
+        done += len(requests[task.name])
+    progress(done, total, "")
+    return evaluation
+
+
+def divergence(
+    lm: Any,
+    parent_lm: Any,
+    built: BuiltSuite,
+    *,
+    checkpoint: Checkpoint,
+    parent: Checkpoint | None = None,
+) -> Evaluation:
+    """How far ``lm`` has moved from ``parent_lm`` over the suite's fidelity documents.
+
+    Scores stand under the task ``fidelity``; an evaluation without scores where the suite names no
+    fidelity task.
+    """
+    from harness.fidelity import FIDELITY, measured_divergence
+
+    task = built.fidelity
+    if task is None:
+        return Evaluation()
+    try:
+        scored = measured_divergence(lm, parent_lm, task)
+    except Exception as error:
+        return Evaluation(failures=(_failure(FIDELITY, error),))
+    signature = _signature(lm, built, task, checkpoint)
+    against = None if parent is None else f"divergence from {parent.manifest.digest}"
+    named = signature.model_copy(update={"task": FIDELITY, "decoding": against})
+    return Evaluation(scored.scores, scored.rows, scored.samples, (named,))
+
+
+def _task(
+    lm: Any,
+    built: BuiltSuite,
+    task: BuiltTask,
+    requests: list[Instance],
+    checkpoint: Checkpoint,
+) -> Evaluation:
+    try:
+        entries, printed = _answered(lm, task, requests)
+        scored: ScoredTask = score_task(task, entries, printed, _token_counter(lm))
+    except Exception as error:
+        return Evaluation(failures=(_failure(task.name, error),))
+    signature = _signature(lm, built, task, checkpoint)
+    return Evaluation(scored.scores, scored.rows, scored.samples, (signature,))
+
+
+def _answered(
+    lm: Any, built: BuiltTask, requests: list[Instance]
+) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+    """lm-eval's logged samples and its results for one task."""
+    import lm_eval
+
+    with quiet_building(), _handed_out(built, requests):
+        found = lm_eval.evaluate(
+            lm=lm,
+            task_dict={"tasks": {built.name: built.task}},
+            log_samples=True,
+            bootstrap_iters=0,
+        )
+    if found is None:
+        raise ScoringError(f"task '{built.name}': this process has no results (rank above 0)")
+    return found["samples"][built.name], found["results"][built.name]
+
+
+@contextmanager
+def _handed_out(built: BuiltTask, requests: list[Instance]) -> Iterator[None]:
+    """The task answers ``build_all_requests`` with these requests; its aggregates never raise.
+
+    An aggregate of lm-eval may choke on a broken model's NaN; ours are computed from rows anyway.
+    """
+    task = built.task
+    aggregates = dict(task.aggregation())
+    task.build_all_requests = lambda **_: setattr(task, "_instances", requests)
+    task.aggregation = lambda: _Safe(aggregates)
+    try:
+        yield
+    finally:
+        del task.build_all_requests, task.aggregation
+
+
+class _Safe(dict[str, Callable[[Any], Any]]):
+    """Aggregates by metric name, lm-eval's mean where a task names none; None where one raises."""
+
+    def __getitem__(self, name: str) -> Callable[[Any], Any]:
+        from lm_eval.api.metrics import mean
+
+        aggregate = self.get(name, mean)
+
+        def safe(items: Any) -> Any:
+            try:
+                return aggregate(items)
+            except Exception:  # whatever a user's aggregate raises on a broken model's values
+                return None
+
+        return safe
+
+
+def _token_counter(lm: Any) -> Callable[[str], int]:
+    encode = getattr(lm, "tok_encode", None)
+    if encode is None:
+        # A scorer behind an interface: its generations' length is not known in tokens.
+        return lambda text: 0
+    return lambda text: len(encode(text))
+
+
+def _signature(
+    lm: Any, built: BuiltSuite, task: BuiltTask, checkpoint: Checkpoint
+) -> TaskSignature:
+    settings = lm.scoring_record() if hasattr(lm, "scoring_record") else {}
+    max_length = settings.get("max_length", getattr(lm, "max_length", None))
+    generates = task.output_type == "generate_until"
+    decoding = getattr(task.config, "generation_kwargs", None) if generates else None
+    digests = checkpoint.manifest.digests
+    return TaskSignature(
+        task=task.name,
+        task_digest=task.task_digest,
+        data_digest=task.data_digest,
+        few_shot=task.num_fewshot,
+        few_shot_seed=built.seed if task.num_fewshot else None,
+        template=digests.chat_template if built.apply_chat_template else None,
+        tokenizer=digests.tokenizer,
+        dtype=str(settings.get("dtype") or _dtype(lm, checkpoint)),
+        limit=task.limit,
+        max_length=None if max_length is None else int(max_length),
+        decoding=None if decoding is None else _one_line(decoding),
+        backend=str(settings.get("backend", type(lm).__name__)),
+        versions=_versions(task),
+    )
+
+
+def _dtype(lm: Any, checkpoint: Checkpoint) -> str:
+    model = getattr(lm, "model", None)
+    found = str(getattr(model, "dtype", checkpoint.manifest.dtype))
+    return found.removeprefix("torch.")
+
+
+def _one_line(value: Any) -> str:
+    import json
+
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _versions(task: BuiltTask) -> dict[str, str]:
+    text = task.output_type == "generate_until"
+    found = {}
+    for package in (*_PACKAGES, *(_TEXT_PACKAGES if text else ())):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _failure(task: str, error: Exception) -> Failure:
+    if isinstance(error, AssayError):
+        return Failure(stage=f"score {task}", message=str(error))
+    first = (str(error).strip().splitlines() or [""])[0]
+    return Failure(stage=f"score {task}", message=f"{type(error).__name__}: {first}"[:500])

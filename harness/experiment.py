@@ -1,0 +1,273 @@
+"""YAML -> ``Experiment``: everything is checked before anything runs.
+
+A wrong file costs one line that names the file, the key, the value and the likely fix; models are
+not loaded and nothing is written before the whole file is known to be right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness import plugins
+from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_mean
+from harness.protocols import DataSource, Plugin
+from harness.yaml_file import config_error, read_yaml, validated
+
+#: Names become folders and glob targets.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+BASE = "base"
+_CANDIDATE_KEYS = ("trainer", "parent", "data", "seed")
+
+ReportFormat = Literal["html", "markdown", "terminal", "json", "csv", "junit"]
+
+
+class DataSpec(BaseModel):
+    """One entry of ``data:``: a file, and which of its columns plays which role."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    path: str
+    weight: float = Field(default=1.0, gt=0)
+
+
+class ExperimentFile(BaseModel):
+    """The keys of an experiment file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    base: str
+    seed: int = Field(default=0, ge=0)
+    data: Mapping[str, DataSpec] = Field(default_factory=dict)
+    candidates: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    suite: str | list[str | dict[str, Any]] | dict[str, Any]
+    limit: int | None = Field(default=None, ge=1)
+    backend: str = "assay"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    chat_template: bool = False
+    energy: Mapping[str, Any] = Field(default_factory=dict)
+    gate: Mapping[str, Any] | None = None
+    report: tuple[ReportFormat, ...] = ("html", "markdown")
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One candidate: a trainer with its options, its parent and its data."""
+
+    name: str
+    trainer_name: str
+    trainer: Plugin
+    parent: str
+    """Another candidate's name, or ``base``."""
+    data: tuple[DataSource, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated experiment; ``candidates`` come parents first."""
+
+    file: Path
+    settings: ExperimentFile
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def name(self) -> str:
+        """The experiment's name, the first half of ``experiment/candidate``."""
+        return self.settings.name
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the file are relative to."""
+        return self.file.parent
+
+    def resolve(self, name: str) -> Path:
+        """A base or checkpoint folder as the file names it: relative to the file, then to here."""
+        beside = _resolved(name, self.file)
+        return beside if beside.exists() else Path(name).expanduser()
+
+    def candidate(self, name: str) -> Candidate:
+        """The candidate called ``name``. Raises ``UnknownNameError``."""
+        found = next((c for c in self.candidates if c.name == name), None)
+        if found is None:
+            names = [c.name for c in self.candidates]
+            raise UnknownNameError(
+                f"no candidate named '{name}'", file=self.file, fix=did_you_mean(name, names)
+            )
+        return found
+
+
+def load_experiment(
+    path: Path,
+    *,
+    base: str | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    check_files: bool = True,
+) -> Experiment:
+    """Read, override and check an experiment file.
+
+    ``base``, ``seed`` and ``limit`` replace the file's own. Raises ``ConfigError`` or ``DataError``
+    with one line; with ``check_files`` the data files are opened too.
+    """
+    content = read_yaml(path)
+    for key, value in (("base", base), ("seed", seed), ("limit", limit)):
+        if value is not None:
+            content[key] = value
+    settings = validated(ExperimentFile, content, file=path)
+    _check_name(settings.name, path, "name")
+    specs = {name: dict(spec or {}) for name, spec in settings.candidates.items()}
+    order = _parents_first(specs, path)
+    sources = {name: _source(name, spec, path) for name, spec in settings.data.items()}
+    candidates = tuple(_candidate(n, specs[n], settings, sources, path) for n in order)
+    if check_files:
+        _check_data(candidates, path)
+    return Experiment(file=path, settings=settings, candidates=candidates)
+
+
+def _check_name(name: str, path: Path, key: str) -> None:
+    if not NAME.fullmatch(name):
+        fix = "use letters, digits, '.', '_' and '-' (64 at most), a letter or digit first"
+        raise ConfigError("not a usable name", file=path, key=key, value=name, fix=fix)
+
+
+def _parents_first(specs: Mapping[str, dict[str, Any]], path: Path) -> list[str]:
+    """Candidate names so that each follows its parent; a cycle is named in full."""
+    order: list[str] = []
+    for name in specs:
+        _check_name(name, path, f"candidates.{name}")
+        if name == BASE:
+            fix = "give the candidate another name"
+            raise ConfigError(
+                "'base' means the base model itself", file=path, key="candidates.base", fix=fix
+            )
+        chain = [name]
+        while (parent := specs[chain[-1]].get("parent", BASE)) != BASE:
+            key = f"candidates.{chain[-1]}.parent"
+            if not isinstance(parent, str) or parent not in specs:
+                fix = did_you_mean(str(parent), [*specs, BASE])
+                raise ConfigError("no such candidate", file=path, key=key, value=parent, fix=fix)
+            if parent in chain:
+                cycle = " -> ".join([*chain[chain.index(parent) :], parent])
+                raise ConfigError(f"parents form a cycle: {cycle}", file=path, key=key)
+            chain.append(parent)
+        order += [n for n in reversed(chain) if n not in order]
+    return order
+
+
+def _source(name: str, spec: DataSpec, path: Path) -> DataSource:
+    columns = spec.model_extra or {}
+    for role, column in columns.items():
+        if not isinstance(column, str):
+            key = f"data.{name}.{role}"
+            raise ConfigError("expected a column's name", file=path, key=key, value=column)
+    return DataSource(
+        name=name,
+        path=_resolved(spec.path, path),
+        columns=dict(columns),
+        weight=spec.weight,
+    )
+
+
+def _resolved(text: str, path: Path) -> Path:
+    given = Path(text).expanduser()
+    return given if given.is_absolute() else path.parent / given
+
+
+def _candidate(
+    name: str,
+    spec: dict[str, Any],
+    settings: ExperimentFile,
+    sources: Mapping[str, DataSource],
+    path: Path,
+) -> Candidate:
+    key = f"candidates.{name}"
+    trainer_name = spec.get("trainer")
+    if not isinstance(trainer_name, str):
+        known = ", ".join(plugins.names("trainers"))
+        raise ConfigError("needs a trainer", file=path, key=f"{key}.trainer", fix=f"one of {known}")
+    try:
+        trainer_class = plugins.load("trainers", trainer_name)
+    except UnknownNameError as error:
+        key = f"{key}.trainer"
+        raise ConfigError(error.message, file=path, key=key, fix=error.fix) from None
+    options = {k: v for k, v in spec.items() if k not in _CANDIDATE_KEYS}
+    if (
+        isinstance(options.get("path"), str)
+        and (beside := _resolved(options["path"], path)).exists()
+    ):
+        options["path"] = str(beside)  # paths in a file are relative to it, like its data
+    trainer = _trainer(trainer_class, options, path, key)
+    data = _data_of(name, spec.get("data"), sources, path)
+    if trainer_class.data_roles and not data:
+        roles = ", ".join(trainer_class.data_roles)
+        fix = f"name a data set with {roles}; {did_you_mean('', sources)}"
+        raise ConfigError(f"trainer '{trainer_name}' needs data", file=path, key=key, fix=fix)
+    seed = spec.get("seed", settings.seed)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(
+            "expected a whole number from 0", file=path, key=f"{key}.seed", value=seed
+        )
+    return Candidate(
+        name=name,
+        trainer_name=trainer_name,
+        trainer=trainer,
+        parent=spec.get("parent", BASE),
+        data=data,
+        seed=seed,
+    )
+
+
+def _trainer(trainer_class: type[Plugin], options: Mapping[str, Any], path: Path, key: str) -> Any:
+    try:
+        return trainer_class.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            known = [*trainer_class.model_fields, *_CANDIDATE_KEYS]
+            raise ConfigError(
+                "unknown key",
+                file=path,
+                key=f"{key}.{first['loc'][-1]}",
+                fix=did_you_mean(str(first["loc"][-1]), known),
+            ) from None
+        raise config_error(error, trainer_class, file=path, key=key) from None
+
+
+def _data_of(
+    name: str, given: object, sources: Mapping[str, DataSource], path: Path
+) -> tuple[DataSource, ...]:
+    names: Sequence[object] = [] if given is None else given if isinstance(given, list) else [given]
+    for entry in names:
+        if not isinstance(entry, str) or entry not in sources:
+            raise ConfigError(
+                "no such data set",
+                file=path,
+                key=f"candidates.{name}.data",
+                value=entry,
+                fix=did_you_mean(str(entry), sources),
+            )
+    return tuple(sources[str(entry)] for entry in names)
+
+
+def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
+    """Open every data file with the roles that its trainers need, before any model loads."""
+    from harness.data import check_data
+
+    for candidate in candidates:
+        for source in candidate.data:
+            roles = type(candidate.trainer).data_roles  # type: ignore[attr-defined]
+            try:
+                check_data(source, roles)
+            except AssayError as error:
+                if error.key is None:
+                    error.key = f"data.{source.name} (for {candidate.name})"
+                    error.args = (error._line(),)
+                raise

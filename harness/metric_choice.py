@@ -1,0 +1,67 @@
+"""Which metric plugin measures what a task gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness import plugins
+from harness.errors import MetricError
+from harness.protocols import Metric, Sample
+from harness.task_build import BuiltTask
+
+#: lm-eval names that mean something else where the value is a (gold, predicted) pair.
+_OF_PAIRS = {"f1": "binary_f1"}
+
+
+def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
+    """A metric for every value that the task gave, in its order, and those it asks for besides.
+
+    A name that is no plugin, or a plugin whose values look otherwise, is the mean of a number a
+    document; a value that is neither is left out.
+    """
+    names = list(dict.fromkeys(name for sample in samples for name in sample.values))
+    better = built.task.higher_is_better() or {}
+    # Entry points are read from the disk at every look; once a task is enough.
+    known = frozenset(plugins.names("metrics"))
+    chosen = []
+    for name in names:
+        first = next((s for s in samples if s.values.get(name) is not None), None)
+        if first is None:
+            continue
+        pair = isinstance(first.values[name], (tuple, list))
+        plugin = _OF_PAIRS.get(name, name) if pair else name
+        graded = name in built.metadata.graded or plugin not in known
+        metric = _metric(None if graded else plugin, name, better.get(name), first)
+        if metric is not None:
+            chosen.append(metric)
+    return [*chosen, *(load_metric(name) for name in built.metadata.also)]
+
+
+def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:
+    """The metric plugin called ``name`` (a filter after a comma is ignored)."""
+    metric_class: Any = plugins.load("metrics", name.partition(",")[0])
+    options = {} if higher_is_better is None else {"higher_is_better": higher_is_better}
+    metric: Metric = metric_class(**options)
+    return metric
+
+
+def _metric(
+    plugin: str | None, name: str, higher_is_better: bool | None, sample: Sample
+) -> Metric | None:
+    """The plugin for the value called ``name``; else the mean of it; None where it is neither."""
+    if plugin is not None:
+        metric = load_metric(plugin, higher_is_better)
+        if _measures(metric, sample):
+            return metric
+    better = True if higher_is_better is None else higher_is_better
+    mean: Metric = plugins.load("metrics", "mean")(name=name, higher_is_better=better)
+    return mean if _measures(mean, sample) else None
+
+
+def _measures(metric: Metric, sample: Sample) -> bool:
+    try:
+        metric.measure(sample, ())
+    except (MetricError, TypeError, ValueError, IndexError, KeyError):
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""What a model answered to one document: usable or not, and how it is shown.
+
+``SampleRecord.responses`` holds, by what the model was asked for:
+
+=====================  =======================================================
+multiple_choice        the chosen text, then the choices' log-likelihoods
+generate_until         the generated texts
+loglikelihood          "greedy" or "not greedy", then the log-likelihood
+loglikelihood_rolling  the log-likelihood of the text
+=====================  =======================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.task_build import BuiltTask
+from harness.task_metadata import right_choices
+
+LENGTH_LIMIT = "length limit"
+TIED = "tied"
+NOT_FINITE = "not finite"
+ONE_CHOICE = "fewer than two choices"
+BAD_LABEL = "label outside the choices"
+#: lm-eval's keys for the most tokens that a generation may have, and its default.
+_LIMIT_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+_DEFAULT_LIMIT = 256
+_MOST_TEXT = 100_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answers to one document's requests."""
+
+    prompt: str
+    target: str
+    raw: tuple[Any, ...]
+    """As the scorer gave them, one a request."""
+    shown: tuple[str, ...]
+    unusable: str | None = None
+    """Why no metric may be measured on this answer."""
+    cut: bool = False
+    """Whether a generation ran into its length limit."""
+
+
+def answer_of(
+    built: BuiltTask, entry: Mapping[str, Any], count_tokens: Callable[[str], int]
+) -> Answer:
+    """The answer in one of lm-eval's logged samples."""
+    kind = built.output_type
+    raw = tuple(response for responses in entry["resps"] for response in responses)
+    arguments = entry["arguments"]
+    if kind == "multiple_choice":
+        return _choice(built, entry, raw)
+    if kind == "generate_until":
+        cut = any(
+            count_tokens(str(text)) >= _token_limit(asked[1])
+            for asked, texts in zip(arguments, entry["resps"], strict=True)
+            for text in texts
+        )
+        shown = tuple(map(str, raw))
+        return Answer(str(arguments[0][0]), _text(entry["target"]), raw, shown, cut=cut)
+    if kind == "loglikelihood":
+        value, greedy = raw[0]
+        shown = ("greedy" if greedy else "not greedy", repr(float(value)))
+        bad = None if _finite([value]) else NOT_FINITE
+        return Answer(str(arguments[0][0]), _text(entry["target"]), raw, shown, bad)
+    value = float(raw[0])
+    bad = None if _finite([value]) else NOT_FINITE
+    return Answer("", _text(entry["target"]), raw, (repr(value),), bad)
+
+
+def _choice(built: BuiltTask, entry: Mapping[str, Any], raw: tuple[Any, ...]) -> Answer:
+    document = entry["doc"]
+    choices = [str(choice) for choice in built.task.doc_to_choice(document)]
+    values = [float(value) for value, _ in raw][: len(choices)]
+    right = right_choices(built.task, document)
+    target = ", ".join(choices[index] for index in right) or _text(entry["target"])
+    chosen = choices[_first_highest(values)] if _finite(values) else ""
+    return Answer(
+        prompt=str(entry["arguments"][0][0]),
+        target=target,
+        raw=raw,
+        shown=(chosen, "log-likelihoods " + ", ".join(map(repr, values))),
+        unusable=_choice_fault(values, choices, right),
+    )
+
+
+def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> str | None:
+    if len(choices) < 2 or len(values) < len(choices):
+        return ONE_CHOICE
+    if not right:
+        return BAD_LABEL
+    # One impossible choice is an answer; NaN is not, nor is a model to which all are impossible.
+    if any(math.isnan(value) for value in values) or any(value == math.inf for value in values):
+        return NOT_FINITE
+    return TIED if len(set(values)) == 1 else None
+
+
+def _first_highest(values: Sequence[float]) -> int:
+    return max(range(len(values)), key=lambda index: values[index])
+
+
+def _finite(values: Sequence[float]) -> bool:
+    return all(math.isfinite(float(value)) for value in values)
+
+
+def _token_limit(settings: Any) -> int:
+    if not isinstance(settings, Mapping):
+        return _DEFAULT_LIMIT
+    given = next((settings[key] for key in _LIMIT_KEYS if settings.get(key)), _DEFAULT_LIMIT)
+    return int(given)
+
+
+def _text(target: Any) -> str:
+    if isinstance(target, (list, tuple)):
+        return "\n".join(str(part) for part in target)
+    return str(target)
+
+
+def json_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document as JSON values, for a record; what JSON has no word for becomes text."""
+    text = json.dumps(dict(document), default=_plain)
+    if len(text) > _MOST_TEXT:
+        return {"omitted": f"document of {len(text)} characters"}
+    parsed: dict[str, Any] = json.loads(text, parse_constant=str)
+    return parsed
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)

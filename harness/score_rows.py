@@ -1,0 +1,105 @@
+"""Rows -> one score with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import StatisticsError
+from harness.protocols import Metric, Sample
+from harness.records import Kind, Rows, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Score:
+    """The score of one metric's rows, with a 95% interval over samples (or clusters).
+
+    Where nothing is scored the value is None, and the flags say why.
+    """
+    scored = rows.values[rows.scored]
+    clusters = [c for c, kept in zip(rows.clusters, rows.scored, strict=True) if kept]
+    plain = Score(
+        task=rows.task,
+        metric=rows.metric,
+        value=None,
+        n=len(scored),
+        unscored=len(rows.scored) - len(scored),
+        kind=_kind(metric, scored),
+        higher_is_better=metric.higher_is_better,
+        unit=getattr(metric, "unit", None),
+        flags=flag_counts(rows.flags),
+    )
+    if not len(scored):
+        return plain.model_copy(update={"note": "no sample could be scored"})
+    value, low, high, note = _interval(metric, plain.kind, scored, clusters)
+    signature = getattr(metric, "signature", None)
+    found = {
+        "value": value if value is not None and math.isfinite(value) else None,
+        "low": low,
+        "high": high,
+        "signature": signature(samples) if callable(signature) and samples else None,
+        "note": note,
+    }
+    return plain.model_copy(update=found)
+
+
+def flag_counts(flags: Sequence[str]) -> dict[str, int]:
+    """How often each flag stands; a sample's flags are joined by a comma."""
+    counts: Counter[str] = Counter()
+    for text in flags:
+        counts.update(part for part in text.split(", ") if part)
+    return dict(sorted(counts.items()))
+
+
+def _kind(metric: Metric, scored: NDArray[np.float64]) -> Kind:
+    """A 0/1 metric that a task grades more finely is a bounded one."""
+    if metric.kind == "accuracy" and not ((scored == 0) | (scored == 1)).all():
+        return "bounded"
+    return metric.kind
+
+
+def _interval(
+    metric: Metric, kind: Kind, scored: NDArray[np.float64], clusters: Sequence[str | None]
+) -> tuple[float | None, float | None, float | None, str | None]:
+    from harness.stats import score_interval
+
+    grouped = None if all(c is None for c in clusters) else _alone_where_none(clusters)
+    own = float(metric.aggregate(scored))
+    if math.isnan(own):
+        return None, None, None, "not defined on these samples"
+    at_once = getattr(metric, "aggregate_sums", metric.aggregate)
+    aggregate = at_once if kind == "corpus" else None
+    method = metric.name if kind == "calibration" else None
+    try:
+        found = score_interval(
+            scored, kind=kind, aggregate=aggregate, clusters=grouped, method=method
+        )
+    except StatisticsError as error:
+        return own, None, None, f"no interval: {error.message}"
+    except (ArithmeticError, ValueError) as error:
+        # An aggregate that some resample has no value for; the score itself stands.
+        return own, None, None, f"no interval: {error}"
+    shown = getattr(metric, "shown", float)
+    low, high = (_end(end, own, shown) for end in (found.low, found.high))
+    if kind == "calibration":
+        return found.value, low, high, None
+    return own, low, high, None
+
+
+def _alone_where_none(clusters: Sequence[str | None]) -> list[str]:
+    return [f"\0{i}" if cluster is None else cluster for i, cluster in enumerate(clusters)]
+
+
+def _end(end: float | None, value: float, shown: Callable[[float], float]) -> float | None:
+    """An interval's end in the metric's unit; one off the value by rounding is the value."""
+    if end is None:
+        return None
+    found = shown(end)
+    if not math.isfinite(found):
+        return None
+    return value if math.isclose(found, value, rel_tol=1e-12, abs_tol=1e-12) else found

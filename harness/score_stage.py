@@ -1,0 +1,169 @@
+"""Checkpoint + suite -> run: opens the model, scores it, and stores the run in one rename."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from harness.events import Event, Listener, Status
+from harness.experiment import Experiment
+from harness.records import Checkpoint, Energy, Run
+
+if TYPE_CHECKING:
+    from harness.evaluate import BuiltSuite, Evaluation
+    from harness.protocols import Meter
+    from harness.store import FolderStore
+
+
+@dataclass
+class ScoreStage:
+    """Scores checkpoints of one experiment; tasks are built once, parents stay open."""
+
+    experiment: Experiment
+    store: FolderStore
+    meter: Callable[[], Meter]
+    listener: Listener
+    _built: BuiltSuite | None = None
+    _open: dict[str, Any] = field(default_factory=dict)
+    """Opened models by checkpoint digest; the last two are kept (child and parent)."""
+
+    def score(
+        self,
+        name: str,
+        checkpoint: Checkpoint,
+        parent: Checkpoint | None,
+        inherited: Sequence[Energy] = (),
+    ) -> Run:
+        """The run of ``checkpoint``; the one in the store if nothing that matters has changed."""
+        built = self._suite(checkpoint)
+        key = self._key(built, checkpoint, parent)
+        stage = self.store.stage(f"score-{key}")
+        known = self.store.stored(stage["run"]) if stage is not None else None
+        if known is not None:
+            self._say(name, "reused")
+            return known
+        self._say(name, "start", checkpoint.manifest.trainer)
+        with self.meter().window(f"score {name}") as reading:
+            evaluation = self._evaluate(name, built, checkpoint, parent)
+        energy = reading.energy("score")
+        run = self._record(name, key, checkpoint, evaluation, energy, inherited)
+        self.store.put(run, evaluation.rows, evaluation.samples)
+        if run.complete:
+            self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
+        self._say(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
+        return run
+
+    def _evaluate(
+        self, name: str, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None
+    ) -> Evaluation:
+        from harness.evaluate import divergence, evaluate
+
+        def progress(done: int, total: int | None, message: str) -> None:
+            self._say(name, "progress", message, done, total)
+
+        lm = self._model(checkpoint)
+        evaluation = evaluate(lm, built, checkpoint=checkpoint, progress=progress)
+        if parent is None or built.suite.fidelity is None:
+            return evaluation
+        return evaluation.merged(
+            divergence(lm, self._model(parent), built, checkpoint=checkpoint, parent=parent)
+        )
+
+    def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
+        """Documents, few-shot contexts and templates, built once for every checkpoint."""
+        from harness.evaluate import build
+        from harness.suites import load_suite
+
+        if self._built is None:
+            self.listener(Event("build", "suite", "start"))
+            settings = self.experiment.settings
+            suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
+            self._built = build(suite, apply_chat_template=settings.chat_template)
+            self.listener(
+                Event("build", "suite", "done", f"{suite.name}: {len(suite.tasks)} tasks")
+            )
+        return self._built
+
+    def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:
+        from harness.identity import digest_json
+
+        settings = self.experiment.settings
+        return digest_json(
+            {
+                "experiment": self.experiment.name,
+                "checkpoint": checkpoint.manifest.digest,
+                "candidate": checkpoint.manifest.candidate,
+                "parent": parent.manifest.digest if parent else None,
+                "suite": built.digest,
+                "backend": settings.backend,
+                "dtype": settings.dtype,
+            }
+        )
+
+    def _model(self, checkpoint: Checkpoint) -> Any:
+        """An opened model with its journal; at most two stay in memory."""
+        from harness.scoring import open_model
+        from harness.scoring.journal import Journal
+
+        digest = checkpoint.manifest.digest
+        if digest in self._open:
+            self._open[digest] = self._open.pop(digest)
+            return self._open[digest]
+        while len(self._open) > 1:
+            self._open.pop(next(iter(self._open)))
+        self._open[digest] = open_model(
+            checkpoint.weights_folder,
+            adapter=checkpoint.adapter_folder,
+            gguf_file=checkpoint.gguf_file,
+            dtype=self.experiment.settings.dtype,
+            backend=self.experiment.settings.backend,
+            journal=Journal(self.store.journal_path(digest), digest),
+        )
+        return self._open[digest]
+
+    def _record(
+        self,
+        name: str,
+        key: str,
+        checkpoint: Checkpoint,
+        evaluation: Evaluation,
+        energy: Energy,
+        inherited: Sequence[Energy],
+    ) -> Run:
+        from harness.energy import total
+        from harness.environment import environment
+        from harness.identity import digest_json
+
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        complete = not evaluation.failures
+        trained = checkpoint.manifest.energy
+        phases = [_phase(trained, "train")] if trained else []
+        phases.append(energy)
+        if inherited:
+            phases.append(total(inherited, phase="inherited"))
+        return Run(
+            # An incomplete run never stands in for the complete one that a later call makes.
+            id=digest_json([key, name, None if complete else now])[:32],
+            experiment=self.experiment.name,
+            candidate=name,
+            suite=self._suite(checkpoint).suite.name,
+            checkpoint=checkpoint.manifest,
+            scores=evaluation.scores,
+            signatures=evaluation.signatures,
+            energy=tuple(phases),
+            environment=environment(),
+            complete=complete,
+            failures=evaluation.failures,
+            created_at=now,
+        )
+
+    def _say(
+        self, name: str, status: Status, message: str = "", done: int = 0, total: int | None = None
+    ) -> None:
+        self.listener(Event("score", name, status, message, done, total))
+
+
+def _phase(energy: Energy, phase: str) -> Energy:
+    return energy.model_copy(update={"phase": phase})

@@ -1,0 +1,205 @@
+"""One task's answers -> samples, rows and scores.
+
+A sample without a row is *unscored*: counted and flagged, never a zero. That is what happens to
+NaN, to log-likelihoods that are equal on every choice (argmax would call the first one right), to
+a document whose label is not among its choices, and to whatever a metric answers with None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import MetricError
+from harness.metric_choice import choose_metrics
+from harness.protocols import Metric, Sample
+from harness.records import Rows, SampleRecord, Score
+from harness.responses import LENGTH_LIMIT, Answer, answer_of, json_document
+from harness.score_rows import score_of
+from harness.task_build import BuiltTask
+from harness.task_identity import sample_ids
+from harness.task_metadata import CHOICE_METRICS
+
+UNSCORED = "unscored"
+NOT_A_NUMBER = "NaN"
+
+
+@dataclass(frozen=True)
+class ScoredTask:
+    """What one task gave for one checkpoint."""
+
+    scores: tuple[Score, ...]
+    rows: tuple[Rows, ...]
+    samples: tuple[SampleRecord, ...]
+
+
+def score_task(
+    built: BuiltTask,
+    entries: Sequence[Mapping[str, Any]],
+    printed: Mapping[str, Any],
+    count_tokens: Callable[[str], int],
+) -> ScoredTask:
+    """Scores of a task from lm-eval's logged samples.
+
+    ``entries`` are lm-eval's samples (one for each document and filter), ``printed`` its results
+    (``"metric,filter"`` -> value), ``count_tokens`` the length of a response in tokens.
+    """
+    filters = list(dict.fromkeys(str(entry["filter"]) for entry in entries))
+    scores: list[Score] = []
+    rows: list[Rows] = []
+    records: tuple[SampleRecord, ...] = ()
+    for index, name in enumerate(filters):
+        mine = [entry for entry in entries if entry["filter"] == name]
+        answers = [answer_of(built, entry, count_tokens) for entry in mine]
+        samples = _samples(built, mine, answers)
+        suffix = f",{name}" if len(filters) > 1 else ""
+        for metric in choose_metrics(built, samples):
+            measured = _measure(metric, built, samples, answers, suffix)
+            value = printed.get(f"{_source(metric)},{name}")
+            score, kept = _scored(metric, built, samples, measured, value, first=index == 0)
+            scores.append(score)
+            if kept is not None:
+                rows.append(kept)
+        if index == 0:
+            records = tuple(map(_record, [built] * len(mine), samples, answers))
+    return ScoredTask(_with_a_primary(scores, built), tuple(rows), records)
+
+
+def _samples(
+    built: BuiltTask, entries: Sequence[Mapping[str, Any]], answers: Sequence[Answer]
+) -> list[Sample]:
+    contents = [
+        (entry["doc"], answer.prompt, answer.target)
+        for entry, answer in zip(entries, answers, strict=True)
+    ]
+    return [
+        Sample(
+            task=built.name,
+            sample_id=sample_id,
+            document=entry["doc"] if isinstance(entry["doc"], Mapping) else {"text": entry["doc"]},
+            prompt=answer.prompt,
+            target=answer.target,
+            values={name: entry[name] for name in entry["metrics"]},
+        )
+        for entry, answer, sample_id in zip(entries, answers, sample_ids(contents), strict=True)
+    ]
+
+
+def _record(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:
+    return SampleRecord(
+        task=built.name,
+        sample_id=sample.sample_id,
+        prompt=answer.prompt,
+        target=answer.target,
+        responses=answer.shown,
+        document=json_document(sample.document),
+        slices=built.metadata.slices_of(sample.document),
+        cluster=built.metadata.cluster_of(sample.document),
+    )
+
+
+def _measure(
+    metric: Metric,
+    built: BuiltTask,
+    samples: Sequence[Sample],
+    answers: Sequence[Answer],
+    suffix: str,
+) -> Rows:
+    """Rows of one metric; a sample whose answer is unusable has none, whatever it would score."""
+    import numpy as np
+
+    found: list[Sequence[float] | None] = []
+    flags: list[str] = []
+    for sample, answer in zip(samples, answers, strict=True):
+        row = None if answer.unusable else metric.measure(sample, answer.raw)
+        if row is not None and not all(map(math.isfinite, row)):
+            row, flag = None, NOT_A_NUMBER
+        else:
+            flag = answer.unusable or (UNSCORED if row is None else "")
+        found.append(row)
+        marks = [flag] if flag else []
+        flags.append(", ".join(marks + ([LENGTH_LIMIT] if answer.cut else [])))
+    width = next((len(row) for row in found if row is not None), 1)
+    values = np.full((len(found), width), np.nan)
+    for index, row in enumerate(found):
+        if row is not None:
+            values[index] = row
+    return Rows(
+        task=built.name,
+        metric=metric.name + suffix,
+        sample_ids=tuple(sample.sample_id for sample in samples),
+        values=values,
+        scored=np.array([row is not None for row in found], dtype=np.bool_),
+        flags=tuple(flags),
+        clusters=tuple(built.metadata.cluster_of(sample.document) for sample in samples),
+    )
+
+
+def _scored(
+    metric: Metric,
+    built: BuiltTask,
+    samples: Sequence[Sample],
+    rows: Rows,
+    printed: Any,
+    *,
+    first: bool,
+) -> tuple[Score, Rows | None]:
+    score = score_of(metric, rows, samples)
+    whole = bool(rows.scored.all())
+    own = _number(printed)
+    kept: Rows | None = rows
+    if whole and own is not None and score.kind != "calibration" and not _same(score.value, own):
+        # The task aggregates in a way of its own: its value stands, without rows that would
+        # make another one of it.
+        note = "the task's own aggregate: no interval and no paired test"
+        score = score.model_copy(update={"value": own, "low": None, "high": None, "note": note})
+        kept = None
+    meta = built.metadata
+    base = metric.name
+    is_primary = meta.primary in (rows.metric, base if first else rows.metric)
+    floored = is_primary or (base in CHOICE_METRICS and meta.primary in (None, *CHOICE_METRICS))
+    update = {
+        "family": meta.family,
+        "primary": is_primary,
+        "chance": meta.chance if floored else None,
+        "majority": meta.majority if floored else None,
+    }
+    if meta.advisory:
+        # The gate reads the first word.
+        update["note"] = "; ".join(filter(None, ("advisory: shown, never gated on", score.note)))
+    return score.model_copy(update=update), kept
+
+
+def _with_a_primary(scores: list[Score], built: BuiltTask) -> tuple[Score, ...]:
+    """A task whose YAML names no primary metric is represented by its first."""
+    if not scores or any(score.primary for score in scores):
+        return tuple(scores)
+    if built.metadata.primary is not None:
+        raise MetricError(
+            f"task '{built.name}' gave no metric '{built.metadata.primary}'",
+            key="metadata.assay.primary",
+            fix="it gave " + ", ".join(score.metric for score in scores),
+        )
+    meta = built.metadata
+    head = scores[0].model_copy(
+        update={"primary": True, "chance": meta.chance, "majority": meta.majority}
+    )
+    return (head, *scores[1:])
+
+
+def _source(metric: Metric) -> str:
+    return str(getattr(metric, "source", metric.name))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _same(ours: float | None, theirs: float) -> bool:
+    return ours is not None and math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12)

@@ -1,0 +1,195 @@
+"""Suites as data: which tasks, with how many shots and items, and where to find their YAMLs.
+
+A suite is a YAML file (built in under ``tasks/suites``, or the user's own), a list of task names,
+or the same mapping inline in an experiment file:
+
+    name: mine
+    extends: smoke                       # a suite or several; later entries replace earlier ones
+    include: [local_data]                # folders with lm-eval task YAMLs, relative to this file
+    tasks: [gsm8k, {task: mmlu, num_fewshot: 5, limit: 100}]
+    fidelity: {task: wikitext2, limit: 8}
+
+Nothing heavy is imported here: task files are read as text, without lm-eval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from harness.errors import ConfigError, UnknownNameError, did_you_mean
+from harness.records import Record
+from harness.task_files import lm_eval_names, package_folder, task_files
+from harness.yaml_file import read_yaml, validated
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+class SuiteTask(Record):
+    """One task (or lm-eval group or tag) of a suite; None takes the task's own setting."""
+
+    task: str
+    num_fewshot: int | None = Field(default=None, ge=0)
+    limit: int | None = Field(default=None, ge=1)
+    """Items, chosen stratified and the same for every checkpoint; None: all."""
+    weight: float = Field(default=1.0, gt=0)
+    chance: float | None = None
+
+
+class FidelityText(Record):
+    """Over which documents a checkpoint's divergence from its parent is measured."""
+
+    task: str
+    limit: int | None = Field(default=None, ge=1)
+
+
+class Suite(Record):
+    """A validated suite; ``include`` holds absolute folders."""
+
+    name: str
+    tasks: tuple[SuiteTask, ...] = Field(min_length=1)
+    include: tuple[str, ...] = ()
+    fidelity: FidelityText | None = None
+    extends: tuple[str, ...] = ()
+
+
+class _SuiteFile(Record):
+    """The keys of a suite file, before ``extends`` and paths are resolved."""
+
+    name: str | None = None
+    tasks: tuple[str | SuiteTask, ...] = ()
+    include: str | tuple[str, ...] = ()
+    fidelity: FidelityText | None = None
+    extends: str | tuple[str, ...] = ()
+    description: str | None = None
+
+
+def load_suite(
+    spec: str | Sequence[str | Mapping[str, Any]] | Mapping[str, Any],
+    *,
+    folder: Path,
+    limit: int | None = None,
+) -> Suite:
+    """A suite by name, by file, as a list of tasks, or as an inline mapping.
+
+    ``folder`` is what files and ``include`` are relative to; ``limit`` caps every task's items.
+    Raises ``UnknownNameError`` for a suite or task that does not exist, ``ConfigError`` otherwise.
+    """
+    suite = _resolve(spec, folder, ())
+    if limit is not None:
+        suite = _capped(suite, limit)
+    _require_known(suite)
+    return suite
+
+
+def list_suites() -> list[str]:
+    """Names of the built-in suites."""
+    folder = package_folder("tasks") / "suites"
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def list_tasks(include: Sequence[str] = ()) -> list[str]:
+    """Names of the built-in tasks and of those under ``include``, without importing lm-eval."""
+    return sorted(task_files(include))
+
+
+def task_file(name: str, include: Sequence[str] = ()) -> Path:
+    """The YAML file that defines a task of ours. Raises ``UnknownNameError``."""
+    found = task_files(include)
+    if name not in found:
+        raise UnknownNameError(f"no task named '{name}'", fix=did_you_mean(name, found))
+    return found[name]
+
+
+def _resolve(spec: Any, folder: Path, chain: tuple[str, ...]) -> Suite:
+    if isinstance(spec, str):
+        path = _suite_path(spec, folder)
+        if str(path) in chain:
+            loop = " -> ".join(Path(p).stem for p in (*chain, str(path)))
+            raise ConfigError(f"suites extend one another in a circle: {loop}", file=path)
+        return _assembled(read_yaml(path), path.stem, path.parent, path, (*chain, str(path)))
+    if isinstance(spec, Mapping):
+        return _assembled(dict(spec), "inline", folder, "suite", chain)
+    return _assembled({"tasks": list(spec)}, "tasks", folder, "suite", chain)
+
+
+def _suite_path(spec: str, folder: Path) -> Path:
+    if spec.endswith(_SUFFIXES) or "/" in spec:
+        given = Path(spec).expanduser()
+        path = given if given.is_absolute() else folder / given
+        if not path.is_file():
+            near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.y*ml")])
+            raise UnknownNameError("no such suite file", file=path, fix=near)
+        return path
+    built_in = package_folder("tasks") / "suites" / f"{spec}.yaml"
+    beside = next((p for s in _SUFFIXES if (p := folder / f"{spec}{s}").is_file()), None)
+    if built_in.is_file():
+        return built_in
+    if beside is not None and "tasks" in read_yaml(beside):
+        return beside
+    fix = did_you_mean(spec, list_suites())
+    raise UnknownNameError(f"no suite named '{spec}'", key="suite", fix=fix)
+
+
+def _assembled(
+    content: dict[str, Any], default_name: str, folder: Path, file: object, chain: tuple[str, ...]
+) -> Suite:
+    given = validated(_SuiteFile, content, file=file, key="" if file != "suite" else "suite")
+    names = (given.extends,) if isinstance(given.extends, str) else given.extends
+    parents = [_resolve(name, folder, chain) for name in names]
+    own = tuple(SuiteTask(task=t) if isinstance(t, str) else t for t in given.tasks)
+    twice = {t.task for t in own if sum(o.task == t.task for o in own) > 1}
+    if twice:
+        raise ConfigError("a task stands twice", file=file, key="tasks", value=sorted(twice)[0])
+    merged = {t.task: t for parent in parents for t in parent.tasks} | {t.task: t for t in own}
+    if not merged:
+        raise ConfigError("a suite needs at least one task", file=file, key="tasks")
+    folders = (given.include,) if isinstance(given.include, str) else given.include
+    inherited = tuple(path for parent in parents for path in parent.include)
+    own_folders = tuple(str(_folder(path, folder, file)) for path in folders)
+    fidelity = [p.fidelity for p in parents if p.fidelity is not None]
+    return Suite(
+        name=given.name or default_name,
+        tasks=tuple(merged.values()),
+        include=tuple(dict.fromkeys((*inherited, *own_folders))),
+        fidelity=given.fidelity or (fidelity[-1] if fidelity else None),
+        extends=names,
+    )
+
+
+def _folder(text: str, folder: Path, file: object) -> Path:
+    given = Path(text).expanduser()
+    path = (given if given.is_absolute() else folder / given).resolve()
+    if not path.is_dir():
+        raise ConfigError("no such folder", file=file, key="include", value=text)
+    return path
+
+
+def _capped(suite: Suite, limit: int) -> Suite:
+    def cap(own: int | None) -> int:
+        return limit if own is None else min(own, limit)
+
+    tasks = tuple(t.model_copy(update={"limit": cap(t.limit)}) for t in suite.tasks)
+    return suite.model_copy(update={"tasks": tasks})
+
+
+def _require_known(suite: Suite) -> None:
+    """Every named task exists; the 14,000 names of lm-eval are read only where ours lack one."""
+    ours = task_files(suite.include)
+    wanted = [t.task for t in suite.tasks] + ([suite.fidelity.task] if suite.fidelity else [])
+    missing = [name for name in wanted if name not in ours]
+    if not missing:
+        return
+    theirs = lm_eval_names()
+    for name in missing:
+        if name not in theirs:
+            near = did_you_mean(name, ours)
+            fix = near if "did you mean" in near else did_you_mean(name, theirs)
+            if "did you mean" not in fix:
+                fix = "see `assay list tasks`, or name its folder under include:"
+            raise UnknownNameError(
+                f"suite '{suite.name}' names a task that does not exist: '{name}'", fix=fix
+            )

@@ -1,0 +1,59 @@
+"""Where task files lie and what they are called, read as text: no lm-eval, no Python of theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+_IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+_NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)
+_TAGS = re.compile(r"^tag:[ \t]*(\S[^\n#]*)?$((?:\n[ \t]*-[ \t]*\S+)*)", re.MULTILINE)
+
+
+def package_folder(name: str) -> Path:
+    """The folder of an installed package, found without importing it."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"no package named {name}", name=name)
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
+    """Name -> YAML file of every task and group of ours and under ``include`` (which wins)."""
+    found: dict[str, Path] = {}
+    for root in (package_folder("tasks"), *map(Path, include)):
+        for path in _yaml_files(root):
+            if root.name == "tasks" and "suites" in path.relative_to(root).parts:
+                continue
+            for name in _names(path.read_text(encoding="utf-8", errors="replace")):
+                found[name] = path
+    return found
+
+
+@cache
+def lm_eval_names() -> frozenset[str]:
+    """Every task, group and tag that lm-eval brings; a second or two, read once."""
+    root = package_folder("lm_eval") / "tasks"
+    names: set[str] = set()
+    for path in _yaml_files(root):
+        names |= _names(path.read_text(encoding="utf-8", errors="replace"), tags=True)
+    return frozenset(names)
+
+
+def _yaml_files(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob("*.yaml")):
+        if not _IGNORED & set(path.parts):
+            yield path
+
+
+def _names(text: str, tags: bool = False) -> set[str]:
+    names = {match[2] for match in _NAME.finditer(text)}
+    if tags:
+        for match in _TAGS.finditer(text):
+            inline = (match[1] or "").strip("[] ").split(",")
+            listed = [line.strip(" \t-") for line in match[2].splitlines()]
+            names |= {name.strip(" '\"") for name in (*inline, *listed)} - {""}
+    return names

@@ -1,0 +1,91 @@
+"""What a task is, as digests of content: its definition, its documents, one sample.
+
+No digest depends on a path, an order of documents or a library version.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.identity import digest_json, file_digest
+
+#: Keys of a task's configuration that say where it lay or how it is shown, not what it is.
+_NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})
+
+
+def content_digest(value: Any) -> str:
+    """Digest of any document or target: JSON where it is JSON, else its text."""
+    return digest_json(json.loads(json.dumps(_plain(value), default=str, sort_keys=True)))
+
+
+def documents_digest(digests: Iterable[str]) -> str:
+    """Digest of a set of documents, in no particular order."""
+    return digest_json(sorted(digests))
+
+
+def sample_ids(contents: Sequence[tuple[Any, str, str]]) -> list[str]:
+    """Ids of samples from (document, prompt, target); true duplicates are numbered in order."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for document, prompt, target in contents:
+        content = digest_json([content_digest(document), prompt, target])
+        ids.append(digest_json([content, seen[content]])[:32])
+        seen[content] += 1
+    return ids
+
+
+def task_digest(task: Any, num_fewshot: int) -> str:
+    """Digest of a task's configuration with the content of its Python files."""
+    config = getattr(task, "config", None)
+    content: dict[str, Any] = {"num_fewshot": num_fewshot, "class": _callable(type(task))}
+    if config is not None:
+        content |= {
+            key: _identity(value)
+            for key, value in vars(config).items()
+            if value is not None and key not in _NOT_IDENTITY and key != "num_fewshot"
+        }
+    version = getattr(task, "VERSION", None)
+    return digest_json(json.loads(json.dumps({**content, "version": version}, default=str)))
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _identity(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_identity(entry) for entry in value]
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return {key: _identity(entry) for key, entry in vars(value).items() if entry is not None}
+    return _callable(value) if callable(value) else _plain(value)
+
+
+def _callable(value: Callable[..., Any]) -> list[str]:
+    """A function's or class's name with the content of the file it stands in."""
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    try:
+        path = Path(inspect.getfile(value))
+    except TypeError:
+        return [name]
+    if "lm_eval" in path.parts and "tasks" not in path.parts:
+        # lm-eval's own classes are named by its version, which a signature carries.
+        return [name]
+    return [name, file_digest(path)] if path.is_file() else [name]
+
+
+def _plain(value: Any) -> Any:
+    """NaN-free JSON: numbers that JSON has no word for become text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and value != value:
+        return "NaN"
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return str(value)

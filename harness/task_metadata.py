@@ -1,0 +1,105 @@
+"""What a task says of itself for our reports: ``metadata: {assay: {...}}`` in its YAML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.errors import ConfigError
+from harness.records import Record
+from harness.yaml_file import validated
+
+#: Metrics whose chance level is that of picking a choice at random.
+CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")
+
+
+class TaskMetadata(Record):
+    """The ``assay`` part of a task's metadata; every key may be left out."""
+
+    family: str = "quality"
+    chance: float | None = None
+    """What guessing scores on the primary metric."""
+    majority: float | None = None
+    """What the most frequent answer scores on the primary metric."""
+    primary: str | None = None
+    """The metric that stands for the task; None: the first of its list."""
+    cluster: str | None = None
+    """Field of the document whose equal values are not independent."""
+    slices: tuple[str, ...] = ()
+    """Fields of the document by which results are shown apart; the first one strata a limit."""
+    also: tuple[str, ...] = ()
+    """Metric plugins computed from the same values besides those that the task gives."""
+    graded: tuple[str, ...] = ()
+    """Metrics that this task gives as a share although their name stands for 0 or 1."""
+    advisory: bool = False
+    """Shown, never to be gated on."""
+    note: str | None = None
+
+    def stratum(self, document: Mapping[str, Any]) -> str:
+        """Which stratum of a limit a document belongs to."""
+        return str(document.get(self.slices[0])) if self.slices else ""
+
+    def slices_of(self, document: Mapping[str, Any]) -> dict[str, str]:
+        """Slice field -> value of a document."""
+        return {f: str(document[f]) for f in self.slices if document.get(f) is not None}
+
+    def cluster_of(self, document: Mapping[str, Any]) -> str | None:
+        """The cluster that a document belongs to, or None where it stands alone."""
+        if self.cluster is None or document.get(self.cluster) is None:
+            return None
+        return str(document[self.cluster])
+
+
+def task_metadata(task: Any, name: str) -> TaskMetadata:
+    """The validated metadata of an lm-eval task. Raises ``ConfigError`` naming the key."""
+    given = getattr(getattr(task, "config", None), "metadata", None) or {}
+    ours = given.get("assay") if isinstance(given, Mapping) else None
+    if ours is None:
+        return TaskMetadata()
+    if not isinstance(ours, Mapping):
+        raise ConfigError("expected `key: value` lines", file=name, key="metadata.assay")
+    known = {key: value for key, value in ours.items() if value is not None}
+    return validated(TaskMetadata, known, file=f"task {name}", key="metadata.assay")
+
+
+def choice_floors(metadata: TaskMetadata, task: Any, documents: Iterable[Any]) -> TaskMetadata:
+    """``metadata`` with chance and majority of a multiple-choice task where it names none.
+
+    Chance is the mean of right choices over choices; the majority baseline always gives the
+    position that is right most often.
+    """
+    primary = metadata.primary or "acc"
+    if str(task.OUTPUT_TYPE) != "multiple_choice" or primary not in CHOICE_METRICS:
+        return metadata
+    if metadata.chance is not None and metadata.majority is not None:
+        return metadata
+    shares, positions, n = 0.0, Counter[int](), 0
+    for document in documents:
+        right = right_choices(task, document)
+        count = len(task.doc_to_choice(document)) if hasattr(task, "doc_to_choice") else 0
+        if not right or count < 2:
+            return metadata
+        shares, n = shares + len(right) / count, n + 1
+        positions.update(right)
+    if n == 0:
+        return metadata
+    found = {"chance": shares / n, "majority": max(positions.values()) / n}
+    kept = {key: value for key, value in found.items() if getattr(metadata, key) is None}
+    return metadata.model_copy(update=kept)
+
+
+def right_choices(task: Any, document: Any) -> list[int]:
+    """Indices of the right choices of a multiple-choice document; empty where none is named."""
+    try:
+        choices = list(task.doc_to_choice(document))
+        # Several inputs with one target (Winogrande): the text names which input is right.
+        given = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
+    except (AttributeError, TypeError, KeyError, ValueError):
+        return []
+    labels = given if isinstance(given, (list, tuple)) else [given]
+    found = [
+        choices.index(label) if label in choices else -1 if isinstance(label, str) else label
+        for label in labels
+    ]
+    return [int(label) for label in found if isinstance(label, int) and 0 <= label < len(choices)]
