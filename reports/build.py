@@ -1,0 +1,103 @@
+"""Runs, comparisons and verdicts -> the document of a report. No statistics are made here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.records import Comparison, Failure, Run, Verdict
+from reports.document import Document, Section
+from reports.leaderboard import build_leaderboard
+from reports.material import Material
+from reports.sections.energy import energy_section
+from reports.sections.forgetting import flips_section, forgetting_section
+from reports.sections.provenance import (
+    comparability_section,
+    failures_section,
+    reproduce_section,
+)
+from reports.sections.scores import divergence_section, hallucination_section, scores_section
+from reports.sections.slices import slices_section
+from reports.sections.tradeoffs import tradeoffs_section
+from reports.sections.training import lineage_section, training_section
+from reports.sections.verdicts import headline, verdicts_section
+from reports.words import base_title, moment
+
+__all__ = ["build_leaderboard", "build_report"]
+
+
+def build_report(
+    experiment: str,
+    runs: Sequence[Run],
+    comparisons: Sequence[Comparison],
+    verdicts: Sequence[Verdict],
+    *,
+    baseline: str,
+    commands: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    failures: Sequence[Failure] = (),
+) -> Document:
+    """The report of one experiment: the answer first, then down to the sentence that broke.
+
+    Args:
+        experiment: its name, the title of the report.
+        runs: one a candidate, the baseline's among them where it was scored here.
+        comparisons: against ``baseline`` and, where wanted, against further baselines, which the
+            page then offers to switch to.
+        verdicts: the gate's; empty where the experiment has no gate.
+        baseline: the candidate that everything is held against.
+        commands: the exact commands that make these numbers again.
+        notes: said at the top, e.g. that the country of the demo is an illustration.
+        failures: of candidates that have no run.
+    """
+    material = Material.of(
+        experiment,
+        runs,
+        comparisons,
+        verdicts,
+        baseline=baseline,
+        commands=commands,
+        notes=notes,
+        failures=failures,
+    )
+    answer, sense = headline(material)
+    sections: list[Section | None] = [
+        verdicts_section(material),
+        scores_section(material),
+        tradeoffs_section(material),
+        hallucination_section(material),
+        divergence_section(material),
+        forgetting_section(material),
+        slices_section(material),
+        flips_section(material),
+        energy_section(material),
+        training_section(material),
+        lineage_section(material),
+        comparability_section(material),
+        failures_section(material),
+        reproduce_section(material),
+    ]
+    return Document(
+        kind="report",
+        title=experiment,
+        subtitle=f"Comparison report, baseline {baseline}",
+        headline=answer,
+        sense=sense,
+        facts=_facts(material),
+        baselines=material.baselines,
+        sections=tuple(section for section in sections if section is not None),
+        marker=f"assay-report {experiment}",
+    )
+
+
+def _facts(material: Material) -> tuple[tuple[str, str], ...]:
+    runs = material.runs
+    bases = dict.fromkeys(base_title(run.checkpoint.base) for run in runs)
+    suites = dict.fromkeys(run.suite for run in runs)
+    tasks = {score.task for run in runs for score in run.scores}
+    return (
+        ("Base", ", ".join(bases)),
+        ("Suite", ", ".join(suites)),
+        ("Candidates", str(len(material.candidates))),
+        ("Tasks", str(len(tasks))),
+        ("Finished", moment(max((run.created_at for run in runs), default="–"))),
+    )

@@ -1,0 +1,70 @@
+"""A run as a Hugging Face model card: ``model-index`` and ``co2_eq_emissions``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.energy import total
+from harness.records import Run
+from reports.words import metric_title, plain
+
+
+def model_card(run: Run, *, name: str | None = None) -> str:
+    """README.md with its metadata block, through ``huggingface_hub``.
+
+    Emissions are those of training, its parents included, in grams; they are left out where they
+    are unknown. Only primary scores go into the index; every value stands with its interval in the
+    table below.
+    """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    title = name or f"{run.experiment}-{run.candidate}"
+    primary = [score for score in run.scores if score.primary and score.value is not None]
+    data = ModelCardData(
+        model_name=title,
+        base_model=run.checkpoint.base,
+        co2_eq_emissions=_emissions(run),
+        eval_results=[
+            EvalResult(
+                task_type="text-generation",
+                dataset_type=score.task,
+                dataset_name=score.task,
+                metric_type=score.metric,
+                metric_value=score.value,
+            )
+            for score in primary
+        ],
+    )
+    lines = ["---", data.to_yaml(), "---", "", f"# {_cell(title)}", ""]
+    lines += [f"Made by `{_cell(run.checkpoint.trainer)}` from `{_cell(run.checkpoint.base)}`.", ""]
+    lines += ["| task | metric | value | 95% interval | samples |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {_cell(s.task)} | {_cell(metric_title(s.metric))} | {plain(s.value)} | "
+        f"{plain(s.low)} to {plain(s.high)} | {s.n} |"
+        for s in primary
+    ]
+    return str(ModelCard("\n".join(lines) + "\n"))
+
+
+def _cell(text: str) -> str:
+    from reports.markdown import escape
+
+    return escape(text)
+
+
+def _emissions(run: Run) -> dict[str, Any] | None:
+    energies = [energy for energy in run.energy if energy.phase in ("train", "inherited")]
+    if not energies:
+        return None
+    added = total(energies)
+    if added.co2e_g is None:
+        return None
+    region = added.intensity.region if added.intensity else None
+    found: dict[str, Any] = {
+        "emissions": added.co2e_g,
+        "source": f"{added.meter}, {added.grade}",
+        "training_type": "fine-tuning",
+        "geographical_location": region,
+        "hardware_used": ", ".join(run.environment.gpus) or run.environment.cpu,
+    }
+    return {key: value for key, value in found.items() if value is not None}

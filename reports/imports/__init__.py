@@ -1,0 +1,1 @@
+"""Other tools' results as runs, clearly marked as imported."""

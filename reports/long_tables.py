@@ -1,0 +1,98 @@
+"""Tables too long to draw at once: cells as JSON, drawn row by row where they are looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports import words
+from reports.document import Cell, Change, Document, Flips, Number, Table, Text, Word
+from reports.visible import visible
+
+#: From here on a table is drawn by pages; a browser lays out some ten thousand cells a second.
+LONG_CELLS = 3000
+PAGE_ROWS = 40
+
+Scale = tuple[float, float] | None
+
+
+def is_long(table: Table) -> bool:
+    """Whether the table is drawn by pages."""
+    return len(table.rows) > PAGE_ROWS and len(table.rows) * len(table.columns) > LONG_CELLS
+
+
+def is_large(document: Document) -> bool:
+    """Whether there is more on the page than a browser lays out in the blink of an eye."""
+    blocks = [block for _, block in document.blocks()]
+    cells = sum(len(b.rows) * len(b.columns) for b in blocks if isinstance(b, Table))
+    return cells > LONG_CELLS or any(len(b.items) > 400 for b in blocks if isinstance(b, Flips))
+
+
+def long_tables(document: Document) -> dict[str, Any]:
+    """For each long table its rows; texts are formatted here, so that a script formats none."""
+    return {
+        block.id: _rows(block)
+        for _, block in document.blocks()
+        if isinstance(block, Table) and is_long(block)
+    }
+
+
+def _rows(table: Table) -> list[dict[str, Any]]:
+    scales = [bar_scale(table, index) for index in range(len(table.columns))]
+    return [
+        {
+            "run": row.run,
+            "tags": [visible(tag) for tag in row.tags],
+            "cells": [_cell(cell, scale) for cell, scale in zip(row.cells, scales, strict=True)],
+        }
+        for row in table.rows
+    ]
+
+
+def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
+    """Only what is there, under the names that the style sheet knows."""
+    found: dict[str, Any]
+    match cell:
+        case Text():
+            found = {"text": visible(cell.text)}
+        case Word():
+            found = {"text": visible(cell.word), "sense": cell.sense}
+        case Number():
+            found = {
+                "value": cell.value,
+                "text": words.shown(cell),
+                "interval": words.interval(cell),
+                "bar": bar_style(cell, scale),
+                "grade": cell.grade,
+                "changes": [_change(change) for change in cell.changes],
+            }
+    found["note"] = visible(cell.note) if cell.note else None
+    return {name: value for name, value in found.items() if value not in (None, "", [])}
+
+
+def _change(change: Change) -> list[str]:
+    told = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
+    return [visible(change.against), change.sense, told, words.change_interval(change)]
+
+
+def bar_scale(table: Table, column: int) -> Scale:
+    """The range of a column's intervals, for bars that share one scale; None: no bars."""
+    cells = [row.cells[column] for row in table.rows if column < len(row.cells)]
+    ends = [
+        end
+        for cell in cells
+        if isinstance(cell, Number) and cell.low is not None and cell.high is not None
+        for end in (cell.low, cell.high)
+    ]
+    return (min(ends), max(ends)) if ends and max(ends) > min(ends) else None
+
+
+def bar_style(number: Number, scale: Scale) -> str | None:
+    """Where the interval and the value lie on the column's scale, in percent."""
+    if scale is None or number.value is None or number.low is None or number.high is None:
+        return None
+    start, width = scale[0], scale[1] - scale[0]
+
+    def at(value: float) -> str:
+        return f"{100 * min(1.0, max(0.0, (value - start) / width)):.0f}%"
+
+    return f"--low:{at(number.low)};--high:{at(number.high)};--value:{at(number.value)}"

@@ -1,0 +1,218 @@
+"""A document as Markdown for a summary or a comment; detail gives way where space is short."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from harness.protocols import Plugin
+from reports import words
+from reports.document import (
+    Block,
+    Cell,
+    Chart,
+    Code,
+    Document,
+    Flips,
+    Lineage,
+    LineageNode,
+    Notice,
+    Number,
+    Paragraph,
+    Rules,
+    Section,
+    Table,
+    Text,
+    Word,
+)
+from reports.visible import visible
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$:])")
+_FLIPS = 20
+#: GitHub's limit on a comment is 65,536 characters; its bytes are counted here, to be safe.
+COMMENT_BYTES = 63_000
+SUMMARY_BYTES = 1_000_000
+
+
+class Markdown(Plugin):
+    """GitHub's Markdown. Sections are left out from the end until the text fits."""
+
+    suffix: ClassVar[str] = ".md"
+    comment: bool = False
+    """A hidden marker on top, and under 64 KB, for the one comment that a bot keeps up to date."""
+
+    def render(self, document: Document) -> str:
+        """The document; what was left out for space is named at its end."""
+        limit = COMMENT_BYTES if self.comment else SUMMARY_BYTES
+        head = _head(document, marked=self.comment)
+        parts = [_section(section, document) for section in document.sections]
+        left_out: list[str] = []
+        while True:
+            text = "\n".join([head, *parts, _left_out(left_out)]).rstrip() + "\n"
+            if len(text.encode()) <= limit or not parts:
+                return text.encode()[:limit].decode(errors="ignore")
+            parts.pop()
+            left_out.insert(0, document.sections[len(parts)].title)
+
+
+def escape(text: str, limit: int = 500) -> str:
+    """Foreign words as one line of Markdown that draws no markup, link, mention or image."""
+    line = " ".join(visible(text).split())
+    if len(line) > limit:
+        line = f"{line[:limit]} …"
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = _SPECIAL.sub(r"\\\1", line)
+    # A word joiner after the sign keeps GitHub from notifying people and linking issues or sites.
+    return re.sub(r"(@|www\.|://|^[-=])", "\\1\u2060", line)
+
+
+def quoted(text: str, limit: int = 300) -> str:
+    """Foreign words as a code span, which nothing in them can end."""
+    line = " ".join(visible(text).split())[:limit].replace("|", "¦")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {line} {fence}" if line else "*empty*"
+
+
+def _head(document: Document, *, marked: bool) -> str:
+    lines = [f"<!-- {_marker(document.marker)} -->"] if marked and document.marker else []
+    lines += [f"# {escape(document.title)}", "", f"**{escape(document.headline)}**", ""]
+    lines += [escape(document.subtitle) + ". "]
+    lines[-1] += " · ".join(f"{escape(n)}: {escape(v)}" for n, v in document.facts)
+    return "\n".join([*lines, ""])
+
+
+def _marker(marker: str) -> str:
+    """Nothing in a marker may end the comment that hides it."""
+    return re.sub(r"[^A-Za-z0-9_. ]+", "-", marker).strip("-")
+
+
+def _left_out(titles: list[str]) -> str:
+    return f"\n*Left out for space: {escape(', '.join(titles))}.*" if titles else ""
+
+
+def _section(section: Section, document: Document) -> str:
+    lines = [f"\n## {escape(section.title)}", ""]
+    if section.lead:
+        lines += [escape(section.lead, 2000), ""]
+    for block in section.blocks:
+        lines += [_block(block), ""] if document.shown(block) else []
+    return "\n".join(lines)
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph():
+            return escape(block.text, 2000)
+        case Notice():
+            return f"> **{block.level.capitalize()}:** {escape(block.text, 2000)}"
+        case Code():
+            return _fenced(block)
+        case Table():
+            return _table(block)
+        case Rules():
+            return _rules(block)
+        case Flips():
+            return _flips(block)
+        case Lineage():
+            return "\n".join(line for node in block.roots for line in _node(node, 0))
+        case Chart():
+            return f"*{escape(block.caption)}.* {escape(block.alternative, 2000)}"
+    return f"*{escape(block.caption)}.* {escape(block.alternative, 2000)}"
+
+
+def _fenced(code: Code) -> str:
+    text = visible(code.text)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{code.language}\n{text}\n{fence}"
+
+
+def _grid(titles: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(titles) + " |",
+        "|" + "---|" * len(titles),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def _table(table: Table) -> str:
+    shown = [i for i, column in enumerate(table.columns) if column.primary]
+    titles = [
+        escape(c.title) + (f"<br><sub>{escape(c.detail)}</sub>" if c.detail else "")
+        for c in (table.columns[i] for i in shown)
+    ]
+    rows = [[_cell(row.cells[i]) for i in shown] for row in table.rows]
+    lines = [f"**{escape(table.caption)}**", "", *_grid(titles, rows)]
+    if table.note:
+        lines += ["", f"<sub>{escape(table.note, 2000)}</sub>"]
+    if table.folded:
+        lines = [
+            f"<details><summary>{escape(table.caption)}</summary>",
+            "",
+            *lines,
+            "",
+            "</details>",
+        ]
+    return "\n".join(lines)
+
+
+def _cell(cell: Cell) -> str:
+    match cell:
+        case Text():
+            text = quoted(cell.text) if cell.code else escape(cell.text)
+        case Word():
+            text = escape(cell.word)
+            if cell.word != words.NONE:
+                text = f"{words.SIGNS[cell.sense]} {text}"
+        case Number():
+            text = _number(cell)
+    return text + (f"<br><sub>{escape(cell.note)}</sub>" if cell.note else "")
+
+
+def _number(cell: Number) -> str:
+    parts = [words.shown(cell), escape(words.interval(cell))]
+    text = " ".join(part for part in parts if part)
+    if cell.grade:
+        text += f" ({cell.grade})"
+    for change in cell.changes[:1]:
+        text += f"<br>{escape(words.change_words(change))}"
+    return text
+
+
+def _rules(rules: Rules) -> str:
+    titles = ["Candidate", "Rule", "Tier", "Verdict", "Difference", "Why"]
+    rows = []
+    for rule in rules.items:
+        difference = "–"
+        if rule.numbers:
+            numbers = rule.numbers
+            difference = f"{words.change_value(numbers)} {words.change_interval(numbers)}"
+        verdict = f"{words.SIGNS[rule.sense]} {escape(rule.word)}"
+        cells = [escape(rule.candidate), escape(rule.rule), rule.tier, verdict]
+        rows.append([*cells, escape(difference), escape(rule.why)])
+    return "\n".join([f"**{escape(rules.caption)}**", "", *_grid(titles, rows)])
+
+
+def _flips(flips: Flips) -> str:
+    lines = [f"{min(_FLIPS, len(flips.items))} of {flips.total} flipped samples.", ""]
+    titles = ["", "Candidate", "Task", "Prompt", "Reference", "Before", "Now"]
+    rows = [
+        [
+            "▼ right → wrong" if item.direction == "lost" else "▲ wrong → right",
+            escape(item.candidate),
+            escape(item.task),
+            quoted(item.prompt),
+            quoted(item.target),
+            quoted("".join(span.text for span in item.before)),
+            quoted("".join(span.text for span in item.after)),
+        ]
+        for item in flips.items[:_FLIPS]
+    ]
+    return "\n".join([*lines, *_grid(titles, rows)])
+
+
+def _node(node: LineageNode, depth: int) -> list[str]:
+    detail = f"{escape(node.detail)}, {quoted(node.digest[:12])}"
+    lines = [f"{'  ' * depth}- **{escape(node.name)}** ({detail})"]
+    return lines + [line for child in node.children for line in _node(child, depth + 1)]

@@ -1,0 +1,165 @@
+"""What a report is made of: records only, looked up by candidate, task and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from harness.records import Comparison, Delta, Failure, Run, Score, Verdict
+
+#: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
+DIVERGENCE = ("fidelity", "divergence")
+
+
+@dataclass(frozen=True)
+class MetricKey:
+    """One metric of one task, as the first run that has it describes it."""
+
+    task: str
+    metric: str
+    family: str
+    higher_is_better: bool
+    primary: bool
+    unit: str | None
+    chance: float | None
+    majority: float | None
+    n: int
+
+    @classmethod
+    def of(cls, score: Score) -> MetricKey:
+        """The key of a score."""
+        return cls(
+            score.task,
+            score.metric,
+            score.family,
+            score.higher_is_better,
+            score.primary,
+            score.unit,
+            score.chance,
+            score.majority,
+            score.n,
+        )
+
+
+@dataclass(frozen=True)
+class Material:
+    """The runs of one experiment and what was decided about them."""
+
+    experiment: str
+    baseline: str
+    runs: tuple[Run, ...]
+    """The baseline first."""
+    comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
+    commands: tuple[str, ...]
+    notes: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+    @classmethod
+    def of(
+        cls,
+        experiment: str,
+        runs: Sequence[Run],
+        comparisons: Sequence[Comparison],
+        verdicts: Sequence[Verdict],
+        *,
+        baseline: str,
+        commands: Sequence[str],
+        notes: Sequence[str],
+        failures: Sequence[Failure],
+    ) -> Material:
+        """Order the runs, baseline first; a baseline that shares its name is told apart."""
+        first = next((run for run in runs if run.candidate == baseline), None)
+        others = [run for run in runs if run is not first]
+        if first is not None and any(run.candidate == baseline for run in others):
+            name = f"{baseline} (baseline {first.id[:8]})"
+            comparisons = [_renamed(c, first.id, name) for c in comparisons]
+            verdicts = [v.model_copy(update={"baseline": name}) for v in verdicts]
+            first, baseline = first.model_copy(update={"candidate": name}), name
+        return cls(
+            experiment,
+            baseline,
+            (*([first] if first else []), *others),
+            tuple(comparisons),
+            tuple(verdicts),
+            tuple(commands),
+            tuple(notes),
+            tuple(failures),
+        )
+
+    @property
+    def candidates(self) -> tuple[Run, ...]:
+        """Every run but the baseline's."""
+        return tuple(run for run in self.runs if run.candidate != self.baseline)
+
+    @property
+    def main_comparisons(self) -> tuple[Comparison, ...]:
+        """The comparisons against the report's baseline, in the order of the runs."""
+        found = (self.comparison(run.candidate) for run in self.candidates)
+        return tuple(comparison for comparison in found if comparison is not None)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The report's own baseline, then the others that something was compared with."""
+        others = dict.fromkeys(comparison.baseline for comparison in self.comparisons)
+        return (self.baseline, *(name for name in others if name != self.baseline))
+
+    def seen_from(self, baseline: str) -> Material:
+        """The same material held against another baseline."""
+        return replace(self, baseline=baseline)
+
+    def slot(self, run: Run) -> int:
+        """The run's place, which is its colour in every chart."""
+        return next(i for i, other in enumerate(self.runs) if other is run)
+
+    def comparison(self, candidate: str, against: str | None = None) -> Comparison | None:
+        """The comparison of ``candidate`` against a baseline (None: the report's own)."""
+        wanted = against or self.baseline
+        return next(
+            (c for c in self.comparisons if (c.candidate, c.baseline) == (candidate, wanted)), None
+        )
+
+    def deltas(self, run: Run, task: str, metric: str) -> Iterator[tuple[Comparison, Delta]]:
+        """The differences of one score against every baseline it was compared with."""
+        for comparison in self.comparisons:
+            if comparison.candidate == run.candidate:
+                for delta in comparison.deltas:
+                    if (delta.task, delta.metric) == (task, metric) and delta.slice is None:
+                        yield comparison, delta
+
+    def verdict(self, candidate: str) -> Verdict | None:
+        """What the gate says of ``candidate``."""
+        return next((v for v in self.verdicts if v.candidate == candidate), None)
+
+    def metrics(self) -> list[MetricKey]:
+        """Every metric of every run, in the order of first appearance."""
+        return self._keys
+
+    @cached_property
+    def _keys(self) -> list[MetricKey]:
+        return metric_keys(self.runs)
+
+    def families(self) -> dict[str, list[MetricKey]]:
+        """The metrics by family, divergence left out."""
+        grouped: dict[str, list[MetricKey]] = {}
+        for key in self.metrics():
+            if key.family not in DIVERGENCE:
+                grouped.setdefault(key.family, []).append(key)
+        return grouped
+
+
+def metric_keys(runs: Sequence[Run]) -> list[MetricKey]:
+    """Every metric of ``runs``, in the order of first appearance."""
+    found: dict[tuple[str, str], MetricKey] = {}
+    for run in runs:
+        for score in run.scores:
+            if (score.task, score.metric) not in found:
+                found[score.task, score.metric] = MetricKey.of(score)
+    return list(found.values())
+
+
+def _renamed(comparison: Comparison, baseline_id: str, name: str) -> Comparison:
+    if comparison.baseline_id != baseline_id:
+        return comparison
+    return comparison.model_copy(update={"baseline": name})
