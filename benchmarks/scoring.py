@@ -1,0 +1,147 @@
+"""Our scorer against lm-eval's ``hf`` model: CPU time, memory, equality, and where our time goes.
+
+    python benchmarks/scoring.py [--model llama-8m] [--kinds text letters ...] [--documents 200]
+
+Each line runs ``lm_eval.simple_evaluate`` on a freshly opened model, both sides in this process,
+and takes the CPU time (user + system) of the call; imports and loading are apart. ``hf`` is the
+faster of batch 1 and batch 16. Responses are checked to be equal before a ratio is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from benchmarks import scoring_material as material  # noqa: E402
+
+
+def opened(folder: Path, side: str) -> Any:
+    """A fresh model: ``assay``, ``hf-1`` or ``hf-16``."""
+    from harness.scoring import hf, loading, open_model
+    from harness.scoring.quiet import quiet
+    from harness.scoring.templates import compile_templates_always
+
+    if side == "assay":
+        return open_model(folder, device="cpu", report=lambda _: None)
+    compile_templates_always()
+    with quiet():
+        loaded = loading.load(folder, device="cpu")
+        return hf.wrap(loaded, max_length=None, batch_size=int(side.removeprefix("hf-")))
+
+
+def run(lm: Any, tasks: Path, kinds: list[str]) -> tuple[float, dict[str, list[Any]]]:
+    """CPU seconds of one ``simple_evaluate``, and the responses by kind in document order."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    from harness.scoring.quiet import quiet
+
+    begin = time.process_time()
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        manager = TaskManager(include_path=str(tasks), include_defaults=False)
+        found = lm_eval.simple_evaluate(
+            model=lm,
+            tasks=[f"bench_{kind}" for kind in kinds],
+            task_manager=manager,
+            bootstrap_iters=0,
+        )
+    seconds = time.process_time() - begin
+    responses = {}
+    for kind in kinds:
+        rows = sorted(found["samples"][f"bench_{kind}"], key=lambda row: row["doc_id"])
+        responses[kind] = [answer for row in rows for answer in row["filtered_resps"]]
+    return seconds, responses
+
+
+def difference(ours: dict[str, list[Any]], theirs: dict[str, list[Any]]) -> str:
+    """The largest relative difference of a log-likelihood; raises where anything else differs."""
+    worst = 0.0
+    for kind, answers in ours.items():
+        for one, other in zip(answers, theirs[kind], strict=True):
+            if isinstance(one, str):
+                if one != other:
+                    raise SystemExit(f"{kind}: {one[:60]!r} is not {other[:60]!r}")
+                continue
+            a, b = (one[0], other[0]) if isinstance(one, (tuple, list)) else (one, other)
+            worst = max(worst, abs(a - b) / abs(b))
+            if isinstance(one, (tuple, list)) and bool(one[1]) != bool(other[1]):
+                raise SystemExit(f"{kind}: greedy flags differ at {b}")
+    return f"{worst:.1e}"
+
+
+def measure(
+    model: Path, tasks: Path, kinds: list[str], repeats: int, sides: list[str]
+) -> tuple[dict[str, float], str]:
+    """The median CPU seconds of every side, and how far apart the responses are."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    answers: dict[str, Any] = {}
+    for _ in range(repeats):
+        for side in sides:
+            taken, answers[side] = run(opened(model, side), tasks, kinds)
+            seconds[side].append(taken)
+    reference = next(side for side in sides if side.startswith("hf"))
+    apart = difference(answers["assay"], answers[reference])
+    return {side: statistics.median(taken) for side, taken in seconds.items()}, apart
+
+
+def main() -> None:
+    """Print one line for each kind and, with several, one for the mix of multiple choice."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="llama-8m", choices=["llama-8m", "gpt2-124m"])
+    parser.add_argument("--kinds", nargs="+", default=list(material.KINDS))
+    parser.add_argument("--documents", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--sides", nargs="+", default=["assay", "hf-1", "hf-16"])
+    parser.add_argument("--no-mix", action="store_true", help="leave the mix out")
+    parser.add_argument("--profile", action="store_true", help="where our time goes, and no more")
+    arguments = parser.parse_args()
+    begin = time.process_time()
+    import lm_eval
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    imports = time.process_time() - begin
+    folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
+    material.save_model(folder, arguments.model)
+    material.save_tasks(folder, arguments.documents)
+    begin = time.process_time()
+    opened(folder / arguments.model, "assay")
+    loading = time.process_time() - begin
+    print(
+        f"{arguments.model}, {arguments.documents} documents, {arguments.threads} threads, "
+        f"lm-eval {lm_eval.__version__}; imports {imports:.1f} s, loading {loading:.1f} s of CPU"
+    )
+    if arguments.profile:
+        from benchmarks.scoring_profile import profile
+
+        profile(opened(folder / arguments.model, "assay"), folder, arguments.kinds, run)
+        return
+    groups = [[kind] for kind in arguments.kinds]
+    choices = [kind for kind in arguments.kinds if kind in ("text", "letters", "hellaswag")]
+    if len(choices) > 1 and not arguments.no_mix:
+        groups.append(choices)
+    for kinds in groups:
+        seconds, apart = measure(
+            folder / arguments.model, folder, kinds, arguments.repeats, arguments.sides
+        )
+        best = min(taken for side, taken in seconds.items() if side != "assay")
+        shown = ", ".join(f"{side} {taken:.1f} s" for side, taken in seconds.items())
+        print(f"{'+'.join(kinds):28} {best / seconds['assay']:5.2f}x  ({shown}; apart {apart})")
+
+
+if __name__ == "__main__":
+    main()
