@@ -1,0 +1,32 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets, or a skip that says what is missing."""
+    folder = Path(os.environ.get("ASSAY_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data: ../shared/data is missing and ASSAY_REAL_DATA is not set")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_models() -> Path:
+    """The folder of real models, or a skip that says what is missing."""
+    folder = Path(os.environ.get("ASSAY_REAL_MODELS", ROOT.parent / "shared" / "models"))
+    if not folder.is_dir():
+        pytest.skip("no real models: ../shared/models is missing and ASSAY_REAL_MODELS is not set")
+    return folder

@@ -1,0 +1,61 @@
+"""What every store promises: what was put comes back, once, and what was not put is not there."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import AssayError
+from harness.store import open_store
+
+MAKE = runpy.run_path(str(Path(__file__).parents[1] / "harness" / "store" / "writer.py"))
+
+
+@pytest.fixture(params=["folder"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return open_store(tmp_path / ".assay")
+
+
+def test_put_get_rows_samples_find(store: Any) -> None:
+    run, rows, samples = MAKE["make_run"](), MAKE["make_rows"](), MAKE["make_samples"]()
+    store.put(run, [rows], samples)
+    assert store.get(run.id) == store.get(run.id[:8]) == store.get("e/c") == run
+    assert list(store.find(candidate="c")) == list(store.find()) == [run]
+    assert list(store.find(candidate="other")) == []
+    np.testing.assert_array_equal(store.rows(run.id, "t")[0].values, rows.values)
+    assert store.samples(run.id, "t") == samples
+    assert store.rows(run.id, "other") == store.samples(run.id, "other") == ()
+
+
+def test_the_same_id_twice_is_no_change(store: Any) -> None:
+    run = MAKE["make_run"]()
+    store.put(run, [MAKE["make_rows"]()], ())
+    store.put(run, [], ())
+    assert len(store.rows(run.id)) == 1
+    assert len(list(store.find())) == 1
+
+
+def test_what_is_not_there_is_an_error_of_ours(store: Any) -> None:
+    with pytest.raises(AssayError):
+        store.get("nothing")
+    with pytest.raises(AssayError):
+        store.rows("nothing")
+
+
+def test_a_stage_is_finished_or_it_is_none(store: Any) -> None:
+    assert store.stage("k") is None
+    store.finish_stage("k", {"run": "x"})
+    assert store.stage("k") == {"run": "x"}
+
+
+def test_a_checkpoint_is_adopted_once(store: Any) -> None:
+    folders = [store.new_checkpoint_folder("k") for _ in range(2)]
+    (digest,) = {MAKE["make_checkpoint"](folder, "c") for folder in folders}
+    assert store.checkpoint(digest) is None
+    first, second = (store.adopt_checkpoint(folder, digest) for folder in folders)
+    assert first == second == store.checkpoint(digest)
+    assert not any(folder.exists() for folder in folders)

@@ -1,0 +1,148 @@
+"""One contract, held against every registered trainer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import plugins
+from harness.checkpoints import check, load_model, open_checkpoint
+from harness.protocols import Plugin, Trainer
+from harness.records import Checkpoint
+from tests.trainers import tiny_jobs
+
+STEPS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "full": STEPS,
+    "lora": STEPS | {"rank": 4, "lora_dropout": 0.1},
+    "qlora": STEPS | {"rank": 4},
+    "dpo": STEPS,
+    "orpo": STEPS,
+    "quantize": {"scheme": "nf4"},
+    "none": {},
+}
+NAMES = plugins.names("trainers")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return tiny_jobs.save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    base: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Checkpoint, Checkpoint]]:
+    """By trainer: the same recipe and seed, trained two times."""
+    found = {}
+    for name in NAMES:
+        root = tmp_path_factory.mktemp(name)
+        options = dict(OPTIONS[name])
+        if name == "none":
+            options["path"] = str(base.folder)
+        first, second = (tiny_jobs.train(name, base, root / c / name, **options) for c in "ab")
+        found[name] = (first, second)
+    return found
+
+
+@pytest.fixture(params=NAMES)
+def twice(
+    request: pytest.FixtureRequest, trained: dict[str, tuple[Checkpoint, Checkpoint]]
+) -> tuple[str, Checkpoint, Checkpoint]:
+    return request.param, *trained[request.param]
+
+
+def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
+    for name in plugins.names("trainers"):
+        trainer = plugins.load("trainers", name)
+        assert issubclass(trainer, Plugin)
+        required = {"quantize": {"scheme": "nf4"}, "none": {"path": "x"}}
+        assert isinstance(trainer(**required.get(name, {})), Trainer)
+        assert trainer.__doc__
+        for field, info in trainer.model_fields.items():
+            assert info.description, f"{name}.{field}"
+
+
+def test_two_runs_with_one_seed_are_bit_identical(
+    twice: tuple[str, Checkpoint, Checkpoint],
+) -> None:
+    _, first, second = twice
+    assert first.manifest.digest == second.manifest.digest
+    assert first.manifest.loss_curve == second.manifest.loss_curve
+
+
+def test_the_manifest_says_where_the_checkpoint_comes_from(
+    twice: tuple[str, Checkpoint, Checkpoint], base: Checkpoint
+) -> None:
+    name, checkpoint, _ = twice
+    manifest = checkpoint.manifest
+    trained = "steps" in OPTIONS[name]
+    assert (manifest.trainer, manifest.candidate, manifest.seed) == (name, name, 0)
+    assert manifest.parent == base.manifest.digest
+    assert manifest.energy is None
+    assert manifest.size_bytes > 0
+    assert manifest.digests.tokenizer == base.manifest.digests.tokenizer
+    assert manifest.steps == (4 if trained else None)
+    assert len(manifest.loss_curve) == (4 if trained else 0)
+    assert bool(manifest.data_digests) == bool(plugins.load("trainers", name).data_roles)
+    assert open_checkpoint(checkpoint.folder, verify=True) == checkpoint
+
+
+def test_only_what_belongs_to_a_checkpoint_is_left_in_its_folder(
+    twice: tuple[str, Checkpoint, Checkpoint],
+) -> None:
+    left = {path.suffix for path in twice[1].folder.rglob("*")}
+    assert left <= {".json", ".safetensors", ".jinja"}
+
+
+def test_the_checkpoint_passes_its_check(
+    twice: tuple[str, Checkpoint, Checkpoint], base: Checkpoint
+) -> None:
+    found = check(twice[1], base)
+    assert found["tokenizer"] == "as the start's"
+    if twice[1].adapter_folder:
+        assert "move by" in found["adapter applied"]
+
+
+PLAIN = """
+import json, sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+for folder in sys.argv[1:]:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    for m in model.modules():
+        if type(m).__name__ == "Linear4bit":
+            m.support_avx512bf16_for_cpu = False
+    AutoTokenizer.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = model(torch.arange(3, 35)[None]).logits
+    print(json.dumps(logits.sum(-1).flatten().tolist()))
+"""
+
+
+def test_plain_libraries_in_a_fresh_process_give_the_same_logits(
+    trained: dict[str, tuple[Checkpoint, Checkpoint]],
+) -> None:
+    folders = [str(first.folder) for first, _ in trained.values()]
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, *folders],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    for (name, (first, _)), plain in zip(trained.items(), printed, strict=True):
+        model, _ = load_model(first)
+        ours = tiny_jobs.logits(model).sum(-1).flatten().tolist()
+        assert ours == pytest.approx(plain, abs=1e-3), name
+
+
+def test_a_full_base_is_not_written_to(base: Checkpoint, tmp_path: Path) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in base.folder.iterdir()}
+    tiny_jobs.train("lora", base, tmp_path / "lora", steps=1)
+    assert before == {p.name: p.stat().st_mtime_ns for p in base.folder.iterdir()}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ScoringError
+from harness.scoring import open_model
+from tests.harness.scoring import tiny
+
+
+@pytest.fixture(scope="module")
+def lm(llama: Path):
+    return open_model(llama, device="cpu", max_length=64)
+
+
+def pair(lm, context: str, continuation: str) -> tuple[list[int], list[int]]:
+    from harness.scoring.requests import as_requests
+
+    requests = as_requests([tiny.instance("loglikelihood", context, continuation)])
+    return lm.encoder.pairs(requests)[0]
+
+
+def test_a_continuation_that_merges_into_its_context_is_scored_and_named(lm) -> None:
+    whole = lm.tok_encode("the answer")
+    assert len(whole) == 2, "the tiny tokenizer knows these words"
+    context, continuation = pair(lm, "the answe", "r")
+    assert context + continuation == whole
+    assert continuation
+    score, _ = lm.loglikelihood([tiny.instance("loglikelihood", "the answe", "r")])[0]
+    assert score < 0
+    # lm-eval splits at the number of tokens of the context alone, and has nothing left to score.
+    assert len(lm.tok_encode("the answe")) >= len(whole)
+    assert any("merges into its context" in note for note in lm.scoring_record()["notes"])
+
+
+def test_an_empty_continuation_is_certain_and_named(lm) -> None:
+    assert lm.loglikelihood([tiny.instance("loglikelihood", "the", "")]) == [(0.0, True)]
+    assert any("empty continuation" in note for note in lm.scoring_record()["notes"])
+
+
+def test_a_continuation_longer_than_the_window_is_an_error_before_the_model_runs(lm) -> None:
+    long = " fox" * 100
+    with pytest.raises(ScoringError, match="does not fit the window of 64"):
+        lm.loglikelihood([tiny.instance("loglikelihood", "the", long, task="hard")])
+
+
+def test_an_answer_that_leaves_no_room_for_a_prompt_is_an_error(lm) -> None:
+    request = tiny.instance("generate_until", "the", {"until": [], "max_gen_toks": 64})
+    with pytest.raises(ScoringError, match="leaves no room"):
+        lm.generate_until([request])
+
+
+def test_trailing_spaces_belong_to_the_continuation(lm) -> None:
+    assert pair(lm, "who lives ", "in") == pair(lm, "who lives", " in")
+
+
+def test_an_empty_text_has_log_likelihood_zero(lm) -> None:
+    assert lm.loglikelihood_rolling([tiny.instance("loglikelihood_rolling", "")]) == [0.0]
+
+
+def test_a_text_that_starts_with_bos_gets_no_second_one(lm) -> None:
+    assert lm.tok_encode("<s>the").count(0) == 1
+
+
+def test_templates_compiled_once_give_the_same_text() -> None:
+    from lm_eval.utils import apply_template
+
+    from harness.scoring.templates import compile_templates_always, compile_templates_once
+
+    template, row = "{{a}}{% for c in b %} {{c}}{% endfor %}", {"a": 1, "b": "xy"}
+    compile_templates_always()
+    plain = apply_template(template, row)
+    compile_templates_once()
+    assert apply_template(template, row) == plain == "1 x y"

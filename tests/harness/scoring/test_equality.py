@@ -1,0 +1,184 @@
+"""Our scorer against lm-eval's own ``hf`` model at batch size 1, in fp32, on random weights."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.scoring import hf
+from harness.scoring.encoder_decoder import EncoderDecoderLM
+from harness.scoring.journalled import JournalledLM
+from harness.scoring.loading import LoadedModel, Source
+from harness.scoring.quiet import quiet
+from harness.scoring.scorer import TrieLM
+from tests.harness.scoring import tiny
+from tests.harness.scoring.architectures import ARCHITECTURES, build, build_t5
+
+WINDOW = 96
+WORDS = tiny.TEXT.split()
+#: The canary must not step down further than this: it would be right, and slow.
+EXPECTED_RUNG = dict.fromkeys(ARCHITECTURES, "tree") | {
+    "gpt_neo": "copied",
+    "bloom": "copied",
+    "mpt": "copied",
+    "mamba": "padded",
+    "mamba2": "copied",
+    "falcon_h1": "copied",
+    "qwen3_next": "padded",
+    "rwkv": "padded",
+}
+
+
+def words(draw: random.Random, count: int) -> str:
+    return " ".join(draw.choice(WORDS) for _ in range(count))
+
+
+def pairs() -> list[Any]:
+    """Few-shot text and letter choices, bare continuations, and what does not fit the window."""
+    draw = random.Random(0)
+    shots = words(draw, 24)
+    found = [
+        tiny.instance("loglikelihood", f"{shots} question {n} {words(draw, 5)} ", choice, doc=n)
+        for n in range(4)
+        for choice in [*"ABCD", *(words(draw, draw.randint(1, 4)) for _ in range(4))]
+    ]
+    for n in range(3):
+        context = words(draw, 9)
+        found += [
+            tiny.instance("loglikelihood", context, " " + words(draw, 3), task="bare", doc=n)
+            for _ in range(4)
+        ]
+    found.append(tiny.instance("loglikelihood", "", "the fox", task="empty"))
+    found.append(tiny.instance("loglikelihood", words(draw, 150), " fox jumps", task="long"))
+    return found
+
+
+def texts() -> list[Any]:
+    draw = random.Random(1)
+    return [tiny.instance("loglikelihood_rolling", words(draw, n)) for n in (3, 40, 9, 200)]
+
+
+def prompts() -> list[Any]:
+    draw = random.Random(2)
+    shots = words(draw, 20)
+    settings = {"until": ["e", "th"], "max_gen_toks": 20}
+    found = [
+        tiny.instance("generate_until", f"{shots} question {words(draw, n)}", settings, doc=n)
+        for n in range(1, 9)
+    ]
+    unstopped = {"until": [], "max_gen_toks": 24}
+    found.append(tiny.instance("generate_until", words(draw, 80), unstopped, task="long"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from transformers import AutoTokenizer
+
+    folder: Path = tmp_path_factory.mktemp("tokenizer")
+    tiny.save_tokenizer(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def both(model: Any, tokenizer: Any, budget: int = 160) -> tuple[Any, JournalledLM]:
+    encoder_decoder = bool(model.config.is_encoder_decoder)
+    loaded = LoadedModel(model, tokenizer, Source("", ""), encoder_decoder)
+    scorer = EncoderDecoderLM if encoder_decoder else TrieLM
+    with quiet():
+        reference = hf.wrap(loaded, max_length=WINDOW, batch_size=1)
+        ours = scorer(loaded, max_length=WINDOW, tokens_per_batch=budget)
+    return reference, JournalledLM(ours, ours.settings())
+
+
+def assert_equal_log_likelihoods(reference: Any, ours: JournalledLM) -> None:
+    requests = pairs()
+    expected = reference.loglikelihood(requests, disable_tqdm=True)
+    found = ours.loglikelihood(requests)
+    assert [value for value, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    rolling = texts()
+    assert ours.loglikelihood_rolling(rolling) == pytest.approx(
+        reference.loglikelihood_rolling(rolling, disable_tqdm=True), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_log_likelihoods_equal_those_of_hf_at_batch_1(name: str, tokenizer: Any) -> None:
+    reference, ours = both(build(name), tokenizer)
+    assert ours.inner.rung.name == EXPECTED_RUNG[name], ours.inner.choice
+    assert_equal_log_likelihoods(reference, ours)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama", "gpt2", "gemma2", "gpt_oss", "opt", "gpt_neo", "mamba2", "rwkv"]
+)
+def test_greedy_generations_equal_those_of_hf_at_batch_1(name: str, tokenizer: Any) -> None:
+    reference, ours = both(build(name), tokenizer)
+    requests = prompts()
+    assert ours.generate_until(requests) == reference.generate_until(requests, disable_tqdm=True)
+
+
+def test_an_encoder_decoder_equals_hf_at_batch_1(tokenizer: Any) -> None:
+    reference, ours = both(build_t5(), tokenizer)
+    assert_equal_log_likelihoods(reference, ours)
+    requests = prompts()[:4]
+    theirs = reference.generate_until(requests, disable_tqdm=True)
+    # lm-eval adds the prompt's length to an encoder-decoder's longest answer; we do not.
+    for answer, longer in zip(ours.generate_until(requests), theirs, strict=True):
+        assert answer and longer.startswith(answer)
+
+
+@pytest.mark.parametrize("budget", [64, 4096])
+def test_the_budget_changes_no_score_beyond_noise(budget: int, tokenizer: Any) -> None:
+    reference, ours = both(build("llama"), tokenizer, budget)
+    assert_equal_log_likelihoods(reference, ours)
+
+
+def test_a_score_does_not_depend_on_what_else_is_scored(tokenizer: Any) -> None:
+    _, ours = both(build("llama"), tokenizer)
+    requests = pairs()
+    together = ours.loglikelihood(requests)
+    alone = [ours.loglikelihood([request])[0] for request in requests[::5]]
+    assert [v for v, _ in alone] == pytest.approx([v for v, _ in together[::5]], rel=1e-6)
+
+
+def test_a_generation_setting_of_the_model_counts_as_it_does_in_generate(tokenizer: Any) -> None:
+    model = build("llama")
+    model.generation_config.repetition_penalty = 1.3
+    reference, ours = both(model, tokenizer)
+    requests = prompts()
+    assert ours.generate_until(requests) == reference.generate_until(requests, disable_tqdm=True)
+
+
+def test_samples_depend_on_their_own_request_alone(tokenizer: Any) -> None:
+    _, ours = both(build("llama"), tokenizer)
+    settings = {"until": [], "max_gen_toks": 12, "do_sample": True, "temperature": 1.0}
+    requests = [tiny.instance("generate_until", f"the fox {n}", settings) for n in range(6)]
+    requests += [tiny.instance("generate_until", "the fox 0", settings)]
+    together = ours.generate_until(requests)
+    assert together[0] != together[6], "a repeated request is another sample"
+    assert ours.generate_until(requests[3:5]) == together[3:5]
+    assert len(set(together)) == 7
+
+
+@pytest.mark.parametrize("kind", ["lora", "prompt"])
+def test_an_adapter_equals_hf_at_batch_1(kind: str, tokenizer: Any) -> None:
+    import torch
+    from peft import LoraConfig, PromptTuningConfig, get_peft_model
+
+    torch.manual_seed(3)
+    base = build("llama")
+    if kind == "lora":
+        config: Any = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    else:
+        config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
+    config.task_type = "CAUSAL_LM"
+    model = get_peft_model(base, config).eval()
+    reference, ours = both(model, tokenizer)
+    assert ours.inner.rung.name == ("tree" if kind == "lora" else "padded"), ours.inner.choice
+    assert_equal_log_likelihoods(reference, ours)
+    requests = prompts()
+    assert ours.generate_until(requests) == reference.generate_until(requests, disable_tqdm=True)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.errors import NotComparableError
+from harness.scoring import open_model
+from harness.scoring.fidelity import divergence
+from tests.harness.scoring import tiny
+
+TEXTS = [tiny.TEXT, "who lives in the tower ?", "", tiny.TEXT * 3]
+
+
+@pytest.fixture(scope="module")
+def pair(llama: Path, tmp_path_factory: pytest.TempPathFactory):
+    other = tiny.save_llama(tmp_path_factory.mktemp("other"), seed=1)
+    return open_model(other, device="cpu"), open_model(llama, device="cpu")
+
+
+def test_a_model_does_not_diverge_from_itself(pair) -> None:
+    for row in divergence(pair[1], pair[1], TEXTS):
+        assert row.kl_sum == 0
+        assert row.top1_agreements == row.tokens == row.kl_per_token.size
+        assert row.child_loglikelihood == row.parent_loglikelihood
+
+
+def test_the_divergence_is_the_textbook_sum_in_double_precision(pair) -> None:
+    child, parent = pair
+    text = "the old man knows the answer ."
+    row = divergence(child, parent, [text])[0]
+    tokens = torch.tensor([child.tok_encode(text)])
+    inputs = torch.cat([torch.tensor([[0]]), tokens[:, :-1]], dim=1)
+    with torch.inference_mode():
+        p = parent.model.double()(inputs).logits[0].log_softmax(-1)
+        q = child.model.double()(inputs).logits[0].log_softmax(-1)
+    parent.model.float(), child.model.float()
+    expected = torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True)
+    assert row.kl_sum == pytest.approx(float(expected), rel=1e-5)
+    assert row.parent_loglikelihood == pytest.approx(
+        float(p.gather(-1, tokens[0][:, None]).sum()), rel=1e-5
+    )
+    assert row.top1_agreements == int((p.argmax(-1) == q.argmax(-1)).sum())
+
+
+def test_log_likelihoods_are_those_of_rolling_perplexity(pair) -> None:
+    child, parent = pair
+    texts = [text for text in TEXTS if text]
+    rows = divergence(child, parent, texts)
+    for model, name in ((child, "child_loglikelihood"), (parent, "parent_loglikelihood")):
+        requests = [tiny.instance("loglikelihood_rolling", text) for text in texts]
+        rolled = model.loglikelihood_rolling(requests)
+        assert [getattr(row, name) for row in rows] == pytest.approx(rolled, rel=1e-5)
+
+
+def test_an_empty_text_has_no_tokens_and_nothing_is_nan(pair) -> None:
+    rows = divergence(*pair, TEXTS)
+    assert rows[2].tokens == 0 and rows[2].kl_sum == 0
+    for row in rows:
+        assert math.isfinite(row.kl_sum) and not np.isnan(row.kl_per_token).any()
+        assert row.kl_per_token.sum(dtype=np.float64) == pytest.approx(row.kl_sum)
+
+
+def test_other_tokenizers_are_not_comparable(pair, llama: Path, tmp_path: Path) -> None:
+    folder = tiny.save_llama(tmp_path)
+    tiny.save_tokenizer(folder, 300)
+    with pytest.raises(NotComparableError, match="needs one tokenizer"):
+        divergence(open_model(folder, device="cpu"), pair[1], TEXTS)

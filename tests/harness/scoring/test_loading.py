@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import CheckpointError
+from harness.scoring import loading
+from tests.harness.scoring import tiny
+
+
+def logits(loaded: loading.LoadedModel) -> torch.Tensor:
+    with torch.inference_mode():
+        return loaded.model(torch.arange(1, 20)[None]).logits
+
+
+def save_lora(base: Path, folder: Path, *, zero: bool) -> Path:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    if not zero:
+        for name, value in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(value, std=0.3)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_loads_in_fp32_on_a_cpu_and_in_eval_mode(llama: Path) -> None:
+    loaded = loading.load(llama, device="cpu")
+    assert loaded.model.dtype == torch.float32
+    assert not loaded.model.training
+
+
+def test_an_adapter_folder_loads_on_the_base_it_names_and_changes_the_logits(
+    llama: Path, tmp_path: Path
+) -> None:
+    adapter = save_lora(llama, tmp_path / "lora", zero=False)
+    base = logits(loading.load(llama, device="cpu"))
+    for loaded in (
+        loading.load(adapter, device="cpu"),
+        loading.load(llama, adapter=adapter, device="cpu"),
+    ):
+        assert (logits(loaded) - base).abs().max() > 1e-3
+
+
+def test_a_fresh_adapter_equals_the_base_to_the_bit(llama: Path, tmp_path: Path) -> None:
+    adapter = save_lora(llama, tmp_path / "lora", zero=True)
+    loaded = loading.load(adapter, device="cpu")
+    assert torch.equal(logits(loaded), logits(loading.load(llama, device="cpu")))
+
+
+def test_an_adapter_whose_keys_fit_nowhere_is_refused(llama: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    adapter = save_lora(llama, tmp_path / "lora", zero=False)
+    file = adapter / "adapter_model.safetensors"
+    renamed = {
+        key.replace("self_attn", "attention"): value for key, value in load_file(file).items()
+    }
+    save_file(renamed, file)
+    with pytest.raises(CheckpointError, match="found no place in the model"):
+        loading.load(llama, adapter=adapter, device="cpu")
+
+
+def test_an_adapter_that_is_switched_off_is_noticed(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft.tuners.lora import Linear
+
+    adapter = save_lora(llama, tmp_path / "lora", zero=False)
+    monkeypatch.setattr(Linear, "forward", lambda self, x, *a, **k: self.base_layer(x))
+    with pytest.raises(CheckpointError, match="the adapter is not applied"):
+        loading.load(llama, adapter=adapter, device="cpu")
+
+
+@pytest.mark.parametrize("four_bit", [True, False])
+def test_a_saved_bitsandbytes_checkpoint_loads_and_differs_from_its_parent(
+    llama: Path, tmp_path: Path, four_bit: bool
+) -> None:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    options = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    config = BitsAndBytesConfig(**(options if four_bit else {"load_in_8bit": True}))
+    model = AutoModelForCausalLM.from_pretrained(
+        llama, quantization_config=config, device_map={"": "cpu"}
+    )
+    model.save_pretrained(tmp_path)
+    tiny.save_tokenizer(tmp_path)
+    loaded = loading.load(tmp_path, device="cpu")
+    distance = (logits(loaded) - logits(loading.load(llama, device="cpu"))).abs().max()
+    assert 0 < distance < 20
+    assert torch.equal(logits(loaded), logits(loaded))
+
+
+def test_pickled_weights_are_refused(llama: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    with pytest.raises(CheckpointError, match="pickled"):
+        loading.load(tmp_path)
+
+
+def test_a_folder_without_weights_is_named(llama: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no model weights") as caught:
+        loading.load(tmp_path)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_named() -> None:
+    with pytest.raises(CheckpointError, match="no such model folder"):
+        loading.load("./nowhere")
+
+
+def test_a_vocabulary_larger_than_the_embedding_is_refused(llama: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer.add_tokens(["<extra>"])
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="id 320, the embedding has 320 rows"):
+        loading.load(tmp_path, device="cpu")
+
+
+def test_a_gguf_file_without_a_tokenizer_beside_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(CheckpointError, match="no tokenizer"):
+        loading.find_source(tmp_path)
+
+
+def test_a_damaged_configuration_gives_one_line(llama: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no_such_model"}))
+    with pytest.raises(CheckpointError) as caught:
+        loading.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -> None:
+    source = loading.find_source(real_models / "smollm2-135m-instruct")
+    assert source.gguf_file is not None and source.gguf_file.endswith(".gguf")
+    from harness.scoring.loading import _load_tokenizer
+
+    # The tokenizer rebuilt from the GGUF file does not split digits.
+    assert len(_load_tokenizer(source).encode("2024")) == 4

@@ -1,0 +1,109 @@
+"""A wrong experiment file costs one line that names the file, the key, the value and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import AssayError
+from harness.experiment import load_experiment
+
+GOOD = """
+name: tiny
+base: microworld
+data:
+  facts: {path: facts.jsonl}
+  pairs: {path: pairs.jsonl}
+candidates:
+  dpo: {trainer: dpo, parent: lora, data: pairs}
+  lora: {trainer: lora, data: facts, rank: 4}
+  int8: {trainer: quantize, parent: dpo, scheme: int8}
+suite: microworld
+gate:
+  baseline: base
+  rules: [{task: microworld_known, margin: 0.02}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "facts.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    (tmp_path / "good.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def refusal(folder: Path, old: str, new: str) -> str:
+    """The one line that a changed file is refused with."""
+    assert old in GOOD
+    path = folder / "wrong.yaml"
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(AssayError) as caught:
+        load_experiment(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert caught.value.exit_code == 2
+    return line
+
+
+def test_candidates_come_parents_first(folder: Path) -> None:
+    experiment = load_experiment(folder / "good.yaml")
+    assert [c.name for c in experiment.candidates] == ["lora", "dpo", "int8"]
+    assert experiment.candidate("dpo").parent == "lora"
+    assert experiment.candidate("lora").parent == "base"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("suite:", "siute:", ["wrong.yaml", "siute", "unknown key", "did you mean 'suite'"]),
+        ("trainer: lora", "trainer: loar", ["candidates.lora.trainer", "did you mean 'lora'"]),
+        ("rank: 4", "rnak: 4", ["candidates.lora.rnak", "unknown key", "'rank'"]),
+        ("rank: 4", "rank: many", ["candidates.lora.rank", "'many'"]),
+        ("rank: 4", "rank: -1", ["candidates.lora.rank", "-1"]),
+        ("parent: lora", "parent: laro", ["candidates.dpo.parent", "'laro'", "'lora'"]),
+        ("data: facts,", "data: fatcs,", ["candidates.lora.data", "'fatcs'", "'facts'"]),
+        ("data: facts,", "parent: int8, data: facts,", ["cycle", "int8", "dpo", "lora"]),
+        ("data: pairs", "data: facts", ["facts.jsonl", "chosen", "completion"]),
+        ("path: facts.jsonl", "path: fakts.jsonl", ["fakts.jsonl", "facts.jsonl"]),
+        ("suite: microworld", "", ["suite", "missing"]),
+        ("name: tiny", "name: ../tiny", ["name", "'../tiny'", "letters"]),
+        ("name: tiny", "name: [", ["wrong.yaml", "line"]),
+        ("name: tiny", "name: tiny\nname: again", ["'name'", "twice"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_fix(folder: Path, old: str, new: str, said: list[str]) -> None:
+    line = refusal(folder, old, new)
+    for part in said:
+        assert part in line, line
+
+
+def test_an_empty_data_file_is_refused_by_name(folder: Path) -> None:
+    (folder / "facts.jsonl").write_text("")
+    with pytest.raises(AssayError, match=r"facts\.jsonl.*empty"):
+        load_experiment(folder / "good.yaml")
+
+
+def test_a_missing_experiment_names_the_one_that_is_there(folder: Path) -> None:
+    with pytest.raises(AssayError, match=r"god\.yaml: no such file; did you mean 'good\.yaml'"):
+        load_experiment(folder / "god.yaml")
+
+
+def test_a_yaml_bomb_is_refused_at_once(folder: Path) -> None:
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{i}: &a{i} [{', '.join(f'*a{i - 1}' for _ in range(9))}]" for i in range(1, 12)]
+    (folder / "bomb.yaml").write_text("\n".join(lines))
+    with pytest.raises(AssayError, match="aliases"):
+        load_experiment(folder / "bomb.yaml")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300))
+def test_no_bytes_at_all_bring_a_traceback(folder: Path, content: bytes) -> None:
+    path = folder / "bytes.yaml"
+    path.write_bytes(content)
+    with pytest.raises(AssayError):
+        load_experiment(path)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.compare import compare
+from harness.errors import ConfigError
+from harness.gate import judge, load_gate
+from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
+
+BASE = zero_one(1000, 0.7)
+GATE = {"rules": [{"task": "known", "margin": 0.02}]}
+
+
+def verdict(baseline, candidate, gate=None, **changes):
+    policy = load_gate({"draws": 1000, **(gate or GATE), **changes})
+    (found,) = judge(policy, baseline, [candidate])
+    return found
+
+
+def test_the_base_against_itself_passes():
+    base = scored("base", [rows("known", "acc", BASE)])
+    found = verdict(base, base)
+    assert (found.verdict, found.exit_code) == ("pass", 0)
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_the_base_against_itself_passes_however_few_its_samples(n):
+    base = scored("base", [rows("known", "acc", zero_one(n, 0.7))])
+    assert verdict(base, base, {"rules": [{"task": "known", "margin": 0}]}).exit_code == 0
+
+
+def test_a_planted_bad_candidate_fails_and_the_line_says_why_with_numbers():
+    base = scored("base", [rows("known", "acc", BASE)])
+    bad = scored("bad", [rows("known", "acc", with_flips(BASE, 150, 30))])
+    found = verdict(base, bad)
+    assert (found.verdict, found.exit_code) == ("fail", 1)
+    (rule,) = found.rules
+    assert rule.why.startswith("known: acc: fell 12.0 points (95% interval -")
+    assert rule.why.endswith("margin 2.0: FAIL")
+    assert rule.delta == pytest.approx(-0.12) and rule.n == 1000
+    assert rule.margin == 0.02 and rule.claim == "population"
+
+
+def test_one_row_removed_is_not_comparable_and_counted():
+    base = scored("base", [rows("known", "acc", BASE)])
+    less = scored(
+        "less", [rows("known", "acc", BASE[1:], ids=base.rows["known", "acc"].sample_ids[1:])]
+    )
+    found = verdict(base, less)
+    assert (found.verdict, found.exit_code) == ("not_comparable", 3)
+    assert "1 of 1000 baseline samples have no row in the candidate" in found.rules[0].why
+
+
+def test_a_row_removed_behind_the_back_of_its_score_is_found_on_both_sides():
+    base = scored("base", [rows("known", "acc", BASE)])
+    held = rows("known", "acc", BASE[1:], ids=base.rows["known", "acc"].sample_ids[1:])
+    torn = scored("base", [held], scores={("known", "acc"): {"n": 1000}})
+    found = verdict(torn, torn)
+    assert found.exit_code == 3
+    assert "1000 samples" in found.rules[0].why and "999 rows" in found.rules[0].why
+
+
+def test_an_inconclusive_blocking_rule_exits_4_and_says_what_n_can_tell():
+    base = scored("base", [rows("known", "acc", BASE[:100])])
+    new = scored("new", [rows("known", "acc", with_flips(BASE[:100], 5, 4))])
+    found = verdict(base, new)
+    assert (found.verdict, found.exit_code) == ("inconclusive", 4)
+    assert "n=100 finds a change of" in found.rules[0].why
+    waived = {"rules": [{"task": "known", "margin": 0.02, "on_inconclusive": "pass"}]}
+    assert verdict(base, new, waived).exit_code == 0
+
+
+def test_warn_and_report_rules_show_and_never_stop():
+    base = scored("base", [rows("known", "acc", BASE)])
+    bad = scored("bad", [rows("known", "acc", with_flips(BASE, 150, 30))])
+    for tier in ("warn", "report"):
+        found = verdict(base, bad, {"rules": [{"task": "known", "margin": 0.02, "tier": tier}]})
+        assert found.exit_code == 0
+        assert found.rules[0].verdict == "fail"
+
+
+def test_the_benchmark_claim_is_decided_by_the_items_alone():
+    base = scored("base", [rows("known", "acc", BASE[:100])])
+    for lost, gained, code in ((2, 1, 0), (3, 0, 1), (2, 0, 4)):
+        new = scored("new", [rows("known", "acc", with_flips(BASE[:100], lost, gained))])
+        found = verdict(base, new, claim="benchmark")
+        assert found.exit_code == code, (lost, gained)
+        assert found.rules[0].claim == "benchmark"
+
+
+def test_a_pattern_selects_every_task_it_matches():
+    base = scored("base", [rows(t, "acc", BASE) for t in ("retention/a", "retention/b", "other")])
+    found = verdict(base, base, {"rules": [{"task": "retention/*", "margin": 0.02}]})
+    assert [r.task for r in found.rules] == ["retention/a", "retention/b"]
+
+
+def test_a_metric_pattern_and_a_suite_select():
+    held = [rows("sum", "rouge1", BASE), rows("sum", "rouge2", BASE)]
+    fields = {("sum", "rouge1"): {"primary": False}, ("sum", "rouge2"): {"primary": False}}
+    base = scored("base", held, scores=fields)
+    found = verdict(base, base, {"rules": [{"suite": "co*", "metric": "rouge*", "margin": 0.02}]})
+    assert [r.metric for r in found.rules] == ["rouge1", "rouge2"]
+
+
+def test_a_slice_rule_finds_the_regression_in_its_slice_alone():
+    ids = [f"known-{i:05d}" for i in range(1000)]
+    texts = [
+        sample("known", id, slices={"subject": "law" if i < 200 else "art"})
+        for i, id in enumerate(ids)
+    ]
+    after = BASE.copy()
+    after[:200] = 0
+    base = scored("base", [rows("known", "acc", BASE, ids=ids)], samples=texts)
+    new = scored("new", [rows("known", "acc", after, ids=ids)], samples=texts)
+    gate = {"rules": [{"task": "known", "slice": "subject=*", "margin": 0.1}]}
+    found = verdict(base, new, gate)
+    assert [(r.rule.split("[")[1].split("]")[0], r.verdict) for r in found.rules] == [
+        ("subject=art", "pass"),
+        ("subject=law", "fail"),
+    ]
+
+
+def test_floors_and_ceilings_hold_the_candidate_alone():
+    base = scored("base", [rows("known", "acc", BASE)])
+    for bound, code in (
+        ({"min": 0.6}, 0),
+        ({"min": 0.8}, 1),
+        ({"min": 0.7}, 4),
+        ({"max": 0.8}, 0),
+        ({"max": 0.6}, 1),
+    ):
+        found = verdict(base, base, {"rules": [{"task": "known", **bound}]})
+        assert found.exit_code == code, bound
+    assert (
+        verdict(
+            base, base, {"claim": "benchmark", "rules": [{"task": "known", "min": 0.7}]}
+        ).exit_code
+        == 0
+    )
+
+
+def test_fail_is_holm_corrected_over_the_blocking_rules():
+    # 17 lost against 6 gained (z = 2.29) is worse at one-sided .05 alone, and not at .05 / 10.
+    n = 1000
+    tasks = [f"t{i}" for i in range(10)]
+    base = scored("base", [rows(t, "acc", BASE) for t in tasks])
+    after = [rows(t, "acc", with_flips(BASE, 17, 6) if t == "t0" else BASE) for t in tasks]
+    alone = verdict(base, scored("new", after), {"rules": [{"task": "t0", "margin": 0}]})
+    assert alone.exit_code == 1
+    gate = {"rules": [{"task": "t0", "margin": 0}, {"task": "t[1-9]", "margin": 0.02}]}
+    family = verdict(base, scored("new", after), gate)
+    assert family.exit_code == 4
+    assert "Holm" in family.rules[0].why
+    assert n == family.rules[0].n
+
+
+def test_exit_codes_take_precedence_3_over_1_over_4():
+    tasks = ("bad", "gone", "vague")
+    base = scored(
+        "base",
+        [rows("bad", "acc", BASE), rows("gone", "acc", BASE), rows("vague", "acc", BASE[:20])],
+    )
+    bad = rows("bad", "acc", with_flips(BASE, 200, 0))
+    gone = rows("gone", "acc", BASE[5:], ids=base.rows["gone", "acc"].sample_ids[5:])
+    vague = rows("vague", "acc", with_flips(BASE[:20], 1, 1))
+    gate = {"rules": [{"task": t, "margin": 0.02} for t in tasks]}
+    assert verdict(base, scored("new", [bad, gone, vague]), gate).exit_code == 3
+    whole = rows("gone", "acc", BASE)
+    assert verdict(base, scored("new", [bad, whole, vague]), gate).exit_code == 1
+    good = rows("bad", "acc", BASE)
+    assert verdict(base, scored("new", [good, whole, vague]), gate).exit_code == 4
+    assert (
+        verdict(base, scored("new", [good, whole, base.rows["vague", "acc"]]), gate).exit_code == 4
+    )
+
+
+def test_perplexity_margins_are_relative():
+    n = 200
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(20, 40, n).astype(float)
+    before = np.column_stack([-lengths * rng.normal(3.0, 0.1, n), lengths])
+    fields = {
+        ("wiki", "word_perplexity"): {
+            "kind": "perplexity",
+            "higher_is_better": False,
+            "value": 20.0,
+        }
+    }
+    base = scored("base", [rows("wiki", "word_perplexity", before)], scores=fields)
+    for rise, code in ((0.01, 0), (0.05, 1)):
+        after = before.copy()
+        after[:, 0] -= np.log1p(rise) * lengths
+        new = scored("new", [rows("wiki", "word_perplexity", after)], scores=fields)
+        found = verdict(base, new, {"rules": [{"task": "wiki", "margin": 0.03}]})
+        assert found.exit_code == code
+        assert f"{rise * 100:.1f}% worse" in found.rules[0].why
+        assert "margin 3.0%" in found.rules[0].why
+        ratio = verdict(base, new, {"rules": [{"task": "wiki", "max_ratio": 1.03}]})
+        assert ratio.exit_code == code
+
+
+def test_latency_goes_by_ratio():
+    rng = np.random.default_rng(0)
+    before = rng.lognormal(0, 0.2, 100)
+    fields = {("speed", "latency"): {"kind": "ratio", "higher_is_better": False}}
+    base = scored("base", [rows("speed", "latency", before)], scores=fields)
+    for factor, code in ((1.05, 0), (1.5, 1)):
+        noise = rng.lognormal(0, 0.05, 100)
+        new = scored("new", [rows("speed", "latency", before * factor * noise)], scores=fields)
+        found = verdict(base, new, {"rules": [{"task": "speed", "max_ratio": 1.2}]})
+        assert found.exit_code == code, found.rules[0].why
+        assert "at most x1.2" in found.rules[0].why
+
+
+KL = {("fidelity", "kl_per_token"): {"kind": "corpus", "higher_is_better": False, "value": 0.01}}
+
+
+def divergence(n=50, mean=0.01):
+    tokens = np.full(n, 100.0)
+    sums = np.random.default_rng(0).normal(mean, mean / 10, n) * tokens
+    return rows("fidelity", "kl_per_token", np.column_stack([sums, tokens]))
+
+
+def test_a_ceiling_needs_no_baseline_so_divergence_from_the_parent_can_be_held():
+    base = scored("base", [rows("known", "acc", BASE)])
+    new = scored("new", [rows("known", "acc", BASE), divergence()], scores=KL)
+    for ceiling, code in ((0.02, 0), (0.005, 1)):
+        rule = {"task": "fidelity", "max": ceiling, "claim": "benchmark"}
+        assert verdict(base, new, {"rules": [rule]}).exit_code == code
+
+
+def test_divergences_from_two_parents_are_not_held_against_each_other():
+    held = [rows("known", "acc", BASE), divergence()]
+    one, two = (
+        scored(name, held, scores=KL, signatures={"fidelity": {"decoding": f"divergence from {p}"}})
+        for name, p in (("lora", "base"), ("dpo", "lora"))
+    )
+    (found,) = compare(one, [two], draws=1000)
+    assert found.comparable and [d.delta is None for d in found.deltas] == [False, True]
+    rule = {"task": "fidelity", "margin": 0.1}
+    judged = verdict(one, two, {"rules": [rule]})
+    assert judged.exit_code == 3 and "measured against another model" in judged.rules[0].why
+
+
+def test_an_advisory_metric_is_shown_and_never_blocks():
+    before = np.column_stack([np.full(300, 0.9), zero_one(300, 0.9)])
+    after = np.column_stack([np.full(300, 0.9), zero_one(300, 0.3)])
+    fields = {("choice", "ece"): {"kind": "calibration", "higher_is_better": False, "value": 0.1}}
+    base = scored("base", [rows("choice", "ece", before)], scores=fields)
+    new = scored("new", [rows("choice", "ece", after)], scores=fields)
+    found = verdict(base, new, {"rules": [{"task": "cho*", "margin": 0.02}]})
+    assert (found.exit_code, found.rules[0].tier, found.rules[0].verdict) == (0, "warn", "fail")
+    assert "never blocks" in found.rules[0].why
+    with pytest.raises(ConfigError, match="Brier"):
+        verdict(base, new, {"rules": [{"task": "choice", "margin": 0.02}]})

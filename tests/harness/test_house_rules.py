@@ -1,0 +1,101 @@
+"""The house: which way imports go, what the command loads, where things lie."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("harness", "tasks", "trainers", "reports")
+HEAVY = {"torch", "transformers", "lm_eval", "evaluate", "pandas", "numpy", "trl", "peft"}
+
+#: Who may import whom (DESIGN, "the house"); the composition root may import everything.
+ALLOWED = {
+    "harness": {"harness"},
+    "tasks": {"harness", "tasks"},
+    "trainers": {"harness", "trainers"},
+    "reports": {"harness", "reports"},
+    "harness.cli": {"harness", "tasks", "trainers", "reports"},
+}
+
+
+def sources() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_no_import_runs_against_the_stream() -> None:
+    wrong = []
+    for path in sources():
+        relative = path.relative_to(ROOT)
+        house = relative.parts[0]
+        in_cli = relative.parts[:2] == ("harness", "cli")
+        allowed = ALLOWED["harness.cli" if in_cli else house]
+        for name in imported(path):
+            top = name.partition(".")[0]
+            if top in PACKAGES and top not in allowed:
+                wrong.append(f"{relative} imports {name}")
+            if name.startswith("harness.cli") and not in_cli:
+                wrong.append(f"{relative} imports the composition root")
+    assert not wrong
+
+
+def test_records_import_only_errors_of_the_house() -> None:
+    ours = {n for n in imported(ROOT / "harness" / "records.py") if n.startswith("harness")}
+    assert all(name.startswith("harness.errors") for name in ours)
+
+
+def test_modules_are_short_enough_to_hold_in_the_head() -> None:
+    too_long = [str(p.relative_to(ROOT)) for p in sources() if p.stat().st_size > 24_000]
+    assert not too_long
+
+
+def test_nothing_unpickles_or_trusts_remote_code() -> None:
+    for path in sources():
+        text = path.read_text(encoding="utf-8")
+        assert "trust_remote_code=True" not in text, path
+        assert not {n for n in imported(path) if n.split(".")[0] in {"pickle", "dill"}}, path
+
+
+def test_the_help_page_loads_none_of_the_heavy_libraries() -> None:
+    code = (
+        "import sys, json\n"
+        "sys.argv = ['assay', '--help']\n"
+        "from harness.cli.main import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        "print('\\n' + json.dumps(sorted(m for m in sys.modules if '.' not in m)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.slow
+def test_the_help_page_costs_at_most_three_tenths_of_a_second() -> None:
+    def seconds(*command: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    bare = min(seconds("-c", "pass") for _ in range(9))
+    page = min(seconds("-m", "harness.cli.main", "--help") for _ in range(9))
+    assert page - bare <= 0.3

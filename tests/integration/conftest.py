@@ -1,0 +1,108 @@
+"""Whole runs of the command, shared by the tests that look at their results."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.records import Run
+from harness.store import FolderStore, open_store
+
+Assay = Callable[..., "subprocess.CompletedProcess[str]"]
+
+#: Four candidates in a few steps each, scored on a few items: the whole loop in half a minute.
+TINY = """
+name: tiny
+base: microworld
+seed: 0
+data:
+  facts: {path: data/facts_b.jsonl}
+  pairs: {path: data/preferences.jsonl}
+candidates:
+  full: {trainer: full, data: facts, steps: 12, batch_size: 16, learning_rate: 5.0e-4}
+  lora: {trainer: lora, data: facts, steps: 12, batch_size: 16, rank: 4, learning_rate: 2.0e-3}
+  orpo: {trainer: orpo, parent: full, data: pairs, steps: 4, batch_size: 8}
+  nf4: {trainer: quantize, parent: lora, scheme: nf4}
+suite: microworld
+limit: 12
+energy: {country: FRA}
+gate:
+  baseline: base
+  rules:
+    - {task: microworld_known, margin: 0.5}
+report: [html, markdown, json, csv, junit]
+"""
+
+
+def run_assay(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own; nothing is raised for its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli.main", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "160", "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="session")
+def assay() -> Assay:
+    return run_assay
+
+
+def write_tiny(folder: Path) -> Path:
+    """The tiny experiment and its data in ``folder``; returns the experiment file."""
+    from tasks.microworld.training import write
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "data")
+    file = folder / "tiny.yaml"
+    file.write_text(TINY)
+    return file
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run of the command."""
+
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def store(self) -> FolderStore:
+        return open_store(self.folder / ".assay")
+
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        first = next(iter(self.store.find())).experiment
+        return {run.candidate: run for run in self.store.find(experiment=first)}
+
+    def value(self, candidate: str, task: str, metric: str) -> float:
+        score = self.runs[candidate].score(task, metric)
+        assert score is not None, f"{candidate} has no {metric} on {task}"
+        assert score.value is not None, f"{candidate}: {metric} on {task} is unscored"
+        return score.value
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny experiment, run once undisturbed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_tiny(folder)
+    return Finished(folder, run_assay("run", "tiny.yaml", cwd=folder))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The demo, run once (minutes: only slow tests ask for it)."""
+    parent = tmp_path_factory.mktemp("demo")
+    done = run_assay("demo", cwd=parent)
+    return Finished(parent / "assay-demo", done)

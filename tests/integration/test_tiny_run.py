@@ -1,0 +1,148 @@
+"""The whole loop in small: what a run leaves behind, what it says, what it exits with."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.records import Rows
+
+CANDIDATES = {"base", "full", "lora", "orpo", "nf4"}
+
+
+def test_a_run_scores_every_candidate_and_exits_zero(tiny) -> None:  # type: ignore[no-untyped-def]
+    assert tiny.done.returncode in (0, 4), tiny.done.stderr
+    assert set(tiny.runs) == CANDIDATES
+    assert all(run.complete for run in tiny.runs.values())
+    assert "Traceback" not in tiny.done.stderr
+
+
+def test_every_report_format_is_written(tiny) -> None:  # type: ignore[no-untyped-def]
+    folder = tiny.folder / ".assay" / "reports" / "tiny"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"report.html", "report.md", "report.json", "report.csv", "junit.xml"}
+    page = (folder / "report.html").read_text()
+    assert all(name in page for name in CANDIDATES)
+    assert not re.search(r"""(?:src|href)=["']https?:""", page)
+
+
+def test_every_sample_keeps_its_row_and_rows_give_the_score(tiny) -> None:  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    store = tiny.store
+    run = tiny.runs["lora"]
+    known = {(r.task, r.metric): r for r in store.rows(run.id)}
+    for score in run.scores:
+        rows = known[score.task, score.metric]
+        assert int(rows.scored.sum()) == score.n
+        if score.kind == "accuracy":
+            assert score.value == pytest.approx(float(np.mean(rows.values[rows.scored, 0])))
+
+
+def test_energy_says_how_it_is_known_and_counts_parents(tiny) -> None:  # type: ignore[no-untyped-def]
+    orpo = {e.phase: e for e in tiny.runs["orpo"].energy}
+    assert set(orpo) == {"train", "score", "inherited"}
+    full = {e.phase: e for e in tiny.runs["full"].energy}
+    assert orpo["inherited"].energy_kwh == pytest.approx(full["train"].energy_kwh)
+    for energy in orpo.values():
+        assert energy.grade in ("measured", "estimated", "unavailable")
+        if energy.energy_kwh is not None:
+            assert energy.co2e_g is not None
+            assert energy.intensity is not None
+            assert energy.intensity.region
+
+
+def test_the_same_command_again_does_nothing_twice(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+    before = {name: run.id for name, run in tiny.runs.items()}
+    again = assay("run", "tiny.yaml", cwd=tiny.folder)
+    assert again.returncode == tiny.done.returncode
+    lines = [line for line in again.stderr.splitlines() if " train " in line or " score " in line]
+    assert len(lines) == 9
+    assert all("already done" in line for line in lines)
+    assert {name: run.id for name, run in tiny.runs.items()} == before
+
+
+def test_machine_readable_output_is_json(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+    done = assay("compare", "tiny/base", "tiny/lora", "--format", "json", cwd=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    listed = assay("list", "runs", "--format", "json", cwd=tiny.folder)
+    assert {row["run"] for row in json.loads(listed.stdout)} == {f"tiny/{c}" for c in CANDIDATES}
+
+
+def policy(folder: Path, margin: float) -> Path:
+    path = folder / "policy.yaml"
+    path.write_text(
+        f"baseline: tiny/base\nrules:\n  - {{task: microworld_known, margin: {margin}}}\n"
+    )
+    return path
+
+
+def test_the_base_against_itself_passes(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+    assay("baseline", "save", "tiny/base", "-o", "base.assay.json.gz", cwd=tiny.folder)
+    rules = policy(tiny.folder, 0.4)
+    done = assay("gate", "tiny/base", "-p", rules, "-b", "base.assay.json.gz", cwd=tiny.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_removed_row_is_not_comparable(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+    from harness import baseline
+
+    assay("baseline", "save", "tiny/base", "-o", "whole.assay.json.gz", cwd=tiny.folder)
+    whole = baseline.load(tiny.folder / "whole.assay.json.gz")
+    rows = {
+        key: without_last(r) if r.task == "microworld_known" else r for key, r in whole.rows.items()
+    }
+    baseline.save(replace(whole, rows=rows), tiny.folder / "short.assay.json.gz")
+    rules = policy(tiny.folder, 0.4)
+    done = assay(
+        "gate", "short.assay.json.gz", "-p", rules, "-b", "whole.assay.json.gz", cwd=tiny.folder
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "microworld_known" in done.stdout
+
+
+def without_last(rows: Rows) -> Rows:
+    return replace(
+        rows,
+        sample_ids=rows.sample_ids[:-1],
+        values=rows.values[:-1],
+        scored=rows.scored[:-1],
+        flags=rows.flags[:-1],
+        clusters=rows.clusters[:-1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "tniy.yaml"), ["tniy.yaml", "did you mean 'tiny.yaml'"]),
+        (("gate", "tiny/lroa", "-p", "tiny.yaml"), ["tiny/lroa", "tiny/lora"]),
+        (("compare", "tiny/base", "tiny/lara"), ["tiny/lara", "tiny/lora"]),
+        (("show", "loar"), ["loar", "lora"]),
+        (("report", "tniy"), ["tniy", "tiny"]),
+        (("eval", "microworld", "--suite", "mircoworld"), ["mircoworld", "microworld"]),
+        (("eval", "no/such/folder"), ["no/such/folder"]),
+        (("run", "tiny.yaml", "--base", "picklish"), ["picklish", "pickle"]),
+        (("run", "tiny.yaml", "--base", "weightless"), ["weightless", "weights"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> None:  # type: ignore[no-untyped-def]
+    picklish = tiny.folder / "picklish"
+    picklish.mkdir(exist_ok=True)
+    (picklish / "config.json").write_text("{}")
+    (picklish / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    weightless = tiny.folder / "weightless"
+    weightless.mkdir(exist_ok=True)
+    (weightless / "config.json").write_text("{}")
+    done = assay(*arguments, cwd=tiny.folder)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for part in said:
+        assert part in lines[0]
