@@ -34,7 +34,7 @@ def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     templates: dict[str, str] | None = None
     empty: dict[str, list[str]] = {role: [] for role in roles}
     equal: list[str] = []
-    for place, record in _records(source.path):
+    for place, record in records(source.path):
         if templates is None:
             templates = _templates(source, roles, list(record))
         row = {role: _value(templates[role], record, place, source) for role in roles}
@@ -72,8 +72,11 @@ def duplicates(rows: Sequence[Row]) -> int:
     return len(rows) - len({json.dumps(row, sort_keys=True) for row in rows})
 
 
-def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(where, columns) of every row."""
+def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(where, columns) of every row of a JSONL, CSV, TSV or Parquet file.
+
+    Raises ``DataError``, in one line, where the file is missing, empty or not what its name says.
+    """
     _check_file(path)
     if path.suffix == ".parquet":
         yield from _parquet(path)

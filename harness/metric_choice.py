@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from harness import plugins
@@ -29,13 +29,28 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
         first = next((s for s in samples if s.values.get(name) is not None), None)
         if first is None:
             continue
-        pair = isinstance(first.values[name], (tuple, list))
-        plugin = _OF_PAIRS.get(name, name) if pair else name
-        graded = name in built.metadata.graded or plugin not in known
-        metric = _metric(None if graded else plugin, name, better.get(name), first)
+        metric = metric_for(name, better.get(name), first, built.metadata.graded, known)
         if metric is not None:
             chosen.append(metric)
     return [*chosen, *(load_metric(name) for name in built.metadata.also)]
+
+
+def metric_for(
+    name: str,
+    higher_is_better: bool | None,
+    first: Sample,
+    graded: Collection[str] = (),
+    known: Collection[str] | None = None,
+) -> Metric | None:
+    """The metric for the value called ``name`` of ``first``, the first sample that has one.
+
+    ``graded`` names metrics that are shares although their name stands for 0 or 1; ``known`` are
+    the plugins' names where they are at hand. None where the value is nothing that can be averaged.
+    """
+    pair = isinstance(first.values[name], (tuple, list))
+    plugin = _OF_PAIRS.get(name, name) if pair else name
+    unknown = plugin not in (plugins.names("metrics") if known is None else known)
+    return _metric(None if name in graded or unknown else plugin, name, higher_is_better, first)
 
 
 def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:

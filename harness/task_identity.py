@@ -15,7 +15,7 @@ from typing import Any
 from harness.identity import digest_json, file_digest
 
 #: Keys of a task's configuration that say where it lay or how it is shown, not what it is.
-_NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})
+NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})
 
 
 def content_digest(value: Any) -> str:
@@ -47,7 +47,7 @@ def task_digest(task: Any, num_fewshot: int) -> str:
         content |= {
             key: _identity(value)
             for key, value in vars(config).items()
-            if value is not None and key not in _NOT_IDENTITY and key != "num_fewshot"
+            if value is not None and key not in NOT_IDENTITY and key != "num_fewshot"
         }
     version = getattr(task, "VERSION", None)
     return digest_json(json.loads(json.dumps({**content, "version": version}, default=str)))
