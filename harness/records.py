@@ -376,6 +376,8 @@ class RuleResult(Record):
     mde: float | None = None
     n: int | None = None
     claim: Literal["benchmark", "population"] = "population"
+    exit_code: int = 0
+    """What this rule alone asks the gate to exit with; 0: it does not block."""
 
 
 class Verdict(Record):

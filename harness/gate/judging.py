@@ -220,6 +220,7 @@ def _result(finding: Finding, candidate: str, adjusted: AdjustedPValues) -> Rule
         margin=finding.margin,
         p_adjusted=None if finding.slice else adjusted.get((finding.task, finding.metric)),
         claim=finding.claim,
+        exit_code=_exit_code(finding),
         **finding.numbers,
     )
 

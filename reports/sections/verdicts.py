@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.errors import EXIT_PASS
 from harness.records import Comparison, DeltaVerdict, RuleResult, Verdict
 from reports.cells import energy_number, phases, run_heading, size_number
 from reports.document import (
@@ -216,19 +217,13 @@ def _rule(verdict: Verdict, rule: RuleResult) -> Rule:
             sense=sense,
             source=f"verdicts/{verdict.candidate}/rules/{verdict.rules.index(rule)}",
         )
-    outcome: dict[str, str] = {"pass": "passed", "not_comparable": "error"}
-    blocks = rule.tier == "block"
-    if rule.verdict == "fail":
-        outcome["fail"] = "failed" if blocks else "warned"
-    elif rule.verdict == "inconclusive":
-        outcome["inconclusive"] = "failed" if blocks and verdict.exit_code == 4 else "undecided"
     return Rule.model_validate(
         {
             "candidate": rule.candidate,
             "baseline": verdict.baseline,
             "rule": rule.rule,
             "tier": rule.tier,
-            "outcome": outcome[rule.verdict],
+            "outcome": _outcome(rule),
             "word": word,
             "sense": sense,
             "why": rule.why,
@@ -237,3 +232,12 @@ def _rule(verdict: Verdict, rule: RuleResult) -> Rule:
             "margin": rule.margin,
         }
     )
+
+
+def _outcome(rule: RuleResult) -> str:
+    """What follows from the rule: its own share in the exit code, not only its verdict."""
+    if rule.verdict == "pass":
+        return "passed"
+    if rule.exit_code != EXIT_PASS:
+        return "error" if rule.verdict == "not_comparable" else "failed"
+    return "undecided" if rule.verdict == "inconclusive" else "warned"

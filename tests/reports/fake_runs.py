@@ -326,12 +326,14 @@ def fake_verdict(comparison: Comparison) -> Verdict:
             continue
         low = delta.low or 0.0
         verdict = "pass" if low > -0.02 else "fail" if (delta.high or 0) < -0.02 else "inconclusive"
+        blocks = delta.family == "retention"
         rules.append(
             RuleResult(
                 rule=f"{delta.task}: {delta.metric}, margin 0.02",
                 candidate=comparison.candidate,
-                tier="block" if delta.family == "retention" else "warn",
+                tier="block" if blocks else "warn",
                 verdict=verdict,
+                exit_code={"pass": 0, "fail": 1, "inconclusive": 4}[verdict] if blocks else 0,
                 why=f"the interval [{low:+.3f}, {delta.high:+.3f}] against a margin of 0.02",
                 task=delta.task,
                 metric=delta.metric,
