@@ -75,7 +75,9 @@ def evaluate(
     evaluation, done = Evaluation(), 0
     for task in built.tasks:
         progress(done, total, task.name)
-        evaluation = evaluation.merged(_task(lm, built, task, requests[task.name], checkpoint))
+        evaluation = evaluation.merged(
+            evaluate_task(lm, built, task, requests[task.name], checkpoint)
+        )
         done += len(requests[task.name])
     progress(done, total, "")
     return evaluation
@@ -103,25 +105,27 @@ def divergence(
         scored = measured_divergence(lm, parent_lm, task)
     except Exception as error:
         return Evaluation(failures=(_failure(FIDELITY, error),))
-    signature = _signature(lm, built, task, checkpoint)
+    signature = signature_of(lm, built, task, checkpoint)
     against = None if parent is None else f"divergence from {parent.manifest.digest}"
     named = signature.model_copy(update={"task": FIDELITY, "decoding": against})
     return Evaluation(scored.scores, scored.rows, scored.samples, (named,))
 
 
-def _task(
+def evaluate_task(
     lm: Any,
     built: BuiltSuite,
     task: BuiltTask,
     requests: list[Instance],
     checkpoint: Checkpoint,
+    ids: Sequence[str] | None = None,
 ) -> Evaluation:
+    """Score one task, or the part of it whose documents ``ids`` name; what fails is a failure."""
     try:
         entries, printed = _answered(lm, task, requests)
-        scored: ScoredTask = score_task(task, entries, printed, _token_counter(lm))
+        scored: ScoredTask = score_task(task, entries, printed, _token_counter(lm), ids=ids)
     except Exception as error:
         return Evaluation(failures=(_failure(task.name, error),))
-    signature = _signature(lm, built, task, checkpoint)
+    signature = signature_of(lm, built, task, checkpoint)
     return Evaluation(scored.scores, scored.rows, scored.samples, (signature,))
 
 
@@ -184,9 +188,10 @@ def _token_counter(lm: Any) -> Callable[[str], int]:
     return lambda text: len(encode(text))
 
 
-def _signature(
+def signature_of(
     lm: Any, built: BuiltSuite, task: BuiltTask, checkpoint: Checkpoint
 ) -> TaskSignature:
+    """Under what the task is scored; known before it is."""
     settings = lm.scoring_record() if hasattr(lm, "scoring_record") else {}
     max_length = settings.get("max_length", getattr(lm, "max_length", None))
     generates = task.output_type == "generate_until"

@@ -54,8 +54,9 @@ def answer_of(
     kind = built.output_type
     raw = tuple(response for responses in entry["resps"] for response in responses)
     arguments = entry["arguments"]
+    prompt, target = question_of(built, entry["doc"], arguments, entry["target"])
     if kind == "multiple_choice":
-        return _choice(built, entry, raw)
+        return _choice(built, entry["doc"], prompt, target, raw)
     if kind == "generate_until":
         cut = any(
             count_tokens(str(text)) >= _token_limit(asked[1])
@@ -63,26 +64,41 @@ def answer_of(
             for text in texts
         )
         shown = tuple(map(str, raw))
-        return Answer(str(arguments[0][0]), _text(entry["target"]), raw, shown, cut=cut)
+        return Answer(prompt, target, raw, shown, cut=cut)
     if kind == "loglikelihood":
         value, greedy = raw[0]
         shown = ("greedy" if greedy else "not greedy", repr(float(value)))
         bad = None if _finite([value]) else NOT_FINITE
-        return Answer(str(arguments[0][0]), _text(entry["target"]), raw, shown, bad)
+        return Answer(prompt, target, raw, shown, bad)
     value = float(raw[0])
     bad = None if _finite([value]) else NOT_FINITE
-    return Answer("", _text(entry["target"]), raw, (repr(value),), bad)
+    return Answer(prompt, target, raw, (repr(value),), bad)
 
 
-def _choice(built: BuiltTask, entry: Mapping[str, Any], raw: tuple[Any, ...]) -> Answer:
-    document = entry["doc"]
+def question_of(
+    built: BuiltTask, document: Any, arguments: Sequence[Any], target: Any
+) -> tuple[str, str]:
+    """The prompt and the right answer of one document, as they stand in its record and its id.
+
+    ``arguments`` are those of its requests, ``target`` what the task gives for the document.
+    """
+    prompt = "" if built.output_type == "loglikelihood_rolling" else str(arguments[0][0])
+    if built.output_type != "multiple_choice":
+        return prompt, _text(target)
+    choices = [str(choice) for choice in built.task.doc_to_choice(document)]
+    right = right_choices(built.task, document)
+    return prompt, ", ".join(choices[index] for index in right) or _text(target)
+
+
+def _choice(
+    built: BuiltTask, document: Any, prompt: str, target: str, raw: tuple[Any, ...]
+) -> Answer:
     choices = [str(choice) for choice in built.task.doc_to_choice(document)]
     values = [float(value) for value, _ in raw][: len(choices)]
     right = right_choices(built.task, document)
-    target = ", ".join(choices[index] for index in right) or _text(entry["target"])
     chosen = choices[_first_highest(values)] if _finite(values) else ""
     return Answer(
-        prompt=str(entry["arguments"][0][0]),
+        prompt=prompt,
         target=target,
         raw=raw,
         shown=(chosen, "log-likelihoods " + ", ".join(map(repr, values))),

@@ -63,12 +63,12 @@ class ScoreStage:
         def progress(done: int, total: int | None, message: str) -> None:
             self._say(name, "progress", message, done, total)
 
-        lm = self._model(checkpoint)
+        lm = self.opened(checkpoint)
         evaluation = evaluate(lm, built, checkpoint=checkpoint, progress=progress)
         if parent is None or built.suite.fidelity is None:
             return evaluation
         return evaluation.merged(
-            divergence(lm, self._model(parent), built, checkpoint=checkpoint, parent=parent)
+            divergence(lm, self.opened(parent), built, checkpoint=checkpoint, parent=parent)
         )
 
     def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
@@ -102,7 +102,7 @@ class ScoreStage:
             }
         )
 
-    def _model(self, checkpoint: Checkpoint) -> Any:
+    def opened(self, checkpoint: Checkpoint) -> Any:
         """An opened model with its journal; at most two stay in memory."""
         from harness.scoring import open_model
         from harness.scoring.journal import Journal

@@ -40,11 +40,14 @@ def score_task(
     entries: Sequence[Mapping[str, Any]],
     printed: Mapping[str, Any],
     count_tokens: Callable[[str], int],
+    *,
+    ids: Sequence[str] | None = None,
 ) -> ScoredTask:
     """Scores of a task from lm-eval's logged samples.
 
     ``entries`` are lm-eval's samples (one for each document and filter), ``printed`` its results
-    (``"metric,filter"`` -> value), ``count_tokens`` the length of a response in tokens.
+    (``"metric,filter"`` -> value), ``count_tokens`` the length of a response in tokens. ``ids``
+    name the documents where they are a part of the task, whose duplicates were numbered before.
     """
     filters = list(dict.fromkeys(str(entry["filter"]) for entry in entries))
     scores: list[Score] = []
@@ -53,7 +56,7 @@ def score_task(
     for index, name in enumerate(filters):
         mine = [entry for entry in entries if entry["filter"] == name]
         answers = [answer_of(built, entry, count_tokens) for entry in mine]
-        samples = _samples(built, mine, answers)
+        samples = _samples(built, mine, answers, ids)
         suffix = f",{name}" if len(filters) > 1 else ""
         for metric in choose_metrics(built, samples):
             measured = _measure(metric, built, samples, answers, suffix)
@@ -68,7 +71,10 @@ def score_task(
 
 
 def _samples(
-    built: BuiltTask, entries: Sequence[Mapping[str, Any]], answers: Sequence[Answer]
+    built: BuiltTask,
+    entries: Sequence[Mapping[str, Any]],
+    answers: Sequence[Answer],
+    ids: Sequence[str] | None,
 ) -> list[Sample]:
     contents = [
         (entry["doc"], answer.prompt, answer.target)
@@ -83,7 +89,9 @@ def _samples(
             target=answer.target,
             values={name: entry[name] for name in entry["metrics"]},
         )
-        for entry, answer, sample_id in zip(entries, answers, sample_ids(contents), strict=True)
+        for entry, answer, sample_id in zip(
+            entries, answers, ids or sample_ids(contents), strict=True
+        )
     ]
 
 

@@ -14,6 +14,7 @@ anything is spent.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,9 @@ from harness.gate.policy import Gate, Rule
 from harness.gate.selection import Hypothesis, Selection
 from harness.gate.tracks import Track, committed_order, unfit
 from harness.records import Rows, Run, SampleRecord, Verdict
+
+#: Fewer samples at once waste the batch that they share.
+MIN_CHUNK_ITEMS = 16
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,20 @@ class EarlyOutcome:
         """Samples that nobody had to score."""
         return sum(self.total.values()) - sum(self.used.values())
 
-    def saved(self, spent: float | None) -> float | None:
-        """What the unscored samples would have cost (seconds, kWh), at the mean price of the rest.
+    def saved(self, spent: Mapping[str, float]) -> float | None:
+        """What the unscored samples would have cost, in the unit of ``spent`` (cost by task).
 
-        None where nothing was scored or the price is unknown.
+        A task's samples are priced at its own mean, those of a task that was never asked at the
+        mean of the rest; None where nothing was scored.
         """
         used = sum(self.used.values())
-        return None if spent is None or not used else spent / used * self.saved_items
+        if not used:
+            return None
+        mean = sum(spent.values()) / used
+        return sum(
+            (self.total[task] - taken) * (spent.get(task, 0.0) / taken if taken else mean)
+            for task, taken in self.used.items()
+        )
 
 
 class EarlyDecision:
@@ -181,7 +192,10 @@ class EarlyDecision:
     def _cut(self, task: str) -> Chunk:
         start = stop = self._taken[task]
         items = 0
-        while stop < len(self.orders[task]) and items < self.chunk_items:
+        # A short task is looked at more often: a chunk is at most a tenth of it.
+        share = math.ceil(sum(map(len, self.orders[task])) / 10)
+        wanted = min(self.chunk_items, max(share, MIN_CHUNK_ITEMS))
+        while stop < len(self.orders[task]) and items < wanted:
             items += len(self.orders[task][stop])
             stop += 1
         return Chunk(task, self.orders[task][start:stop])

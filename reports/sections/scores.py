@@ -11,10 +11,13 @@ from reports.words import metric_title, plain, task_title
 HALLUCINATION = "hallucination"
 
 
-def scores_section(material: Material) -> Section:
+def scores_section(material: Material) -> Section | None:
     """Every family but hallucination and divergence, which have their own sections."""
     families = material.families()
     keys = [key for family in families if family != HALLUCINATION for key in families[family]]
+    if not keys and any(not run.scores for run in material.runs):
+        # A gate that stopped early has verdicts and no whole score.
+        return None
     table = Table(
         id="score-table",
         caption="Candidates and metrics",

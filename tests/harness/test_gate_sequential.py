@@ -77,8 +77,7 @@ def test_a_full_pass_ends_open_only_at_exactly_the_margin(lost, code):
 def test_what_was_saved_is_priced_at_what_was_spent():
     found = decide(run("base", BASE), run("same", BASE))
     used = found.used["known"]
-    assert found.saved(60.0) == pytest.approx(60.0 / used * (3000 - used))
-    assert found.saved(None) is None
+    assert found.saved({"known": 60.0}) == pytest.approx(60.0 / used * (3000 - used))
 
 
 def test_the_order_is_committed_and_can_be_drawn_again():

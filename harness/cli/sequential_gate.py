@@ -1,0 +1,199 @@
+"""`assay gate --sequential`: score a checkpoint only until its verdict is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.events import Event, Listener
+
+if TYPE_CHECKING:
+    from harness.compare import Scored
+    from harness.early import EarlyResult
+    from harness.experiment import Experiment
+    from harness.gate import Gate
+    from harness.records import Checkpoint, Run
+    from harness.store import FolderStore
+    from harness.suites import Suite
+
+
+@dataclass(frozen=True)
+class SequentialGate:
+    """A policy whose candidates are checkpoints, scored on the baseline's own samples."""
+
+    gate: Gate
+    policy: Path
+    baseline: Scored
+    suite: str | None
+    """Replaces the baseline's suite; None: the policy's own, where it is an experiment file."""
+    workspace: Path
+
+    def decide(self, candidates: Sequence[str], commands: Sequence[str]) -> tuple[Any, int]:
+        """The report's document with the verdicts, and the exit code."""
+        from harness.cli.console import watching
+        from harness.cli.session import session
+        from harness.errors import exit_code_of
+        from reports.build import build_report
+
+        experiment = self._experiment()
+        results = []
+        with (
+            session(experiment, self.workspace) as (store, meter),
+            watching() as listener,
+        ):
+            for name in candidates:
+                results.append(self._decide(name, experiment, store, meter, listener))
+        verdicts = [result.outcome.verdict for result in results]
+        document = build_report(
+            f"gate {self.policy.name}",
+            [result.run for result in results],
+            (),
+            verdicts,
+            baseline=self.baseline.run.candidate,
+            commands=commands,
+            notes=[saved_line(result) for result in results],
+        )
+        return document, exit_code_of([verdict.exit_code for verdict in verdicts])
+
+    def _decide(
+        self,
+        name: str,
+        experiment: Experiment,
+        store: FolderStore,
+        meter: Any,
+        listener: Listener,
+    ) -> EarlyResult:
+        from harness.early import decide_early
+        from harness.evaluate import build
+        from harness.evaluate_part import PartEvaluation
+        from harness.score_stage import ScoreStage
+
+        checkpoint = _checkpoint(name, store)
+        label = _label(name)
+        listener(Event("score", label, "start", "until its gate is decided"))
+        template = any(s.template is not None for s in self.baseline.run.signatures)
+        built = build(self._suite(experiment), apply_chat_template=template)
+        stage = ScoreStage(experiment, store, meter, listener)
+        part = PartEvaluation(stage.opened(checkpoint), built, checkpoint)
+        result = decide_early(
+            self.gate,
+            self.baseline,
+            part,
+            _planned_run(label, experiment, built.suite, checkpoint),
+            meter=meter(),
+            listener=listener,
+            file=self.policy,
+        )
+        listener(Event("score", label, "done", f"{result.energy.seconds:.1f} s"))
+        return result
+
+    def _experiment(self) -> Experiment:
+        """What the policy says beside its rules, where it is an experiment file."""
+        from harness.experiment import Experiment, ExperimentFile, load_experiment
+        from harness.yaml_file import read_yaml
+
+        if "base" in read_yaml(self.policy):
+            return load_experiment(self.policy)
+        run = self.baseline.run
+        settings = ExperimentFile(
+            name="gate", base=run.checkpoint.base, suite=self.suite or run.suite
+        )
+        return Experiment(file=self.policy, settings=settings, candidates=())
+
+    def _suite(self, experiment: Experiment) -> Suite:
+        """The suite with the limits that the baseline was scored under."""
+        from harness.errors import UnknownNameError
+        from harness.suites import load_suite
+
+        given = self.suite or experiment.settings.suite
+        folder = Path() if self.suite else experiment.folder
+        try:
+            suite = load_suite(given, folder=folder)
+        except UnknownNameError as error:
+            if self.suite is not None:
+                raise
+            message = f"the baseline's suite '{self.baseline.run.suite}' is no built-in one"
+            raise UnknownNameError(message, fix="give its file: --suite FILE") from error
+        limits = {s.task: s.limit for s in self.baseline.run.signatures}
+        tasks = tuple(
+            task.model_copy(update={"limit": limits.get(task.task, task.limit)})
+            for task in suite.tasks
+        )
+        return suite.model_copy(update={"tasks": tasks, "fidelity": None})
+
+
+def saved_line(result: EarlyResult) -> str:
+    """What early stopping saved: items, minutes and Wh, and the order it was committed to."""
+    outcome = result.outcome
+    used, total = sum(outcome.used.values()), sum(outcome.total.values())
+    parts = [f"{result.run.candidate}: decided on {used:,} of {total:,} samples"]
+    saved = [f"{outcome.saved_items:,} samples"]
+    if result.saved_seconds is not None:
+        seconds = result.saved_seconds
+        saved.append(f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s")
+    if result.saved_kwh is not None:
+        saved.append(f"{1000 * result.saved_kwh:.2g} Wh ({result.energy.grade})")
+    parts.append(f"saved {', '.join(saved)}")
+    parts.append(f"order sha256 {result.commitment[:12]}")
+    return "; ".join(parts)
+
+
+def scored_already(store: FolderStore, candidates: Sequence[str], baseline: Scored) -> bool:
+    """Whether every candidate is a run that answered all of the baseline's tasks."""
+    from harness.cli.conclude import scored
+    from harness.early import comparable_part
+    from harness.errors import AssayError
+
+    for name in candidates:
+        try:
+            found = scored(store, name)
+        except AssayError:
+            return False
+        if not found.run.complete or not {*comparable_part(baseline).tasks} <= {*found.tasks}:
+            return False
+    return True
+
+
+def _checkpoint(name: str, store: FolderStore) -> Checkpoint:
+    """A checkpoint folder that Assay wrote, a run's checkpoint, or any model."""
+    from harness.checkpoints import open_base, open_checkpoint
+    from harness.checkpoints.opening import MANIFEST
+    from harness.errors import AssayError
+
+    folder: Path | None = Path(name)
+    if not Path(name).exists():
+        try:
+            folder = store.checkpoint(store.get(name).checkpoint.digest)
+        except AssayError:
+            folder = None
+    if folder is not None and (folder / MANIFEST).is_file():
+        return open_checkpoint(folder)
+    return open_base(name)
+
+
+def _label(name: str) -> str:
+    path = Path(name)
+    return path.name if path.exists() else name.rpartition("/")[2] or name
+
+
+def _planned_run(name: str, experiment: Experiment, suite: Suite, checkpoint: Checkpoint) -> Run:
+    from datetime import UTC, datetime
+
+    from harness.environment import environment
+    from harness.identity import digest_json
+    from harness.records import Run
+
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Run(
+        id=digest_json(["sequential gate", name, checkpoint.manifest.digest, now])[:32],
+        experiment=experiment.name,
+        candidate=name,
+        suite=suite.name,
+        checkpoint=checkpoint.manifest,
+        scores=(),
+        signatures=(),
+        environment=environment(),
+        created_at=now,
+    )

@@ -1,0 +1,134 @@
+"""Scores a candidate only as far as its gate needs: the scorer's side of an early decision."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from harness.compare import Scored
+from harness.evaluate import Evaluation
+from harness.evaluate_part import PartEvaluation
+from harness.events import Event, Listener
+from harness.fidelity import FIDELITY
+from harness.gate import Gate
+from harness.gate.sequential import EarlyDecision, EarlyOutcome
+from harness.protocols import Meter
+from harness.records import Energy, Run
+
+
+@dataclass(frozen=True)
+class EarlyResult:
+    """A verdict, what it took, and what it spared."""
+
+    outcome: EarlyOutcome
+    run: Run
+    """The candidate with the scores of the tasks that were scored whole."""
+    energy: Energy
+    saved_seconds: float | None
+    saved_kwh: float | None
+    commitment: str
+    """SHA-256 of the order in which the samples were to be taken."""
+
+
+def decide_early(
+    gate: Gate,
+    baseline: Scored,
+    part: PartEvaluation,
+    candidate: Run,
+    *,
+    meter: Meter,
+    listener: Listener,
+    chunk_items: int = 64,
+    file: object = None,
+) -> EarlyResult:
+    """Score ``candidate`` chunk by chunk until every blocking rule is decided.
+
+    ``candidate`` is its run as known beforehand: checkpoint and environment. Raises
+    ``ConfigError`` where a rule selects nothing, ``ScoringError`` where a task cannot be scored.
+    """
+    baseline = comparable_part(baseline)
+    candidate = candidate.model_copy(update={"signatures": part.signatures})
+    decision = EarlyDecision(
+        gate,
+        baseline,
+        candidate,
+        part.sample_ids,
+        samples=part.samples,
+        chunk_items=chunk_items,
+        file=file,
+    )
+    seconds: dict[str, float] = {}
+    with meter.window(f"score {candidate.candidate}") as reading:
+        _play(decision, part, candidate.candidate, seconds, listener)
+        full = _whole(decision, part, candidate, seconds, listener)
+    energy = reading.energy("score")
+    outcome = decision.outcome(full)
+    saved = outcome.saved(seconds)
+    spent = sum(seconds.values())
+    known = saved is not None and energy.energy_kwh is not None and spent > 0
+    return EarlyResult(
+        outcome=outcome,
+        run=(full.run if full else candidate).model_copy(update={"energy": (energy,)}),
+        energy=energy,
+        saved_seconds=saved,
+        saved_kwh=energy.energy_kwh * saved / spent if known else None,  # type: ignore[operator]
+        commitment=decision.commitment,
+    )
+
+
+def comparable_part(baseline: Scored) -> Scored:
+    """The baseline without its divergence from its own parent, which no other run shares."""
+    run = baseline.run
+    kept = tuple(score for score in run.scores if score.task != FIDELITY)
+    if len(kept) == len(run.scores):
+        return baseline
+    signatures = tuple(s for s in run.signatures if s.task != FIDELITY)
+    rows = {key: baseline.rows[key] for key in baseline.rows if key[0] != FIDELITY}
+    changed = run.model_copy(update={"scores": kept, "signatures": signatures})
+    return replace(baseline, run=changed, rows=rows)
+
+
+def _play(
+    decision: EarlyDecision,
+    part: PartEvaluation,
+    name: str,
+    seconds: dict[str, float],
+    listener: Listener,
+) -> None:
+    total = sum(map(len, part.sample_ids.values()))
+    used = 0
+    while (chunk := decision.next_chunk()) is not None:
+        listener(Event("score", name, "progress", chunk.task, used, total))
+        decision.update(chunk, _timed(part, chunk.task, chunk.sample_ids, seconds).rows)
+        used += len(chunk.sample_ids)
+
+
+def _whole(
+    decision: EarlyDecision,
+    part: PartEvaluation,
+    candidate: Run,
+    seconds: dict[str, float],
+    listener: Listener,
+) -> Scored | None:
+    """The tasks whose rules cannot stop early, scored to their end; None where there is none."""
+    tasks = [task for task in decision.outstanding if task in part.sample_ids]
+    found = Evaluation()
+    for i, task in enumerate(tasks):
+        listener(Event("score", candidate.candidate, "progress", f"{task} (whole)", i, len(tasks)))
+        found = found.merged(_timed(part, task, part.sample_ids[task], seconds))
+    if not tasks:
+        return None
+    return Scored(
+        candidate.model_copy(update={"scores": found.scores}),
+        {(rows.task, rows.metric): rows for rows in found.rows},
+        {(sample.task, sample.sample_id): sample for sample in found.samples},
+    )
+
+
+def _timed(
+    part: PartEvaluation, task: str, ids: tuple[str, ...], seconds: dict[str, float]
+) -> Evaluation:
+    started = time.perf_counter()
+    found = part.score(task, ids)
+    seconds[task] = seconds.get(task, 0.0) + time.perf_counter() - started
+    return found

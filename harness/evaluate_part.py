@@ -1,0 +1,142 @@
+"""Scores chosen samples of a suite, so that a gate may stop before the suite's end.
+
+A sample is asked exactly as a full run asks it and has the same id, so its row pairs with a
+baseline's and agrees with a full run's (within the scorer's stated bound: samples share batches
+with others).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ScoringError
+from harness.evaluate import BuiltSuite, BuiltTask, Evaluation, evaluate_task, signature_of
+from harness.records import Checkpoint, SampleRecord, TaskSignature
+from harness.responses import json_document, question_of
+from harness.task_identity import sample_ids
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
+
+@dataclass
+class PartEvaluation:
+    """One checkpoint, opened as ``lm``, and the suite that it can be asked piece by piece."""
+
+    lm: Any
+    built: BuiltSuite
+    checkpoint: Checkpoint
+
+    @cached_property
+    def signatures(self) -> tuple[TaskSignature, ...]:
+        """Under what each task will be scored."""
+        return tuple(
+            signature_of(self.lm, self.built, task, self.checkpoint) for task in self.built.tasks
+        )
+
+    @cached_property
+    def sample_ids(self) -> Mapping[str, tuple[str, ...]]:
+        """The ids of all samples by task, in the documents' order."""
+        return {task: tuple(s.sample_id for s in asked) for task, asked in self._questions.items()}
+
+    @cached_property
+    def samples(self) -> Mapping[tuple[str, str], SampleRecord]:
+        """Every sample as it will be asked, without an answer: slices and clusters."""
+        return {(s.task, s.sample_id): s for asked in self._questions.values() for s in asked}
+
+    def score(self, task: str, ids: Sequence[str]) -> Evaluation:
+        """Score the samples ``ids`` of ``task``; its scores are those of the part.
+
+        Raises ``ScoringError`` where the task fails or an id is not among its samples.
+        """
+        place = self._places[task]
+        unknown = [id for id in ids if id not in place]
+        if unknown:
+            raise ScoringError(f"task '{task}' has no sample '{unknown[0]}'")
+        chosen = sorted(place[id] for id in ids)
+        names = [self.sample_ids[task][i] for i in chosen]
+        part = _part(self._tasks[task], chosen)
+        requests = self._renumbered(task, chosen)
+        found = evaluate_task(self.lm, self.built, part, requests, self.checkpoint, names)
+        for failure in found.failures:
+            raise ScoringError(f"{failure.stage}: {failure.message}")
+        return found
+
+    def whole(self, tasks: Sequence[str]) -> Evaluation:
+        """Score all samples of ``tasks``."""
+        found = Evaluation()
+        for task in tasks:
+            found = found.merged(self.score(task, self.sample_ids[task]))
+        return found
+
+    # --- what is asked ----------------------------------------------------------------------
+
+    @cached_property
+    def _tasks(self) -> Mapping[str, BuiltTask]:
+        return {task.name: task for task in self.built.tasks}
+
+    @cached_property
+    def _requests(self) -> Mapping[str, Mapping[int, list[Instance]]]:
+        """Requests by task and position of their document."""
+        grouped: dict[str, dict[int, list[Instance]]] = {}
+        for task, requests in self.built.requests(self.lm).items():
+            by_document = grouped.setdefault(task, {})
+            for request in requests:
+                assert request.doc_id is not None
+                by_document.setdefault(request.doc_id, []).append(request)
+        return grouped
+
+    @cached_property
+    def _questions(self) -> Mapping[str, list[SampleRecord]]:
+        return {task.name: self._asked(task) for task in self.built.tasks}
+
+    @cached_property
+    def _places(self) -> Mapping[str, Mapping[str, int]]:
+        return {t: {id: i for i, id in enumerate(ids)} for t, ids in self.sample_ids.items()}
+
+    def _asked(self, built: BuiltTask) -> list[SampleRecord]:
+        task, meta = built.task, built.metadata
+        asked = []
+        for position, document in enumerate(task.eval_docs):
+            requests = sorted(self._requests[built.name][position], key=lambda r: r.idx)
+            arguments = [request.args for request in requests]
+            prompt, target = question_of(built, document, arguments, task.doc_to_target(document))
+            asked.append((document, prompt, target))
+        return [
+            SampleRecord(
+                task=built.name,
+                sample_id=sample_id,
+                prompt=prompt,
+                target=target,
+                responses=(),
+                document=json_document(document),
+                slices=meta.slices_of(document),
+                cluster=meta.cluster_of(document),
+            )
+            for (document, prompt, target), sample_id in zip(asked, sample_ids(asked), strict=True)
+        ]
+
+    def _renumbered(self, task: str, chosen: Sequence[int]) -> list[Instance]:
+        """Fresh requests of the chosen documents, numbered as lm-eval will count them."""
+        return [
+            replace(
+                request,
+                metadata=(request.task_name, number, request.repeats),
+                resps=[],
+                filtered_resps={},
+            )
+            for number, position in enumerate(chosen)
+            for request in self._requests[task][position]
+        ]
+
+
+def _part(built: BuiltTask, chosen: Sequence[int]) -> BuiltTask:
+    """The task with the chosen documents only; the whole one is left as it was."""
+    task = copy.copy(built.task)
+    documents = [built.documents[i] for i in chosen]
+    setattr(task, "test_docs" if task.has_test_docs() else "validation_docs", lambda: documents)
+    return replace(built, task=task, documents=documents)

@@ -1,0 +1,108 @@
+"""`assay gate --sequential`, in a folder that holds a policy and a baseline file and no run."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+POLICY = """
+rules:
+  - {task: microworld_known, margin: 0.05}
+  - {task: microworld_unknown, metric: made_up, margin: 0.05}
+"""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A folder as CI sees it after a clone."""
+
+    folder: Path
+    bad: Path
+    """The base with noise in its weights: a regression."""
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory, assay) -> Fresh:  # type: ignore[no-untyped-def]
+    elsewhere, folder = (tmp_path_factory.mktemp(name) for name in ("elsewhere", "fresh"))
+    done = assay("eval", "microworld", "--suite", "microworld", "--name", "base", cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    done = assay("baseline", "save", "base/base", "-o", folder / "b.assay.json.gz", cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    (folder / "policy.yaml").write_text(POLICY)
+    return Fresh(folder, spoilt(elsewhere / "bad"))
+
+
+def spoilt(folder: Path) -> Path:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from harness.checkpoints import open_base
+
+    source = open_base("microworld").weights_folder
+    model = AutoModelForCausalLM.from_pretrained(source)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "layers" in name:
+                weight += weight.std() * torch.randn_like(weight)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return folder
+
+
+def gate(assay, fresh: Fresh, *candidates: object, policy: str = "policy.yaml", **options):  # type: ignore[no-untyped-def]
+    return assay(
+        "gate",
+        *candidates,
+        "--sequential",
+        *("-p", policy, "-b", "b.assay.json.gz"),
+        *(word for key, value in options.items() for word in (f"--{key}", value)),
+        cwd=fresh.folder,
+    )
+
+
+def decided_on(text: str) -> tuple[int, int]:
+    used, total = re.search(r"decided on ([\d,]+) of ([\d,]+) samples", text).groups()  # type: ignore[union-attr]
+    return int(used.replace(",", "")), int(total.replace(",", ""))
+
+
+@pytest.mark.slow
+def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, assay) -> None:  # type: ignore[no-untyped-def]
+    done = gate(assay, fresh, fresh.bad, format="markdown")
+    assert done.returncode == 1, done.stdout + done.stderr
+    used, total = decided_on(done.stdout)
+    assert 0 < used <= total / 2
+    # Of the two tasks that the rules are about, too.
+    asked = [int(n) for n in re.findall(r"after (\d+) of \d+ samples", done.stdout)]
+    assert 0 < sum(asked) <= (192 + 120) / 2
+
+
+@pytest.mark.slow
+def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, assay) -> None:  # type: ignore[no-untyped-def]
+    done = gate(assay, fresh, "microworld", format="json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = json.dumps(json.loads(done.stdout))
+    used, total = decided_on(text)
+    assert used < total / 2
+    assert re.search(r"saved [\d,]+ samples, [\d.]+ (s|min), [\d.e-]+ Wh \(estimated\)", text)
+
+
+@pytest.mark.slow
+def test_a_suite_that_asks_other_samples_is_not_comparable(fresh, assay) -> None:  # type: ignore[no-untyped-def]
+    done = gate(assay, fresh, "microworld", suite="smoke")
+    assert done.returncode in (2, 3), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, assay) -> None:  # type: ignore[no-untyped-def]
+    policy = "rules: [{task: microworld_translate, metric: bleu, margin: 1.0}]\n"
+    (fresh.folder / "corpus.yaml").write_text(policy)
+    done = gate(assay, fresh, fresh.bad, policy="corpus.yaml", format="markdown")
+    assert done.returncode == 1, done.stdout + done.stderr
+    used, total = decided_on(done.stdout)
+    assert 0 < used < total
