@@ -97,6 +97,7 @@ def energy(kwh: float | None) -> str:
         return NONE
     if kwh == 0:
         return "0 Wh"
+    kwh = float(f"{kwh:.3g}")  # 999.7 mWh is 1 Wh, not 1e+03 mWh
     for size, prefix in _PREFIXES:
         if abs(kwh) >= size:
             return f"{kwh / size:.3g} {prefix}Wh"
@@ -107,6 +108,7 @@ def bytes_(count: float | None) -> str:
     """Bytes in decimal units (1 MB = 10^6 bytes)."""
     if count is None:
         return NONE
+    count = float(f"{count:.3g}")
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if abs(count) >= size:
             return f"{count / size:.3g} {unit}"

@@ -210,3 +210,11 @@ def test_the_csv_holds_every_number_at_full_precision(read_back: Document) -> No
         if isinstance(cell, Number) and cell.value is not None
     ]
     assert written == expected
+
+
+@pytest.mark.parametrize(
+    ("kwh", "said"),
+    [(9.997e-4, "1 Wh"), (0.9996, "1 kWh"), (2.26e-4, "226 mWh"), (1.57e-3, "1.57 Wh")],
+)
+def test_an_energy_is_rounded_before_its_unit_is_chosen(kwh: float, said: str) -> None:
+    assert words.energy(kwh) == said
