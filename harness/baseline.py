@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from harness.compare.scored import RowKey, Scored
+from harness.compare.scored import RowKey, RunSource, Scored
 from harness.errors import DataError
 from harness.records import Rows, Run, SampleRecord
 
@@ -84,6 +84,12 @@ def load(path: Path) -> Scored:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         _refuse(path, f"not a valid baseline: {type(error).__name__}: {error}", "save it again")
     return Scored(run, rows, samples)
+
+
+def open_run(store: RunSource, name: str) -> Scored:
+    """A run with its rows: a baseline file by its suffix, else a run of the store."""
+    path = Path(name)
+    return load(path) if path.name.endswith(SUFFIX) else Scored.from_store(store, name)
 
 
 # --- writing --------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "json": "reports.json_document:Json",
         "csv": "reports.csv_document:Csv",
         "junit": "reports.junit:Junit",
+        "github": "reports.github:Github",
     },
     "meters": {
         "codecarbon": "harness.energy.codecarbon_meter:CodecarbonMeter",

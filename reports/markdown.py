@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import ClassVar
 
@@ -25,34 +26,38 @@ from reports.document import (
     Text,
     Word,
 )
+from reports.fitting import fit, size
 from reports.visible import visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$:])")
+_LINKED = re.compile(r"(@|www\.|://|^[-=]|#(?=\w)|\bgh-(?=\d))", re.IGNORECASE)
 _FLIPS = 20
 #: GitHub's limit on a comment is 65,536 characters; its bytes are counted here, to be safe.
 COMMENT_BYTES = 63_000
 SUMMARY_BYTES = 1_000_000
+#: The line that says what was left out.
+_FOOT_BYTES = 3_000
 
 
 class Markdown(Plugin):
-    """GitHub's Markdown. Sections are left out from the end until the text fits."""
+    """GitHub's Markdown. Long tables lose rows, later sections go; what is cut is counted."""
 
     suffix: ClassVar[str] = ".md"
     comment: bool = False
-    """A hidden marker on top, and under 64 KB, for the one comment that a bot keeps up to date."""
+    """A hidden marker on top, the rules first, detail folded, and under 64 KB: for the one comment
+    that a job keeps up to date."""
 
     def render(self, document: Document) -> str:
-        """The document; what was left out for space is named at its end."""
-        limit = COMMENT_BYTES if self.comment else SUMMARY_BYTES
-        head = _head(document, marked=self.comment)
-        parts = [_section(section, document) for section in document.sections]
-        left_out: list[str] = []
-        while True:
-            text = "\n".join([head, *parts, _left_out(left_out)]).rstrip() + "\n"
-            if len(text.encode()) <= limit or not parts:
-                return text.encode()[:limit].decode(errors="ignore")
-            parts.pop()
-            left_out.insert(0, document.sections[len(parts)].title)
+        """The document; what was left out for space is named and counted at its end."""
+        parts = [_head(document, marked=self.comment)]
+        room = (COMMENT_BYTES if self.comment else SUMMARY_BYTES) - size(parts[0]) - _FOOT_BYTES
+        left_out: list[tuple[str, int]] = []
+        for i, section in enumerate(document.sections):
+            text, cut = _section(section, document, room, comment=self.comment, folded=i > 0)
+            room -= size(text) + 1
+            parts += [text] if text else []
+            left_out += [(section.title, cut)] if cut else []
+        return "\n".join([*parts, _left_out(left_out)]).rstrip() + "\n"
 
 
 def escape(text: str, limit: int = 500) -> str:
@@ -62,8 +67,9 @@ def escape(text: str, limit: int = 500) -> str:
         line = f"{line[:limit]} …"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _SPECIAL.sub(r"\\\1", line)
-    # A word joiner after the sign keeps GitHub from notifying people and linking issues or sites.
-    return re.sub(r"(@|www\.|://|^[-=])", "\\1\u2060", line)
+    # A word joiner after the sign keeps GitHub from notifying people and linking issues or sites;
+    # it looks for both in the rendered text, where a backslash is gone.
+    return _LINKED.sub("\\1\u2060", line)
 
 
 def quoted(text: str, limit: int = 300) -> str:
@@ -83,21 +89,49 @@ def _head(document: Document, *, marked: bool) -> str:
 
 
 def _marker(marker: str) -> str:
-    """Nothing in a marker may end the comment that hides it."""
-    return re.sub(r"[^A-Za-z0-9_. ]+", "-", marker).strip("-")
+    """Nothing in a marker may end the comment that hides it; different markers stay different."""
+    plain = re.sub(r"[^A-Za-z0-9_./ ]+", "-", marker).strip("-")[:120]
+    if plain == marker:
+        return plain
+    return f"{plain} {hashlib.sha256(marker.encode(errors='backslashreplace')).hexdigest()[:12]}"
 
 
-def _left_out(titles: list[str]) -> str:
-    return f"\n*Left out for space: {escape(', '.join(titles))}.*" if titles else ""
+def _left_out(cut: list[tuple[str, int]]) -> str:
+    if not cut:
+        return ""
+    parts = "; ".join(f"{count} of “{title}”" for title, count in cut)
+    total = sum(count for _, count in cut)
+    return f"\n*Left out for space: {total} tables, charts or texts ({escape(parts)}).*"
 
 
-def _section(section: Section, document: Document) -> str:
-    lines = [f"\n## {escape(section.title)}", ""]
-    if section.lead:
-        lines += [escape(section.lead, 2000), ""]
-    for block in section.blocks:
-        lines += [_block(block), ""] if document.shown(block) else []
-    return "\n".join(lines)
+def _section(
+    section: Section, document: Document, room: int, *, comment: bool, folded: bool
+) -> tuple[str, int]:
+    """The section within ``room`` bytes, and how many of its blocks were left out."""
+    blocks = [block for block in section.blocks if document.shown(block)]
+    head, foot = [f"\n## {escape(section.title)}", ""], []
+    if comment and folded:
+        head = [f"\n<details><summary>{escape(section.title)}</summary>", ""]
+        foot = ["</details>"]
+    elif comment:
+        head = []
+    if section.lead and not comment:
+        head += [escape(section.lead, 2000), ""]
+    room -= size("\n".join([*head, *foot])) + 2
+    drawn: list[str] = []
+    cut = 0
+    if comment and not folded:
+        # What blocks is read first, and leaves a quarter of the space to the rest.
+        rules = [block for block in blocks if isinstance(block, Rules)]
+        blocks = [block for block in blocks if not isinstance(block, Rules)]
+        drawn, cut = fit(rules, _block, room * 3 // 4)
+        room -= sum(size(text) + 2 for text in drawn)
+    rest, cut_too = fit(blocks, _block, room)
+    drawn += rest
+    cut += cut_too
+    if blocks and not drawn:
+        return "", cut
+    return "\n".join([*head, *(f"{text}\n" for text in drawn), *foot]), cut
 
 
 def _block(block: Block) -> str:

@@ -136,14 +136,9 @@ def decide_and_report(
 
 def scored(store: FolderStore, name: str) -> Scored:
     """A run with its rows from the store, or from a baseline file."""
-    from harness.compare import Scored
+    from harness.baseline import open_run
 
-    path = Path(name)
-    if path.name.endswith(".assay.json.gz"):
-        from harness.baseline import load
-
-        return load(path)
-    return Scored.from_store(store, name)
+    return open_run(store, name)
 
 
 def scored_baseline(

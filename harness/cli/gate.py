@@ -47,8 +47,16 @@ def gate(
         Path | None, typer.Option("--junit", help="Write JUnit XML, one testcase a rule.")
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write a summary for a step or a comment.")
+        Path | None, typer.Option("--markdown", help="Write the whole report as Markdown.")
     ] = None,
+    comment: Annotated[
+        Path | None,
+        typer.Option("--comment", help="Write Markdown for a pull request's comment, under 64 KB."),
+    ] = None,
+    github: Annotated[
+        bool,
+        typer.Option("--github", help="In GitHub Actions: annotations, step summary, outputs."),
+    ] = False,
     format: OutputFormat = Format.terminal,
 ) -> None:
     """Hold the rules of a policy against runs; the exit code is the verdict.
@@ -60,10 +68,28 @@ def gate(
     Exit codes: 0 pass, 1 regression, 2 wrong input,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    from harness.cli.conclude import leave, render, scored, show, write_text
+    from harness.cli.ci import Outlets
+    from harness.cli.conclude import leave
+
+    outlets = Outlets(policy, format, junit, markdown, comment, github)
+    with outlets.telling_errors():
+        document, code = _decided(candidates, policy, baseline, workspace, sequential, suite)
+    leave(outlets.publish(document, code))
+
+
+def _decided(
+    candidates: list[str],
+    policy: Path,
+    baseline: str | None,
+    workspace: Path,
+    sequential: bool | None,
+    suite: str | None,
+) -> tuple[Any, int]:
+    from harness.cli.conclude import scored
     from harness.cli.sequential_gate import SequentialGate, scored_already
     from harness.errors import ConfigError
     from harness.gate import load_gate
+    from harness.gate.naming import baseline_name
     from harness.store import open_store
 
     rules = load_gate(policy, file=policy)
@@ -73,21 +99,14 @@ def gate(
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
     store = open_store(workspace)
-    base = scored(store, _baseline_name(name, candidates, policy))
+    base = scored(store, baseline_name(name, candidates, policy))
     words = ["assay", "gate", *candidates, "--policy", str(policy), "--baseline", name]
     commands = [shlex.join([*words, *(["--sequential"] if sequential else [])])]
     if rules.sequential and not scored_already(store, candidates, base):
         early = SequentialGate(rules, policy, base, suite, workspace)
-        document, code = early.decide(candidates, commands)
-    else:
-        runs = [scored(store, candidate) for candidate in candidates]
-        document, code = _on_full_runs(rules, base, runs, policy, workspace, commands)
-    if junit is not None:
-        write_text(junit, render(document, "junit"))
-    if markdown is not None:
-        write_text(markdown, render(document, "markdown"))
-    show(document, format.value)
-    leave(code)
+        return early.decide(candidates, commands)
+    runs = [scored(store, candidate) for candidate in candidates]
+    return _on_full_runs(rules, base, runs, policy, workspace, commands)
 
 
 def _on_full_runs(
@@ -113,13 +132,3 @@ def _on_full_runs(
             listener=listener,
         )
     return conclusion.document, conclusion.exit_code
-
-
-def _baseline_name(name: str, candidates: list[str], policy: Path) -> str:
-    """`base` in an experiment's own gate is that experiment's base run; a file may lie beside."""
-    beside = policy.parent / name
-    if beside.exists():
-        return str(beside)
-    if "/" not in name and "/" in candidates[0] and not Path(name).exists():
-        return f"{candidates[0].partition('/')[0]}/{name}"
-    return name
