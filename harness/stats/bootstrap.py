@@ -84,6 +84,17 @@ def basic_interval(shifts: Floats, estimate: float, level: float) -> tuple[float
     return float(estimate - upper), float(estimate - lower)
 
 
+def unchanged_interval(n: int, scale: float, level: float) -> tuple[float, float]:
+    """Two-sided interval of a mean change where none of n units changed, each by at most ``scale``.
+
+    Resampling zeros gives zeros. The share of units that change is at most
+    1 - ((1 - level) / 2)^(1/n), the exact binomial bound behind the "rule of three" (Hanley and
+    Lippman-Hand 1983, JAMA 249:1743-1745).
+    """
+    reach = scale * (1 - ((1 - level) / 2) ** (1 / n))
+    return -reach, reach
+
+
 def shift_p_value(replicates: Floats, estimate: float) -> float:
     """Koehn's bootstrap p-value as Moses and sacreBLEU compute it (Koehn 2004; sacreBLEU 2.6).
 

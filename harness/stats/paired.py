@@ -22,6 +22,7 @@ from harness.stats.bootstrap import (
     bca_interval,
     influences,
     shift_p_value,
+    unchanged_interval,
 )
 from harness.stats.calibration import (
     CALIBRATION_METHODS,
@@ -225,6 +226,12 @@ def _summed(
     delta = float(delta_of(both.sum(axis=0)[None, :])[0])
     if n < 2:
         return _Inference(delta, 1.0, None, "one unit: no interval")
+    if kind in ("bounded", "corpus") and np.array_equal(old, new):
+        # One sample's change may be as large as the scale; log-likelihoods that agree to the last
+        # bit, in contrast, are one model's.
+        scale = 1.0 if kind == "bounded" else abs(float(form.score(old.sum(axis=0)[None, :])[0]))
+        unchanged = [unchanged_interval(n, scale, level) for level in levels]
+        return _Inference(delta, 1.0, (unchanged[0], unchanged[1]), "no sample changed")
     effects = influences(both, delta_of)
     replicates = delta_of(bootstrap_sums(both, draws, seed, effects))
     skew = acceleration(effects)

@@ -235,3 +235,24 @@ def test_blocked_quantiles_match_the_exact_bootstrap(monkeypatch: pytest.MonkeyP
     blocked = bootstrap_sums(columns, 8000, 1, columns[:, 0])[:, 0]
     assert stats.ks_2samp(exact, blocked).pvalue > 0.001
     assert stats.skew(blocked) == pytest.approx(stats.skew(exact), abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("n", "verdict"), [(3, "inconclusive"), (148, "inconclusive"), (149, "not_worse")]
+)
+def test_rows_that_change_nowhere_prove_no_more_than_their_number(n, verdict):
+    # The rule of three: 3/n at 95%; 1 - .05^(1/149) = .01990, 1 - .05^(1/148) = .02004.
+    values = np.linspace(0, 1, n)[:, None]
+    found = paired_test(values, values, kind="bounded", margin=0.02, draws=1000)
+    assert (found.delta, found.p_value, found.verdict) == (0.0, 1.0, verdict)
+    assert found.low == -found.high
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / n))
+
+
+def test_a_corpus_score_that_changes_nowhere_is_bounded_by_its_own_size():
+    rows = np.column_stack([np.arange(1.0, 21.0), np.full(20, 40.0)])
+    found = paired_test(
+        rows, rows, kind="corpus", aggregate=lambda s: 100 * s[0] / s[1], draws=1000
+    )
+    score = 100 * rows[:, 0].sum() / rows[:, 1].sum()
+    assert found.high == pytest.approx(score * (1 - 0.025 ** (1 / 20)))
