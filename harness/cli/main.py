@@ -14,6 +14,7 @@ from harness.cli import (
     doctor,
     evaluate,
     gate,
+    importing,
     leaderboard,
     listing,
     report,
@@ -53,6 +54,7 @@ app.command("gate")(gate.gate)
 app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(importing.app, name="import")
 app.command("list")(listing.list_things)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DataError
+from harness.imports.lm_eval import read_lm_eval
 from reports.document import Table
 from reports.exports.every_eval_ever import every_eval_ever
 from reports.exports.model_card import model_card
-from reports.imports.lm_eval_results import read_lm_eval_results
 from reports.leaderboard import build_leaderboard
 from tests.reports.fake_runs import NAMES, fake_run
 from tests.reports.hostile import CORPUS
@@ -55,8 +54,7 @@ def test_a_hostile_name_does_not_break_out_of_the_card(text: str) -> None:
 
 
 def pythia(real_data: Path) -> list:
-    files = sorted((real_data / "pythia_lmeval").glob("*/*.json"))
-    return [read_lm_eval_results(file) for file in files]
+    return [imported.run for imported in read_lm_eval([real_data / "pythia_lmeval"])]
 
 
 def test_the_pythia_files_make_a_leaderboard_with_their_numbers_and_errors(real_data: Path) -> None:
@@ -87,42 +85,3 @@ def test_the_pythia_files_make_a_leaderboard_with_their_numbers_and_errors(real_
         assert 0.004 < error < 0.008
         assert accuracy[size].high - accuracy[size].value == pytest.approx(1.96 * error, rel=1e-3)
     assert all("imported from lm-eval" in row.cells[0].note for row in table.rows)
-
-
-def test_todays_results_file_is_read_with_its_filters_and_directions(tmp_path: Path) -> None:
-    file = tmp_path / "results_2026.json"
-    file.write_text(
-        json.dumps(
-            {
-                "results": {
-                    "arc": {"alias": "arc", "acc,none": 0.5, "acc_stderr,none": 0.1},
-                    "wiki": {"word_perplexity,none": 20.0, "word_perplexity_stderr,none": "N/A"},
-                },
-                "higher_is_better": {"arc": {"acc": True}, "wiki": {"word_perplexity": False}},
-                "n-samples": {"arc": {"original": 100, "effective": 25}},
-                "n-shot": {"arc": 5},
-                "config": {"model_args": {"pretrained": "org/model"}, "limit": 25.0},
-                "task_hashes": {"arc": "abc"},
-                "date": 1780000000.0,
-            }
-        )
-    )
-    run = read_lm_eval_results(file)
-    accuracy = run.score("arc", "acc,none")
-    assert (accuracy.value, accuracy.n, accuracy.primary) == (0.5, 25, True)
-    assert accuracy.low == pytest.approx(0.304, abs=1e-3)
-    assert run.score("arc", "acc_stderr,none").value == 0.1
-    perplexity = run.score("wiki", "word_perplexity,none")
-    assert (perplexity.higher_is_better, perplexity.low) == (False, None)
-    assert run.signature("arc").few_shot == 5
-    assert run.signature("arc").limit == 25
-    assert run.checkpoint.base == "org/model"
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"results": {}}'])
-def test_a_file_that_is_no_result_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "x.json"
-    file.write_text(content)
-    with pytest.raises(DataError, match=r"x\.json") as error:
-        read_lm_eval_results(file)
-    assert "\n" not in str(error.value)

@@ -1,0 +1,108 @@
+"""One line of lm-eval's ``samples_*.jsonl``: what was asked, what came back, what it scored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.protocols import Sample
+from harness.task_identity import sample_ids
+
+Entry = Mapping[str, Any]
+#: What lm-eval writes into every sample; any other key is a metric.
+_FIXED = frozenset(
+    {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+     "doc_hash", "prompt_hash", "target_hash", "assay_flags"}
+)  # fmt: skip
+_HASHES = ("doc_hash", "prompt_hash", "target_hash")
+
+
+def samples_of(task: str, entries: Sequence[Entry]) -> list[Sample]:
+    """Samples with ids by lm-eval's hashes, or by our own where a file has none."""
+    contents: list[tuple[Any, str, str]] = []
+    shown: list[tuple[str, str]] = []
+    for entry in entries:
+        arguments = _arguments(entry)
+        prompt = str(arguments[0][0]) if arguments and arguments[0] else ""
+        target = _target(entry, arguments)
+        hashes = [entry.get(name) for name in _HASHES]
+        content = (entry.get("doc"), prompt, str(entry.get("target")))
+        contents.append((hashes[0], str(hashes[1]), str(hashes[2])) if all(hashes) else content)
+        shown.append((prompt, target))
+    return [
+        Sample(task, sample_id, document_of(entry), prompt, target, _values(entry))
+        for entry, (prompt, target), sample_id in zip(
+            entries, shown, sample_ids(contents), strict=True
+        )
+    ]
+
+
+def require_once(entries: Sequence[Entry], filter_name: str, path: Path) -> None:
+    """lm-eval appends to its samples files, so a second run into one file doubles them."""
+    counts = Counter(entry["doc_id"] for entry in entries if entry.get("doc_id") is not None)
+    twice = [doc_id for doc_id, count in counts.items() if count > 1]
+    if twice:
+        raise DataError(
+            f"doc_id {twice[0]} stands {counts[twice[0]]} times under the filter '{filter_name}' "
+            f"({len(twice)} such documents)",
+            file=path,
+            fix="was a second run appended to the file? keep one",
+        )
+
+
+def document_of(entry: Entry) -> Mapping[str, Any]:
+    """The document as a mapping."""
+    document = entry.get("doc")
+    return document if isinstance(document, Mapping) else {"text": document}
+
+
+def log_likelihoods(entry: Entry) -> list[float]:
+    """Of each choice; empty where the task asked for something else."""
+    answers = entry.get("filtered_resps") or []
+    pairs = [a for a in answers if isinstance(a, list | tuple) and len(a) == 2]
+    if len(pairs) < 2 or len(pairs) != len(answers):
+        return []
+    try:
+        return [float(pair[0]) for pair in pairs]
+    except (TypeError, ValueError):
+        return []
+
+
+def shown_responses(entry: Entry) -> tuple[str, ...]:
+    """The answer as our own records hold it (``harness.responses``)."""
+    likelihoods, arguments = log_likelihoods(entry), _arguments(entry)
+    if likelihoods and len(arguments) >= len(likelihoods):
+        best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
+        text = str(arguments[best][-1]).strip()
+        return (text, "log-likelihoods " + ", ".join(map(repr, likelihoods)))
+    return tuple(_flat(entry.get("resps") or entry.get("filtered_resps")))
+
+
+def _arguments(entry: Entry) -> list[list[Any]]:
+    """The requests' arguments: ``{"gen_args_0": {"arg_0": prompt, ...}}``, or plain lists."""
+    given = entry.get("arguments") or []
+    requests = list(given.values()) if isinstance(given, Mapping) else list(given)
+    return [list(r.values()) if isinstance(r, Mapping) else list(r) for r in requests]
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    names = entry.get("metrics")
+    keys = names if isinstance(names, list) else [k for k in entry if k not in _FIXED]
+    return {str(name): entry.get(name) for name in keys if name != "bypass"}
+
+
+def _target(entry: Entry, arguments: Sequence[Sequence[Any]]) -> str:
+    """The right answer as text; lm-eval gives a multiple-choice target as an index."""
+    target = str(entry.get("target", ""))
+    if len(arguments) > 1 and target.isdecimal() and int(target) < len(arguments):
+        return str(arguments[int(target)][-1]).strip()
+    return target
+
+
+def _flat(value: Any) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [text for part in value for text in _flat(part)]
+    return [] if value is None else [str(value)]

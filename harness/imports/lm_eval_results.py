@@ -1,0 +1,262 @@
+"""lm-eval's ``results_*.json``, today's and the old format: its numbers and its settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.identity import digest_json
+from harness.imports.imported import UNKNOWN, Model, modified
+from harness.records import Kind, Score, TaskSignature
+from harness.task_identity import NOT_IDENTITY
+
+#: Two-sided 95% of the normal distribution; lm-eval gives a standard error and no interval.
+_Z95 = 1.959963984540054
+PRIMARY = ("acc", "exact_match", "word_perplexity", "ppl", "bleu", "rougeL", "f1", "em")
+_LOWER_IS_BETTER = ("ppl", "perplexity", "bits_per_byte", "ter", "brier", "loss", "difference")
+_NO_METRIC = ("alias", "name", "sample_len", "sample_count", "bypass")
+#: Where a function of a task stood in memory, in lm-eval's dump of its configuration.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The content of one results file; every key but ``results`` may be missing."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        """Task (or group) -> its numbers, as ``metric`` or ``metric,filter``."""
+        given = self.content["results"]
+        return {str(task): v for task, v in given.items() if isinstance(v, Mapping)}
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """How the model was run."""
+        return self.part("config")
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """A mapping of the file; empty where it is missing."""
+        found = self.content.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def of(self, name: str, task: str) -> Any:
+        """What the mapping ``name`` says of a task; None where it says nothing."""
+        return self.part(name).get(task)
+
+    def task_config(self, task: str) -> Mapping[str, Any]:
+        """The task's own configuration, as lm-eval dumps it."""
+        found = self.of("configs", task)
+        return found if isinstance(found, Mapping) else {}
+
+    def is_group(self, task: str) -> bool:
+        """Whether it is an aggregate over other tasks of this file."""
+        return bool(self.of("group_subtasks", task)) and not self.task_config(task)
+
+    def effective(self, task: str) -> int | None:
+        """How many samples lm-eval scored."""
+        found = self.of("n-samples", task)
+        count = found.get("effective") if isinstance(found, Mapping) else None
+        return int(count) if isinstance(count, int) else None
+
+    def higher_is_better(self, task: str, metric: str) -> bool | None:
+        """The direction that the file names."""
+        found = self.of("higher_is_better", task)
+        better = found.get(metric) if isinstance(found, Mapping) else None
+        return None if better is None else bool(better)
+
+    def filters(self, task: str) -> list[str]:
+        """The filters that the task's numbers name: ``none`` in most; [] in the old format."""
+        names = [k for k in self.tasks.get(task, {}) if "," in k and not _is_no_metric(k)]
+        return list(dict.fromkeys(name.partition(",")[2] for name in names))
+
+    def printed(self, task: str, metric: str, filter_name: str) -> float | None:
+        """The task's number, or None."""
+        values = self.tasks.get(task, {})
+        return number(values.get(f"{metric},{filter_name}", values.get(metric)))
+
+    @property
+    def created_at(self) -> str:
+        """When it was made: the file says so, else its time of modification."""
+        when = number(self.content.get("date"))
+        try:
+            made = None if when is None else datetime.fromtimestamp(when, UTC)
+        except (OverflowError, OSError, ValueError):
+            made = None
+        return modified(self.path) if made is None else made.isoformat(timespec="seconds")
+
+    @property
+    def version(self) -> str | None:
+        """Of lm-eval."""
+        found = self.content.get("lm_eval_version")
+        return str(found) if found else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock time of the evaluation."""
+        return number(self.content.get("total_evaluation_time_seconds"))
+
+    @property
+    def model(self) -> Model:
+        """The model, as far as the file names it."""
+        parameters = self.config.get("model_num_parameters")
+        dtype = str(self.config.get("model_dtype") or UNKNOWN).removeprefix("torch.")
+        known = isinstance(parameters, int) and parameters > 0
+        return Model(_model_name(self), parameters if known else None, dtype, _versions(self))
+
+
+def read_results(path: Path) -> Results:
+    """A results file. Raises ``DataError`` where it is no lm-eval result."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError("cannot be read as JSON", file=path, fix=str(error)) from error
+    results = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(results, dict) or not any(isinstance(v, dict) for v in results.values()):
+        raise DataError("has no 'results'", file=path, fix="give lm-eval's results_*.json")
+    return Results(path, content)
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def aggregates(results: Results, task: str) -> list[Score]:
+    """A task's numbers as scores without rows.
+
+    The interval is value +- 1.96 standard errors where lm-eval gives one; the standard error is a
+    score of its own, named as lm-eval names it (``acc_stderr``).
+    """
+    values = results.tasks[task]
+    names = [k for k in values if "_stderr" not in k and not _is_no_metric(k)]
+    metrics = [k for k in names if isinstance(values[k], int | float)]
+    first = next((m for p in PRIMARY for m in metrics if m.split(",")[0] == p), None)
+    primary = first or next(iter(metrics), None)
+    return [s for m in metrics for s in _aggregate(results, task, m, primary=m == primary)]
+
+
+def _is_no_metric(key: str) -> bool:
+    return key.partition(",")[0] in _NO_METRIC
+
+
+def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Iterator[Score]:
+    name, _, filter_name = key.partition(",")
+    suffix = f",{filter_name}" if len(results.filters(task)) > 1 else ""
+    values = results.tasks[task]
+    value = number(values[key])
+    error = number(values.get(f"{name}_stderr" + (f",{filter_name}" if filter_name else "")))
+    higher = results.higher_is_better(task, name)
+    lower = any(word in name for word in _LOWER_IS_BETTER)
+    kind: Kind = "accuracy" if name.startswith(("acc", "exact", "em")) else "bounded"
+    shared: dict[str, Any] = {
+        "task": task,
+        "n": results.effective(task) or 0,
+        "family": "imported",
+    }
+    spread = None if error is None or value is None else _Z95 * error
+    yield Score(
+        **shared,
+        metric=name + suffix,
+        value=value,
+        low=None if spread is None or value is None else value - spread,
+        high=None if spread is None or value is None else value + spread,
+        kind="perplexity" if "perplexity" in name or name == "ppl" else kind,
+        higher_is_better=(not lower) if higher is None else higher,
+        primary=primary,
+        note=None if spread is None else "interval from lm-eval's standard error",
+    )
+    if error is not None:
+        metric = f"{name}_stderr{suffix}"
+        yield Score(**shared, metric=metric, value=error, kind="bounded", higher_is_better=False)
+
+
+def signature_of(results: Results, task: str, data_digest: str | None = None) -> TaskSignature:
+    """Under which settings a task was scored, as far as the file says.
+
+    ``data_digest`` is that of the documents where the samples are at hand; else lm-eval's own hash
+    of its samples.
+    """
+    config = results.config
+    shots = results.of("n-shot", task)
+    shots = config.get("num_fewshot") if shots is None else shots
+    decoding = results.task_config(task).get("generation_kwargs")
+    limit = number(config.get("limit"))
+    # A limit below 1 is a share of the documents; how many that was stands beside.
+    kept = None if limit is None else results.effective(task) or int(limit)
+    return TaskSignature(
+        task=task,
+        task_digest=_task_digest(results, task),
+        data_digest=data_digest or str(results.of("task_hashes", task) or UNKNOWN),
+        few_shot=int(number(shots) or 0),
+        few_shot_seed=_whole(config.get("fewshot_seed")) if number(shots) else None,
+        template=_template(results),
+        tokenizer=_tokenizer(results),
+        dtype=results.model.dtype,
+        limit=kept,
+        max_length=_whole(results.content.get("max_length")),
+        decoding=None if decoding is None else json.dumps(decoding, sort_keys=True, default=str),
+        backend=f"lm-eval:{config.get('model') or UNKNOWN}",
+        versions=_versions(results),
+    )
+
+
+def _task_digest(results: Results, task: str) -> str:
+    """Of the task's dumped configuration; the version alone where the file has none."""
+    version = f"version {results.part('versions').get(task, UNKNOWN)}"
+    config = results.task_config(task)
+    if not config:
+        return version
+    kept = {k: v for k, v in config.items() if k not in NOT_IDENTITY and k != "num_fewshot"}
+    text = _ADDRESS.sub("", json.dumps([version, kept], sort_keys=True, default=str))
+    return digest_json(text)
+
+
+def _template(results: Results) -> str | None:
+    """Digest of chat template and system instruction, where either was applied."""
+    named = [results.content.get(k) for k in ("chat_template_sha", "system_instruction_sha")]
+    turns = results.content.get("fewshot_as_multiturn")
+    return digest_json([*named, bool(turns)]) if any(named) else None
+
+
+def _tokenizer(results: Results) -> str:
+    """lm-eval names a tokenizer's special tokens and nothing else."""
+    keys = ("tokenizer_pad_token", "tokenizer_eos_token", "tokenizer_bos_token")
+    tokens = [results.content.get(key) for key in keys]
+    return f"special tokens {digest_json(tokens)[:12]}" if any(tokens) else UNKNOWN
+
+
+def _versions(results: Results) -> dict[str, str]:
+    found = {
+        "lm_eval": results.version,
+        "transformers": results.content.get("transformers_version"),
+    }
+    return {name: str(version) for name, version in found.items() if version}
+
+
+def _model_name(results: Results) -> str:
+    """``EleutherAI/pythia-70m`` of ``pretrained=EleutherAI/pythia-70m,revision=step1000``."""
+    named = results.content.get("model_name")
+    arguments = results.config.get("model_args")
+    if isinstance(arguments, str):
+        arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
+    found = arguments.get("pretrained") if isinstance(arguments, Mapping) else None
+    return str(found or named or results.config.get("model") or results.path.stem)

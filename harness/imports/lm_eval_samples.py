@@ -1,0 +1,260 @@
+"""lm-eval's ``samples_*.jsonl`` of one task: a row for each document and metric.
+
+Samples pair by lm-eval's hashes of document, prompt and target; a file without them (older, or
+written by others) is hashed here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from harness.data import records
+from harness.errors import DataError, MetricError
+from harness.imports.imported import rows_from
+from harness.imports.lm_eval_entries import (
+    Entry,
+    document_of,
+    log_likelihoods,
+    require_once,
+    samples_of,
+    shown_responses,
+)
+from harness.imports.lm_eval_results import PRIMARY, Results, aggregates, signature_of
+from harness.metric_choice import metric_for
+from harness.protocols import Metric, Sample
+from harness.records import Rows, SampleRecord, Score, TaskSignature
+from harness.responses import TIED, json_document
+from harness.score_rows import score_of
+from harness.score_task import NOT_A_NUMBER, UNSCORED
+from harness.task_identity import content_digest, documents_digest
+from harness.task_metadata import TaskMetadata, task_metadata
+
+
+@dataclass(frozen=True)
+class ImportedTask:
+    """One task of a results file with the rows of its samples."""
+
+    scores: tuple[Score, ...]
+    rows: tuple[Rows, ...]
+    samples: tuple[SampleRecord, ...]
+    signature: TaskSignature
+    remarks: tuple[str, ...]
+    fields: frozenset[str]
+    """Of its documents."""
+
+
+def read_task(
+    results: Results,
+    task: str,
+    path: Path,
+    *,
+    cluster: str | None = None,
+    slices: Sequence[str] = (),
+) -> ImportedTask:
+    """The task's scores and rows from its samples file.
+
+    A number that the rows do not give (an aggregate of the task's own) stands without rows. Where
+    the file holds fewer samples than lm-eval scored, the score keeps lm-eval's count, so that no
+    comparison takes the rest for the whole.
+
+    ``cluster`` and ``slices`` name fields of the documents; a task without them goes without.
+
+    Raises ``DataError`` where the file is damaged or holds a document twice.
+    """
+    entries = [entry for _, entry in records(path)]
+    if not entries:
+        raise DataError("holds no samples", file=path)
+    fields = frozenset(str(key) for entry in entries for key in document_of(entry))
+    metadata = _metadata(results, task, fields, cluster, slices)
+    filters = list(dict.fromkeys(str(entry.get("filter", "none")) for entry in entries))
+    scores: list[Score] = []
+    rows: list[Rows] = []
+    held: tuple[SampleRecord, ...] = ()
+    measured: set[str] = set()
+    for name in filters:
+        mine = [entry for entry in entries if str(entry.get("filter", "none")) == name]
+        require_once(mine, name, path)
+        samples = samples_of(task, mine)
+        suffix = f",{name}" if len(filters) > 1 else ""
+        for metric, found in _measured(results, task, mine, samples, metadata):
+            measured |= {metric.name + suffix, str(getattr(metric, "source", metric.name)) + suffix}
+            kept = Rows(**{**vars(found), "metric": metric.name + suffix})
+            score, is_whole = _score(results, metadata, metric, kept, samples, name)
+            scores.append(score)
+            if is_whole:
+                rows.append(kept)
+        if name == filters[0]:
+            held = tuple(_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
+    # lm-eval's own standard errors give way to intervals from rows; what has no rows keeps them.
+    bare = [s for s in aggregates(results, task) if s.metric.replace("_stderr", "") not in measured]
+    documents = {str(e.get("doc_hash") or content_digest(e.get("doc"))) for e in entries}
+    return ImportedTask(
+        scores=_with_primary([*scores, *bare], metadata),
+        rows=tuple(rows),
+        samples=held,
+        signature=signature_of(results, task, documents_digest(documents)),
+        remarks=_remarks(results, task, len(held), path),
+        fields=fields,
+    )
+
+
+def _metadata(
+    results: Results,
+    task: str,
+    fields: Collection[str],
+    cluster: str | None,
+    slices: Sequence[str],
+) -> TaskMetadata:
+    """What the task's dumped configuration says for our reports, and what the user adds."""
+    config = SimpleNamespace(metadata=results.task_config(task).get("metadata"))
+    found = task_metadata(SimpleNamespace(config=config), task)
+    update: dict[str, Any] = {
+        "slices": tuple(
+            dict.fromkeys([*found.slices, *(name for name in slices if name in fields)])
+        )
+    }
+    if cluster in fields:
+        update["cluster"] = cluster
+    return found.model_copy(update=update)
+
+
+def _measured(
+    results: Results,
+    task: str,
+    entries: Sequence[Entry],
+    samples: Sequence[Sample],
+    metadata: TaskMetadata,
+) -> list[tuple[Metric, Rows]]:
+    found = []
+    for name in dict.fromkeys(name for sample in samples for name in sample.values):
+        metric = _metric(results, task, name, samples, metadata)
+        if metric is not None:
+            found.append((metric, _rows(metric, name, entries, samples, metadata)))
+    return found
+
+
+def _metric(
+    results: Results, task: str, name: str, samples: Sequence[Sample], metadata: TaskMetadata
+) -> Metric | None:
+    first = next((s for s in samples if s.values.get(name) is not None), None)
+    if first is None:
+        return None
+    better = results.higher_is_better(task, name)
+    metric = metric_for(name, better, first, metadata.graded)
+    if metric is not None and _row(metric, first) is None:
+        # A plugin that reads the model's answers, which are not at hand: the number itself.
+        metric = metric_for(name, better, first, {name})
+    return metric
+
+
+def _rows(
+    metric: Metric,
+    name: str,
+    entries: Sequence[Entry],
+    samples: Sequence[Sample],
+    metadata: TaskMetadata,
+) -> Rows:
+    values: list[Sequence[float] | None] = []
+    flags: list[str] = []
+    for entry, sample in zip(entries, samples, strict=True):
+        choices = log_likelihoods(entry)
+        given = entry.get("assay_flags") or {}
+        row = None if sample.values.get(name) is None else _row(metric, sample)
+        flag = str(given.get(name) or "") if isinstance(given, Mapping) else ""
+        if len(choices) > 1 and len(set(choices)) == 1:
+            # The first choice would win, whatever it says.
+            row, flag = None, TIED
+        elif row is not None and not all(map(math.isfinite, row)):
+            row, flag = None, NOT_A_NUMBER
+        elif row is None:
+            flag = flag or UNSCORED
+        values.append(row)
+        flags.append(flag)
+    return rows_from(
+        samples[0].task,
+        metric.name,
+        [sample.sample_id for sample in samples],
+        values,
+        clusters=[metadata.cluster_of(sample.document) for sample in samples],
+        flags=flags,
+    )
+
+
+def _row(metric: Metric, sample: Sample) -> Sequence[float] | None:
+    try:
+        return metric.measure(sample, ())
+    except (MetricError, TypeError, ValueError, KeyError, IndexError):
+        return None
+
+
+def _score(
+    results: Results,
+    metadata: TaskMetadata,
+    metric: Metric,
+    rows: Rows,
+    samples: Sequence[Sample],
+    filter_name: str,
+) -> tuple[Score, bool]:
+    """The score of the rows, and whether they carry it."""
+    score = score_of(metric, rows, samples)
+    family = metadata.family if "family" in metadata.model_fields_set else "imported"
+    score = score.model_copy(update={"family": family})
+    source = str(getattr(metric, "source", metric.name))
+    printed = results.printed(rows.task, source, filter_name)
+    effective = results.effective(rows.task)
+    if effective is not None and effective != len(rows.sample_ids):
+        # The rest is not the whole: lm-eval's own figure, which the rows no longer give.
+        update = {"n": max(effective - score.unscored, 0), "value": printed or score.value}
+        return score.model_copy(update=update), True
+    if not rows.scored.all() or printed is None or score.kind == "calibration":
+        return score, True
+    if score.value is not None and math.isclose(score.value, printed, rel_tol=1e-9, abs_tol=1e-12):
+        return score, True
+    note = "lm-eval's own aggregate, which its samples do not give: no paired test"
+    update = {"value": printed, "low": None, "high": None, "note": note}
+    return score.model_copy(update=update), False
+
+
+def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Score, ...]:
+    primary = _primary([score.metric for score in scores], metadata)
+    found = []
+    for score in scores:
+        update: dict[str, Any] = {"primary": score.metric == primary}
+        if score.metric == primary:
+            update |= {"chance": metadata.chance, "majority": metadata.majority}
+        found.append(score.model_copy(update=update))
+    return tuple(found)
+
+
+def _primary(names: Sequence[str], metadata: TaskMetadata) -> str:
+    for wanted in (metadata.primary, *PRIMARY):
+        for name in names:
+            if wanted is not None and wanted in (name, name.partition(",")[0]):
+                return name
+    return names[0]
+
+
+def _record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecord:
+    return SampleRecord(
+        task=sample.task,
+        sample_id=sample.sample_id,
+        prompt=sample.prompt,
+        target=sample.target,
+        responses=shown_responses(entry),
+        document=json_document(sample.document),
+        slices=metadata.slices_of(sample.document),
+        cluster=metadata.cluster_of(sample.document),
+    )
+
+
+def _remarks(results: Results, task: str, held: int, path: Path) -> tuple[str, ...]:
+    effective = results.effective(task)
+    if effective is None or effective == held:
+        return ()
+    line = f"{task}: lm-eval scored {effective} samples, {path.name} holds {held}"
+    return (f"{line}: a gate will call it not comparable",)

@@ -1,1 +1,0 @@
-"""Other tools' results as runs, clearly marked as imported."""
