@@ -124,7 +124,8 @@ class CheckpointManifest(Record):
     loss_curve: tuple[LossPoint, ...] = ()
     parameters: int | None = None
     parameters_trained: int | None = None
-    size_bytes: int
+    size_bytes: int | None
+    """On disk; None where the weights were never seen here (an imported run)."""
     peak_memory_bytes: int | None = None
     dtype: str = "float32"
     energy: Energy | None = None

@@ -152,9 +152,10 @@ def phases(run: Run, *names: str) -> list[tuple[str, Energy]]:
 
 
 def size_number(run: Run) -> Number:
-    """Bytes on disk."""
+    """Bytes on disk; unknown of a model that was scored elsewhere."""
+    size = run.checkpoint.size_bytes
     return Number(
-        value=float(run.checkpoint.size_bytes),
+        value=None if size is None else float(size),
         unit="bytes",
         note="adapter alone" if run.checkpoint.format == "adapter" else None,
         source=f"runs/{run.id}/checkpoint/size_bytes",

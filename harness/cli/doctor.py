@@ -106,6 +106,6 @@ def _model(name: str) -> dict[str, Any]:
     return {
         "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
         "parameters": manifest.parameters,
-        "size": f"{manifest.size_bytes / 1e6:.1f} MB",
+        "size": f"{(manifest.size_bytes or 0) / 1e6:.1f} MB",
         "scored by": ", ".join(f"{key} {value}" for key, value in settings.items()),
     }

@@ -112,7 +112,7 @@ def imported_run(
             base=model.name,
             trainer="imported",
             parameters=model.parameters,
-            size_bytes=0,
+            size_bytes=None,
             dtype=model.dtype,
             versions=model.versions,
             notes=source.notes,
