@@ -17,6 +17,7 @@ def baseline_name(name: str, candidates: Sequence[str], policy: Path) -> str:
     beside = policy.parent / name
     if beside.exists():
         return str(beside)
-    if "/" not in name and "/" in candidates[0] and not Path(name).exists():
-        return f"{candidates[0].partition('/')[0]}/{name}"
+    experiment, slash, _ = candidates[0].partition("/") if candidates else ("", "", "")
+    if "/" not in name and slash and not Path(name).exists():
+        return f"{experiment}/{name}"
     return name

@@ -1,0 +1,189 @@
+"""The gate under pytest: each blocking rule of a policy is one test.
+
+```
+pytest --assay-policy policy.yaml --assay-baseline base.assay.json.gz --assay-run new.assay.json.gz
+```
+
+Installed, it is there in every pytest run of the environment: without its options it does nothing,
+and importing it loads none of the statistics. ``-p no:assay`` takes it out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.compare import Scored
+    from harness.records import RuleResult, Verdict
+
+DEFAULT_WORKSPACE = ".assay"
+
+
+class GateWarning(UserWarning):
+    """A rule that does not block, and does not hold."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, named apart from everybody else's."""
+    group = parser.getgroup("assay", "the gate of llm-assay")
+    group.addoption("--assay-policy", metavar="FILE", help="each blocking rule becomes a test")
+    group.addoption("--assay-baseline", metavar="RUN", help="replaces the policy's: a run or file")
+    group.addoption(
+        "--assay-run",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="a candidate: a run or a baseline file; may be given more than once",
+    )
+    group.addoption("--assay-workspace", metavar="FOLDER", default=DEFAULT_WORKSPACE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Half of a gate is a mistake, not an empty success."""
+    policy, runs = config.getoption("--assay-policy"), config.getoption("--assay-run")
+    if policy and not runs:
+        raise pytest.UsageError("--assay-policy: no candidate; name at least one --assay-run")
+    if not policy and (runs or config.getoption("--assay-baseline")):
+        raise pytest.UsageError("--assay-run and --assay-baseline need --assay-policy FILE")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Adds the rules before ``-k``, ``--deselect`` and ``--last-failed`` choose."""
+    policy = config.getoption("--assay-policy")
+    if policy:
+        items.extend(PolicyFile.from_parent(session, path=Path(policy).resolve()).collect())
+
+
+class PolicyFile(pytest.File):
+    """A policy, held against the runs of the command line when tests are collected."""
+
+    def collect(self) -> Iterator[RuleItem]:
+        """One item a blocking rule and candidate; what else does not hold is a warning."""
+        from harness.errors import AssayError
+
+        option = self.config.getoption
+        try:
+            verdicts = decide(
+                self.path, option("--assay-run"), option("--assay-baseline"),
+                workspace=Path(option("--assay-workspace")),
+            )  # fmt: skip
+        except AssayError as error:
+            raise pytest.UsageError(str(error)) from None
+        taken: dict[str, int] = {}
+        for result in (result for verdict in verdicts for result in verdict.rules):
+            if result.tier == "block":
+                name = _name(result)
+                taken[name] = taken.get(name, 0) + 1
+                name += f" ({taken[name]})" if taken[name] > 1 else ""
+                yield RuleItem.from_parent(self, name=name, result=result)
+            if result.verdict != "pass" and not result.exit_code and result.tier != "report":
+                self._tell(result)
+
+    def _tell(self, result: RuleResult) -> None:
+        """In pytest's list of warnings past every filter: a policy's word is not noise.
+
+        Under ``-W error`` it would block, and under ``-W ignore`` vanish; ``tier: report`` is how a
+        policy keeps silent.
+        """
+        told = warnings.WarningMessage(
+            GateWarning(_line(result)), GateWarning, str(self.path), lineno=1
+        )
+        self.ihook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": told,
+                "when": "collect",
+                "nodeid": self.nodeid,
+                "location": None,
+            }
+        )
+
+
+class RuleItem(pytest.Item):
+    """One blocking rule, held against one candidate."""
+
+    def __init__(self, *, result: RuleResult, **given: Any) -> None:
+        super().__init__(**given)
+        self.result = result
+        self.user_properties.append(("assay_verdict", result.verdict))
+
+    def runtest(self) -> None:
+        """Passes, or fails with what the rule says; inconclusive is as the rule has it."""
+        if self.result.exit_code:
+            pytest.fail(_line(self.result), pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """The policy, and the rule in words."""
+        return self.path, None, self.name
+
+
+@pytest.fixture
+def assay_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
+    """``assay_gate(policy, candidate, baseline=None, workspace=None) -> Verdict``.
+
+    ``policy``: a policy file or the rules as a mapping. ``candidate`` and ``baseline``: a run, a
+    baseline file or a ``Scored``. Only a verdict comes back; what fails the test is its assertion,
+    as in ``assert verdict.exit_code == 0, verdict.summary``.
+    """
+
+    def hold(
+        policy: str | Path | Mapping[str, Any],
+        candidate: str | Path | Scored,
+        baseline: str | Path | Scored | None = None,
+        workspace: str | Path | None = None,
+    ) -> Verdict:
+        folder = Path(workspace or pytestconfig.getoption("--assay-workspace"))
+        given = baseline or pytestconfig.getoption("--assay-baseline")
+        (verdict,) = decide(policy, [candidate], given, workspace=folder)
+        return verdict
+
+    return hold
+
+
+def decide(
+    policy: str | Path | Mapping[str, Any],
+    candidates: Sequence[str | Path | Scored],
+    baseline: str | Path | Scored | None,
+    *,
+    workspace: Path,
+) -> tuple[Verdict, ...]:
+    """One verdict a candidate, as ``assay gate`` gives it."""
+    from harness.baseline import open_run
+    from harness.errors import ConfigError
+    from harness.gate import judge, load_gate
+    from harness.gate.naming import baseline_name
+    from harness.store import open_store
+
+    file = None if isinstance(policy, Mapping) else Path(policy)
+    gate = load_gate(policy if file is None else file, file=file)
+    base = baseline or gate.baseline
+    if base is None:
+        raise ConfigError(
+            "no baseline named", file=file, key="gate.baseline", fix="--assay-baseline"
+        )
+    store = open_store(workspace)
+    names = [str(c) for c in candidates if isinstance(c, str | Path)]
+    if isinstance(base, str | Path):
+        base = open_run(store, baseline_name(str(base), names, file or Path()))
+    runs = [open_run(store, str(c)) if isinstance(c, str | Path) else c for c in candidates]
+    return judge(gate, base, runs, file=file)
+
+
+def _name(result: RuleResult) -> str:
+    from harness.hostile import one_line
+
+    return one_line(f"{result.candidate}: {result.rule}").replace("::", ":")
+
+
+def _line(result: RuleResult) -> str:
+    from harness.hostile import one_line
+
+    said = result.verdict.replace("_", " ")
+    return one_line(f"{result.candidate}: {result.rule}: {said}: {result.why}", 2000)
