@@ -17,6 +17,7 @@ from harness.cli import (
     importing,
     leaderboard,
     listing,
+    plan,
     report,
     run,
     show,
@@ -51,6 +52,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
+app.command("plan")(plan.plan)
 app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.add_typer(baseline.app, name="baseline")

@@ -94,7 +94,7 @@ def _margin(
 ) -> Finding:
     score, paired = _directed(hypothesis.rule, pair.baseline), pair.paired
     assert paired is not None
-    margin = _allowed(hypothesis, score)
+    margin = allowed(hypothesis, score)
     subset = hypothesis.subset
 
     def test(level: float) -> PairedResult:
@@ -143,7 +143,7 @@ def _on_items_like_these(
     return "inconclusive", f"INCONCLUSIVE ({wording.detectable(score, result)})"
 
 
-def _allowed(hypothesis: Hypothesis, score: Score) -> float:
+def allowed(hypothesis: Hypothesis, score: Score) -> float:
     """The margin in the unit of delta. Raises ``ConfigError`` where it could never fail."""
     rule = hypothesis.rule
     if rule.max_ratio is not None:

@@ -1,0 +1,216 @@
+"""Before anything is scored: how many samples each rule needs, and whether that many are at hand.
+
+A rule with a margin is planned for a candidate that truly equals the baseline: the samples after
+which it passes with the wanted power. Where a scored candidate of the same kind is given, its own
+paired differences say how much samples vary; otherwise a share of samples that change is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from harness.compare import Scored, Settings, pair_task
+from harness.compare.deltas import run_test
+from harness.errors import StatisticsError, UnknownNameError
+from harness.gate.findings import allowed
+from harness.gate.policy import Gate
+from harness.gate.selection import Hypothesis, Selection
+from harness.records import Score, Tier
+from harness.stats.paired import POWER
+from harness.stats.power import discordance_of, items_needed
+
+#: The power at which ``PairedResult.mde`` is quoted.
+_MDE_POWER = POWER
+
+
+@dataclass(frozen=True)
+class RulePlan:
+    """One rule on one task (or slice): what it needs and what is there."""
+
+    rule: str
+    tier: Tier
+    task: str | None
+    metric: str | None
+    slice: str | None
+    margin: float | None
+    items_at_hand: int
+    items_needed: int | None
+    """None where no number of samples decides it, or it cannot be told."""
+    decidable: bool | None
+    """Whether the samples at hand are enough; None where it cannot be told."""
+    why: str
+    seconds: float | None = None
+    """Scoring time of the samples that will be asked: those needed, or all where too few."""
+    energy_kwh: float | None = None
+
+
+def plan(
+    gate: Gate,
+    baseline: Scored,
+    like: Scored | None = None,
+    *,
+    discordance: float = 0.1,
+    power: float = 0.8,
+    file: object = None,
+) -> tuple[RulePlan, ...]:
+    """What each rule of ``gate`` needs on the baseline's samples.
+
+    Args:
+        gate: the policy.
+        baseline: a run with its rows.
+        like: a scored candidate of the kind that will come; its differences are taken as typical.
+        discordance: without ``like``, the share of samples that a candidate changes.
+        power: the chance to pass that an equal candidate is to have.
+        file: names the policy in messages.
+
+    Raises ``ConfigError`` for a rule that selects nothing.
+    """
+    other = like or baseline
+    pairs = [pair_task(baseline, other, task) for task in baseline.tasks]
+    selection = Selection(baseline, other, pairs)
+    settings = Settings(alpha=gate.alpha, draws=gate.draws, seed=gate.seed)
+    plans = []
+    for i, rule in enumerate(gate.rules):
+        if rule.is_cost:
+            why = "one number a run: no samples needed"
+            plans.append(_plan(rule.label, rule.tier, None, 0, None, why, decidable=True))
+            continue
+        for hypothesis in selection.of(rule, f"rules.{i}", file):
+            found = _of_hypothesis(hypothesis, settings, like, discordance, power)
+            plans.append(_priced(found, baseline))
+    return tuple(plans)
+
+
+def _of_hypothesis(
+    hypothesis: Hypothesis,
+    settings: Settings,
+    like: Scored | None,
+    discordance: float,
+    power: float,
+) -> RulePlan:
+    label, tier = hypothesis.label, hypothesis.rule.tier
+    pair = hypothesis.pair
+    if not hypothesis.rule.is_relative:
+        why = "depends on how far the candidate lies from the bound: not planned"
+        return _plan(label, tier, hypothesis, 0, None, why)
+    if hypothesis.problem or pair is None or pair.paired is None:
+        why = hypothesis.problem or "no rows on either side"
+        return _plan(label, tier, hypothesis, 0, None, why, decidable=False)
+    n = len(pair.paired.sample_ids if hypothesis.subset is None else hypothesis.subset)
+    margin = allowed(hypothesis, pair.baseline)
+    if margin == 0:
+        why = "margin 0: an equal candidate passes by chance alone, only a gain decides"
+        return _plan(label, tier, hypothesis, n, None, why, decidable=False)
+    try:
+        if like is not None:
+            needed, why = _from_pair(hypothesis, settings, margin, power, like.name)
+        else:
+            needed, why = _assumed(hypothesis, settings, margin, discordance, power)
+    except (StatisticsError, UnknownNameError) as error:
+        return _plan(label, tier, hypothesis, n, None, error.message, margin=margin)
+    if needed is None:
+        return _plan(label, tier, hypothesis, n, None, why, margin=margin)
+    return _plan(label, tier, hypothesis, n, needed, why, decidable=needed <= n, margin=margin)
+
+
+def _from_pair(
+    hypothesis: Hypothesis, settings: Settings, margin: float, power: float, name: str
+) -> tuple[int | None, str]:
+    """From the spread of a scored pair: its standard error shrinks with the root of n."""
+    assert hypothesis.pair is not None and hypothesis.pair.paired is not None
+    score, paired = hypothesis.pair.baseline, hypothesis.pair.paired
+    result = run_test(score, paired, settings, margin=margin, subset=hypothesis.subset)
+    if score.kind == "accuracy" and paired.clusters is None:
+        before, after = _chosen(hypothesis)
+        lost, gained = int((before > after).sum()), int((after > before).sum())
+        changed = discordance_of(lost, gained, result.n)
+        needed = items_needed(margin, changed, alpha=settings.alpha, power=power)
+        return needed, f"{lost + gained} of {result.n} samples changed in '{name}'"
+    if result.mde is None:
+        return None, f"'{name}' gives no interval"
+    reach = _quantiles(settings.alpha, power) / _quantiles(settings.alpha, _MDE_POWER)
+    needed = math.ceil(result.n * (result.mde * reach / margin) ** 2)
+    return max(needed, 2), f"samples vary as in '{name}'"
+
+
+def _assumed(
+    hypothesis: Hypothesis, settings: Settings, margin: float, discordance: float, power: float
+) -> tuple[int | None, str]:
+    assert hypothesis.pair is not None
+    score = hypothesis.pair.baseline
+    if score.kind == "accuracy":
+        changed, why = discordance, f"assuming that {discordance:.0%} of the samples change"
+    elif score.kind == "bounded" and _within_unit(hypothesis):
+        before, _ = _chosen(hypothesis)
+        # A 0/1 row drawn anew has four times the variance of a share's own row at most.
+        changed = discordance * min(1.0, 4 * float(before.var()))
+        why = f"assuming that {discordance:.0%} of the samples are drawn anew"
+        if changed == 0:
+            return None, "the baseline's rows do not vary; name a scored candidate: --like RUN"
+    else:
+        return None, f"{score.kind} scores: name a scored candidate of this kind: --like RUN"
+    return items_needed(margin, changed, alpha=settings.alpha, power=power), why
+
+
+def _chosen(hypothesis: Hypothesis) -> tuple[np.ndarray, np.ndarray]:
+    assert hypothesis.pair is not None and hypothesis.pair.paired is not None
+    paired = hypothesis.pair.paired
+    chosen = slice(None) if hypothesis.subset is None else list(hypothesis.subset)
+    return paired.baseline[chosen, 0], paired.candidate[chosen, 0]
+
+
+def _within_unit(hypothesis: Hypothesis) -> bool:
+    before, _ = _chosen(hypothesis)
+    return bool(before.min(initial=0.0) >= 0 and before.max(initial=0.0) <= 1)
+
+
+def _quantiles(alpha: float, power: float) -> float:
+    return float(special.ndtri(1 - alpha) + special.ndtri(power))
+
+
+def _plan(
+    label: str,
+    tier: Tier,
+    hypothesis: Hypothesis | None,
+    n: int,
+    needed: int | None,
+    why: str,
+    *,
+    decidable: bool | None = None,
+    margin: float | None = None,
+) -> RulePlan:
+    return RulePlan(
+        rule=label,
+        tier=tier,
+        task=hypothesis.task if hypothesis else None,
+        metric=hypothesis.metric if hypothesis else None,
+        slice=hypothesis.slice if hypothesis else None,
+        margin=margin,
+        items_at_hand=n,
+        items_needed=needed,
+        decidable=decidable,
+        why=why,
+    )
+
+
+def _priced(found: RulePlan, baseline: Scored) -> RulePlan:
+    """Time and energy at the mean price of a sample in the baseline's own scoring."""
+    spent = next((e for e in baseline.run.energy if e.phase == "score"), None)
+    samples = _samples(baseline.run.scores)
+    if spent is None or not samples or not found.items_at_hand:
+        return found
+    asked = min(found.items_at_hand, found.items_needed or found.items_at_hand)
+    kwh = None if spent.energy_kwh is None else spent.energy_kwh * asked / samples
+    return replace(found, seconds=spent.seconds * asked / samples, energy_kwh=kwh)
+
+
+def _samples(scores: Sequence[Score]) -> int:
+    by_task: dict[str, int] = {}
+    for score in scores:
+        by_task[score.task] = max(by_task.get(score.task, 0), score.n + score.unscored)
+    return sum(by_task.values())
