@@ -59,7 +59,7 @@ def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     body = _canonical(content)
     header = f'{{"content":{body},"format":"{FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
-    _write(path, gzip.compress(text.encode(), compresslevel=9, mtime=0))
+    _write(path, _gzipped(text.encode()))
 
 
 def load(path: Path) -> Scored:
@@ -153,6 +153,15 @@ def _canonical(content: object) -> str:
 
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _gzipped(text: bytes) -> bytes:
+    """The same bytes from every Python: 3.11 and 3.12 write the system's name where 3.13 does not.
+
+    RFC 1952: byte 9 of the header is the operating system, 255 for unknown.
+    """
+    packed = gzip.compress(text, compresslevel=9, mtime=0)
+    return packed[:9] + b"\xff" + packed[10:]
 
 
 def _write(path: Path, payload: bytes) -> None:
