@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,173 @@ def lm_eval(
         paths, name=name, experiment=experiment, cluster=cluster, slices=slices or ()
     )
     _keep(found, workspace, format)
+
+
+@app.command("items")
+def items(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet, a row for each item.")],
+    id: Annotated[str, typer.Option("--id", help="Column with the item's id.")] = "id",
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            "-m",
+            help="`name[=column][:kind]`, repeatable; kinds: accuracy, bounded, ratio, perplexity "
+            "(two columns: log-likelihood, length). Default: every column of numbers.",
+        ),
+    ] = None,
+    lower: Annotated[
+        list[str] | None, typer.Option("--lower", help="A metric of which less is better.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Column with the task's name. Default: `task`.")
+    ] = None,
+    task_name: Annotated[
+        str, typer.Option("--task-name", help="The task, where no column names it.")
+    ] = "items",
+    version: Annotated[
+        str | None, typer.Option("--task-version", help="Runs of two versions do not compare.")
+    ] = None,
+    cluster: Cluster = None,
+    slices: Slices = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Column with the prompt. Default: `prompt`.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Column with the target. Default: `target`.")
+    ] = None,
+    response: Annotated[
+        str | None, typer.Option("--response", help="Column with the answer. Default: `response`.")
+    ] = None,
+    name: Name = None,
+    experiment: Experiment = "imported",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import a table with a score for each item.
+
+    Example: `assay import items new.csv --metric acc=correct --cluster passage --name new`
+
+    Items pair by id (and by prompt and target, where there are any). An id that stands twice, an
+    empty cell and NaN are errors: leave such items out of both files.
+    """
+    from harness.imports.item_columns import ItemColumns, MetricColumn
+    from harness.imports.items import ItemSettings, read_items
+
+    columns = ItemColumns(
+        id=id,
+        task=task,
+        cluster=cluster,
+        slices=tuple(slices or ()),
+        metrics=tuple(MetricColumn.parse(text) for text in metrics or ()),
+        lower=tuple(lower or ()),
+        prompt=prompt,
+        target=target,
+        response=response,
+    )
+    settings = ItemSettings(name, experiment, task_name, version)
+    _keep([read_items(file, columns, settings)], workspace, format)
+
+
+@app.command("pairs")
+def pairs(
+    file: Annotated[
+        Path, typer.Argument(help="CSV or JSONL: prompt (or id), model_a, model_b, winner, judge.")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", "-b", help="The model that the others met.")
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", help="Column that names a prompt. Default: id, prompt.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Who judged, where no column `judge` says so.")
+    ] = None,
+    ratings: Annotated[
+        bool, typer.Option("--ratings/--no-ratings", help="Bradley-Terry ratings (extra `pairs`).")
+    ] = True,
+    experiment: Experiment = "imported",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import which of two answers won, prompt by prompt: win rates that a gate can hold.
+
+    Example: `assay import pairs arena.csv --baseline base --judge human`
+
+    `winner` is a, b, tie, or a model's name. Each candidate's row is 1, 0.5 or 0 a prompt, the
+    baseline's 0.5: `{task: pairs, margin: 0.05}` asks that the win rate is not below 45%.
+    """
+    from harness.imports.pairs import PairSettings, read_pairs
+
+    settings = PairSettings(baseline, id, judge, experiment, ratings)
+    _keep(read_pairs(file, settings), workspace, format)
+
+
+@app.command("every-eval-ever")
+def every_eval_ever(
+    files: Annotated[list[Path], typer.Argument(help="Records of Every Eval Ever, JSON.")],
+    name: Name = None,
+    experiment: Experiment = "imported",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import Every Eval Ever records, to be shown beside runs of ours.
+
+    Example: `assay import every-eval-ever record.json`
+    """
+    from harness.errors import DataError
+    from harness.imports.every_eval_ever import read_every_eval_ever
+
+    if name is not None and len(files) > 1:
+        raise DataError(f"--name names one run, but there are {len(files)} files")
+    found = (read_every_eval_ever(file, name=name, experiment=experiment) for file in files)
+    _keep(found, workspace, format)
+
+
+class Phase(StrEnum):
+    """What the energy was used for."""
+
+    train = "train"
+    score = "score"
+
+
+@app.command("codecarbon")
+def codecarbon(
+    file: Annotated[Path, typer.Argument(help="codecarbon's emissions.csv.")],
+    run: Annotated[
+        str | None, typer.Option("--run", "-r", help="Give the energy to this run.")
+    ] = None,
+    phase: Annotated[Phase, typer.Option("--phase", help="What it was used for.")] = Phase.train,
+    project: Annotated[
+        str | None, typer.Option("--project", help="codecarbon's project, where several are in it.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run-id", help="codecarbon's run, or how its id begins.")
+    ] = None,
+    name: Name = None,
+    experiment: Experiment = "imported",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import codecarbon's emissions: as the energy of a run, or as a run of their own.
+
+    Example: `assay import codecarbon emissions.csv --run imported/new --phase train`
+
+    Runs are never changed: `--run` writes a newer one of the same name.
+    """
+    from harness.imports import Imported
+    from harness.imports.codecarbon import read_codecarbon, with_emissions
+    from harness.store import open_store
+
+    chosen = {"project": project, "run_id": run_id}
+    if run is None:
+        own = read_codecarbon(file, phase=phase.value, name=name, experiment=experiment, **chosen)
+        _keep([own], workspace, format)
+        return
+    store = open_store(workspace)
+    given = store.get(run)
+    changed = with_emissions(given, file, phase=phase.value, **chosen)
+    _keep([Imported(changed, store.rows(given.id), store.samples(given.id))], workspace, format)
 
 
 def _keep(found: Iterable[Imported], workspace: Path, format: Format) -> None:

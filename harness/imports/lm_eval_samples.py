@@ -209,7 +209,10 @@ def _score(
     effective = results.effective(rows.task)
     if effective is not None and effective != len(rows.sample_ids):
         # The rest is not the whole: lm-eval's own figure, which the rows no longer give.
-        update = {"n": max(effective - score.unscored, 0), "value": printed or score.value}
+        update: dict[str, Any] = {
+            "n": max(effective - score.unscored, 0),
+            "value": printed or score.value,
+        }
         return score.model_copy(update=update), True
     if not rows.scored.all() or printed is None or score.kind == "calibration":
         return score, True

@@ -1,0 +1,181 @@
+"""codecarbon's ``emissions.csv`` as the energy of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.data import records
+from harness.errors import DataError
+from harness.imports.imported import (
+    EXPERIMENT,
+    UNKNOWN,
+    Imported,
+    Model,
+    Source,
+    imported_run,
+    plain_name,
+)
+from harness.imports.lm_eval_results import number
+from harness.records import CarbonIntensity, Energy, EnergyComponent, Environment, Run
+
+Phase = Literal["train", "score"]
+_REQUIRED = ("run_id", "duration", "emissions", "energy_consumed")
+_NAMES: tuple[Literal["cpu", "gpu", "ram"], ...] = ("cpu", "gpu", "ram")
+Record = Mapping[str, Any]
+
+
+def read_emissions(
+    path: Path, *, project: str | None = None, run_id: str | None = None
+) -> tuple[Record, Source]:
+    """The one tracker run that is meant; of one that wrote several lines the last, its total.
+
+    Raises ``DataError``, in one line, where none or several are meant, or a figure is missing.
+    """
+    table = [record for _, record in records(path)]
+    if not table:
+        raise DataError("the file has no rows", file=path)
+    lacking = [name for name in _REQUIRED if name not in table[0]]
+    if lacking:
+        what = f"is no emissions.csv of codecarbon: no column '{lacking[0]}'"
+        raise DataError(what, file=path)
+    runs = {
+        str(record["run_id"]): record
+        for record in table
+        if project in (None, record.get("project_name"))
+        and (run_id is None or str(record["run_id"]).startswith(run_id))
+    }
+    if len(runs) != 1:
+        every = {str(r["run_id"])[:8]: str(r.get("project_name")) for r in table}
+        shown = ", ".join(f"{id} ({name})" for id, name in list(every.items())[:8])
+        what = f"{len(runs)} of its tracker runs are meant" if runs else "no such tracker run"
+        fix = f"name one with --run-id or --project: {shown}"
+        raise DataError(what, file=path, fix=fix)
+    record = next(iter(runs.values()))
+    for name in _REQUIRED[1:]:
+        value = number(record.get(name))
+        if value is None or value < 0:
+            raise DataError("is no figure", file=path, key=name, value=record.get(name))
+    version = record.get("codecarbon_version")
+    return record, Source("codecarbon", (path,), str(version) if version else None)
+
+
+def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
+    """codecarbon's own figures, marked as estimated: the file does not say how each was known."""
+    used, kilograms = number(record["energy_consumed"]), number(record["emissions"])
+    grams = None if kilograms is None else kilograms * 1000
+    place = str(record.get("country_iso_code") or "").strip()
+    intensity = None
+    if used and grams is not None and place:
+        origin = f"{source.tool} {source.version or ''}".strip()
+        intensity = CarbonIntensity(g_per_kwh=grams / used, region=place, source=origin)
+    note = f"imported from {source.title}"
+    if not place:
+        grams, note = None, f"{note}; no country, so no grams"
+    return Energy(
+        phase=phase,
+        seconds=number(record["duration"]) or 0.0,
+        energy_kwh=used,
+        grade="estimated",
+        components=_components(record),
+        co2e_g=grams,
+        intensity=intensity,
+        pue=number(record.get("pue")) or 1.0,
+        meter="codecarbon",
+        note=note,
+    )
+
+
+def _components(record: Record) -> tuple[EnergyComponent, ...]:
+    """Those that used anything; a machine without a GPU has no component of it."""
+    found = []
+    for name in _NAMES:
+        used = number(record.get(f"{name}_energy"))
+        if used is not None and used > 0:
+            part = EnergyComponent(
+                name=name, energy_kwh=used, grade="estimated", method="codecarbon, imported"
+            )
+            found.append(part)
+    return tuple(found)
+
+
+def read_codecarbon(
+    path: Path,
+    *,
+    phase: Phase = "train",
+    name: str | None = None,
+    experiment: str = EXPERIMENT,
+    project: str | None = None,
+    run_id: str | None = None,
+) -> Imported:
+    """A run of its own that holds energy and no score."""
+    record, source = read_emissions(path, project=project, run_id=run_id)
+    called = str(record.get("project_name") or path.stem)
+    run = imported_run(
+        source,
+        candidate=name or plain_name(called),
+        experiment=experiment,
+        suite="codecarbon",
+        model=Model(called),
+        scores=(),
+        signatures=(),
+        created_at=_moment(record),
+        energy=[energy_of(record, source, phase)],
+        options={"phase": phase, "run_id": str(record["run_id"])},
+    )
+    return Imported(run.model_copy(update={"environment": _environment(record)}))
+
+
+def with_emissions(
+    run: Run,
+    path: Path,
+    *,
+    phase: Phase = "train",
+    project: str | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """``run`` with the energy of ``phase`` taken from ``path``: another run, the newer one.
+
+    Raises ``DataError`` where the run has metered that phase itself.
+    """
+    from harness.identity import digest_json
+
+    record, source = read_emissions(path, project=project, run_id=run_id)
+    if any(e.phase == phase and e.energy_kwh is not None for e in run.energy):
+        what = f"'{run.experiment}/{run.candidate}' has energy of its {phase} phase already"
+        raise DataError(what, file=path, fix="choose another --phase")
+    energy = energy_of(record, source, phase)
+    kept = [e for e in run.energy if e.phase != phase]
+    bare = run.environment.cpu is None and not run.environment.gpus
+    return run.model_copy(
+        update={
+            "id": digest_json([run.id, energy.model_dump(mode="json")])[:32],
+            "energy": (*kept, energy),
+            "environment": _environment(record) if bare else run.environment,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+
+
+def _environment(record: Record) -> Environment:
+    """The machine that codecarbon saw."""
+    memory = number(record.get("ram_total_size"))
+    cores = number(record.get("cpu_count"))
+    gpu = str(record.get("gpu_model") or "").strip()
+    return Environment(
+        python=str(record.get("python_version") or UNKNOWN),
+        platform=str(record.get("os") or UNKNOWN),
+        cpu=str(record.get("cpu_model") or "").strip() or None,
+        cores=None if cores is None else int(cores),
+        memory_bytes=None if memory is None else int(memory * 1e9),
+        gpus=(gpu,) if gpu else (),
+    )
+
+
+def _moment(record: Record) -> str | None:
+    try:
+        return datetime.fromisoformat(str(record.get("timestamp"))).isoformat(timespec="seconds")
+    except ValueError:
+        return None

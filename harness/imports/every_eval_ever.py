@@ -1,0 +1,158 @@
+"""Every Eval Ever records (schema 0.2 and later, evaleval/every_eval_ever) as runs to be shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.identity import digest_json
+from harness.imports.imported import (
+    EXPERIMENT,
+    UNKNOWN,
+    Imported,
+    Model,
+    Source,
+    imported_run,
+    plain_name,
+)
+from harness.imports.lm_eval_results import number
+from harness.records import Score, TaskSignature
+
+_Z95 = 1.959963984540054
+_REQUIRED = ("evaluation_id", "model_info", "evaluation_results")
+_CONFIDENCE = 0.95
+
+
+def read_every_eval_ever(
+    path: Path, *, name: str | None = None, experiment: str = EXPERIMENT
+) -> Imported:
+    """One record as a run of aggregates, with the intervals or standard errors that it gives.
+
+    Raises ``DataError``, in one line, where the file is no such record.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError("cannot be read as JSON", file=path, fix=str(error)) from error
+    lacking = [k for k in _REQUIRED if not isinstance(content, dict) or not content.get(k)]
+    if lacking or not isinstance(content["evaluation_results"], list):
+        missing = ", ".join(lacking) or "evaluation_results as a list"
+        raise DataError(f"is no Every Eval Ever record: no {missing}", file=path)
+    scores: dict[tuple[str, str], Score] = {}
+    signatures: dict[str, TaskSignature] = {}
+    for index, result in enumerate(content["evaluation_results"]):
+        score = _score(result, index, path)
+        if (score.task, score.metric) in scores:
+            what = f"'{score.metric}' of '{score.task}' stands twice"
+            raise DataError(what, file=path, key=f"evaluation_results.{index}")
+        is_first = score.task not in signatures
+        scores[score.task, score.metric] = score.model_copy(update={"primary": is_first})
+        if is_first:
+            signatures[score.task] = _signature(score.task, result, content)
+    model = _part(content, "model_info")
+    source = _part(content, "source_metadata")
+    library = _part(content, "eval_library")
+    named = str(model.get("id") or model.get("name") or path.stem)
+    organization = source.get("source_organization_name")
+    run = imported_run(
+        Source(f"Every Eval Ever by {organization or UNKNOWN}", (path,)),
+        candidate=name or plain_name(named),
+        experiment=experiment,
+        suite="every-eval-ever",
+        model=Model(named, versions=_versions(library)),
+        scores=tuple(scores.values()),
+        signatures=tuple(signatures.values()),
+        created_at=_moment(content),
+    )
+    return Imported(run, remarks=("no samples: shown, but a gate cannot test it",))
+
+
+def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _versions(library: Mapping[str, Any]) -> dict[str, str]:
+    name = library.get("name")
+    return {str(name): str(library.get("version") or UNKNOWN)} if name else {}
+
+
+def _score(result: Any, index: int, path: Path) -> Score:
+    entry = result if isinstance(result, Mapping) else {}
+    config, details = _part(entry, "metric_config"), _part(entry, "score_details")
+    task = str(entry.get("evaluation_name") or "")
+    value = number(details.get("score"))
+    if not task or value is None:
+        what = "has no evaluation_name" if not task else "has no finite score"
+        raise DataError(what, file=path, key=f"evaluation_results.{index}")
+    doubt = _part(details, "uncertainty")
+    low, high, confidence, note = _interval(value, doubt)
+    metric = str(config.get("metric_name") or config.get("metric_id") or "score")
+    share = (number(config.get("min_score")), number(config.get("max_score"))) == (0.0, 1.0)
+    lower = config.get("lower_is_better")
+    return Score(
+        task=task,
+        metric=metric,
+        value=value,
+        low=low,
+        high=high,
+        confidence=confidence,
+        n=int(number(doubt.get("num_samples")) or 0),
+        kind="accuracy" if share and metric.startswith(("acc", "exact")) else "bounded",
+        higher_is_better=lower is not True,
+        family="imported",
+        unit=config.get("metric_unit") if isinstance(config.get("metric_unit"), str) else None,
+        note=note,
+    )
+
+
+def _interval(
+    value: float, doubt: Mapping[str, Any]
+) -> tuple[float | None, float | None, float, str | None]:
+    given = _part(doubt, "confidence_interval")
+    low, high = number(given.get("lower")), number(given.get("upper"))
+    if low is not None and high is not None:
+        return low, high, number(given.get("confidence_level")) or _CONFIDENCE, None
+    error = number(_part(doubt, "standard_error").get("value"))
+    if error is None:
+        return None, None, _CONFIDENCE, None
+    spread = _Z95 * error
+    return value - spread, value + spread, _CONFIDENCE, "interval from the record's standard error"
+
+
+def _signature(task: str, result: Mapping[str, Any], content: Mapping[str, Any]) -> TaskSignature:
+    """Everything that the record says of how the task was put, as one digest."""
+    library = _part(content, "eval_library")
+    how = {"library": library.get("name"), "generation": result.get("generation_config")}
+    settings = _part(_part(result, "metric_config"), "additional_details")
+    text = json.dumps([how, settings], sort_keys=True, default=str)
+    data = json.dumps(result.get("source_data"), sort_keys=True, default=str)
+    return TaskSignature(
+        task=task,
+        task_digest=digest_json(text),
+        data_digest=digest_json(data),
+        few_shot=int(number(settings.get("few_shot")) or 0),
+        tokenizer=UNKNOWN,
+        dtype=UNKNOWN,
+        backend=str(library.get("name") or UNKNOWN),
+        versions=_versions(library),
+    )
+
+
+def _moment(content: Mapping[str, Any]) -> str | None:
+    """When it was evaluated, else retrieved: ISO 8601, or seconds since 1970 as text."""
+    for key in ("evaluation_timestamp", "retrieved_timestamp"):
+        given = content.get(key)
+        seconds = number(given)
+        try:
+            if seconds is not None:
+                return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+            if given:
+                return datetime.fromisoformat(str(given)).isoformat(timespec="seconds")
+        except (ValueError, OverflowError, OSError):
+            continue
+    return None

@@ -1,0 +1,165 @@
+"""Which column of a table is what, and whether its cells can be scored at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, DataError, did_you_mean
+from harness.records import Kind
+
+Record = Mapping[str, Any]
+Table = Sequence[tuple[str, Record]]
+"""(where, columns) of every row, as ``harness.data.records`` gives them."""
+#: Columns that are taken for what their name says.
+_BY_NAME = ("task", "prompt", "target", "response")
+#: What a table may hold: kind -> how many columns make a row.
+COLUMNS: Mapping[Kind, int] = {"accuracy": 1, "bounded": 1, "perplexity": 2, "ratio": 1}
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """One metric of a table: its name, the columns of its row, and what they are."""
+
+    name: str
+    columns: tuple[str, ...]
+    kind: Kind | None = None
+    """None: 0/1 is ``accuracy``, anything else ``bounded``."""
+
+    @classmethod
+    def parse(cls, text: str) -> MetricColumn:
+        """``name[=column[,column]][:kind]``. Raises ``ConfigError``, naming the likely fix."""
+        rest, colon, kind = text.rpartition(":")
+        if not colon:
+            rest, kind = text, ""
+        name, equals, columns = rest.partition("=")
+        used = tuple(columns.split(",")) if equals else (name,)
+        if not name or not all(used):
+            example = "as in acc, acc:accuracy or word_perplexity=loss,words:perplexity"
+            raise ConfigError("not a metric", key="--metric", value=text, fix=example)
+        if not kind:
+            return cls(name, used)
+        known = next((one for one in COLUMNS if one == kind), None)
+        if known is None:
+            fix = did_you_mean(kind, COLUMNS)
+            raise ConfigError("not a kind of metric", key="--metric", value=text, fix=fix)
+        if len(used) != COLUMNS[known]:
+            raise ConfigError(
+                f"a row of kind {kind} has {COLUMNS[known]} columns",
+                key="--metric",
+                value=text,
+                fix="as in word_perplexity=log_likelihood,words:perplexity",
+            )
+        return cls(name, used, known)
+
+
+@dataclass(frozen=True)
+class ItemColumns:
+    """Which column is what; those that a file lacks are told apart by ``given``."""
+
+    id: str = "id"
+    task: str | None = None
+    cluster: str | None = None
+    slices: tuple[str, ...] = ()
+    metrics: tuple[MetricColumn, ...] = ()
+    """Empty: every column of numbers that is nothing else."""
+    lower: tuple[str, ...] = ()
+    """Metrics of which less is better."""
+    prompt: str | None = None
+    target: str | None = None
+    response: str | None = None
+
+
+def resolved(columns: ItemColumns, table: Table, path: Path) -> ItemColumns:
+    """Every column that is named exists; those that are not named are found."""
+    there = list(table[0][1])
+    chosen = {n: getattr(columns, n) or (n if n in there else None) for n in _BY_NAME}
+    other = {columns.id, columns.cluster, *columns.slices, *chosen.values()}
+    metrics = columns.metrics or tuple(
+        MetricColumn(name, (name,))
+        for name in there
+        if name not in other and _is_numeric(name, table)
+    )
+    named = [
+        ("--id", columns.id),
+        ("--cluster", columns.cluster),
+        *(("--slice", name) for name in columns.slices),
+        *((f"--{n}", chosen[n]) for n in chosen),
+        *(("--metric", name) for metric in metrics for name in metric.columns),
+    ]
+    for option, name in named:
+        if name is not None and name not in there:
+            raise DataError(
+                f"no column '{name}'", file=path, key=option, fix=did_you_mean(name, there)
+            )
+    if not metrics:
+        raise DataError("no column of numbers", file=path, fix="name one with --metric")
+    names = [metric.name for metric in metrics]
+    unknown = next((name for name in columns.lower if name not in names), None)
+    if unknown is not None:
+        fix = did_you_mean(unknown, names)
+        raise DataError(f"no metric '{unknown}'", file=path, key="--lower", fix=fix)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"the metric '{twice}' is named twice", file=path, key="--metric")
+    return replace(
+        columns,
+        metrics=metrics,
+        task=chosen["task"],
+        prompt=chosen["prompt"],
+        target=chosen["target"],
+        response=chosen["response"],
+    )
+
+
+def _is_numeric(name: str, table: Table) -> bool:
+    """Mostly numbers: the odd cell that is none is then an error, and not a metric left out."""
+    count = sum(number(record.get(name)) is not None for _, record in table)
+    return count > len(table) / 2
+
+
+def number(value: Any) -> float | None:
+    """A finite number; true and false are 1 and 0."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return float(value.strip().lower() == "true")
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def require_numbers(table: Table, columns: ItemColumns, path: Path) -> None:
+    """``DataError``, with the first place, where a metric's cell is missing or not finite."""
+    for name in dict.fromkeys(name for metric in columns.metrics for name in metric.columns):
+        bad = [(place, r.get(name)) for place, r in table if number(r.get(name)) is None]
+        if bad:
+            place, value = bad[0]
+            empty = value is None or not str(value).strip()
+            what = "is empty" if empty else f"is no finite number ('{value}')"
+            raise DataError(
+                f"{place}: '{name}' {what} ({len(bad)} of {len(table)} rows)",
+                file=path,
+                fix="score these items, or leave them out of both files",
+            )
+
+
+def require_ids(table: Table, columns: ItemColumns, path: Path) -> None:
+    """``DataError``, with both places, where an id of a task is empty or stands twice."""
+    seen: dict[tuple[str, str], str] = {}
+    copies: list[str] = []
+    for place, record in table:
+        value = record.get(columns.id)
+        if value is None or not str(value).strip():
+            raise DataError(f"{place}: '{columns.id}' is empty", file=path, fix="give it an id")
+        key = (str(record.get(columns.task) if columns.task else ""), str(value))
+        if key in seen:
+            copies.append(f"the id '{value}' stands twice ({seen[key]} and {place}")
+        seen.setdefault(key, place)
+    if copies:
+        raise DataError(
+            f"{copies[0]}; {len(copies)} copies in all)", file=path, fix="keep one row an item"
+        )

@@ -1,0 +1,167 @@
+"""A CSV or JSONL file (or TSV, Parquet) with the scores of each item.
+
+    id,task,subject,acc,loss,words
+    q1,exam,law,1,-12.5,9
+
+``MetricColumn.parse`` reads ``acc``, ``acc:accuracy``, ``acc=correct`` or
+``word_perplexity=loss,words:perplexity``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.data import records
+from harness.errors import DataError, StatisticsError
+from harness.imports.imported import (
+    EXPERIMENT,
+    UNKNOWN,
+    Imported,
+    Model,
+    Source,
+    imported_run,
+    plain_name,
+    rows_from,
+)
+from harness.imports.item_columns import (
+    ItemColumns,
+    Record,
+    number,
+    require_ids,
+    require_numbers,
+    resolved,
+)
+from harness.imports.kinds import table_metric
+from harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
+from harness.responses import json_document
+from harness.score_rows import score_of
+from harness.stats.rows import check_rows
+from harness.task_identity import documents_digest, sample_ids
+
+#: Kinds of which less is better unless the user says otherwise.
+_LOWER: tuple[Kind, ...] = ("perplexity", "ratio")
+TASK = "items"
+
+
+@dataclass(frozen=True)
+class ItemSettings:
+    """How the run is called, and what stands in its signature."""
+
+    name: str | None = None
+    experiment: str = EXPERIMENT
+    task: str = TASK
+    """The task's name where no column holds one."""
+    version: str | None = None
+
+
+@dataclass
+class _Task:
+    name: str
+    records: list[Record] = field(default_factory=list)
+
+
+def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None = None) -> Imported:
+    """The table as a run. Items pair by id, and by prompt and target where there are any.
+
+    Raises ``DataError``, in one line, for a column that is not there, an id that stands twice, a
+    cell that is missing or no finite number, and a value that its kind does not allow.
+    """
+    settings = settings or ItemSettings()
+    table = list(records(path))
+    if not table:
+        raise DataError("the file has no rows", file=path)
+    columns = resolved(columns, table, path)
+    require_numbers(table, columns, path)
+    require_ids(table, columns, path)
+    tasks: dict[str, _Task] = {}
+    for _, record in table:
+        name = _task_of(record, columns, settings)
+        tasks.setdefault(name, _Task(name)).records.append(record)
+    scores: list[Score] = []
+    rows: list[Rows] = []
+    samples: list[SampleRecord] = []
+    signatures: list[TaskSignature] = []
+    for task in tasks.values():
+        ids = _ids(task.records, columns)
+        found = _measured(task, ids, columns, path)
+        scores += [score for score, _ in found]
+        rows += [held for _, held in found]
+        samples += [
+            _sample(task.name, i, r, columns) for i, r in zip(ids, task.records, strict=True)
+        ]
+        signatures.append(_signature(task, columns, settings))
+    run = imported_run(
+        Source(path.suffix.lstrip(".") or "table", (path,)),
+        candidate=settings.name or plain_name(path.stem),
+        experiment=settings.experiment,
+        suite="items",
+        model=Model(settings.name or path.stem),
+        scores=scores,
+        signatures=signatures,
+        options={"columns": repr(columns), "task": settings.task, "version": settings.version},
+    )
+    return Imported(run, tuple(rows), tuple(samples))
+
+
+def _task_of(record: Record, columns: ItemColumns, settings: ItemSettings) -> str:
+    return settings.task if columns.task is None else str(record.get(columns.task))
+
+
+def _ids(held: Sequence[Record], columns: ItemColumns) -> list[str]:
+    return sample_ids(
+        [(str(r[columns.id]), _text(r, columns.prompt), _text(r, columns.target)) for r in held]
+    )
+
+
+def _text(record: Record, column: str | None) -> str:
+    value = None if column is None else record.get(column)
+    return "" if value is None else str(value)
+
+
+def _measured(
+    task: _Task, ids: Sequence[str], columns: ItemColumns, path: Path
+) -> list[tuple[Score, Rows]]:
+    found = []
+    for index, metric in enumerate(columns.metrics):
+        values = [[number(r.get(c)) or 0.0 for c in metric.columns] for r in task.records]
+        plain = all(row in ([0.0], [1.0]) for row in values)
+        kind = metric.kind or ("accuracy" if plain else "bounded")
+        try:
+            check_rows(values, kind, f"'{metric.name}' of {task.name}")
+        except StatisticsError as error:
+            raise DataError(str(error), file=path, key="--metric") from error
+        higher = metric.name not in columns.lower and kind not in _LOWER
+        clusters = [_text(r, columns.cluster) or None for r in task.records]
+        rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
+        score = score_of(table_metric(metric.name, kind, higher), rows)
+        update = {"primary": index == 0, "family": "imported", "kind": kind}
+        found.append((score.model_copy(update=update), rows))
+    return found
+
+
+def _sample(task: str, id: str, record: Record, columns: ItemColumns) -> SampleRecord:
+    return SampleRecord(
+        task=task,
+        sample_id=id,
+        prompt=_text(record, columns.prompt),
+        target=_text(record, columns.target),
+        responses=(_text(record, columns.response),) if columns.response else (),
+        document=json_document({"id": str(record[columns.id])}),
+        slices={name: _text(record, name) for name in columns.slices if _text(record, name)},
+        cluster=_text(record, columns.cluster) or None,
+    )
+
+
+def _signature(task: _Task, columns: ItemColumns, settings: ItemSettings) -> TaskSignature:
+    version = settings.version or UNKNOWN
+    return TaskSignature(
+        task=task.name,
+        task_digest=f"version {version}",
+        data_digest=documents_digest(str(record[columns.id]) for record in task.records),
+        few_shot=0,
+        tokenizer=UNKNOWN,
+        dtype=UNKNOWN,
+        backend=UNKNOWN,
+    )

@@ -1,0 +1,46 @@
+"""Metrics of imported tables: how rows of each kind become a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import plugins
+from harness.protocols import Metric, Sample
+from harness.records import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TableMetric:
+    """A metric whose rows came ready made: it only aggregates, by what its kind means."""
+
+    name: str
+    kind: Kind
+    higher_is_better: bool
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, ...] | None:
+        """None: rows of a table were measured elsewhere."""
+        return None
+
+    def aggregate(self, rows: NDArray[np.float64]) -> float:
+        """(n, k) -> score: a mean, a perplexity or a geometric mean."""
+        from harness.stats.scores import summed_score
+
+        held = summed_score(self.kind, None, rows)
+        return held.shown(float(held.score(held.columns(rows).sum(axis=0)[None, :])[0]))
+
+
+def table_metric(name: str, kind: Kind, higher_is_better: bool) -> Metric:
+    """The metric called ``name``; a perplexity of ours keeps its own unit (bits_per_byte)."""
+    if kind == "perplexity" and name in plugins.names("metrics"):
+        known: Metric = plugins.load("metrics", name)()
+        if known.kind == kind:
+            return known
+    metric: Any = TableMetric(name, kind, higher_is_better)
+    found: Metric = metric
+    return found

@@ -1,0 +1,240 @@
+"""Which of two answers won, prompt by prompt, by a human or a named judge.
+
+    prompt,model_a,model_b,winner,judge
+    Why is the sky blue?,base,lora,b,alice
+
+Each candidate becomes a run whose row for a prompt is 1 where it beat the baseline, 0.5 where they
+tied and 0 where it lost (the mean of several judgments); the baseline's rows are all 0.5. A paired
+difference is then the win rate minus one half, with everything that a gate asks of a bounded score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data import records
+from harness.errors import DataError, did_you_mean
+from harness.imports.bradley_terry import Battle, Rating, ratings
+from harness.imports.imported import (
+    EXPERIMENT,
+    UNKNOWN,
+    Imported,
+    Model,
+    Source,
+    imported_run,
+    plain_name,
+    rows_from,
+)
+from harness.imports.kinds import table_metric
+from harness.records import Rows, SampleRecord, Score, TaskSignature
+from harness.score_rows import score_of
+from harness.task_identity import documents_digest, sample_ids
+
+TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
+_TIES = ("tie", "draw", "both", "both_bad", "bothbad", "tie (bothbad)", "neither", "0.5")
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Columns of the file, and what a run is called."""
+
+    baseline: str | None = None
+    """None: the one model that stands in every pair."""
+    id: str | None = None
+    """None: ``id``, ``prompt`` or ``question``, whichever is there."""
+    judge: str | None = None
+    """None: the column ``judge``, else unnamed."""
+    experiment: str = EXPERIMENT
+    with_ratings: bool = True
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """One line of the file; ``won`` is what ``model_a`` won."""
+
+    place: str
+    prompt_id: str
+    prompt: str
+    model_a: str
+    model_b: str
+    won: float
+    judge: str
+
+
+def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Imported]:
+    """A run for each model that met the baseline, and the baseline's own.
+
+    Where candidates met the baseline on different prompts, each has a baseline run of its own,
+    called ``baseline-vs-candidate``. Raises ``DataError``, in one line, for missing columns, an
+    unknown winner, a model against itself, a judgment that stands twice, and a baseline that is
+    not clear.
+    """
+    settings = settings or PairSettings()
+    judgments = _judgments(path, settings)
+    models = sorted({m for j in judgments for m in (j.model_a, j.model_b)})
+    baseline = _baseline(judgments, models, settings, path)
+    judge = ", ".join(sorted({j.judge for j in judgments}))
+    rated = _ratings(judgments, models) if settings.with_ratings else {}
+    maker = _Maker(path, settings, baseline, judge, rated)
+    wins = {m: _wins(judgments, m, baseline) for m in models if m != baseline}
+    found = [maker.run(m, held) for m, held in wins.items() if held]
+    sets = {m: frozenset(held) for m, held in wins.items() if held}
+    if len(set(sets.values())) == 1:
+        found.append(maker.run(baseline, dict.fromkeys(next(iter(wins.values())), 0.5)))
+    else:
+        for model, held in wins.items():
+            if held:
+                halves = dict.fromkeys(held, 0.5)
+                found.append(maker.run(baseline, halves, f"{baseline}-vs-{model}"))
+    return found
+
+
+def _judgments(path: Path, settings: PairSettings) -> list[Judgment]:
+    table = list(records(path))
+    if not table:
+        raise DataError("the file has no rows", file=path)
+    there = list(table[0][1])
+    id_column = settings.id or next((n for n in ("id", "prompt", "question") if n in there), "id")
+    for name in (id_column, "model_a", "model_b", "winner"):
+        if name not in there:
+            raise DataError(f"no column '{name}'", file=path, fix=did_you_mean(name, there))
+    found: list[Judgment] = []
+    seen: dict[tuple[str, ...], str] = {}
+    for place, record in table:
+        one = _judgment(place, record, id_column, settings, path)
+        key = (one.prompt_id, one.model_a, one.model_b, one.judge)
+        if key in seen:
+            raise DataError(
+                f"{one.judge}'s judgment of {one.model_a} and {one.model_b} on "
+                f"'{one.prompt_id}' stands twice ({seen[key]} and {place})",
+                file=path,
+                fix="keep one",
+            )
+        seen[key] = place
+        found.append(one)
+    return found
+
+
+def _judgment(
+    place: str, record: Mapping[str, Any], id_column: str, settings: PairSettings, path: Path
+) -> Judgment:
+    values = {n: str(record.get(n) or "").strip() for n in (id_column, "model_a", "model_b")}
+    empty = next((name for name, value in values.items() if not value), None)
+    if empty is not None:
+        raise DataError(f"{place}: '{empty}' is empty", file=path)
+    a, b = values["model_a"], values["model_b"]
+    if a == b:
+        raise DataError(f"{place}: '{a}' stands against itself", file=path)
+    won = _won(record.get("winner"), a, b)
+    if won is None:
+        fix = "write a, b, tie, or a model's name"
+        raise DataError(f"{place}: unknown winner", file=path, value=record.get("winner"), fix=fix)
+    judge = settings.judge or str(record.get("judge") or "").strip() or "unnamed"
+    prompt = str(record.get("prompt") or record.get("question") or values[id_column])
+    return Judgment(place, values[id_column], prompt, a, b, won, judge)
+
+
+def _won(winner: Any, a: str, b: str) -> float | None:
+    if winner is None:
+        return None
+    text = str(winner).strip()
+    for name, value in ((a, 1.0), (b, 0.0)):
+        if text == name:
+            return value
+    plain = text.lower()
+    known = {"a": 1.0, "model_a": 1.0, "b": 0.0, "model_b": 0.0, **dict.fromkeys(_TIES, 0.5)}
+    return known.get(plain)
+
+
+def _baseline(
+    judgments: Sequence[Judgment], models: Sequence[str], settings: PairSettings, path: Path
+) -> str:
+    if settings.baseline is not None:
+        if settings.baseline not in models:
+            fix = did_you_mean(settings.baseline, models)
+            raise DataError(f"no model '{settings.baseline}'", file=path, key="--baseline", fix=fix)
+        return settings.baseline
+    everywhere = [m for m in models if all(m in (j.model_a, j.model_b) for j in judgments)]
+    if len(everywhere) != 1:
+        fix = "name one with --baseline: " + ", ".join(models[:20])
+        raise DataError("which model is the baseline is not clear", file=path, fix=fix)
+    return everywhere[0]
+
+
+def _wins(judgments: Sequence[Judgment], model: str, baseline: str) -> dict[tuple[str, str], float]:
+    """(prompt id, prompt) -> what ``model`` won against the baseline, the mean of its judgments."""
+    held: dict[tuple[str, str], list[float]] = {}
+    for one in judgments:
+        if {one.model_a, one.model_b} == {model, baseline}:
+            won = one.won if one.model_a == model else 1 - one.won
+            held.setdefault((one.prompt_id, one.prompt), []).append(won)
+    return {key: sum(values) / len(values) for key, values in held.items()}
+
+
+def _ratings(judgments: Sequence[Judgment], models: Sequence[str]) -> dict[str, Rating]:
+    place = {model: i for i, model in enumerate(models)}
+    battles = [Battle(j.prompt_id, place[j.model_a], place[j.model_b], j.won) for j in judgments]
+    return dict(zip(models, ratings(battles, len(models)), strict=True))
+
+
+@dataclass(frozen=True)
+class _Maker:
+    path: Path
+    settings: PairSettings
+    baseline: str
+    judge: str
+    rated: Mapping[str, Rating]
+
+    def run(
+        self, model: str, wins: Mapping[tuple[str, str], float], name: str | None = None
+    ) -> Imported:
+        ids = sample_ids([(id, prompt, "") for id, prompt in wins])
+        rows = rows_from(TASK, WIN_RATE, ids, [[value] for value in wins.values()])
+        signature = TaskSignature(
+            task=TASK,
+            task_digest=f"judge: {self.judge}",
+            data_digest=documents_digest(id for id, _ in wins),
+            few_shot=0,
+            tokenizer=UNKNOWN,
+            dtype=UNKNOWN,
+            decoding=f"against {self.baseline}",
+            backend=f"judge: {self.judge}",
+        )
+        run = imported_run(
+            Source("pairs", (self.path,)),
+            candidate=plain_name(name or model),
+            experiment=self.settings.experiment,
+            suite="pairs",
+            model=Model(model),
+            scores=self._scores(model, rows),
+            signatures=[signature],
+            options={"baseline": self.baseline, "judge": self.judge, "ratings": bool(self.rated)},
+        )
+        samples = tuple(
+            SampleRecord(task=TASK, sample_id=i, prompt=prompt, target="", responses=(f"{won:g}",))
+            for i, ((_, prompt), won) in zip(ids, wins.items(), strict=True)
+        )
+        return Imported(run, (rows,), samples)
+
+    def _scores(self, model: str, rows: Rows) -> list[Score]:
+        signature = f"judge: {self.judge}; against {self.baseline}"
+        win_rate = score_of(table_metric(WIN_RATE, "bounded", True), rows)
+        shared = {"family": "preference", "signature": signature}
+        found = [
+            win_rate.model_copy(
+                update={**shared, "kind": "bounded", "primary": True, "chance": 0.5}
+            )
+        ]
+        rating = self.rated.get(model)
+        if rating is not None:
+            found.append(
+                Score(
+                    task=TASK, metric=RATING, value=rating.value, low=rating.low, high=rating.high,
+                    n=len(rows.sample_ids), kind="bounded", higher_is_better=True, unit="points",
+                    note=rating.note, **shared,
+                )
+            )  # fmt: skip
+        return found

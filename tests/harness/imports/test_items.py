@@ -1,0 +1,165 @@
+"""A table with a score for each item becomes a run, or one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import AssayError, ConfigError
+from harness.imports.item_columns import ItemColumns, MetricColumn
+from harness.imports.items import ItemSettings, read_items
+from tests.harness.imports.conftest import Assay
+
+
+def table(path: Path, header: str, *lines: str) -> Path:
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def test_mmlus_published_test_comes_out_of_a_plain_csv(real_data: Path, assay: Assay) -> None:
+    with (real_data / "mmlu_checkpoints" / "per_item.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with Path("mmlu.csv").open("w") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "subject", "at0", "at50", "at100"])
+        for row in rows:
+            right = [int(row[f"ckpt{n}"] == row["answer"]) for n in (0, 50, 100)]
+            writer.writerow([f"{row['subject']}/{row['idx']}", row["subject"], *right])
+    for n in (0, 50, 100):
+        done = assay("import", "items", "mmlu.csv", "-m", f"acc=at{n}", "--name", f"ckpt{n}")
+        assert done.code == 0
+        assert "12343 samples" in done.out
+    from harness.compare import Scored, compare
+    from harness.store import open_store
+
+    store = open_store(Path(".assay"))
+    runs = [Scored.from_store(store, f"imported/ckpt{n}") for n in (0, 50, 100)]
+    assert [round(run.run.scores[0].value or 0, 4) for run in runs] == [0.4692, 0.4668, 0.4623]
+    half, whole = compare(runs[0], runs[1:], slices=False)
+    assert half.deltas[0].p_value == pytest.approx(0.39, abs=0.005)
+    assert whole.deltas[0].p_value == pytest.approx(0.015, abs=0.0005)
+    assert (whole.flip_counts[0].lost, whole.flip_counts[0].gained) == (640, 555)
+
+
+def test_gsm8k_solutions_come_out_of_jsonl(real_data: Path, tmp_path: Path) -> None:
+    source = (real_data / "gsm8k" / "example_model_solutions.jsonl").read_text().splitlines()
+    values = {}
+    for model in ("6b_finetuning", "6b_verification"):
+        file = tmp_path / f"{model}.jsonl"
+        lines = [json.loads(line) for line in source]
+        file.write_text(
+            "\n".join(
+                json.dumps({"id": i, "prompt": d["question"], "acc": d[model]["is_correct"]})
+                for i, d in enumerate(lines)
+            )
+        )
+        run = read_items(file, ItemColumns()).run
+        assert run.scores[0].n == 1319
+        values[run.candidate] = round(run.scores[0].value or 0, 3)
+    assert values == {"6b_finetuning": 0.217, "6b_verification": 0.390}
+
+
+def test_columns_are_found_by_their_names_and_numbers(tmp_path: Path) -> None:
+    file = table(
+        tmp_path / "new.csv", "id,task,prompt,acc,rouge", "1,a,Why?,1,.5", "2,a,Who?,0,.25",
+        "1,b,How?,1,1",
+    )  # fmt: skip
+    imported = read_items(file, ItemColumns())
+    kinds = {(s.task, s.metric): (s.kind, s.value, s.n) for s in imported.run.scores}
+    assert kinds == {
+        ("a", "acc"): ("accuracy", 0.5, 2),
+        ("a", "rouge"): ("bounded", 0.375, 2),
+        ("b", "acc"): ("accuracy", 1.0, 1),
+        ("b", "rouge"): ("accuracy", 1.0, 1),
+    }
+    assert [s.prompt for s in imported.samples] == ["Why?", "Who?", "How?"]
+    assert imported.run.candidate == "new"
+
+
+def test_perplexity_is_a_row_of_two_columns(tmp_path: Path) -> None:
+    file = table(tmp_path / "x.csv", "id,ll,words", "1,-10,4", "2,-14,8")
+    columns = ItemColumns(metrics=(MetricColumn.parse("word_perplexity=ll,words:perplexity"),))
+    score = read_items(file, columns).run.scores[0]
+    assert score.value == pytest.approx(math.exp(24 / 12))
+    assert (score.kind, score.higher_is_better) == ("perplexity", False)
+
+
+def test_less_is_better_where_the_user_says_so(tmp_path: Path) -> None:
+    file = table(tmp_path / "x.csv", "id,loss", "1,.5", "2,.25")
+    assert not read_items(file, ItemColumns(lower=("loss",))).run.scores[0].higher_is_better
+
+
+def test_a_reworded_prompt_is_another_item(tmp_path: Path) -> None:
+    one = table(tmp_path / "1.csv", "id,prompt,acc", "1,Why?,1", "2,Who?,1")
+    two = table(tmp_path / "2.csv", "id,prompt,acc", "2,Who?,1", "1,Why is that?,1")
+    first, second = (read_items(f, ItemColumns()).rows[0].sample_ids for f in (one, two))
+    assert len(set(first) & set(second)) == 1
+
+
+def test_two_versions_of_a_task_do_not_compare(assay: Assay) -> None:
+    table(Path("a.csv"), "id,acc", *(f"{i},1" for i in range(30)))
+    assay("import", "items", "a.csv", "--name", "base", "--task-version", "1")
+    assay("import", "items", "a.csv", "--name", "new", "--task-version", "2")
+    done = assay("compare", "imported/base", "imported/new")
+    assert done.code == 3
+    assert "version 1" in done.out
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "options", "says"),
+    [
+        ("id,acc", ["1,1", "2,", "3,0"], [], "line 3: 'acc' is empty (1 of 3 rows)"),
+        ("id,acc", ["1,1", "2,nan", "3,0"], [], "line 3: 'acc' is no finite number ('nan')"),
+        ("id,acc", ["7,1", "8,1", "7,0"], [], "the id '7' stands twice (line 2 and line 4"),
+        ("id,acc", ["1,1", ",0"], [], "line 3: 'id' is empty"),
+        ("id,acc", ["1,1", "2"], [], "has not as many cells as the header"),
+        ("id,acc", [], [], "no rows"),
+        ("id,text", ["1,a"], [], "no column of numbers"),
+        ("id,acc", ["1,1"], ["-m", "ac"], "did you mean 'acc'"),
+        ("id,acc", ["1,1"], ["--id", "qid"], "no column 'qid'"),
+        ("id,acc", ["1,.5"], ["-m", "acc:accuracy"], "must be 0 or 1"),
+        ("id,acc", ["1,1"], ["-m", "acc:bounde"], "did you mean 'bounded'"),
+        ("id,acc", ["1,1"], ["-m", "acc:perplexity"], "has 2 columns"),
+        ("id,acc", ["1,1"], ["--lower", "loss"], "no metric 'loss'"),
+        ("id,acc", ["1,1"], ["--name", "a/b"], "cannot name a candidate"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_line_and_nothing_is_written(
+    assay: Assay, header: str, lines: list[str], options: list[str], says: str
+) -> None:
+    table(Path("x.csv"), header, *lines)
+    done = assay("import", "items", "x.csv", *options)
+    assert done.code == 2
+    assert says in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not Path(".assay/runs").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=20))
+def test_rows_are_the_numbers_of_the_file_to_the_last_bit(
+    values: list[float], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("items") / "x.csv"
+    table(file, "id,score", *(f"{i},{value!r}" for i, value in enumerate(values)))
+    columns = ItemColumns(metrics=(MetricColumn.parse("score:bounded"),))
+    rows = read_items(file, columns, ItemSettings(name="x")).rows[0]
+    assert rows.values[:, 0].tolist() == values
+
+
+@given(text=st.text(max_size=30))
+def test_any_metric_text_is_read_or_refused_in_one_line(text: str) -> None:
+    try:
+        metric = MetricColumn.parse(text)
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        assert isinstance(error, AssayError)
+    else:
+        assert metric.name
+        assert all(metric.columns)
