@@ -39,7 +39,7 @@ class Outlets:
 
         try:
             yield
-        except AssayError as error:
+        except (AssayError, OSError) as error:
             self._tell(error)
             raise
 

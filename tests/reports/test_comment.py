@@ -11,6 +11,7 @@ from reports.fitting import fit, size
 from reports.markdown import Markdown, escape
 from tests.reports.fake_runs import fake_document
 from tests.reports.hostile import CORPUS
+from tests.reports.hostile_experiment import hostile_document
 
 #: GitHub: "body is too long (maximum is 65536 characters)".
 GITHUB_LIMIT = 65_536
@@ -114,6 +115,19 @@ def test_a_foreign_word_links_no_issue_and_calls_nobody() -> None:
     # GitHub links in the rendered text: a backslash before # is gone by then.
     rendered = escape("closes #12, GH-3, owner/repo#4, @someone, www.example.com").replace("\\", "")
     assert not re.search(r"#\d|GH-\d|@\w|www\.\w", rendered)
+
+
+def test_a_hostile_report_draws_nothing_of_its_own_in_a_comment() -> None:
+    text = comment(hostile_document())
+    outside = re.sub(r"(?ms)^(`{3,})\w*\n.*?^\1$", "", text)
+    outside = re.sub(r"(`+) .*? \1", "", outside)
+    assert set(re.findall(r"<(/?\w+|!)", outside)) <= {
+        "!", "br", "sub", "/sub", "details", "/details", "summary", "/summary",
+    }  # fmt: skip
+    assert outside.count("<!") == 1
+    assert not re.search(r"(?<!\\)\]\(|(?<!\\)!\[|@\w|://\w|www\.\w|#\d", outside)
+    assert text.count("<details>") == text.count("</details>")
+    assert size(text) < GITHUB_LIMIT
 
 
 @pytest.mark.parametrize("as_comment", [True, False])
