@@ -173,7 +173,35 @@ def decide(
     if isinstance(base, str | Path):
         base = open_run(store, baseline_name(str(base), names, file or Path()))
     runs = [open_run(store, str(c)) if isinstance(c, str | Path) else c for c in candidates]
-    return judge(gate, base, runs, file=file)
+    verdicts = judge(gate, base, runs, file=file)
+    return tuple(_of_whole_runs(v, base, run) for v, run in zip(verdicts, runs, strict=True))
+
+
+def _of_whole_runs(verdict: Verdict, baseline: Scored, candidate: Scored) -> Verdict:
+    """A run that stopped half-way never passes, whatever the rules select: as in `assay gate`."""
+    from harness.errors import EXIT_NOT_COMPARABLE
+    from harness.records import RuleResult
+
+    stopped = [scored.name for scored in (baseline, candidate) if not scored.run.complete]
+    if not stopped or verdict.exit_code == EXIT_NOT_COMPARABLE:
+        return verdict
+    why = f"incomplete: {', '.join(stopped)}: NOT COMPARABLE"
+    rule = RuleResult(
+        rule="both runs are complete",
+        candidate=candidate.name,
+        tier="block",
+        verdict="not_comparable",
+        why=why,
+        exit_code=EXIT_NOT_COMPARABLE,
+    )
+    return verdict.model_copy(
+        update={
+            "verdict": "not_comparable",
+            "exit_code": EXIT_NOT_COMPARABLE,
+            "rules": (rule, *verdict.rules),
+            "summary": f"not comparable: {why}",
+        }
+    )
 
 
 def _name(result: RuleResult) -> str:

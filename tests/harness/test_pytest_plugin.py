@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 import pytest
 
-from tests.harness.toy_gate import write_toy_gate
+from harness.pytest_plugin import decide
+from tests.harness.toy_gate import toy_run, write_toy_gate
 
 pytest_plugins = ["pytester"]
 
@@ -169,3 +171,14 @@ def test_the_fixture_gives_the_verdict_and_leaves_the_assertion_to_the_test(
         """
     )
     pytester.runpytest("test_gate.py").assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("scope", ["all", "rules"])
+def test_a_run_that_stopped_half_way_never_passes(tmp_path, scope) -> None:
+    whole = toy_run("new")
+    stopped = replace(whole, run=whole.run.model_copy(update={"complete": False}))
+    rules = {"rules": [{"task": "known", "margin": 0.05}], "scope": scope, "draws": 1000}
+    (good, bad) = decide(rules, [whole, stopped], toy_run("base"), workspace=tmp_path)
+    assert (good.verdict, good.exit_code) == ("pass", 0)
+    assert (bad.verdict, bad.exit_code) == ("not_comparable", 3)
+    assert "incomplete" in bad.rules[0].why and bad.rules[0].exit_code == 3
