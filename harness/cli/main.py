@@ -13,6 +13,7 @@ from harness.cli import (
     demo,
     doctor,
     evaluate,
+    exporting,
     gate,
     importing,
     leaderboard,
@@ -57,6 +58,7 @@ app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(importing.app, name="import")
+app.command("export")(exporting.export)
 app.command("list")(listing.list_things)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)

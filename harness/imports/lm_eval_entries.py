@@ -15,7 +15,7 @@ Entry = Mapping[str, Any]
 #: What lm-eval writes into every sample; any other key is a metric.
 _FIXED = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
-     "doc_hash", "prompt_hash", "target_hash", "assay_flags"}
+     "doc_hash", "prompt_hash", "target_hash", "assay_flags", "assay_rows"}
 )  # fmt: skip
 _HASHES = ("doc_hash", "prompt_hash", "target_hash")
 

@@ -213,10 +213,16 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         dtype=results.model.dtype,
         limit=kept,
         max_length=_whole(results.content.get("max_length")),
-        decoding=None if decoding is None else json.dumps(decoding, sort_keys=True, default=str),
+        decoding=_one_line(decoding),
         backend=f"lm-eval:{config.get('model') or UNKNOWN}",
         versions=_versions(results),
     )
+
+
+def _one_line(decoding: Any) -> str | None:
+    if decoding is None or isinstance(decoding, str):
+        return decoding
+    return json.dumps(decoding, sort_keys=True, default=str)
 
 
 def _task_digest(results: Results, task: str) -> str:

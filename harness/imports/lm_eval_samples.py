@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from harness import plugins
 from harness.data import records
 from harness.errors import DataError, MetricError
 from harness.imports.imported import rows_from
@@ -24,8 +25,8 @@ from harness.imports.lm_eval_entries import (
     samples_of,
     shown_responses,
 )
-from harness.imports.lm_eval_results import PRIMARY, Results, aggregates, signature_of
-from harness.metric_choice import metric_for
+from harness.imports.lm_eval_results import PRIMARY, Results, aggregates, number, signature_of
+from harness.metric_choice import load_metric, metric_for
 from harness.protocols import Metric, Sample
 from harness.records import Rows, SampleRecord, Score, TaskSignature
 from harness.responses import TIED, json_document
@@ -84,7 +85,11 @@ def read_task(
         for metric, found in _measured(results, task, mine, samples, metadata):
             measured |= {metric.name + suffix, str(getattr(metric, "source", metric.name)) + suffix}
             kept = Rows(**{**vars(found), "metric": metric.name + suffix})
-            score, is_whole = _score(results, metadata, metric, kept, samples, name)
+            try:
+                score, is_whole = _score(results, metadata, metric, kept, samples, name)
+            except (IndexError, ValueError, TypeError) as error:
+                what = f"'{kept.metric}' cannot be aggregated ({error})"
+                raise DataError(what, file=path) from error
             scores.append(score)
             if is_whole:
                 rows.append(kept)
@@ -131,19 +136,28 @@ def _measured(
     metadata: TaskMetadata,
 ) -> list[tuple[Metric, Rows]]:
     found = []
+    ready = {str(name) for entry in entries for name in entry.get("assay_rows") or ()}
     for name in dict.fromkeys(name for sample in samples for name in sample.values):
-        metric = _metric(results, task, name, samples, metadata)
+        metric = _metric(results, task, name, samples, metadata, is_ready=name in ready)
         if metric is not None:
             found.append((metric, _rows(metric, name, entries, samples, metadata)))
     return found
 
 
 def _metric(
-    results: Results, task: str, name: str, samples: Sequence[Sample], metadata: TaskMetadata
+    results: Results,
+    task: str,
+    name: str,
+    samples: Sequence[Sample],
+    metadata: TaskMetadata,
+    *,
+    is_ready: bool,
 ) -> Metric | None:
     first = next((s for s in samples if s.values.get(name) is not None), None)
     if first is None:
         return None
+    if is_ready:
+        return load_metric(name) if name in plugins.names("metrics") else None
     better = results.higher_is_better(task, name)
     metric = metric_for(name, better, first, metadata.graded)
     if metric is not None and _row(metric, first) is None:
@@ -164,7 +178,9 @@ def _rows(
     for entry, sample in zip(entries, samples, strict=True):
         choices = log_likelihoods(entry)
         given = entry.get("assay_flags") or {}
-        row = None if sample.values.get(name) is None else _row(metric, sample)
+        value = sample.values.get(name)
+        ready = name in (entry.get("assay_rows") or ())
+        row = None if value is None else _ready(value) if ready else _row(metric, sample)
         flag = str(given.get(name) or "") if isinstance(given, Mapping) else ""
         if len(choices) > 1 and len(set(choices)) == 1:
             # The first choice would win, whatever it says.
@@ -175,6 +191,8 @@ def _rows(
             flag = flag or UNSCORED
         values.append(row)
         flags.append(flag)
+    if len({len(row) for row in values if row is not None}) > 1:
+        raise DataError(f"'{name}' of {samples[0].task} has rows of unequal length")
     return rows_from(
         samples[0].task,
         metric.name,
@@ -183,6 +201,12 @@ def _rows(
         clusters=[metadata.cluster_of(sample.document) for sample in samples],
         flags=flags,
     )
+
+
+def _ready(value: Any) -> Sequence[float] | None:
+    """A row that stands in the file as it is (`assay export`)."""
+    numbers = [number(part) for part in value] if isinstance(value, list) else []
+    return [part for part in numbers if part is not None] or None
 
 
 def _row(metric: Metric, sample: Sample) -> Sequence[float] | None:
@@ -201,7 +225,11 @@ def _score(
     filter_name: str,
 ) -> tuple[Score, bool]:
     """The score of the rows, and whether they carry it."""
-    score = score_of(metric, rows, samples)
+    try:
+        score = score_of(metric, rows, samples)
+    except MetricError:
+        # A metric's signature is read from texts, and rows that came ready made have none.
+        score = score_of(metric, rows)
     family = metadata.family if "family" in metadata.model_fields_set else "imported"
     score = score.model_copy(update={"family": family})
     source = str(getattr(metric, "source", metric.name))
@@ -211,7 +239,7 @@ def _score(
         # The rest is not the whole: lm-eval's own figure, which the rows no longer give.
         update: dict[str, Any] = {
             "n": max(effective - score.unscored, 0),
-            "value": printed or score.value,
+            "value": score.value if printed is None else printed,
         }
         return score.model_copy(update=update), True
     if not rows.scored.all() or printed is None or score.kind == "calibration":
@@ -224,12 +252,17 @@ def _score(
 
 
 def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Score, ...]:
+    """Scores as the task's metadata describes them."""
     primary = _primary([score.metric for score in scores], metadata)
     found = []
     for score in scores:
         update: dict[str, Any] = {"primary": score.metric == primary}
         if score.metric == primary:
             update |= {"chance": metadata.chance, "majority": metadata.majority}
+        if metadata.advisory:
+            # The gate reads the first word.
+            said = ("advisory: shown, never gated on", score.note)
+            update["note"] = "; ".join(filter(None, said))
         found.append(score.model_copy(update=update))
     return tuple(found)
 

@@ -1,0 +1,145 @@
+"""`assay export`: runs as files that other tools read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+
+if TYPE_CHECKING:
+    from harness.compare import Scored
+
+
+class Target(StrEnum):
+    """Formats of other tools."""
+
+    lm_eval = "lm-eval"
+    every_eval = "every-eval"
+    model_card = "model-card"
+    eval_results = "eval-results"
+    mlflow = "mlflow"
+    parquet = "parquet"
+    csv = "csv"
+
+
+def export(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Runs: id prefix, `experiment/candidate`, folder or baseline file."),
+    ],
+    to: Annotated[list[Target], typer.Option("--to", "-t", help="Repeatable.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path(
+        "export"
+    ),
+    organization: Annotated[
+        str, typer.Option("--organization", help="every-eval: who ran the evaluation.")
+    ] = "unknown",
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", help="eval-results: `task=org/name:task`, repeatable."),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", help="mlflow: default is plain files in OUTPUT/mlruns."),
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Write runs in the formats of other tools.
+
+    Example: `assay export microworld-demo/lora --to lm-eval --to model-card -o export/`
+
+    lm-eval: results_*.json and samples_*.jsonl, which lm-eval and `assay import` read back.
+    every-eval: Every Eval Ever. model-card, eval-results: for the Hugging Face hub.
+    mlflow: a run a candidate (extra `mlflow`). parquet, csv: scores, energy, rows.
+    """
+    from harness.cli.conclude import scored
+    from harness.store import open_store
+
+    store = open_store(workspace)
+    held = [scored(store, name) for name in runs]
+    wanted = list(dict.fromkeys(to))
+    for target in wanted:
+        if target is Target.mlflow:
+            _to_mlflow(held, tracking_uri or f"file:{(output / 'mlruns').absolute()}")
+            continue
+        for name, content in _files(target, held, organization, datasets or ()):
+            path = output / name
+            _write(path, content)
+            typer.echo(str(path))
+
+
+def _files(
+    target: Target, runs: Sequence[Scored], organization: str, datasets: Sequence[str]
+) -> Iterator[tuple[str, str | bytes]]:
+    """(path in the output folder, content) of every file of one format."""
+    import json
+
+    if target is Target.csv:
+        from reports.exports.tables import csv_files
+
+        yield from csv_files(runs)
+    elif target is Target.parquet:
+        from reports.exports.tables import parquet_files
+
+        yield from parquet_files(runs)
+    for scored in runs:
+        run, folder = scored.run, _folder(scored)
+        if target is Target.lm_eval:
+            from reports.exports.lm_eval import lm_eval_files
+
+            yield from lm_eval_files(scored)
+        elif target is Target.every_eval:
+            from reports.exports.every_eval_ever import every_eval_ever
+
+            record = every_eval_ever(run, organization=organization)
+            yield f"{folder}.every_eval_ever.json", json.dumps(record, indent=1) + "\n"
+        elif target is Target.model_card:
+            from reports.exports.model_card import model_card
+
+            yield f"{folder}/README.md", model_card(run)
+        elif target is Target.eval_results:
+            from reports.exports.eval_results import eval_results_files, parse_benchmarks
+
+            for name, text in eval_results_files(run, parse_benchmarks(datasets)):
+                yield f"{folder}/{name}", text
+
+
+def _folder(scored: Scored) -> str:
+    from harness.imports.imported import plain_name
+
+    return plain_name(f"{scored.run.experiment}__{scored.run.candidate}")
+
+
+def _to_mlflow(runs: Sequence[Scored], uri: str) -> None:
+    from reports.exports.mlflow_sink import log_run
+
+    for scored in runs:
+        id = log_run(scored.run, uri)
+        state = "already there" if id is None else id
+        typer.echo(f"{scored.run.experiment}/{scored.run.candidate}  {state}  {uri}")
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    """Through a temporary file beside the target and one rename."""
+    from harness.cli.conclude import write_text
+
+    if isinstance(content, str):
+        write_text(path, content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,198 @@
+"""The lines of lm-eval's ``samples_*.jsonl`` of one task of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness import plugins
+from harness.compare import Scored
+from harness.metric_choice import load_metric, metric_for
+from harness.protocols import Metric, Sample
+from harness.records import Rows, SampleRecord
+
+_LOG_LIKELIHOODS = "log-likelihoods "
+Line = dict[str, Any]
+#: A value for lm-eval from a row and its sample; tried in this order.
+_SHAPES: tuple[Callable[[list[float], SampleRecord], Any], ...] = (
+    lambda row, sample: row[0] if len(row) == 1 else None,
+    lambda row, sample: row if len(row) == 2 else None,
+    lambda row, sample: [sample.target, sample.responses[0]] if sample.responses else None,
+)
+
+
+def sample_lines(scored: Scored, task: str) -> list[Line]:
+    """A line for each sample and filter; [] where no row of the task has a value for lm-eval."""
+    held = [r for m in scored.scores_of(task) if (r := scored.rows.get((task, m))) is not None]
+    written: dict[str, dict[str, Any]] = {}
+    ready: list[str] = []
+    for one in held:
+        values = _values(one, scored)
+        if values is None and _aggregates(one, scored):
+            ready.append(one.metric.partition(",")[0])
+            values = _as_rows(one)
+        if values is not None:
+            written[one.metric] = values
+    lines: list[Line] = []
+    for filter_name in dict.fromkeys(_filter(metric) for metric in written):
+        mine = {m: v for m, v in written.items() if _filter(m) == filter_name}
+        ids = dict.fromkeys(id for values in mine.values() for id in values)
+        rows = {r.metric: r for r in held if r.metric in mine}
+        flags = {m: dict(zip(r.sample_ids, r.flags, strict=True)) for m, r in rows.items()}
+        clusters = {
+            id: cluster
+            for r in rows.values()
+            for id, cluster in zip(r.sample_ids, r.clusters, strict=True)
+        }
+        for index, id in enumerate(ids):
+            found = {m.partition(",")[0]: v.get(id) for m, v in mine.items()}
+            marks = {m.partition(",")[0]: flags[m].get(id, "") for m in mine}
+            sample = _sample(scored, task, id, clusters.get(id))
+            lines.append(_line(index, sample, filter_name, found, marks, ready))
+    return lines
+
+
+def task_hash(lines: Sequence[Line]) -> str:
+    """lm-eval's hash of a task: of its samples' hashes, in order."""
+    return _sha("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in lines))
+
+
+def _filter(metric: str) -> str:
+    return metric.partition(",")[2] or "none"
+
+
+def _values(rows: Rows, scored: Scored) -> dict[str, Any] | None:
+    """Sample id -> value; None where no shape of value reads back as the same rows."""
+    name = rows.metric.partition(",")[0]
+    score = scored.scores_of(rows.task)[rows.metric]
+    for shape in _SHAPES:
+        metric: Metric | None = None
+        found: dict[str, Any] = {}
+        for id, row, is_scored in zip(rows.sample_ids, rows.values, rows.scored, strict=True):
+            if not is_scored:
+                found[id] = None
+                continue
+            sample = _sample(scored, rows.task, id, None)
+            value = shape(row.tolist(), sample)
+            asked = Sample(rows.task, id, {}, sample.prompt, sample.target, {name: value})
+            if value is not None and metric is None:
+                metric = metric_for(name, score.higher_is_better, asked)
+            if value is None or metric is None or _measured(metric, asked) != row.tolist():
+                break
+            found[id] = value
+        else:
+            return found
+    return None
+
+
+def _aggregates(rows: Rows, scored: Scored) -> bool:
+    """Whether a metric plugin of this name makes the score of these rows."""
+    score = scored.scores_of(rows.task)[rows.metric]
+    name = rows.metric.partition(",")[0]
+    if name not in plugins.names("metrics") or score.value is None:
+        return False
+    value = load_metric(name).aggregate(rows.values[rows.scored])
+    return math.isclose(value, score.value, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _as_rows(rows: Rows) -> dict[str, Any]:
+    """Sample id -> the row itself: a task may clean texts before it measures them."""
+    return {
+        id: row.tolist() if is_scored else None
+        for id, row, is_scored in zip(rows.sample_ids, rows.values, rows.scored, strict=True)
+    }
+
+
+def _missing(sample: SampleRecord) -> dict[str, str]:
+    """Slices that stand in no field of the document, as those of a table do."""
+    return {name: value for name, value in sample.slices.items() if name not in sample.document}
+
+
+def _measured(metric: Metric, sample: Sample) -> list[float] | None:
+    try:
+        row = metric.measure(sample, ())
+    except Exception:  # a plugin of another package may raise anything on a value of another shape
+        return None
+    return None if row is None else [float(value) for value in row]
+
+
+def _sample(scored: Scored, task: str, id: str, cluster: str | None) -> SampleRecord:
+    """The sample, or its id alone where no texts were kept (a baseline file)."""
+    known = scored.samples_of(task).get(id)
+    if known is not None:
+        return known
+    return SampleRecord(
+        task=task, sample_id=id, prompt="", target="", responses=(), document={"sample_id": id},
+        cluster=cluster,
+    )  # fmt: skip
+
+
+def _line(
+    index: int,
+    sample: SampleRecord,
+    filter_name: str,
+    values: Mapping[str, Any],
+    flags: Mapping[str, str],
+    ready: Sequence[str],
+) -> Line:
+    document = {**sample.document, **_missing(sample)}
+    if sample.cluster is not None:
+        document["assay_cluster"] = sample.cluster
+    arguments, answers, target = _asked(sample)
+    marks = {name: flag for name, flag in flags.items() if flag}
+    rows = [name for name in ready if values.get(name) is not None]
+    return {
+        "doc_id": index,
+        "doc": document,
+        "target": target,
+        "arguments": arguments,
+        "resps": [[answer] for answer in answers],
+        "filtered_resps": answers,
+        "filter": filter_name,
+        "metrics": [name for name, value in values.items() if value is not None],
+        "doc_hash": _sha(json.dumps(document, indent=2, default=str, ensure_ascii=False)),
+        "prompt_hash": _sha(sample.prompt),
+        "target_hash": _sha(target),
+        **({"assay_flags": marks} if marks else {}),
+        **({"assay_rows": rows} if rows else {}),
+        **{name: value for name, value in values.items() if value is not None},
+    }
+
+
+def _asked(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
+    """Requests, answers and target; of a multiple choice one request for each choice."""
+    likelihoods = _likelihoods(sample)
+    if not likelihoods:
+        return {"gen_args_0": {"arg_0": sample.prompt}}, list(sample.responses), sample.target
+    best = likelihoods.index(max(likelihoods, key=float))
+    given = sample.document.get("choices")
+    choices = [""] * len(likelihoods)
+    if isinstance(given, list) and len(given) == len(likelihoods):
+        choices = [str(choice) for choice in given]
+    choices[best] = sample.responses[0]
+    arguments = {
+        f"gen_args_{i}": {"arg_0": sample.prompt, "arg_1": choice}
+        for i, choice in enumerate(choices)
+    }
+    target = str(choices.index(sample.target)) if sample.target in choices else sample.target
+    # Whether a choice was the greedy one is not kept.
+    return arguments, [[text, None] for text in likelihoods], target
+
+
+def _likelihoods(sample: SampleRecord) -> list[str]:
+    """The choices' log-likelihoods as text, as ``harness.responses`` shows them."""
+    if len(sample.responses) != 2 or not sample.responses[1].startswith(_LOG_LIKELIHOODS):
+        return []
+    texts = sample.responses[1].removeprefix(_LOG_LIKELIHOODS).split(", ")
+    try:
+        [float(text) for text in texts]
+    except ValueError:
+        return []
+    return texts if len(texts) > 1 else []
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

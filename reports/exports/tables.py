@@ -1,0 +1,124 @@
+"""Runs as plain tables, CSV or Parquet: a line for each score, each row and each energy figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.compare import Scored
+from harness.hostile import csv_safe
+from harness.records import Run
+
+_RUN = ("run", "experiment", "candidate", "suite", "base", "trainer", "created_at", "imported_from")
+_SCORE = (
+    "task", "metric", "value", "low", "high", "confidence", "n", "unscored", "kind",
+    "higher_is_better", "family", "primary", "chance", "unit", "note",
+)  # fmt: skip
+_SIGNATURE = ("task_digest", "data_digest", "few_shot", "template", "tokenizer", "dtype", "limit")
+_ENERGY = ("phase", "seconds", "energy_kwh", "grade", "co2e_g", "meter", "note")
+_ROW = ("run", "task", "metric", "sample_id", "values", "scored", "flags", "cluster")
+Line = dict[str, Any]
+
+
+def csv_files(runs: Sequence[Scored]) -> Iterator[tuple[str, str]]:
+    """(name, text) of ``scores.csv``, ``energy.csv`` and one ``rows_<run>.csv`` a run.
+
+    Texts that a spreadsheet would run are neutralised; numbers stand at full precision.
+    """
+    yield "scores.csv", _csv(_score_lines(runs), (*_RUN, *_SCORE, *_SIGNATURE))
+    yield "energy.csv", _csv(_energy_lines(runs), (*_RUN, *_ENERGY))
+    for scored in runs:
+        lines = (
+            {**line, "values": " ".join(map(repr, line["values"] or ()))}
+            for line in _row_lines(scored)
+        )
+        yield f"rows_{scored.run.id[:12]}.csv", _csv(lines, _ROW)
+
+
+def parquet_files(runs: Sequence[Scored]) -> Iterator[tuple[str, bytes]]:
+    """The same tables as Parquet; a row's k numbers are a list, null where unscored."""
+    import pyarrow as pa
+
+    text, number, count, flag = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+    types = {
+        "value": number, "low": number, "high": number, "confidence": number, "chance": number,
+        "n": count, "unscored": count, "few_shot": count, "limit": count,
+        "higher_is_better": flag, "primary": flag, "scored": flag,
+        "seconds": number, "energy_kwh": number, "co2e_g": number, "values": pa.list_(number),
+    }  # fmt: skip
+
+    def table(lines: Iterator[Line], names: Sequence[str]) -> bytes:
+        import pyarrow.parquet as pq
+
+        schema = pa.schema([(name, types.get(name, text)) for name in names])
+        held = list(lines)
+        columns = [pa.array([line.get(n) for line in held], schema.field(n).type) for n in names]
+        out = io.BytesIO()
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), out, compression="zstd")
+        return out.getvalue()
+
+    yield "scores.parquet", table(_score_lines(runs), (*_RUN, *_SCORE, *_SIGNATURE))
+    yield "energy.parquet", table(_energy_lines(runs), (*_RUN, *_ENERGY))
+    for scored in runs:
+        yield f"rows_{scored.run.id[:12]}.parquet", table(_row_lines(scored), _ROW)
+
+
+def _run(run: Run) -> Line:
+    return {
+        "run": run.id,
+        "experiment": run.experiment,
+        "candidate": run.candidate,
+        "suite": run.suite,
+        "base": run.checkpoint.base,
+        "trainer": run.checkpoint.trainer,
+        "created_at": run.created_at,
+        "imported_from": run.imported_from,
+    }
+
+
+def _score_lines(runs: Sequence[Scored]) -> Iterator[Line]:
+    for scored in runs:
+        for score in scored.run.scores:
+            signature = scored.run.signature(score.task)
+            settings = {} if signature is None else {n: getattr(signature, n) for n in _SIGNATURE}
+            yield {**_run(scored.run), **{n: getattr(score, n) for n in _SCORE}, **settings}
+
+
+def _energy_lines(runs: Sequence[Scored]) -> Iterator[Line]:
+    for scored in runs:
+        for energy in scored.run.energy:
+            yield {**_run(scored.run), **{n: getattr(energy, n) for n in _ENERGY}}
+
+
+def _row_lines(scored: Scored) -> Iterator[Line]:
+    for task in scored.tasks:
+        for metric in scored.scores_of(task):
+            rows = scored.rows.get((task, metric))
+            if rows is None:
+                continue
+            for i, id in enumerate(rows.sample_ids):
+                yield {
+                    "run": scored.run.id,
+                    "task": task,
+                    "metric": metric,
+                    "sample_id": id,
+                    "values": rows.values[i].tolist() if rows.scored[i] else None,
+                    "scored": bool(rows.scored[i]),
+                    "flags": rows.flags[i],
+                    "cluster": rows.clusters[i],
+                }
+
+
+def _csv(lines: Iterator[Line], names: Sequence[str]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({name: _cell(value) for name, value in line.items()})
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else csv_safe(value)
