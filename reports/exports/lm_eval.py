@@ -70,7 +70,8 @@ def lm_eval_results(scored: Scored) -> dict[str, Any]:
 
 
 def _numbers(scored: Scored, task: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"alias": task}
+    count = _counts(scored, task)["effective"]
+    found: dict[str, Any] = {"name": task, "alias": task, "sample_len": count}
     for metric, score in scored.scores_of(task).items():
         if score.value is None:
             continue
