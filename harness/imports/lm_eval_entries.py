@@ -42,7 +42,7 @@ def samples_of(task: str, entries: Sequence[Entry]) -> list[Sample]:
 
 def require_once(entries: Sequence[Entry], filter_name: str, path: Path) -> None:
     """lm-eval appends to its samples files, so a second run into one file doubles them."""
-    counts = Counter(entry["doc_id"] for entry in entries if entry.get("doc_id") is not None)
+    counts = Counter(str(entry["doc_id"]) for entry in entries if entry.get("doc_id") is not None)
     twice = [doc_id for doc_id, count in counts.items() if count > 1]
     if twice:
         raise DataError(
@@ -61,7 +61,7 @@ def document_of(entry: Entry) -> Mapping[str, Any]:
 
 def log_likelihoods(entry: Entry) -> list[float]:
     """Of each choice; empty where the task asked for something else."""
-    answers = entry.get("filtered_resps") or []
+    answers = _listed(entry.get("filtered_resps"))
     pairs = [a for a in answers if isinstance(a, list | tuple) and len(a) == 2]
     if len(pairs) < 2 or len(pairs) != len(answers):
         return []
@@ -76,29 +76,43 @@ def shown_responses(entry: Entry) -> tuple[str, ...]:
     likelihoods, arguments = log_likelihoods(entry), _arguments(entry)
     if likelihoods and len(arguments) >= len(likelihoods):
         best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-        text = str(arguments[best][-1]).strip()
-        return (text, "log-likelihoods " + ", ".join(map(repr, likelihoods)))
+        return (_last(arguments[best]), "log-likelihoods " + ", ".join(map(repr, likelihoods)))
     return tuple(_flat(entry.get("resps") or entry.get("filtered_resps")))
 
 
 def _arguments(entry: Entry) -> list[list[Any]]:
     """The requests' arguments: ``{"gen_args_0": {"arg_0": prompt, ...}}``, or plain lists."""
-    given = entry.get("arguments") or []
-    requests = list(given.values()) if isinstance(given, Mapping) else list(given)
-    return [list(r.values()) if isinstance(r, Mapping) else list(r) for r in requests]
+    given = entry.get("arguments")
+    requests = list(given.values()) if isinstance(given, Mapping) else _listed(given)
+    return [list(r.values()) if isinstance(r, Mapping) else _listed(r) for r in requests]
+
+
+def _listed(value: Any) -> list[Any]:
+    """``value`` where it is a list; lm-eval writes nothing else there, others may."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def ready_metrics(entry: Entry) -> list[str]:
+    """Metrics whose value in this line is their row (`assay export`)."""
+    return [name for name in _listed(entry.get("assay_rows")) if isinstance(name, str)]
+
+
+def _last(argument: Sequence[Any]) -> str:
+    return str(argument[-1]).strip() if argument else ""
 
 
 def _values(entry: Entry) -> dict[str, Any]:
-    names = entry.get("metrics")
-    keys = names if isinstance(names, list) else [k for k in entry if k not in _FIXED]
-    return {str(name): entry.get(name) for name in keys if name != "bypass"}
+    named = entry.get("metrics")
+    keys = named if isinstance(named, list) else [k for k in entry if k not in _FIXED]
+    names = [name for name in keys if isinstance(name, str) and name != "bypass"]
+    return {name: entry.get(name) for name in names}
 
 
 def _target(entry: Entry, arguments: Sequence[Sequence[Any]]) -> str:
     """The right answer as text; lm-eval gives a multiple-choice target as an index."""
     target = str(entry.get("target", ""))
     if len(arguments) > 1 and target.isdecimal() and int(target) < len(arguments):
-        return str(arguments[int(target)][-1]).strip()
+        return _last(arguments[int(target)])
     return target
 
 

@@ -21,6 +21,7 @@ from harness.imports.lm_eval_entries import (
     Entry,
     document_of,
     log_likelihoods,
+    ready_metrics,
     require_once,
     samples_of,
     shown_responses,
@@ -136,7 +137,7 @@ def _measured(
     metadata: TaskMetadata,
 ) -> list[tuple[Metric, Rows]]:
     found = []
-    ready = {str(name) for entry in entries for name in entry.get("assay_rows") or ()}
+    ready = {name for entry in entries for name in ready_metrics(entry)}
     for name in dict.fromkeys(name for sample in samples for name in sample.values):
         metric = _metric(results, task, name, samples, metadata, is_ready=name in ready)
         if metric is not None:
@@ -179,7 +180,7 @@ def _rows(
         choices = log_likelihoods(entry)
         given = entry.get("assay_flags") or {}
         value = sample.values.get(name)
-        ready = name in (entry.get("assay_rows") or ())
+        ready = name in ready_metrics(entry)
         row = None if value is None else _ready(value) if ready else _row(metric, sample)
         flag = str(given.get(name) or "") if isinstance(given, Mapping) else ""
         if len(choices) > 1 and len(set(choices)) == 1:

@@ -14,6 +14,7 @@ import yaml
 from harness.compare import Scored
 from harness.errors import ConfigError, MissingExtraError
 from reports.exports.eval_results import eval_results_files, parse_benchmarks
+from reports.exports.every_eval_ever import every_eval_ever
 from reports.exports.mlflow_sink import _name, log_run
 from reports.exports.tables import csv_files, parquet_files
 from tests.harness.imports.conftest import Assay
@@ -100,6 +101,14 @@ def test_the_command_writes_every_format_of_files(lm_eval_output: Path, assay: A
     assert Path("out/imported__base/.eval_results/microworld_choice.yaml").is_file()
     card = Path("out/imported__base/README.md").read_text()
     assert "microworld_choice" in card
+
+
+def test_an_imported_run_is_a_valid_every_eval_ever_record(real_data: Path, scored: Scored) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = json.loads((real_data / "schemas/every_eval_ever-eval.schema.json").read_text())
+    record = json.loads(json.dumps(every_eval_ever(scored.run, organization="Us")))
+    jsonschema.validate(record, schema)
+    assert len(record["evaluation_results"]) == len(scored.run.scores)
 
 
 def test_the_help_page_has_an_example(assay: Assay) -> None:

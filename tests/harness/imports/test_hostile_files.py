@@ -1,0 +1,111 @@
+"""Whatever stands in a file of others, an import reads it or says in one line that it cannot."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import AssayError
+from harness.imports.every_eval_ever import read_every_eval_ever
+from harness.imports.imported import plain_name, require_name
+from harness.imports.lm_eval import read_lm_eval
+from harness.store import open_store
+from tests.harness.imports.conftest import Assay, copy_of, lines_of, write_lines
+from tests.reports.hostile import CORPUS
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10) | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+TASK = "exam"
+RESULTS = {
+    "results": {TASK: {"acc,none": 0.5, "acc_stderr,none": 0.1}},
+    "configs": {TASK: {"task": TASK, "metadata": {"version": 1}}},
+    "n-samples": {TASK: {"effective": 1}},
+}
+SAMPLE = {
+    "doc_id": 0, "doc": {"q": "?"}, "target": "1", "filter": "none", "metrics": ["acc"], "acc": 1.0,
+    "arguments": {"gen_args_0": {"arg_0": "p", "arg_1": "a"}, "gen_args_1": {"arg_0": "p"}},
+    "resps": [[["-1", "False"]], [["-2", "False"]]],
+    "filtered_resps": [["-1", "False"], ["-2", "False"]],
+}  # fmt: skip
+RESULT_KEYS = (
+    "results", "configs", "n-samples", "versions", "n-shot", "higher_is_better", "group_subtasks",
+    "config", "date", "max_length", "task_hashes", "model_name", "lm_eval_version",
+    "chat_template_sha", "tokenizer_eos_token", "total_evaluation_time_seconds",
+)  # fmt: skip
+
+
+def read_or_refuse(results: object, sample: object) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        moment = "2026-01-01T00-00-00.1"
+        (folder / f"results_{moment}.json").write_text(json.dumps(results))
+        (folder / f"samples_{TASK}_{moment}.jsonl").write_text(json.dumps(sample) + "\n")
+        try:
+            for imported in read_lm_eval([folder]):
+                open_store(folder / "store").put(imported.run, imported.rows, imported.samples)
+        except AssayError as error:
+            assert "\n" not in str(error)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(key=st.sampled_from(RESULT_KEYS), value=JSON, nested=st.booleans())
+def test_any_value_in_a_results_file(key: str, value: Any, nested: bool) -> None:
+    read_or_refuse({**RESULTS, key: {TASK: value} if nested else value}, SAMPLE)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(key=st.sampled_from([*SAMPLE, "doc_hash", "assay_rows", "assay_flags"]), value=JSON)
+def test_any_value_in_a_sample(key: str, value: Any) -> None:
+    read_or_refuse(RESULTS, {**SAMPLE, key: value})
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    key=st.sampled_from(["evaluation_id", "model_info", "source_metadata", "eval_library",
+                         "evaluation_timestamp", "retrieved_timestamp", "evaluation_results"]),
+    value=JSON,
+)  # fmt: skip
+def test_any_value_in_an_every_eval_ever_record(key: str, value: Any) -> None:
+    result = {"evaluation_name": "x", "metric_config": {}, "score_details": {"score": 1}}
+    plain = {"evaluation_id": "e", "model_info": {"id": "m"}, "evaluation_results": [result]}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "record.json"
+        file.write_text(json.dumps({**plain, key: value}))
+        try:
+            read_every_eval_ever(file)
+        except AssayError as error:
+            assert "\n" not in str(error)
+
+
+@given(text=st.text())
+def test_any_text_becomes_a_name_that_a_run_may_have(text: str) -> None:
+    require_name(plain_name(text), "candidate")
+
+
+@pytest.mark.parametrize("text", CORPUS[:18])
+def test_hostile_answers_and_names_come_through_the_command_harmless(
+    lm_eval_output: Path, tmp_path: Path, assay: Assay, text: str
+) -> None:
+    folder = copy_of(
+        lm_eval_output, tmp_path / "hostile", {"config": {"model_args": {"pretrained": text}}}
+    )
+    lines = lines_of(folder, "microworld_translate")
+    lines[0]["doc"] = {text: text}
+    lines[0]["resps"] = [[text]]
+    write_lines(folder, "microworld_translate", lines)
+    done = assay("import", "lm-eval", folder)
+    assert done.code == 0, done.err
+    shown = done.out + done.err
+    assert not [c for c in shown if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
+    assert "\u202e" not in shown
