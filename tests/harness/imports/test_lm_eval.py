@@ -130,6 +130,55 @@ def test_the_gate_refuses_to_compare_when_a_row_is_missing(
     assert "1 of 320 baseline samples have no row in the candidate" in " ".join(done.out.split())
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"n-shot": {"microworld_choice": 5}}, "the number of few-shot examples changed"),
+        ({"chat_template_sha": "abc"}, "the chat template changed"),
+        ({"versions": {"microworld_choice": 9}}, "the task's definition changed"),
+    ],
+)
+def test_the_gate_refuses_results_that_were_made_in_another_way(
+    lm_eval_output: Path, tmp_path: Path, assay: Assay, changed: dict[str, object], says: str
+) -> None:
+    candidate = copy_of(lm_eval_output, tmp_path / "candidate", changed)
+    Path("policy.yaml").write_text(POLICY)
+    assay("import", "lm-eval", lm_eval_output, "--name", "base")
+    assay("import", "lm-eval", candidate, "--name", "new")
+    gate = ("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
+    done = assay(*gate, "--format", "json")
+    assert done.code == 3
+    assert says in done.out
+
+
+def test_one_reworded_prompt_is_a_sample_without_a_partner(
+    lm_eval_output: Path, tmp_path: Path, assay: Assay
+) -> None:
+    candidate = copy_of(lm_eval_output, tmp_path / "candidate")
+    lines = lines_of(candidate, "microworld_choice")
+    lines[17]["prompt_hash"] = "0" * 64
+    write_lines(candidate, "microworld_choice", lines)
+    Path("policy.yaml").write_text(POLICY)
+    assay("import", "lm-eval", lm_eval_output, "--name", "base")
+    assay("import", "lm-eval", candidate, "--name", "new")
+    gate = ("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
+    done = assay(*gate, "--format", "json")
+    assert done.code == 3
+    assert "1 of 320 candidate samples have no row in the baseline" in done.out
+
+
+def test_an_imported_run_is_a_baseline_file_like_any_other(
+    lm_eval_output: Path, tmp_path: Path, assay: Assay
+) -> None:
+    candidate = with_lost_answers(lm_eval_output, tmp_path / "candidate", 60)
+    Path("policy.yaml").write_text(POLICY)
+    assay("import", "lm-eval", lm_eval_output, "--name", "base")
+    assert assay("baseline", "save", "imported/base", "-o", "base.assay.json.gz").code == 0
+    assay("import", "lm-eval", candidate, "--name", "new", "-w", "elsewhere")
+    gate = ("gate", "imported/new", "-p", "policy.yaml", "-b", "base.assay.json.gz")
+    assert assay(*gate, "-w", "elsewhere").code == 1
+
+
 def test_rows_in_another_order_change_nothing(
     lm_eval_output: Path, tmp_path: Path, assay: Assay
 ) -> None:
