@@ -47,6 +47,35 @@ def endings(data: Path) -> list[Any]:
     ]
 
 
+def both(folder: Path, requests: list[Any], dtype: str) -> tuple[list[Any], list[Any]]:
+    """Ours and hf's answers at batch size 1."""
+    ours = open_model(folder, device="cpu", dtype=dtype, max_length=1024)
+    assert ours.inner.rung.name == "tree"
+    theirs = open_model(folder, device="cpu", dtype=dtype, max_length=1024, backend="hf")
+    theirs.inner.batch_size_per_gpu = 1
+    return ours.loglikelihood(requests), theirs.loglikelihood(requests)
+
+
+def apart(answers: list[Any], reference: list[Any]) -> float:
+    """The largest relative difference of a log-likelihood."""
+    return max(abs(a - b) / abs(b) for (a, _), (b, _) in zip(answers, reference, strict=True))
+
+
+@pytest.mark.slow
+def test_in_float64_smollm2_equals_hf_and_in_float32_we_are_no_farther_from_it_than_hf(
+    real_data: Path, real_models: Path
+) -> None:
+    # Thirty layers of float32 move hf itself by 1.6e-5 (docs/log.md): what can be held to the bar
+    # of 1e-6 is the computation, without its rounding.
+    folder = real_models / "smollm2-135m-instruct"
+    requests = mmlu(real_data)[:8] + endings(real_data)[:4]
+    exact, reference = both(folder, requests, "float64")
+    assert apart(exact, reference) < 1e-6
+    assert [greedy for _, greedy in exact] == [greedy for _, greedy in reference]
+    ours, theirs = both(folder, requests, "float32")
+    assert apart(ours, reference) <= 1.5 * apart(theirs, reference)
+
+
 @pytest.mark.xfail(
     reason="the bar of 1e-6 is not met: 2.0e-5 measured, float32 through thirty layers between "
     "a packed and a single forward pass (docs/log.md)",
