@@ -164,7 +164,8 @@ class Gate(BaseModel):
     extends: str | None = None
     """A policy file whose keys hold where this one is silent; its rules come first."""
     baseline: str | None = None
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    alpha: float = Field(default=0.05, ge=1e-4, lt=0.5)
+    """At least what 10,000 draws can tell."""
     rules: tuple[Rule, ...] = Field(min_length=1)
     sequential: bool = False
     claim: Claim | None = None

@@ -11,7 +11,16 @@ from scipy import stats
 
 from harness.errors import StatisticsError, did_you_mean
 from harness.stats import calibration
-from harness.stats.bootstrap import acceleration, basic_interval, bca_interval, influences
+from harness.stats.bootstrap import (
+    acceleration,
+    basic_interval,
+    bca_interval,
+    deviating,
+    few,
+    few_interval,
+    influences,
+    largest_change,
+)
 from harness.stats.proportions import share_interval
 from harness.stats.resampling import bootstrap_sums
 from harness.stats.rows import (
@@ -69,11 +78,17 @@ def score_interval(
     form = summed_score(kind, aggregate, checked)
     columns = sum_clusters(form.columns(checked), codes)
     value = float(form.score(columns.sum(axis=0)[None, :])[0])
-    if len(columns) < 2:
+    n, level = len(columns), 1 - alpha
+    if n < 2 or (kind != "bounded" and few(n, level)):
         return ScoreInterval(form.shown(value), None, None)
     effects = influences(columns, form.score)
     sums = bootstrap_sums(columns, draws, seed, effects)
-    ends = bca_interval(form.score(sums), value, acceleration(effects), len(columns), 1 - alpha)
+    ends = bca_interval(form.score(sums), value, acceleration(effects), n, level)
+    if kind == "bounded" and few(changed := deviating(columns), level):
+        # Rows that all but a few agree on: within the range that they may have.
+        reach = few_interval(changed, n, largest_change(checked, columns), value, level)
+        least, most = min(0.0, float(checked.min())), max(1.0, float(checked.max()))
+        ends = max(least, min(ends[0], reach[0])), min(most, max(ends[1], reach[1]))
     low, high = sorted(form.shown(end) for end in ends)
     return ScoreInterval(form.shown(value), low, high)
 

@@ -20,9 +20,12 @@ from harness.stats.bootstrap import (
     acceleration,
     basic_interval,
     bca_interval,
+    deviating,
+    few,
+    few_interval,
     influences,
+    largest_change,
     shift_p_value,
-    unchanged_interval,
 )
 from harness.stats.calibration import (
     CALIBRATION_METHODS,
@@ -226,16 +229,28 @@ def _summed(
     delta = float(delta_of(both.sum(axis=0)[None, :])[0])
     if n < 2:
         return _Inference(delta, 1.0, None, "one unit: no interval")
-    if kind in ("bounded", "corpus") and np.array_equal(old, new):
-        # One sample's change may be as large as the scale; log-likelihoods that agree to the last
-        # bit, in contrast, are one model's.
-        scale = 1.0 if kind == "bounded" else abs(float(form.score(old.sum(axis=0)[None, :])[0]))
-        unchanged = [unchanged_interval(n, scale, level) for level in levels]
+    identical = np.array_equal(old, new)
+    scale = None
+    if kind == "bounded":
+        scale = largest_change(np.vstack([before, after]), old)
+    elif kind == "corpus":
+        scale = abs(float(form.score(old.sum(axis=0)[None, :])[0]))
+    elif few(n, levels[0]) and not identical:
+        return _Inference(delta, 1.0, None, f"{n} units: no interval")
+    if scale is not None and identical:
+        # Log-likelihoods that agree to the last bit, in contrast, are one model's.
+        unchanged = [few_interval(0, n, scale, 0.0, level) for level in levels]
         return _Inference(delta, 1.0, (unchanged[0], unchanged[1]), "no sample changed")
     effects = influences(both, delta_of)
     replicates = delta_of(bootstrap_sums(both, draws, seed, effects))
     skew = acceleration(effects)
     decisive, shown = (bca_interval(replicates, delta, skew, n, level) for level in levels)
+    if scale is not None:
+        changed = deviating(new - old)
+        decisive, shown = (
+            _reaching(interval, changed, n, scale, delta, level)
+            for interval, level in zip((decisive, shown), levels, strict=True)
+        )
     units = "" if codes is None else "cluster "
     if method == "bootstrap":
         p_value = shift_p_value(replicates, delta)
@@ -243,6 +258,16 @@ def _summed(
     null = randomised_deltas(old, new, form.score, draws, seed, effects)
     p_value = exceedance_p_value(null, delta)
     return _Inference(delta, p_value, (decisive, shown), f"{units}randomisation; BCa interval")
+
+
+def _reaching(
+    interval: Interval, changed: int, n: int, scale: float, delta: float, level: float
+) -> Interval:
+    """The interval, widened where few units changed: a bootstrap of them shows next to nothing."""
+    if not few(changed, level):
+        return interval
+    low, high = few_interval(changed, n, scale, delta, level)
+    return min(interval[0], low), max(interval[1], high)
 
 
 def _brier(rows: Floats) -> Floats:

@@ -27,6 +27,9 @@ from harness.errors import StatisticsError, did_you_mean
 Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
+#: Below it 1 - 2 alpha loses its digits; no resampling reaches so far into a tail.
+SMALLEST_ALPHA = 1e-9
+
 #: kind -> number of columns; None: any.
 WIDTHS: dict[str, int | None] = {
     "accuracy": 1,
@@ -115,9 +118,11 @@ def check_clusters(clusters: Sequence[Hashable] | NDArray[Any] | None, n: int) -
 
 
 def check_levels(alpha: float, margin: float = 0.0, draws: int = 10_000) -> None:
-    """``StatisticsError`` unless 0 < alpha < 0.5, margin >= 0 and draws >= 100."""
+    """``StatisticsError`` unless SMALLEST_ALPHA <= alpha < 0.5, margin >= 0 and draws >= 100."""
     if not 0 < alpha < 0.5:
         raise StatisticsError("alpha must lie between 0 and 0.5", value=alpha)
+    if alpha < SMALLEST_ALPHA:
+        raise StatisticsError(f"alpha below {SMALLEST_ALPHA:g} cannot be told from 0", value=alpha)
     if not (np.isfinite(margin) and margin >= 0):
         raise StatisticsError("margin must be 0 or more, in the units of delta", value=margin)
     if draws < 100:

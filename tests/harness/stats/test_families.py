@@ -139,6 +139,16 @@ def test_perplexity_interval_holds_the_perplexity() -> None:
     assert score_interval(rows[:1], kind="perplexity").low is None
 
 
+def test_three_equal_scores_are_no_exact_score() -> None:
+    value, low, high = score_interval(np.full(3, 0.9), kind="bounded")
+    assert value == pytest.approx(0.9)
+    assert low is not None
+    assert low < 0.5
+    assert high == 1.0
+    many = score_interval(np.full(1000, 0.9), kind="bounded")
+    assert many.low == pytest.approx(0.9, abs=0.005)
+
+
 def test_a_calibrated_model_has_a_calibration_error_near_zero_and_a_biased_one_its_bias() -> None:
     rng = np.random.default_rng(5)
     debiased, shifted = [], []

@@ -100,6 +100,39 @@ def test_identical_small_runs_are_not_declared_equal_to_within_a_hair() -> None:
     assert result.p_value == 1.0
 
 
+@pytest.mark.parametrize("changed", [0, 1, 4])
+def test_a_handful_of_changed_rows_prove_no_more_than_none(changed: int) -> None:
+    before = np.full(20, 0.5)
+    after = before.copy()
+    after[:changed] += 1e-3
+    result = paired_test(before, after, kind="bounded", margin=0.02)
+    assert result.verdict == "inconclusive"
+    assert result.low is not None
+    # Rule of three: nothing seen in 20 leaves 1 - .025^(1/20) = .168 of them open.
+    assert result.low < -0.168
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("kind", ["bounded", "corpus", "perplexity", "ratio"])
+def test_four_units_decide_nothing(n: int, kind: str) -> None:
+    steps = np.linspace(0.1, 0.2, n)
+    columns = {"bounded": 1, "ratio": 1, "corpus": 2, "perplexity": 2}[kind]
+    before, after = np.ones((n, columns)), np.ones((n, columns))
+    after[:, 0] += -steps if kind == "ratio" else steps
+    aggregate = (lambda sums: sums[..., 0] / sums[..., 1]) if kind == "corpus" else None
+    result = paired_test(before, after, kind=kind, margin=0.02, aggregate=aggregate)
+    assert result.delta > 0
+    assert result.verdict == "inconclusive"
+
+
+def test_differences_that_are_all_alike_keep_an_interval() -> None:
+    before = np.full(20, 0.5)
+    result = paired_test(before, before - 0.01, kind="bounded", margin=0.02)
+    assert result.verdict == "inconclusive"
+    many = np.full(1000, 0.5)
+    assert paired_test(many, many - 0.01, kind="bounded", margin=0.02).verdict == "not_worse"
+
+
 def test_lower_is_better_turns_the_sign() -> None:
     rng = np.random.default_rng(0)
     before = rng.random(200)
