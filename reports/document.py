@@ -23,12 +23,20 @@ SCHEMA_VERSION = 1
 # --- cells ----------------------------------------------------------------------------------
 
 
+#: Another page of the same site, by a relative path: no scheme, so a link leads nowhere else.
+Link = Annotated[str, Field(pattern=r"^(\.\./)?[\w-][\w./-]*(#[\w-]+)?$")]
+
+
 class Text(Record):
     """Words in a cell."""
 
     type: Literal["text"] = "text"
     text: str
     note: str | None = None
+    link: Link | None = None
+    """A page of the same site that says more; a single file has none."""
+    badges: tuple[str, ...] = ()
+    """Distinctions in a word or two each."""
     code: bool = False
     """A name, digest or command: shown in a fixed-width face."""
 
@@ -63,6 +71,14 @@ class Change(Record):
     source: str | None = None
 
 
+class Normalised(Record):
+    """A score where 0 is the chance level and 1 is perfect; below 0 is worse than chance."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
 class Number(Record):
     """A number with its interval, unit and grade, and its changes against baselines."""
 
@@ -75,6 +91,8 @@ class Number(Record):
     signed: bool = False
     """Shown with its sign: a difference."""
     changes: tuple[Change, ...] = ()
+    normalised: Normalised | None = None
+    """The same on a scale from chance to perfect, where both ends are known."""
     note: str | None = None
     source: str | None = None
     """Where the number stands, e.g. ``runs/ID/scores/TASK/METRIC``; None: added up here."""
@@ -97,6 +115,22 @@ class Column(Record):
     """False: hidden until asked for, where a renderer can hide."""
     higher_is_better: bool | None = None
     family: str | None = None
+    scores: bool = False
+    """It holds scores, which may be shown raw or normalised."""
+    suites: tuple[str, ...] = ()
+    """The suites that the column belongs to; none: to all."""
+    link: Link | None = None
+    """The page of what the column holds."""
+
+
+class Range(Record):
+    """A filter from ... to over the values of one tag."""
+
+    name: str
+    kind: Literal["date", "number"]
+    unit: str | None = None
+    scale: float = 1.0
+    """What one unit is, in the unit of the tag."""
 
 
 class Row(Record):
@@ -122,6 +156,8 @@ class Table(Record):
     note: str | None = None
     filters: tuple[str, ...] = ()
     """Names of the tags to filter by."""
+    ranges: tuple[Range, ...] = ()
+    """Tags to filter by from ... to."""
     grouped: bool = False
     """The columns stand under headings of their families, and may be chosen by them."""
     folded: bool = False
@@ -314,6 +350,13 @@ class Section(Record):
     blocks: tuple[Block, ...]
 
 
+class Page(Record):
+    """A neighbouring page of the same site."""
+
+    title: str
+    link: Link
+
+
 class Document(Record):
     """A report or a leaderboard, ready to be drawn."""
 
@@ -329,6 +372,8 @@ class Document(Record):
     baselines: tuple[str, ...] = ()
     """What the reader may hold the numbers against; the first is shown."""
     sections: tuple[Section, ...]
+    pages: tuple[Page, ...] = ()
+    """Other pages of the site that this one belongs to."""
     marker: str | None = None
     """A hidden name in Markdown, by which a bot finds and updates its one comment."""
 

@@ -21,12 +21,13 @@ from harness.protocols import Plugin
 from reports import words
 from reports.document import Chart, Column, Document, HeatMap, Rules
 from reports.long_tables import (
-    PAGE_ROWS,
     bar_scale,
     bar_style,
     is_large,
     is_long,
+    is_normalisable,
     long_tables,
+    page_rows,
 )
 from reports.plotly_figures import figure
 from reports.visible import visible
@@ -43,9 +44,10 @@ class Html(Plugin):
 
     def render(self, document: Document) -> str:
         """The page. Scripts run by their hash alone (content security policy); text is escaped."""
-        charts = {b.id: figure(b) for _, b in document.blocks() if isinstance(b, Chart | HeatMap)}
+        blocks = list(document.blocks())
+        charts = {b.id: figure(b) for _, b in blocks if isinstance(b, Chart | HeatMap)}
         plotly = _plotly() if charts else None
-        script = _asset("report.js")
+        script = _script(charts=bool(charts), flips=any(b.type == "flips" for _, b in blocks))
         scripts = [plotly.hash, _hash(script)] if plotly else [_hash(script)]
         # Plotly writes style elements of its own, so styles are let in; scripts are not.
         policy = (
@@ -113,20 +115,27 @@ def _template() -> Any:
         finalize=_escaped,
     )
     environment.filters.update(groupby_runs=family_groups, outcomes=outcomes)
-    environment.tests["long"] = is_long
+    environment.tests.update(long=is_long, normalisable=is_normalisable)
     environment.globals.update(
         words=words,
         signs=words.SIGNS,
         bar_scale=bar_scale,
         bar_style=bar_style,
-        page_rows=PAGE_ROWS,
+        page_rows=page_rows,
     )
     return environment.get_template("page.html.j2")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _asset(name: str) -> str:
     return (_HERE / "assets" / name).read_text(encoding="utf-8")
+
+
+def _script(*, charts: bool, flips: bool) -> str:
+    """The parts that a page needs, in one function of their own."""
+    names = ["page", "tables", *(["flips"] if flips else []), *(["charts"] if charts else [])]
+    parts = "".join(_asset(f"{name}.js") for name in names)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 @dataclass(frozen=True)

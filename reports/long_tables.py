@@ -10,6 +10,8 @@ from reports.visible import visible
 
 #: From here on a table is drawn by pages; a browser lays out some ten thousand cells a second.
 LONG_CELLS = 3000
+#: As many cells of a wide table are laid out in the blink of an eye.
+PAGE_CELLS = 1200
 PAGE_ROWS = 40
 
 Scale = tuple[float, float] | None
@@ -18,6 +20,21 @@ Scale = tuple[float, float] | None
 def is_long(table: Table) -> bool:
     """Whether the table is drawn by pages."""
     return len(table.rows) > PAGE_ROWS and len(table.rows) * len(table.columns) > LONG_CELLS
+
+
+def page_rows(table: Table) -> int:
+    """How many rows are drawn at a time: fewer where there are many columns."""
+    columns = sum(column.primary for column in table.columns)
+    return max(10, min(PAGE_ROWS, PAGE_CELLS // max(1, columns)))
+
+
+def is_normalisable(block: Table) -> bool:
+    """Whether any score on the table has a normalised form."""
+    return any(
+        isinstance(cell, Number) and cell.normalised is not None
+        for row in block.rows
+        for cell in row.cells
+    )
 
 
 def is_large(document: Document) -> bool:
@@ -53,7 +70,11 @@ def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     found: dict[str, Any]
     match cell:
         case Text():
-            found = {"text": visible(cell.text)}
+            found = {
+                "text": visible(cell.text),
+                "link": cell.link,
+                "badges": [visible(badge) for badge in cell.badges],
+            }
         case Word():
             found = {"text": visible(cell.word), "sense": cell.sense}
         case Number():
@@ -62,11 +83,22 @@ def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
                 "text": words.shown(cell),
                 "interval": words.interval(cell),
                 "bar": bar_style(cell, scale),
+                "normalised": _normalised(cell),
                 "grade": cell.grade,
                 "changes": [_change(change) for change in cell.changes],
             }
     found["note"] = visible(cell.note) if cell.note else None
     return {name: value for name, value in found.items() if value not in (None, "", [])}
+
+
+def _normalised(number: Number) -> list[Any]:
+    if number.normalised is None:
+        return []
+    return [
+        number.normalised.value,
+        words.normalised(number),
+        words.normalised_interval(number),
+    ]
 
 
 def _change(change: Change) -> list[str]:

@@ -165,6 +165,21 @@ def interval(number: Number) -> str:
     return f"[{', '.join(ends)}]"
 
 
+def normalised(number: Number) -> str:
+    """The score from chance (0) to perfect (1); a dash where an end is unknown."""
+    found = number.normalised
+    return NONE if found is None else plain(found.value, beside=(found.low, found.high))
+
+
+def normalised_interval(number: Number) -> str:
+    """``[low, high]`` on the same scale, or nothing where there is no interval."""
+    found = number.normalised
+    if found is None or found.low is None or found.high is None:
+        return ""
+    beside = (found.value, found.low, found.high)
+    return f"[{', '.join(plain(end, beside=beside) for end in beside[1:])}]"
+
+
 def _difference(change: Change, value: float) -> str:
     """A difference; the logarithm of a ratio is shown as per cent."""
     if change.unit == "log ratio":

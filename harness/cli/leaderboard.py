@@ -1,4 +1,4 @@
-"""`assay leaderboard`: a page over every run of one or more workspaces."""
+"""`assay leaderboard`: a static site over every run of one or more workspaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE
+from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
 
 
 def leaderboard(
@@ -21,23 +21,47 @@ def leaderboard(
     suite: Annotated[
         str | None, typer.Option("--suite", "-s", help="Only runs of this suite.")
     ] = None,
+    head_to_head: Annotated[
+        int,
+        typer.Option(
+            "--head-to-head", min=2, help="Models on a suite's head-to-head page, the newest."
+        ),
+    ] = 12,
+    format: OutputFormat = Format.terminal,
 ) -> None:
-    """Build a leaderboard page; runs whose intervals overlap share a rank.
+    """Build a leaderboard site; runs whose intervals overlap share a rank.
 
-    Example: `assay leaderboard -o site/`
+    Run it again after a new run: only the pages that change are written.
+
+    Example: `assay leaderboard -o site/ -w team-a/.assay -w team-b/.assay`
     """
-    from harness.cli.conclude import render, write_text
+    import json
+
     from harness.errors import UnknownNameError
     from harness.store import open_store
-    from reports.build import build_leaderboard
+    from reports.site.build import write_leaderboard
 
     places = workspaces or [DEFAULT_WORKSPACE]
     where = {"suite": suite} if suite else {}
-    runs = [run for place in places for run in open_store(place).find(**where)]
+    stores = {}
+    runs = []
+    for store in map(open_store, places):
+        for run in store.find(**where):
+            runs.append(run)
+            stores[run.id] = store
     if not runs:
         shown = ", ".join(str(place) for place in places)
         raise UnknownNameError(f"no runs in {shown}", fix="make some with `assay demo`")
-    document = build_leaderboard(runs)
-    for format_name, name in (("html", "index.html"), ("json", "leaderboard.json")):
-        write_text(output / name, render(document, format_name))
-        typer.echo(str(output / name))
+    done = write_leaderboard(runs, output, lambda id: stores[id].rows(id), limit=head_to_head)
+    if format is Format.json:
+        content = {
+            "page": str(output / "index.html"),
+            "written": done.written,
+            "kept": len(done.kept),
+            "removed": done.removed,
+        }
+        typer.echo(json.dumps(content, indent=1))
+        return
+    typer.echo(f"leaderboard  {output / 'index.html'}")
+    changed = f"{len(done.written)} files written, {len(done.kept)} unchanged"
+    typer.echo(changed + (f", {len(done.removed)} removed" if done.removed else ""))

@@ -53,10 +53,10 @@ def ratings(
 
     xs, ys, won = (np.array(c) for c in zip(*((b.a, b.b, b.won) for b in battles), strict=True))
     ones = np.ones(len(battles))
-    if not _bounded(xs, ys, won, ones, models):
+    if not bounded(xs, ys, won, ones, models):
         note = "no rating: some models never lost to the others"
         return [Rating(None, None, None, note)] * models
-    value = _fitted(xs, ys, won, ones, models)
+    value = fitted(xs, ys, won, ones, models)
     prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(b.prompt for b in battles))}
     place = np.array([prompts[b.prompt] for b in battles])
     rng = np.random.default_rng(seed)
@@ -66,8 +66,8 @@ def ratings(
         weights = counts[place].astype(np.float64)
         kept = weights > 0
         part = (xs[kept], ys[kept], won[kept], weights[kept])
-        if _bounded(*part, models):
-            drawn.append(_fitted(*part, models))
+        if bounded(*part, models):
+            drawn.append(fitted(*part, models))
     note = f"{len(battles)} judgments of {len(prompts)} prompts, ties as half"
     if len(drawn) < _USABLE * draws:
         note += "; no interval: too few losses"
@@ -79,7 +79,7 @@ def ratings(
     ]
 
 
-def _bounded(
+def bounded(
     xs: NDArray[Any], ys: NDArray[Any], won: NDArray[Any], weights: NDArray[Any], models: int
 ) -> bool:
     """Whether every model beat (or tied with) every other, directly or through others."""
@@ -93,9 +93,10 @@ def _bounded(
     return bool(count == 1)
 
 
-def _fitted(
+def fitted(
     xs: NDArray[Any], ys: NDArray[Any], won: NDArray[Any], weights: NDArray[Any], models: int
 ) -> NDArray[np.float64]:
+    """Ratings in points of weighted battles that are ``bounded``; (models,)."""
     import numpy as np
 
     evalica = _evalica()

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from harness.records import Score
 from reports.document import Number, Table, Text
-from reports.leaderboard import build_leaderboard, rank_sets
+from reports.leaderboard import build_leaderboard
+from reports.site.ranks import rank_sets
 from tests.reports.fake_runs import fake_run
 
 
@@ -67,14 +68,14 @@ def test_runs_with_other_settings_are_not_ranked_together() -> None:
     runs[3] = other.model_copy(update={"signatures": changed})
     table = standings(runs)
     assert cell(table, "demo / base", "known").note == "rank 1 of 3"
-    assert cell(table, "demo / orpo", "known").note == "other settings, rank 1 of 1"
+    assert cell(table, "demo / orpo", "known").note == "rank 1 of 1 (few-shot 5)"
     assert cell(table, "demo / orpo", "arithmetic").note.endswith("of 4")
 
 
 def test_imported_runs_are_ranked_among_themselves_and_say_so() -> None:
     runs = [fake_run("base"), fake_run("full").model_copy(update={"imported_from": "a.json"})]
     table = standings(runs)
-    assert cell(table, "demo / full", "known").note == "other settings, rank 1 of 1"
+    assert cell(table, "demo / full", "known").note == "rank 1 of 1 (imported)"
     heading = next(r.cells[0] for r in table.rows if r.cells[0].text == "demo / full")
     assert heading == Text(text="demo / full", note="imported from a.json")
 

@@ -1,0 +1,90 @@
+"""Runs -> the files of the site: which there are, and what each depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness import __version__
+from harness.identity import file_digest
+from harness.records import Run
+from reports.document import Document
+from reports.html import Html
+from reports.site import downloads
+from reports.site.head_to_head_page import contestants, head_to_head_document
+from reports.site.index_page import index_document
+from reports.site.items import RowsOf
+from reports.site.model_page import model_document
+from reports.site.names import INDEX, head_to_head_path, model_path, task_path
+from reports.site.standings import Standings
+from reports.site.task_page import task_document
+from reports.site.writing import File, Written, digest, write_site
+
+#: Models on a head-to-head page; it grows with their square.
+HEAD_TO_HEAD_MODELS = 12
+
+
+def write_leaderboard(
+    runs: Iterable[Run], folder: Path, rows_of: RowsOf, *, limit: int = HEAD_TO_HEAD_MODELS
+) -> Written:
+    """Write the site into ``folder``; what did not change since the last build is left as it is.
+
+    The same runs give the same bytes. A new run rewrites the first page, its model's page, the
+    pages of its tasks and of its suite, and the downloads.
+
+    Args:
+        runs: of one or more workspaces.
+        folder: made where it is not there.
+        rows_of: the rows of a run by its id, for the head-to-head pages.
+        limit: models on each head-to-head page.
+
+    Raises ``StoreError`` where the folder cannot be written.
+    """
+    standings = Standings(runs)
+    renderer = Html()
+    version = _version()
+    everything = digest(version, _identities(standings.runs))
+    suites = sorted(standings.suites)
+
+    def file(inputs: str, make: Callable[[], Document]) -> File:
+        return File(inputs, lambda: renderer.render(make()))
+
+    files = {
+        INDEX: file(everything, partial(index_document, standings, linked=True)),
+        "leaderboard.json": File(everything, lambda: downloads.json_file(standings)),
+        "leaderboard.csv": File(everything, lambda: downloads.csv_file(standings)),
+        "leaderboard.parquet": File(everything, lambda: downloads.parquet_file(standings)),
+    }
+    for task in standings.tasks:
+        known = [
+            (entry.run.id, entry.run.created_at, standings.size(entry))
+            for entry in standings.entries
+            if task in entry.tasks
+        ]
+        inputs = digest(version, "task", task, known, suites)
+        files[task_path(task)] = file(inputs, partial(task_document, standings, task))
+    rated = find_spec("evalica") is not None
+    for suite, entries in standings.suites.items():
+        chosen = _identities([entry.run for entry in contestants(entries, limit)])
+        inputs = digest(version, "suite", suite, chosen, len(entries), rated, suites)
+        make = partial(head_to_head_document, standings, suite, rows_of, limit=limit)
+        files[head_to_head_path(suite)] = file(inputs, make)
+    for history in standings.models.values():
+        inputs = digest(version, "model", _identities(history))
+        files[model_path(history[-1])] = file(inputs, partial(model_document, history))
+    return write_site(folder, files)
+
+
+def _identities(runs: Iterable[Run]) -> list[tuple[str, str]]:
+    """The same run scored again elsewhere has the same id and another date."""
+    return [(run.id, run.created_at) for run in runs]
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """What every page depends on: Assay's version, and the sources that draw the pages."""
+    root = Path(__file__).resolve().parents[1]
+    sources = sorted(p for p in root.rglob("*") if p.suffix in (".py", ".j2", ".css", ".js"))
+    return digest(__version__, [(str(p.relative_to(root)), file_digest(p)) for p in sources])

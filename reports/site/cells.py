@@ -1,0 +1,77 @@
+"""Standings -> cells and columns that several pages share."""
+
+from __future__ import annotations
+
+from harness.records import Run
+from reports.cells import metric_column, score_number
+from reports.document import Column, Number, Page, Range, Text
+from reports.material import MetricKey
+from reports.site.names import INDEX, head_to_head_path, model_name, model_path
+from reports.site.standings import Entry, Placed, Standings
+from reports.words import base_title
+
+#: Tags of a row that a reader may filter by, and those with a from ... to.
+FILTERS = ("suite", "trainer", "base", "experiment")
+RANGES = (
+    Range(name="size", kind="number", unit="MB", scale=1e6),
+    Range(name="date", kind="date"),
+)
+
+
+def run_cell(run: Run, *, up: str | None, badges: tuple[str, ...] = ()) -> Text:
+    """The heading of a run's row; ``up`` leads to the site's folder (None: a single page)."""
+    return Text(
+        text=model_name(run),
+        note=marks(run),
+        link=None if up is None else up + model_path(run),
+        badges=badges,
+    )
+
+
+def marks(run: Run) -> str | None:
+    """What a reader must know before any number: imported, incomplete."""
+    found = [f"imported from {run.imported_from}"] if run.imported_from else []
+    found += [] if run.complete else ["incomplete"]
+    return "; ".join(found) or None
+
+
+def score_cell(placed: Placed, *, ranked: bool = False) -> Number:
+    """The score with its interval, normalised too; with its rank below where ``ranked``."""
+    number = score_number(placed.entry.run, placed.score)
+    notes = [placed.words if ranked else "", number.note or ""]
+    note = "; ".join(filter(None, notes)) or None
+    return number.model_copy(update={"note": note, "normalised": placed.normalised})
+
+
+def metric_heading(key: MetricKey, standings: Standings, link: str | None = None) -> Column:
+    """A metric's column: without its n, which differs from run to run."""
+    column = metric_column(key)
+    detail = (column.detail or "").rpartition(" · n = ")[0]
+    suites = standings.suites_of[key.task, key.metric]
+    return column.model_copy(
+        update={"detail": detail, "suites": suites, "link": link, "scores": True}
+    )
+
+
+def tags(entry: Entry) -> tuple[str, ...]:
+    """What filters read of a run."""
+    run = entry.run
+    size = run.checkpoint.size_bytes
+    return (
+        f"experiment={run.experiment}",
+        f"trainer={run.checkpoint.trainer}",
+        f"base={base_title(run.checkpoint.base)}",
+        f"suite={run.suite}",
+        f"date={run.created_at[:10]}",
+        *(() if size is None else (f"size={size}",)),
+    )
+
+
+def pages(standings: Standings, up: str) -> tuple[Page, ...]:
+    """The site's main pages, as seen from a page whose folder is ``up`` below."""
+    found = [Page(title="Leaderboard", link=up + INDEX)]
+    suites = list(standings.suites)
+    for suite in suites:
+        title = "Head to head" if len(suites) == 1 else f"Head to head: {suite}"
+        found.append(Page(title=title, link=up + head_to_head_path(suite)))
+    return tuple(found)

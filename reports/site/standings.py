@@ -1,0 +1,219 @@
+"""Any number of runs -> who stands where on each task; every page of the site is drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.energy import total
+from harness.records import Energy, Run, Score, TaskSignature
+from reports.cells import phases
+from reports.document import Normalised, Number
+from reports.material import DIVERGENCE, MetricKey, metric_keys
+from reports.site.names import model_name
+from reports.site.ranks import normalised, on_front, rank_sets
+from reports.site.settings import Settings, labels_of, names_of, settings_of
+
+Measure = tuple[str, str]
+"""(task, metric)"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run in the standings: the newest of its candidate on its suite."""
+
+    run: Run
+    scores: Mapping[Measure, Score]
+    signatures: Mapping[str, TaskSignature]
+    tasks: frozenset[str]
+    training: Energy | None
+    """Parents included; None where nothing was trained here."""
+
+    @classmethod
+    def of(cls, run: Run) -> Entry:
+        """The run with its scores and signatures by name."""
+        trained = [energy for _, energy in phases(run, "train", "inherited")]
+        return cls(
+            run,
+            {(score.task, score.metric): score for score in run.scores},
+            {signature.task: signature for signature in run.signatures},
+            frozenset(score.task for score in run.scores),
+            total(trained) if trained else None,
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that were asked the same on a task, and may be ranked together."""
+
+    settings: Settings
+    name: str
+    """All that sets it apart from the others on this task; empty where there is one."""
+    label: str
+    """The same in as few words as will do."""
+    main: bool
+    """Whether it is larger than every other one of its task."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One score where it stands among those that it may be held against."""
+
+    entry: Entry
+    score: Score
+    group: Group
+    rank: str | None
+    """``1`` or ``2–4``; None: no interval, not ranked; empty: a metric that nobody ranks by."""
+    ranked: int
+    """How many are ranked in the group."""
+    normalised: Normalised | None
+    fronts: tuple[str, ...]
+    """Pareto fronts within the group: of ``energy`` and ``size``."""
+
+    @property
+    def words(self) -> str:
+        """``rank 2–4 of 8``, with what sets the group apart."""
+        if self.score.value is None or self.rank == "":
+            return ""
+        if self.rank is None:
+            return "no interval, not ranked"
+        told = f"rank {self.rank} of {self.ranked}"
+        return told if self.group.main else f"{told} ({self.group.label})"
+
+
+class Standings:
+    """The newest run of each candidate on each suite, placed task by task.
+
+    Args:
+        runs: in any order; the same run from two workspaces counts once.
+    """
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        unique = {run.id: run for run in sorted(runs, key=lambda r: r.created_at)}.values()
+        self.runs = sorted(
+            unique, key=lambda r: (r.experiment, r.candidate, r.suite, r.created_at, r.id)
+        )
+        newest = {(run.experiment, run.candidate, run.suite): run for run in self.runs}
+        self.entries = [Entry.of(run) for run in newest.values()]
+        kept = {run.id for run in newest.values()}
+        self.earlier = [run for run in self.runs if run.id not in kept]
+
+    @cached_property
+    def keys(self) -> list[MetricKey]:
+        """Every metric but those that measure a checkpoint against its own parent."""
+        found = metric_keys([entry.run for entry in self.entries])
+        return [key for key in found if key.family not in DIVERGENCE]
+
+    @cached_property
+    def tasks(self) -> dict[str, list[MetricKey]]:
+        """The metrics by task, each task's primary ones first."""
+        found: dict[str, list[MetricKey]] = {}
+        for key in sorted(self.keys, key=lambda key: not key.primary):
+            found.setdefault(key.task, []).append(key)
+        return {task: found[task] for task in dict.fromkeys(key.task for key in self.keys)}
+
+    @cached_property
+    def suites(self) -> dict[str, list[Entry]]:
+        """The entries by suite, the largest suite first."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.run.suite, []).append(entry)
+        return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
+
+    @cached_property
+    def suites_of(self) -> dict[Measure, tuple[str, ...]]:
+        """The suites that each metric was scored in."""
+        found: dict[Measure, dict[str, None]] = {}
+        for entry in self.entries:
+            for measure in entry.scores:
+                found.setdefault(measure, {})[entry.run.suite] = None
+        return {measure: tuple(sorted(suites)) for measure, suites in found.items()}
+
+    @cached_property
+    def models(self) -> dict[str, list[Run]]:
+        """Every run by ``experiment / candidate``, oldest first."""
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(model_name(run), []).append(run)
+        return found
+
+    @cached_property
+    def placed(self) -> dict[Measure, dict[str, Placed]]:
+        """For each metric the score of each run (by id) where it stands."""
+        return {(key.task, key.metric): self._place(key) for key in self.keys}
+
+    def _place(self, key: MetricKey) -> dict[str, Placed]:
+        groups: dict[Settings, list[tuple[Entry, Score]]] = {}
+        for entry in self.entries:
+            score = entry.scores.get((key.task, key.metric))
+            if score is not None:
+                settings = settings_of(entry.run, entry.signatures.get(key.task))
+                groups.setdefault(settings, []).append((entry, score))
+        names, labels = names_of(groups), labels_of(groups)
+        ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), names[item[0]]))
+        second = len(ordered[1][1]) if len(ordered) > 1 else 0
+        found = {}
+        for settings, members in ordered:
+            main = len(members) > second and settings == ordered[0][0]
+            group = Group(settings, names[settings], labels[settings], main)
+            for placed in self._within(group, members, ranks=key.primary):
+                found[placed.entry.run.id] = placed
+        return found
+
+    def _within(
+        self, group: Group, members: Sequence[tuple[Entry, Score]], *, ranks: bool
+    ) -> list[Placed]:
+        """One group's scores with their ranks and fronts."""
+        fit = [i for i, (_, s) in enumerate(members) if None not in (s.value, s.low, s.high)]
+        scores = [members[i][1] for i in fit]
+        shown: dict[int, str] = {}
+        fronts: dict[str, set[int]] = {}
+        if ranks:
+            shown = dict(zip(fit, rank_sets(scores), strict=True))
+            for name, cost in (("energy", _energy), ("size", self.size)):
+                on = on_front(scores, [cost(members[i][0]) for i in fit])
+                fronts[name] = {i for i, yes in zip(fit, on, strict=True) if yes}
+        return [
+            Placed(
+                entry,
+                score,
+                group,
+                shown.get(i) if ranks else "",
+                len(fit),
+                normalised(score),
+                tuple(name for name, on in fronts.items() if i in on),
+            )
+            for i, (entry, score) in enumerate(members)
+        ]
+
+    def size(self, entry: Entry) -> float | None:
+        """Bytes that must lie on disk to use the model: of an adapter, its base's too."""
+        checkpoint = entry.run.checkpoint
+        if checkpoint.format != "adapter" or checkpoint.size_bytes is None:
+            return checkpoint.size_bytes
+        base = self._sizes.get(checkpoint.base_digest or "")
+        return None if base is None else base + checkpoint.size_bytes
+
+    @cached_property
+    def _sizes(self) -> dict[str, int | None]:
+        return {run.checkpoint.digest: run.checkpoint.size_bytes for run in self.runs}
+
+
+def _energy(entry: Entry) -> float | None:
+    return None if entry.training is None else entry.training.energy_kwh
+
+
+def training_number(entry: Entry) -> Number:
+    """The energy of training, parents included, in kWh with its grade."""
+    spent = entry.training
+    if spent is None:
+        return Number(value=None, unit="kWh")
+    found = phases(entry.run, "train", "inherited")
+    return Number(
+        value=spent.energy_kwh,
+        unit="kWh",
+        grade=spent.grade,
+        note=spent.note,
+        source=f"{found[0][0]}/energy_kwh" if len(found) == 1 else None,
+    )

@@ -1,0 +1,108 @@
+"""A task's page: who stands where, each group of equal settings in a table of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.cells import metric_column, size_number
+from reports.document import Cell, Column, Document, Number, Row, Section, Table, Text
+from reports.material import MetricKey
+from reports.site.cells import RANGES, pages, run_cell, score_cell, tags
+from reports.site.standings import Group, Placed, Standings, training_number
+from reports.words import family_title, metric_title, task_title
+
+_COLUMNS = (
+    Column(title="Rank", detail="as a set"),
+    Column(title="Samples", numeric=True),
+    Column(title="Trainer"),
+    Column(title="Training energy", detail="parents included", numeric=True),
+    Column(title="Size", detail="on disk", numeric=True),
+    Column(title="Date"),
+)
+
+
+def task_document(standings: Standings, task: str) -> Document:
+    """The page of one task; its primary metrics ranked, or all where it names none."""
+    keys = standings.tasks[task]
+    shown = [key for key in keys if key.primary] or keys
+    runs = {id for key in shown for id in standings.placed[task, key.metric]}
+    sections = [_section(standings, key, single=len(shown) == 1) for key in shown]
+    return Document(
+        kind="leaderboard",
+        title=task_title(task),
+        subtitle=f"Task {task}, {family_title(keys[0].family).lower()}",
+        headline=f"{len(runs):,} run{'' if len(runs) == 1 else 's'}, best first.",
+        facts=(("Metrics", ", ".join(metric_title(key.metric) for key in shown)),),
+        sections=tuple(sections),
+        pages=pages(standings, "../"),
+        marker="assay-task",
+    )
+
+
+def _section(standings: Standings, key: MetricKey, *, single: bool) -> Section:
+    placed = standings.placed[key.task, key.metric].values()
+    groups: dict[Group, list[Placed]] = {}
+    for one in placed:
+        groups.setdefault(one.group, []).append(one)
+    name = metric_title(key.metric)
+    return Section(
+        id=f"metric-{standings.tasks[key.task].index(key)}",
+        title="Ranking" if single else f"Ranking by {name}",
+        short="Ranking" if single else name,
+        lead=_lead(groups),
+        blocks=tuple(
+            _table(key, group.name, members, f"m{standings.tasks[key.task].index(key)}-{i}")
+            for i, (group, members) in enumerate(groups.items())
+        ),
+    )
+
+
+def _lead(groups: dict[Group, list[Placed]]) -> str:
+    if len(groups) == 1:
+        return "Every run here was asked the same, so all are ranked together."
+    return (
+        f"{len(groups)} groups were not asked the same, or not here, so each is ranked by itself; "
+        "a group is named by what sets it apart."
+    )
+
+
+def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Table:
+    heading = metric_column(key)
+    detail = (heading.detail or "").rpartition(" · n = ")[0]
+    ordered = sorted(members, key=lambda placed: _place(placed, key.higher_is_better))
+    return Table(
+        id=id,
+        caption=f"{len(members):,} run{'' if len(members) == 1 else 's'}"
+        + (f": {group}" if group else ""),
+        columns=(
+            Column(title="Run", detail="experiment / candidate"),
+            Column(title="Score", detail=detail, numeric=True, scores=True),
+            *_COLUMNS,
+        ),
+        rows=tuple(_row(placed) for placed in ordered),
+        filters=("trainer", "base", "experiment"),
+        ranges=RANGES,
+    )
+
+
+def _place(placed: Placed, higher: bool) -> tuple[bool, float, str]:
+    value = placed.score.value
+    if value is None:
+        return True, 0.0, placed.entry.run.id
+    return False, -value if higher else value, placed.entry.run.id
+
+
+def _row(placed: Placed) -> Row:
+    run = placed.entry.run
+    badges = tuple(f"best for its {front}" for front in placed.fronts)
+    cells: tuple[Cell, ...] = (
+        run_cell(run, up="../", badges=badges),
+        score_cell(placed),
+        Text(text=placed.rank or ("" if placed.rank == "" else "not ranked")),
+        Number(value=float(placed.score.n), unit="count"),
+        Text(text=run.checkpoint.trainer),
+        training_number(placed.entry),
+        size_number(run),
+        Text(text=run.created_at[:10]),
+    )
+    return Row(cells=cells, tags=tags(placed.entry))

@@ -1,0 +1,134 @@
+"""Writing a site: only what changed, each file in one rename, and nothing of others touched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+
+MANIFEST = "assay-site.json"
+VERSION = 1
+_FIX = "choose an empty folder, or remove the file"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the site: what it is made of, and how."""
+
+    inputs: str
+    """Digest of everything that its content depends on."""
+    make: Callable[[], str | bytes]
+
+
+@dataclass
+class Written:
+    """What a build did, by path from the site's folder."""
+
+    written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def digest(*parts: object) -> str:
+    """A digest of values that JSON can hold."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_site(folder: Path, files: Mapping[str, File]) -> Written:
+    """Make and write the files whose inputs or content changed; the manifest is written last.
+
+    A file that is there with the content that the manifest remembers, made of the same inputs, is
+    not made again. Files that an earlier build wrote and this one does not want are removed; any
+    other file in the folder is left alone. Killed half-way, the next build goes on.
+
+    Raises ``StoreError`` where the folder cannot be written.
+    """
+    done = Written()
+    remembered = _remembered(folder)
+    manifest: dict[str, dict[str, str]] = {}
+    try:
+        for path, file in files.items():
+            target = folder / path
+            before = remembered.get(path, {})
+            same = before.get("inputs") == file.inputs
+            if same and _content(target) == before.get("content"):
+                done.kept.append(path)
+                manifest[path] = before
+                continue
+            made = file.make()
+            data = made.encode("utf-8", "backslashreplace") if isinstance(made, str) else made
+            content = hashlib.sha256(data).hexdigest()
+            manifest[path] = {"inputs": file.inputs, "content": content}
+            if _content(target) == content:
+                done.kept.append(path)
+            else:
+                _replace(target, data)
+                done.written.append(path)
+        _remove(folder, remembered, files, done)
+        _replace(folder / MANIFEST, _manifest_text(manifest))
+    except OSError as error:
+        where = error.filename or folder
+        raise StoreError(error.strerror or str(error), file=where, fix=_FIX) from error
+    return done
+
+
+def _remembered(folder: Path) -> dict[str, Any]:
+    """What the last build wrote; nothing where there is no manifest or none of this version."""
+    try:
+        content = json.loads((folder / MANIFEST).read_bytes())
+        files = content["files"] if content["version"] == VERSION else {}
+        return {str(path): dict(entry) for path, entry in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
+    content = {"version": VERSION, "made by": "assay leaderboard", "files": manifest}
+    return (json.dumps(content, indent=0, sort_keys=True) + "\n").encode()
+
+
+def _content(path: Path) -> str | None:
+    """The digest of a file; None where there is none."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _remove(
+    folder: Path, remembered: Mapping[str, Any], files: Mapping[str, File], done: Written
+) -> None:
+    root = folder.resolve()
+    for path, before in remembered.items():
+        target = (folder / path).resolve()
+        # A manifest is a file like any other: it must not make us remove what lies elsewhere, or
+        # what someone has changed since.
+        ours = target.is_relative_to(root) and _content(target) == before.get("content")
+        if path not in files and ours:
+            target.unlink()
+            done.removed.append(path)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Put ``data`` at ``target`` in one rename, readable by whoever may read the folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".assay-", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
