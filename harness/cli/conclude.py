@@ -81,6 +81,7 @@ def conclude(
         commands=commands,
         notes=settings.notes,
         listener=listener,
+        file=experiment.file,
     )
 
 
@@ -104,15 +105,16 @@ def decide_and_report(
     failures: Sequence[Failure] = (),
     notes: Sequence[str] = (),
     listener: Listener,
+    file: Path | None = None,
 ) -> Conclusion:
-    """Comparisons, verdicts and report files of ``candidates`` against ``baseline``."""
+    """Comparisons, verdicts and report files of ``candidates``; ``file`` holds the gate."""
     from harness.compare import compare
     from harness.gate import judge
     from reports.build import build_report
 
     alpha = gate.alpha if gate else 0.05
     comparisons = compare(baseline, candidates, alpha=alpha)
-    verdicts = judge(gate, baseline, candidates, comparisons=comparisons) if gate else ()
+    verdicts = judge(gate, baseline, candidates, comparisons=comparisons, file=file) if gate else ()
     listener(Event("compare", "candidates", "done", f"{len(comparisons)} against the baseline"))
     document = build_report(
         title,

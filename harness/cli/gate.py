@@ -130,5 +130,6 @@ def _on_full_runs(
             formats=(),
             commands=commands,
             listener=listener,
+            file=policy,
         )
     return conclusion.document, conclusion.exit_code

@@ -107,6 +107,8 @@ def _margin(
         return _finding(hypothesis, "not_comparable", why, claim)
     verdict: RuleVerdict
     words = f"{_where(hypothesis)}: {wording.change(score, result, margin)}"
+    if paired.unscored_in_both:
+        words += f", {paired.unscored_in_both} more samples unscored in both"
     if same_checkpoint and np.array_equal(paired.baseline, paired.candidate):
         verdict, said = "pass", "PASS (the same checkpoint, and the same rows)"
     elif claim == "benchmark":
@@ -143,9 +145,24 @@ def _on_items_like_these(
     return "inconclusive", f"INCONCLUSIVE ({wording.detectable(score, result)})"
 
 
+def check_bounds(hypothesis: Hypothesis) -> None:
+    """Before anything is scored: raises ``ConfigError`` for a bound in the wrong units."""
+    if hypothesis.rule.is_relative and hypothesis.pair is not None:
+        allowed(hypothesis, hypothesis.pair.baseline)
+    if hypothesis.rule.is_absolute and hypothesis.own_score is not None:
+        _check_scale(hypothesis, hypothesis.own_score)
+
+
 def allowed(hypothesis: Hypothesis, score: Score) -> float:
     """The margin in the unit of delta. Raises ``ConfigError`` where it could never fail."""
     rule = hypothesis.rule
+    if rule.higher_is_better is True and score.kind in ("perplexity", "calibration"):
+        raise ConfigError(
+            f"{hypothesis.task}: {score.metric} has a direction of its own: lower is better",
+            key="higher_is_better",
+            value=True,
+            fix="leave it out",
+        )
     if rule.max_ratio is not None:
         if score.kind not in ("ratio", "perplexity") or score.metric.startswith("bits_per_"):
             raise ConfigError(
@@ -172,6 +189,21 @@ def allowed(hypothesis: Hypothesis, score: Score) -> float:
             key="margin",
             value=margin,
             fix=f"for {margin:g} points write {margin / 100:g}",
+        )
+    if wording.is_relative(score) and margin >= 1:
+        raise ConfigError(
+            f"{hypothesis.task}: the margin of {score.metric} is relative, so this one lets it "
+            f"grow {1 + margin:g}-fold",
+            key="margin",
+            value=margin,
+            fix=f"for {margin:g}% write {margin / 100:g}, or say max_ratio: {1 + margin:g}",
+        )
+    if score.metric.startswith("bits_per_") and score.value and margin >= score.value:
+        raise ConfigError(
+            f"{hypothesis.task}: the margin is in bits, and the baseline itself has only "
+            f"{score.value:.4g}",
+            key="margin",
+            value=margin,
         )
     # Written as a share of perplexity, tested on the logarithm.
     return math.log1p(margin) if wording.is_relative(score) else margin

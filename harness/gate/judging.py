@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from harness.compare import Scored, Settings, TaskPair, pair_task
 from harness.compare.comparability import inspect_run
@@ -116,14 +117,21 @@ def findings_of(
         hypotheses += selected
         claim = gate.claim_of(rule)
         for hypothesis in selected:
-            try:
+            with located(key, file):
                 findings += judge_hypothesis(hypothesis, claim, settings, same_checkpoint=same)
-            except ConfigError as error:
-                where = f"{key}.{error.key}" if error.key else key
-                raise ConfigError(
-                    error.message, file=file, key=where, value=error.value, fix=error.fix
-                ) from None
     return findings, hypotheses
+
+
+@contextmanager
+def located(position: str, file: object) -> Iterator[None]:
+    """A rule's ``ConfigError`` with the rule's place in the policy ``file``."""
+    try:
+        yield
+    except ConfigError as error:
+        where = f"{position}.{error.key}" if error.key else position
+        raise ConfigError(
+            error.message, file=file, key=where, value=error.value, fix=error.fix
+        ) from None
 
 
 def holm_corrected(findings: Sequence[Finding], alpha: float) -> list[Finding]:
@@ -164,13 +172,17 @@ def lost_evidence(
     run_problems: Sequence[Problem],
     hypotheses: Sequence[Hypothesis],
 ) -> list[Problem]:
-    """Evidence that was lost where no blocking rule looks, and no rule waives it."""
+    """Evidence that was lost where no blocking rule looks, and no rule waives it.
+
+    An unfinished run or a stale checkpoint touches every rule, whatever the policy's scope. A floor
+    looks at the candidate alone, so it does not notice rows that are gone.
+    """
     if gate.scope == "rules":
-        return []
+        return list(run_problems)
     answered = {
         (h.task, h.metric)
         for h in hypotheses
-        if h.rule.tier == "block" or h.rule.on_missing != "not_comparable"
+        if (h.rule.tier == "block" and h.rule.is_relative) or h.rule.on_missing != "not_comparable"
     }
     tasks = {task for task, _ in answered}
     found = list(run_problems)
@@ -186,10 +198,9 @@ def lost_evidence(
 
 def integrity(lost: Sequence[Problem]) -> Finding:
     """The finding on lost evidence."""
-    why = (
-        f"{'; '.join(lines(lost))}: NOT COMPARABLE (no blocking rule looks here; "
-        "`scope: rules` judges only what rules select)"
-    )
+    why = f"{'; '.join(lines(lost))}: NOT COMPARABLE"
+    if any(problem.cause == "rows" for problem in lost):
+        why += " (no blocking rule looks here; `scope: rules` judges only what rules select)"
     assert INTEGRITY.name is not None
     return Finding(
         rule=INTEGRITY, label=INTEGRITY.name, verdict="not_comparable", why=why, claim="benchmark"
@@ -231,6 +242,8 @@ def _summary(verdict: RuleVerdict, findings: Sequence[Finding], codes: Sequence[
     if verdict == "pass":
         held = sum(f.verdict == "pass" for f in blocking)
         text = f"pass: {held} of {len(blocking)} blocking rules hold"
+        if not blocking:
+            text = "pass, but nothing was held: no rule that blocks was judged"
         open_ones = len(blocking) - held
         text += f", {open_ones} undecided and waived" if open_ones else ""
     else:

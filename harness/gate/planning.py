@@ -17,7 +17,8 @@ from scipy import special
 from harness.compare import Scored, Settings, pair_task
 from harness.compare.deltas import run_test
 from harness.errors import StatisticsError, UnknownNameError
-from harness.gate.findings import allowed
+from harness.gate.findings import allowed, check_bounds
+from harness.gate.judging import located
 from harness.gate.policy import Gate
 from harness.gate.selection import Hypothesis, Selection
 from harness.records import Score, Tier
@@ -81,7 +82,8 @@ def plan(
             plans.append(_plan(rule.label, rule.tier, None, 0, None, why, decidable=True))
             continue
         for hypothesis in selection.of(rule, f"rules.{i}", file):
-            found = _of_hypothesis(hypothesis, settings, like, discordance, power)
+            with located(f"rules.{i}", file):
+                found = _of_hypothesis(hypothesis, settings, like, discordance, power)
             plans.append(_priced(found, baseline))
     return tuple(plans)
 
@@ -95,6 +97,7 @@ def _of_hypothesis(
 ) -> RulePlan:
     label, tier = hypothesis.label, hypothesis.rule.tier
     pair = hypothesis.pair
+    check_bounds(hypothesis)
     if not hypothesis.rule.is_relative:
         why = "depends on how far the candidate lies from the bound: not planned"
         return _plan(label, tier, hypothesis, 0, None, why)

@@ -25,12 +25,13 @@ from harness.compare.comparability import inspect_run
 from harness.compare.pairing import pair, part_of
 from harness.errors import ScoringError
 from harness.gate.costs import TIMED, judge_cost
-from harness.gate.findings import Finding, not_comparable, undecided
+from harness.gate.findings import Finding, check_bounds, not_comparable, undecided
 from harness.gate.judging import (
     concluded,
     findings_of,
     holm_corrected,
     integrity,
+    located,
     lost_evidence,
 )
 from harness.gate.policy import Gate, Rule
@@ -120,6 +121,9 @@ class EarlyDecision:
             if not rule.is_cost
             for hypothesis in selection.of(rule, f"rules.{i}", file)
         ]
+        for i, hypothesis in self.hypotheses:
+            with located(f"rules.{i}", file):
+                check_bounds(hypothesis)
         only = [hypothesis for _, hypothesis in self.hypotheses]
         self.lost = lost_evidence(gate, pairs, run_problems, only)
         family = sum(_blocks(h) for h in only)

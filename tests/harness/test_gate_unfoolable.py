@@ -233,6 +233,14 @@ def test_rows_lost_where_no_rule_looks_still_count_unless_the_policy_says_otherw
     assert verdict(base, new, scope="rules").exit_code == 0
 
 
+def test_rows_lost_under_a_floor_are_not_waived_by_it():
+    ids = base_run().rows["known", "acc"].sample_ids
+    short = scored("new", [rows("known", "acc", BASE[7:], ids=ids[7:])])
+    found = verdict(base_run(), short, {"task": "known", "min": 0.5})
+    assert found.exit_code == 3
+    assert "7 of 1000 baseline samples" in found.rules[0].why
+
+
 def test_a_stale_checkpoint_under_a_new_name_is_noticed():
     trained = {
         "digest": "checkpoint-base",
@@ -244,6 +252,7 @@ def test_a_stale_checkpoint_under_a_new_name_is_noticed():
     found = verdict(base_run(), stale)
     assert found.exit_code == 3
     assert "its weights are the baseline's" in found.rules[0].why
+    assert verdict(base_run(), stale, scope="rules").exit_code == 3
 
 
 def test_a_score_that_its_rows_do_not_give_is_not_comparable():
@@ -280,6 +289,26 @@ def test_an_incomplete_run_is_not_comparable_and_says_which_stage_failed():
 def test_a_selector_that_matches_nothing_or_a_bound_that_never_bites_is_an_error(rule, words):
     with pytest.raises(ConfigError, match=r"rules\.0\.") as caught:
         verdict(base_run(), base_run(), rule)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"metric": "word_perplexity", "margin": 2}, "for 2% write 0.02"),
+        ({"metric": "bits_per_byte", "margin": 2}, "itself has only 0.5"),
+        ({"metric": "word_perplexity", "margin": 0.02, "higher_is_better": True}, "leave it out"),
+    ],
+)
+def test_a_margin_on_perplexity_in_the_wrong_units_or_direction_is_an_error(rule, words):
+    lines = np.column_stack([np.full(100, -30.0), np.full(100, 10.0)])
+    kinds = {"kind": "perplexity", "higher_is_better": False}
+    held = [rows("text", "word_perplexity", lines), rows("text", "bits_per_byte", lines)]
+    values = {"word_perplexity": 20.1, "bits_per_byte": 0.5}
+    fields = {("text", name): {**kinds, "value": value} for name, value in values.items()}
+    base = scored("base", held, scores=fields)
+    with pytest.raises(ConfigError, match=r"rules\.0\.") as caught:
+        verdict(base, base, {"task": "text", **rule})
     assert words in str(caught.value)
 
 
