@@ -15,8 +15,12 @@ from harness.errors import MissingExtraError, UnknownNameError, did_you_mean
 BUILT_IN: dict[str, dict[str, str]] = {
     "trainers": {
         "full": "trainers.full:Full",
+        "freeze": "trainers.freeze:Freeze",
         "lora": "trainers.lora:Lora",
         "qlora": "trainers.qlora:Qlora",
+        "ia3": "trainers.ia3:Ia3",
+        "prompt_tuning": "trainers.prompt_tuning:PromptTuning",
+        "prefix": "trainers.prefix:Prefix",
         "dpo": "trainers.dpo:Dpo",
         "orpo": "trainers.orpo:Orpo",
         "quantize": "trainers.quantize:Quantize",

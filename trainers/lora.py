@@ -22,7 +22,7 @@ class Lora(LoraOptions):
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
-        from trainers.adapters import finish_adapter, lora_config
+        from trainers.adapters import finish_adapter, kept_start, lora_config
 
         rows, notes = loop.dataset(job, self.data_roles)
         loop.prepare(job)
@@ -35,5 +35,6 @@ class Lora(LoraOptions):
                 processing_class=tokenizer,
                 peft_config=lora_config(self),
             )
+            started = kept_start(trainer.model, job, self)
             watch = loop.run(trainer, job, len(rows))
-            return finish_adapter(trainer.model, job, self, "lora", watch, notes)
+            return finish_adapter(trainer.model, job, self, "lora", watch, notes, started=started)

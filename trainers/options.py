@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.protocols import Plugin
 
@@ -44,6 +44,23 @@ class LoraOptions(TrainingOptions):
     target_modules: str | tuple[str, ...] = Field(
         "all-linear", description="Modules that get an adapter: names, a pattern, or all-linear."
     )
+    use_dora: bool = Field(
+        False, description="Train magnitude and direction apart [DoRA, arXiv 2402.09353]."
+    )
+    use_rslora: bool = Field(
+        False, description="Scale by lora_alpha / sqrt(rank) [rsLoRA, arXiv 2312.03732]."
+    )
+    init_lora_weights: Literal["default", "gaussian", "pissa"] = Field(
+        "default",
+        description="How A and B start; pissa takes the largest singular directions of the weights "
+        "[arXiv 2404.02948] and is stored as plain LoRA of twice the rank.",
+    )
     merge: bool = Field(
         False, description="Store merged full weights instead of an adapter beside the base."
     )
+
+    @model_validator(mode="after")
+    def _pissa_stands_alone(self) -> Self:
+        if self.init_lora_weights == "pissa" and self.use_dora:
+            raise ValueError("init_lora_weights: pissa and use_dora do not go together")
+        return self

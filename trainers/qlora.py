@@ -7,9 +7,9 @@ exactly the model that was trained: the adapter merged into the de-quantised 4-b
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
@@ -27,6 +27,12 @@ class Qlora(LoraOptions):
 
     scheme: Literal["nf4", "fp4"] = Field("nf4", description="The base's 4-bit number format.")
     double_quant: bool = Field(True, description="Quantise the base's scales too.")
+
+    @model_validator(mode="after")
+    def _four_bits_have_no_singular_directions(self) -> Self:
+        if self.init_lora_weights == "pissa":
+            raise ValueError("init_lora_weights: pissa needs float weights; use trainer: lora")
+        return self
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""

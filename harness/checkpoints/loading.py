@@ -40,11 +40,22 @@ def load_model(
             "quantised weights take no gradient", file=checkpoint.weights_folder, fix=fix
         )
     if checkpoint.adapter_folder is not None:
-        model = model.merge_and_unload()
+        model = _merged(model, checkpoint)
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(trainable)
     return model.train(trainable), loaded.tokenizer
+
+
+def _merged(model: Any, checkpoint: Checkpoint) -> Any:
+    if model.active_peft_config.is_prompt_learning:
+        raise CheckpointError(
+            f"'{checkpoint.manifest.candidate}' is virtual tokens, which cannot be merged into "
+            "weights",
+            file=checkpoint.folder,
+            fix="make another candidate, or the base, the parent",
+        )
+    return model.merge_and_unload()
 
 
 def _forget_gguf(model: Any) -> None:

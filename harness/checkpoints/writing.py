@@ -43,12 +43,15 @@ def save_full(model: Any, job: TrainJob) -> None:
     _finish_folder(job)
 
 
-def save_adapter(model: Any, job: TrainJob) -> None:
-    """Save a PEFT adapter that plain PEFT loads on the start's weights."""
+def save_adapter(model: Any, job: TrainJob, **options: Any) -> None:
+    """Save a PEFT adapter that plain PEFT loads on the start's weights.
+
+    ``options`` go to PEFT's ``save_pretrained``.
+    """
     base = job.start.weights_folder
     for config in model.peft_config.values():
         config.base_model_name_or_path = str(base)
-    model.save_pretrained(job.folder)
+    model.save_pretrained(job.folder, **options)
     link_base(job.folder, base)
     _finish_folder(job)
 

@@ -112,7 +112,9 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-@pytest.mark.parametrize("name", ["full", "lora", "dpo"])
+@pytest.mark.parametrize(
+    "name", ["full", "freeze", "lora", "ia3", "prompt_tuning", "prefix", "dpo"]
+)
 def test_killed_and_resumed_equals_undisturbed(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

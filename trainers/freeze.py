@@ -1,0 +1,104 @@
+"""Partial fine-tuning: the last layers move, or the parameters that a pattern names.
+
+The other weights stay bit for bit what they were, as in "surgical" fine-tuning [Lee et al. 2023,
+arXiv 2210.11466].
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from harness.errors import TrainingError, did_you_mean
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import TrainingOptions
+
+
+class Freeze(TrainingOptions):
+    """Supervised fine-tuning of a part of the weights; the rest is frozen."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer",)
+
+    layers: int = Field(2, ge=1, description="How many layers train, counted from the last.")
+    pattern: str | None = Field(
+        None,
+        description="Regular expression: parameters whose name it is found in train, instead of "
+        "the last layers.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_choosing(self) -> Self:
+        if self.pattern is not None:
+            if "layers" in self.model_fields_set:
+                raise ValueError("give layers or pattern, not both")
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"pattern is not a regular expression: {error}") from error
+        return self
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
+        from trl import SFTConfig, SFTTrainer
+
+        from harness.checkpoints import finish, load_model, save_full
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        freeze(model, self)
+        with quiet():
+            trainer = SFTTrainer(
+                model,
+                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
+                train_dataset=rows,
+                processing_class=tokenizer,
+            )
+            watch = loop.run(trainer, job, len(rows))
+            save_full(model, job)
+        return finish(
+            job,
+            trainer=self,
+            name="freeze",
+            format="full",
+            steps=watch.steps,
+            loss_curve=watch.curve,
+            notes=(*notes, *loop.merged_note(job), *watch.notes),
+            **loop.counts(model),
+        )
+
+
+def freeze(model: Any, options: Freeze) -> None:
+    """Take the gradient from every parameter that is not to move.
+
+    Raises:
+        TrainingError: the model has fewer layers, or no parameter of a name that matches.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    if options.pattern is not None:
+        moving = {name for name in names if re.search(options.pattern, name)}
+        if not moving:
+            raise TrainingError(
+                f"no parameter's name matches pattern '{options.pattern}'",
+                fix=did_you_mean(options.pattern, names),
+            )
+    else:
+        moving = _last_layers(model, names, options.layers)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in moving)
+
+
+def _last_layers(model: Any, names: list[str], layers: int) -> set[str]:
+    count = int(model.config.get_text_config().num_hidden_layers)
+    if layers > count:
+        fix = f"give at most layers: {count}, or use trainer: full"
+        raise TrainingError(f"layers: {layers}, but the model has {count}", fix=fix)
+    # The stack of layers is a numbered list, whatever the architecture calls it.
+    places = {name: re.search(r"\.(\d+)\.", name) for name in names}
+    return {name for name, at in places.items() if at and int(at[1]) >= count - layers}

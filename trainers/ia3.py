@@ -1,0 +1,77 @@
+"""IA3: learned scales of keys, values and feed-forward inputs.
+
+[Liu et al. 2022, arXiv 2205.05638]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from peft import IA3Config
+
+
+class Ia3(TrainingOptions):
+    """Supervised fine-tuning of one scale for each channel of keys, values and feed-forward."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
+
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    target_modules: tuple[str, ...] | None = Field(
+        None, description="Modules that are scaled; None is PEFT's choice for the architecture."
+    )
+    feedforward_modules: tuple[str, ...] | None = Field(
+        None, description="Those of them whose input is scaled; None is PEFT's choice."
+    )
+    merge: bool = Field(
+        False, description="Store merged full weights instead of an adapter beside the base."
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.target_modules is None) != (self.feedforward_modules is None):
+            raise ValueError("give target_modules and feedforward_modules together, or neither")
+        if not set(self.feedforward_modules or ()) <= set(self.target_modules or ()):
+            raise ValueError("feedforward_modules must be among target_modules")
+        return self
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
+        from trl import SFTConfig, SFTTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+        from trainers.adapters import finish_adapter
+
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        with quiet():
+            trainer = SFTTrainer(
+                model,
+                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
+                train_dataset=rows,
+                processing_class=tokenizer,
+                peft_config=_config(self),
+            )
+            watch = loop.run(trainer, job, len(rows))
+            return finish_adapter(trainer.model, job, self, "ia3", watch, notes)
+
+
+def _config(options: Ia3) -> IA3Config:
+    from peft import IA3Config
+
+    targets, inputs = options.target_modules, options.feedforward_modules
+    return IA3Config(
+        target_modules=None if targets is None else list(targets),
+        feedforward_modules=None if inputs is None else list(inputs),
+        task_type="CAUSAL_LM",
+    )

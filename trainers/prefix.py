@@ -1,0 +1,61 @@
+"""Prefix tuning: learned keys and values before every layer's own.
+
+[Li & Liang 2021, arXiv 2101.00190]
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import TrainingOptions
+
+
+class Prefix(TrainingOptions):
+    """Supervised tuning of keys and values that every layer sees first; no weight moves."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
+
+    learning_rate: float = Field(1e-2, gt=0, le=1, description="Peak learning rate of AdamW.")
+    virtual_tokens: int = Field(20, ge=1, description="Learned positions before each input.")
+    projection: bool = Field(
+        False, description="Train them through a small network, as the paper does."
+    )
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as PEFT's guide does, under TRL.
+
+        Raises ``TrainingError``, ``DataError``, or ``CheckpointError`` where the parent is an
+        adapter: virtual tokens cannot be merged.
+        """
+        from peft import PrefixTuningConfig
+        from trl import SFTConfig, SFTTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+        from trainers.adapters import finish_virtual_tokens, require_weights
+
+        require_weights(job, "prefix")
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        with quiet():
+            trainer = SFTTrainer(
+                model,
+                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
+                train_dataset=rows,
+                processing_class=tokenizer,
+                peft_config=PrefixTuningConfig(
+                    num_virtual_tokens=self.virtual_tokens,
+                    prefix_projection=self.projection,
+                    encoder_hidden_size=model.config.get_text_config().hidden_size,
+                    task_type="CAUSAL_LM",
+                ),
+            )
+            watch = loop.run(trainer, job, len(rows))
+            return finish_virtual_tokens(trainer.model, job, self, "prefix", watch, notes)

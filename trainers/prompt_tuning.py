@@ -1,0 +1,63 @@
+"""Prompt tuning: learned embeddings in front of every input.
+
+[Lester et al. 2021, arXiv 2104.08691]
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import TrainingOptions
+
+
+class PromptTuning(TrainingOptions):
+    """Supervised tuning of virtual tokens in front of the prompt; no weight moves."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
+
+    learning_rate: float = Field(1e-2, gt=0, le=1, description="Peak learning rate of AdamW.")
+    virtual_tokens: int = Field(20, ge=1, description="Learned embeddings before each input.")
+    init: Literal["vocabulary", "random"] = Field(
+        "vocabulary", description="They start as embeddings of drawn tokens, or as noise."
+    )
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as PEFT's guide does, under TRL.
+
+        Raises ``TrainingError``, ``DataError``, or ``CheckpointError`` where the parent is an
+        adapter: virtual tokens cannot be merged.
+        """
+        from peft import PromptTuningConfig, PromptTuningInit
+        from trl import SFTConfig, SFTTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+        from trainers.adapters import finish_virtual_tokens, require_weights
+
+        require_weights(job, "prompt_tuning")
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        drawn = self.init == "vocabulary"
+        with quiet():
+            trainer = SFTTrainer(
+                model,
+                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
+                train_dataset=rows,
+                processing_class=tokenizer,
+                peft_config=PromptTuningConfig(
+                    num_virtual_tokens=self.virtual_tokens,
+                    prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB
+                    if drawn
+                    else PromptTuningInit.RANDOM,
+                    task_type="CAUSAL_LM",
+                ),
+            )
+            watch = loop.run(trainer, job, len(rows))
+            return finish_virtual_tokens(trainer.model, job, self, "prompt_tuning", watch, notes)
