@@ -22,6 +22,7 @@ from harness.cli import (
     report,
     run,
     show,
+    store,
     train,
 )
 
@@ -59,6 +60,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(importing.app, name="import")
 app.command("export")(exporting.export)
+app.add_typer(store.app, name="store")
 app.command("list")(listing.list_things)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,121 @@
+"""`assay store`: look after a workspace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+
+if TYPE_CHECKING:
+    from harness.store import FolderStore
+
+app = typer.Typer(help="Look after a workspace: check, rebuild, gc, copy.", no_args_is_help=True)
+
+
+@app.command("check")
+def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Read every run, checkpoint and stage; one line for each damage, and exit 2 if there is any.
+
+    Example: `assay store check --workspace .assay`
+    """
+    from harness.hostile import terminal_safe
+
+    store = _store(workspace)
+    with _working("reading runs and checkpoints"):
+        damage = store.check()
+    for line in damage:
+        typer.echo(terminal_safe(line))
+    if damage:
+        typer.secho(f"error: {len(damage)} damaged; run the experiment again", fg="red", err=True)
+        raise typer.Exit(2)
+    typer.echo(f"{workspace}: {len(store.summaries())} runs, no damage")
+
+
+@app.command("rebuild")
+def rebuild(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Make the index anew from the run folders, which are the truth.
+
+    Example: `assay store rebuild`
+    """
+    store = _store(workspace)
+    with _working("indexing"):
+        count = store.rebuild()
+    typer.echo(f"{workspace}: {count} runs indexed")
+
+
+@app.command("gc")
+def gc(
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove it; without this it is only listed.")
+    ] = False,
+) -> None:
+    """List, or with --delete remove, what no run and no stage refers to.
+
+    Example: `assay store gc --delete`
+    """
+    from reports import words
+
+    found = _store(workspace).gc(dry_run=not delete)
+    for item in found:
+        typer.echo(f"{words.bytes_(item.size_bytes):>8}  {item.path}  ({item.why})")
+    total = words.bytes_(sum(item.size_bytes for item in found))
+    said = "removed" if delete else "can be removed with --delete"
+    typer.echo(f"{len(found)} items, {total} {said}" if found else "nothing to remove")
+
+
+@app.command("copy")
+def copy(
+    target: Annotated[Path, typer.Argument(help="The workspace to copy to; made if missing.")],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Id prefix or `experiment/candidate`; every run where none is named."),
+    ] = None,
+    weights: Annotated[
+        bool, typer.Option("--weights/--no-weights", help="Copy the checkpoints too.")
+    ] = True,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Copy runs with their rows, samples and checkpoints; what is there already is left alone.
+
+    Example: `assay store copy /shared/assay microworld-demo/lora`
+    """
+    from harness.copying import copy_runs
+    from harness.errors import StoreError
+    from harness.store import open_store
+
+    if target.resolve() == workspace.resolve():
+        raise StoreError("a workspace cannot be copied onto itself", file=target)
+    source = _store(workspace)
+    with _working("copying") as say:
+        done = copy_runs(source, open_store(target), runs or (), weights=weights, each=say)
+    typer.echo(f"{target}: {done.runs} runs and {done.checkpoints} checkpoints copied")
+
+
+def _store(workspace: Path) -> FolderStore:
+    from harness.errors import StoreError
+    from harness.store import open_store
+
+    if not workspace.is_dir():
+        raise StoreError("no such workspace", file=workspace, fix="name one with --workspace")
+    return open_store(workspace)
+
+
+@contextmanager
+def _working(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on a terminal; yields what to call with the name of the thing at hand."""
+    if not sys.stderr.isatty():
+        yield lambda name: None
+        return
+    from rich.console import Console
+
+    from harness.hostile import terminal_safe
+
+    with Console(stderr=True, markup=False).status(what) as status:
+        yield lambda name: status.update(terminal_safe(f"{what} {name}"))

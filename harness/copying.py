@@ -1,0 +1,67 @@
+"""Runs and their checkpoints from one workspace to another."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.checkpoints import open_checkpoint
+from harness.checkpoints.writing import link_base
+from harness.store import FolderStore
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How much was copied; what the target held already is not."""
+
+    runs: int = 0
+    checkpoints: int = 0
+
+
+def copy_runs(
+    source: FolderStore,
+    target: FolderStore,
+    references: Sequence[str] = (),
+    *,
+    weights: bool = True,
+    each: Callable[[str], None] = lambda name: None,
+) -> Copied:
+    """Copy runs (all where none is named) with their rows, samples and, with ``weights``,
+    checkpoints; ``each`` hears the name of every run.
+
+    A base outside of the workspaces is not copied: an adapter keeps its way to it. Every run
+    appears in one rename, so an interrupted copy is taken up by the same call.
+
+    Raises ``StoreError`` for a run that is not there or is damaged.
+    """
+    runs = [source.get(name) for name in references] or list(source.find())
+    copied = checkpoints = 0
+    for run in runs:
+        each(f"{run.experiment}/{run.candidate}")
+        if weights:
+            checkpoints += _copy_checkpoint(source, target, run.checkpoint.digest)
+        if target.stored(run.id) is None:
+            target.put(run, source.rows(run.id), source.samples(run.id))
+            copied += 1
+    return Copied(copied, checkpoints)
+
+
+def _copy_checkpoint(source: FolderStore, target: FolderStore, digest: str) -> int:
+    """The checkpoint and, before it, the weights it stands on where the workspace holds them."""
+    folder = source.checkpoint(digest)
+    if folder is None or target.checkpoint(digest) is not None:
+        return 0
+    checkpoint = open_checkpoint(folder, verify=True)
+    made = target.new_checkpoint_folder("copy")
+    shutil.copytree(folder, made, dirs_exist_ok=True)
+    count = 1
+    if checkpoint.adapter_folder is not None:
+        base = checkpoint.weights_folder
+        if base.parent == folder.parent.resolve():
+            below = open_checkpoint(base).manifest.digest
+            count += _copy_checkpoint(source, target, below)
+            base = target.checkpoint_path(below)
+        link_base(made, base.resolve(), seen_from=target.checkpoint_path(digest))
+    target.adopt_checkpoint(made, digest)
+    return count
