@@ -115,6 +115,8 @@ class Column(Record):
     """False: hidden until asked for, where a renderer can hide."""
     higher_is_better: bool | None = None
     family: str | None = None
+    bars: bool = True
+    """Its intervals share a scale, and may be drawn as bars."""
     scores: bool = False
     """It holds scores, which may be shown raw or normalised."""
     suites: tuple[str, ...] = ()
@@ -156,6 +158,8 @@ class Table(Record):
     note: str | None = None
     filters: tuple[str, ...] = ()
     """Names of the tags to filter by."""
+    first: tuple[tuple[str, str], ...] = ()
+    """Tags and the value of each that is chosen at first; the reader may choose again."""
     ranges: tuple[Range, ...] = ()
     """Tags to filter by from ... to."""
     grouped: bool = False

@@ -108,6 +108,8 @@ def _change(change: Change) -> list[str]:
 
 def bar_scale(table: Table, column: int) -> Scale:
     """The range of a column's intervals, for bars that share one scale; None: no bars."""
+    if not table.columns[column].bars:
+        return None
     cells = [row.cells[column] for row in table.rows if column < len(row.cells)]
     ends = [
         end

@@ -143,7 +143,7 @@ def amount(
             return seconds(value)
         case "g":
             return f"{value:.3g} g"
-        case "count":
+        case "count" | "points":
             return f"{value:,.0f}"
         case "ratio":
             return f"{value:.3g}×"

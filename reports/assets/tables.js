@@ -35,7 +35,11 @@
       link.append(name);
       cell.append(link);
     } else cell.append(name);
-    for (const badge of content.badges || []) cell.append(" ", make("span", "badge", `◆ ${badge}`));
+    if (content.badges) {
+      const badges = make("span", "badges");
+      for (const badge of content.badges) badges.append(make("span", "badge", `◆ ${badge}`), " ");
+      cell.append(badges);
+    }
     if (interval) cell.append(" ", make("span", "interval", interval));
     if (content.bar && !normalised) cell.append(make("span", "bar", "", { style: content.bar, "aria-hidden": "true" }));
     if (content.grade) cell.append(" ", make("span", `grade ${content.grade}`, content.grade));
@@ -126,6 +130,7 @@
     view.refresh = () => { if (view.chooses) chooseColumns(view, suite?.value); show(); };
     selects.forEach((select) => {
       options(select, rows.map((row) => row.tags.get(select.dataset.name)).filter((value) => value !== undefined));
+      if (select.dataset.first) select.value = select.dataset.first;
       select.addEventListener("change", select === suite ? () => { limit = page; view.refresh(); } : restart);
     });
     inputs.forEach((input) => input.addEventListener("input", restart));
@@ -143,8 +148,7 @@
       order = keyed.map(({ row }) => row);
       restart();
     }));
-    if (view.chooses) chooseColumns(view, "");
-    if (count) show();
+    if (count || view.chooses) view.refresh();
     return view;
   });
   const viewsBeside = (element) => views.filter((view) => element.closest("section").contains(view.block));

@@ -128,7 +128,9 @@ def _ratings_blocks(
         mean = sum(rate.value * rate.items for rate in met) / items if items else None
         cells: list[Cell] = [run_cell(entries[i].run, up="../")]
         if rated:
-            cells.append(Number(value=rated[i].value, low=rated[i].low, high=rated[i].high))
+            cells.append(
+                Number(value=rated[i].value, low=rated[i].low, high=rated[i].high, unit="points")
+            )
         cells += [Number(value=mean), Number(value=float(items), unit="count")]
         rows.append(Row(cells=tuple(cells)))
     columns = [

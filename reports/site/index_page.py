@@ -115,6 +115,7 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
             "the intervals; an adapter's size counts its base."
         ),
         filters=FILTERS,
+        first=(("suite", next(iter(standings.suites))),) if several else (),
         ranges=RANGES,
         grouped=True,
     )

@@ -102,7 +102,9 @@ def _scores_section(run: Run, suites: int) -> Section:
             columns=(
                 Column(title="Task"),
                 Column(title="Metric"),
-                Column(title="Score", detail="95% interval", numeric=True, scores=True),
+                Column(
+                    title="Score", detail="95% interval", numeric=True, scores=True, bars=False
+                ),
                 Column(title="Samples", numeric=True),
                 Column(title="Settings"),
             ),
