@@ -75,6 +75,14 @@ class PartEvaluation:
 
     # --- what is asked ----------------------------------------------------------------------
 
+    def questions(self, task: str) -> list[SampleRecord]:
+        """What ``task`` asks, without answers, in the documents' order."""
+        return self._questions[task]
+
+    def requests_of(self, task: str) -> list[list[Instance]]:
+        """The requests of each document of ``task``, in the documents' order."""
+        return [self._requests[task][i] for i in range(len(self._questions[task]))]
+
     @cached_property
     def _tasks(self) -> Mapping[str, BuiltTask]:
         return {task.name: task for task in self.built.tasks}

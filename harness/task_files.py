@@ -28,7 +28,7 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
         for path in _yaml_files(root):
             if root.name == "tasks" and "suites" in path.relative_to(root).parts:
                 continue
-            for name in _names(path.read_text(encoding="utf-8", errors="replace")):
+            for name in names_in(path.read_text(encoding="utf-8", errors="replace")):
                 found[name] = path
     return found
 
@@ -39,7 +39,7 @@ def lm_eval_names() -> frozenset[str]:
     root = package_folder("lm_eval") / "tasks"
     names: set[str] = set()
     for path in _yaml_files(root):
-        names |= _names(path.read_text(encoding="utf-8", errors="replace"), tags=True)
+        names |= names_in(path.read_text(encoding="utf-8", errors="replace"), tags=True)
     return frozenset(names)
 
 
@@ -49,7 +49,8 @@ def _yaml_files(root: Path) -> Iterator[Path]:
             yield path
 
 
-def _names(text: str, tags: bool = False) -> set[str]:
+def names_in(text: str, tags: bool = False) -> set[str]:
+    """Names of the tasks and groups that a YAML text defines, with ``tags`` its tags too."""
     names = {match[2] for match in _NAME.finditer(text)}
     if tags:
         for match in _TAGS.finditer(text):

@@ -26,6 +26,29 @@ MARKS = {"start": "·", "done": "✓", "reused": "=", "failed": "✗", "skipped"
 WORDS = {"reused": "already done", "failed": "FAILED", "skipped": "skipped"}
 
 
+def print_yaml(*documents: object) -> None:
+    """Print JSON values as YAML, texts of several lines as they are, harmless in a terminal."""
+    import json
+
+    import yaml
+
+    from harness.hostile import terminal_safe
+
+    class Dumper(yaml.SafeDumper):
+        """Texts of several lines stand in blocks."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        style = "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    shown = [json.loads(json.dumps(document, default=str)) for document in documents]
+    for line in yaml.dump_all(
+        shown, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100
+    ).splitlines():
+        typer.echo(terminal_safe(line))
+
+
 @contextmanager
 def watching(quiet: bool = False) -> Iterator[Listener]:
     """A listener that draws; bars only where standard error is a terminal."""

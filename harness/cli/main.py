@@ -23,6 +23,7 @@ from harness.cli import (
     run,
     show,
     store,
+    tasks,
     train,
 )
 
@@ -61,6 +62,7 @@ app.add_typer(baseline.app, name="baseline")
 app.add_typer(importing.app, name="import")
 app.command("export")(exporting.export)
 app.add_typer(store.app, name="store")
+app.add_typer(tasks.app, name="tasks")
 app.command("list")(listing.list_things)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)

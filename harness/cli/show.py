@@ -16,25 +16,23 @@ def show(
     name: Annotated[
         str, typer.Argument(help="A trainer, metric, suite, task or run (as `list` shows it).")
     ],
+    tokenizer: Annotated[
+        str, typer.Option(help="Of a task: the model folder whose tokenizer counts its cost.")
+    ] = "microworld",
     workspace: Workspace = DEFAULT_WORKSPACE,
     format: OutputFormat = Format.terminal,
 ) -> None:
-    """Show one thing in full: a trainer's options, a suite's tasks, a run's scores.
+    """Show one thing in full: a trainer's options, a task's prompt and metrics, a run's scores.
 
-    Example: `assay show lora`
+    Example: `assay show microworld_known`
     """
-    from harness.hostile import terminal_safe
+    from harness.cli.console import print_yaml
 
-    found = _plugin(name) or _suite(name) or _task(name) or _run(name, workspace)
+    found = _plugin(name) or _suite(name) or _task(name, tokenizer) or _run(name, workspace)
     if format is Format.json:
         typer.echo(json.dumps(found, indent=2, default=str))
         return
-    import yaml
-
-    text = yaml.safe_dump(
-        json.loads(json.dumps(found, default=str)), sort_keys=False, allow_unicode=True
-    )
-    typer.echo("\n".join(terminal_safe(line) for line in text.splitlines()))
+    print_yaml(found)
 
 
 def _plugin(name: str) -> dict[str, Any] | None:
@@ -78,13 +76,19 @@ def _suite(name: str) -> dict[str, Any] | None:
     return {"suite": name, **suite.model_dump(mode="json", exclude_none=True)}
 
 
-def _task(name: str) -> dict[str, Any] | None:
+def _task(name: str, tokenizer: str | None) -> dict[str, Any] | None:
     from harness.suites import list_tasks, task_file
 
     if name not in list_tasks():
         return None
+    from harness.cli.tasks import card_fields, token_counter
+    from harness.task_card import built_suite, task_cards
+
     path = task_file(name)
-    return {"task": name, "definition": path.read_text(encoding="utf-8")}
+    counter = token_counter(tokenizer)
+    cards = task_cards(built_suite(name), count_tokens=counter, file=path)
+    shown = card_fields(cards[0]) if len(cards) == 1 else {"tasks": [*map(card_fields, cards)]}
+    return shown | {"definition": path.read_text(encoding="utf-8")}
 
 
 def _run(name: str, workspace: Any) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""`assay tasks check`: is a task fit to be staked a release on?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import Format, OutputFormat
+
+if TYPE_CHECKING:
+    from harness.records import SampleRecord, Score
+
+app = typer.Typer(help="Check a task of your own.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Check a task of your own."""
+
+
+@app.command("check")
+def check(
+    task: Annotated[str, typer.Argument(help="A task's YAML file, or a task by name.")],
+    include: Annotated[
+        list[Path] | None,
+        typer.Option("--include", help="A folder with further task files; repeatable."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A model folder whose tokenizer counts the tokens.")
+    ] = None,
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Build a task, show three prompts, count what is wrong with its documents, and score three
+    items with the microworld's model. Exit 2 where it cannot be scored or has a fault.
+
+    Example: `assay tasks check examples/local_data/halueval_qa.yaml`
+    """
+    import json
+
+    from harness.cli.console import print_yaml
+    from harness.task_card import built_suite, task_cards, task_of_file, try_out
+
+    folders = [str(folder) for folder in include or ()]
+    file = None
+    if task.endswith((".yaml", ".yml")):
+        file = Path(task)
+        task, folder = task_of_file(file)
+        folders.append(str(folder))
+    suite = built_suite(task, folders)
+    cards = task_cards(suite, examples=3, count_tokens=token_counter(tokenizer), file=file)
+    scores, samples = try_out(suite)
+    found = [card_fields(card) | {"tried": _tried(card.task, scores, samples)} for card in cards]
+    if format is Format.json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        print_yaml(*found)
+    faults = [f"{card.task}: {problem}" for card in cards for problem in card.problems]
+    for fault in faults:
+        typer.secho(f"fault: {fault}", fg="yellow", err=True)
+    if faults:
+        raise typer.Exit(2)
+
+
+def card_fields(card: Any) -> dict[str, Any]:
+    """A card as JSON values, without what it says nothing about."""
+    from dataclasses import asdict
+
+    fields = {"task": card.task} | asdict(card)
+    return {key: value for key, value in fields.items() if value not in (None, (), [], {})}
+
+
+def token_counter(folder: str | None) -> Any:
+    """Counts the tokens of a text with the tokenizer in ``folder``; None without one.
+
+    Raises ``CheckpointError`` where there is no tokenizer.
+    """
+    if folder is None:
+        return None
+    from harness.checkpoints import open_base
+
+    path = open_base(folder).weights_folder
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _tried(task: str, scores: list[Score], samples: list[SampleRecord]) -> dict[str, Any]:
+    mine = [score for score in scores if score.task == task]
+    return {
+        "model": "microworld",
+        "scores": {score.metric: score.value for score in mine},
+        "unscored": max((score.unscored for score in mine), default=0),
+        "answers": [list(s.responses[:1]) for s in samples if s.task == task],
+    }
