@@ -1,9 +1,9 @@
 """Reads training data: JSONL, CSV or Parquet, with its columns mapped to roles.
 
-A role (``prompt``, ``completion``, ``chosen``, ``rejected``) is filled by the column of the same
-name, by the column that the experiment file maps to it, or by a template over columns such as
-``"{dialogue}\\n\\nSummary:"``. A value is text, or a list of chat messages. What a method could not
-learn from is found here, before a model is loaded.
+A role (``prompt``, ``completion``, ``chosen``, ``rejected``, ``label``) is filled by the column of
+the same name, by the column that the experiment file maps to it, or by a template over columns such
+as ``"{dialogue}\\n\\nSummary:"``. A value is text, or a list of chat messages; a label is true or
+false. What a method could not learn from is found here, before a model is loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from harness.errors import DataError, did_you_mean
 from harness.protocols import DataSource
 
 Row = dict[str, Any]
+#: How a label may be written, as JSON or in a CSV cell.
+_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
@@ -37,9 +39,9 @@ def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     for place, record in records(source.path):
         if templates is None:
             templates = _templates(source, roles, list(record))
-        row = {role: _value(templates[role], record, place, source) for role in roles}
+        row = {role: _value(role, templates[role], record, place, source) for role in roles}
         for role in roles:
-            if not (row[role].strip() if isinstance(row[role], str) else row[role]):
+            if row[role] == [] or (isinstance(row[role], str) and not row[role].strip()):
                 empty[role].append(place)
         if "chosen" in row and row["chosen"] == row.get("rejected"):
             equal.append(place)
@@ -169,12 +171,16 @@ def _named(template: str) -> list[str]:
         return [template]
 
 
-def _value(template: str, record: Mapping[str, Any], place: str, source: DataSource) -> Any:
+def _value(
+    role: str, template: str, record: Mapping[str, Any], place: str, source: DataSource
+) -> Any:
     if template not in record and "{" in template:
         # Names were checked in the first row; no attribute or index is ever looked up.
         parts = string.Formatter().parse(template)
         return "".join(text + str(record.get(name, "") if name else "") for text, name, *_ in parts)
     value = record.get(template)
+    if role == "label":
+        return _label(value, place, source)
     if value is None:
         return ""
     if isinstance(value, str) or _is_messages(value):
@@ -185,6 +191,18 @@ def _value(template: str, record: Mapping[str, Any], place: str, source: DataSou
         value=value,
         fix=f"write it as text, or use the template '{{{template}}}'",
     )
+
+
+def _label(value: Any, place: str, source: DataSource) -> bool:
+    found = _LABELS.get(str(value).strip().lower())
+    if found is None:
+        raise DataError(
+            f"{place}: the label is neither true nor false",
+            file=source.path,
+            value=value,
+            fix="write true for a good completion and false for a bad one",
+        )
+    return found
 
 
 def _is_messages(value: object) -> bool:

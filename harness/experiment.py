@@ -260,14 +260,22 @@ def _data_of(
 def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
     """Open every data file with the roles that its trainers need, before any model loads."""
     from harness.data import check_data
+    from harness.roles import choices_of, roles_for
 
     for candidate in candidates:
+        choices = choices_of(type(candidate.trainer))
         for source in candidate.data:
-            roles = type(candidate.trainer).data_roles  # type: ignore[attr-defined]
             try:
-                check_data(source, roles)
+                check_data(source, roles_for(source, choices))
             except AssayError as error:
                 if error.key is None:
-                    error.key = f"data.{source.name} (for {candidate.name})"
+                    error.key = f"data.{source.name} (for {candidate.name}, {_needs(candidate)})"
                     error.args = (error._line(),)
                 raise
+
+
+def _needs(candidate: Candidate) -> str:
+    from harness.roles import choices_of
+
+    kinds = (", ".join(roles) for roles in choices_of(type(candidate.trainer)))
+    return f"{candidate.trainer_name} needs {' or '.join(kinds)}"

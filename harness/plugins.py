@@ -23,6 +23,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "prefix": "trainers.prefix:Prefix",
         "dpo": "trainers.dpo:Dpo",
         "orpo": "trainers.orpo:Orpo",
+        "kto": "trainers.kto:Kto",
+        "simpo": "trainers.simpo:Simpo",
         "quantize": "trainers.quantize:Quantize",
         "none": "trainers.none:NoTraining",
     },

@@ -75,8 +75,9 @@ class Trainer(Protocol):
     data_roles: ClassVar[tuple[str, ...]]
     """Roles that a data set must offer; () for methods without data.
 
-    A trainer may also name ``libraries: ClassVar[tuple[str, ...]]`` (``module`` or
-    ``module:attribute``), imported before its energy is measured.
+    Where another kind of data will do as well, ``other_data_roles: ClassVar[tuple[tuple[str, ...],
+    ...]]`` names its roles. A trainer may also name ``libraries: ClassVar[tuple[str, ...]]``
+    (``module`` or ``module:attribute``), imported before its energy is measured.
     """
 
     def train(self, job: TrainJob) -> Checkpoint:

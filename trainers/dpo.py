@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.preferences import PreferenceOptions
 
 LossType = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
@@ -17,8 +17,8 @@ LossType = Literal[
 ]  # fmt: skip
 
 
-class Dpo(TrainingOptions):
-    """Preference tuning of all weights against the start as frozen reference."""
+class Dpo(PreferenceOptions):
+    """Preference tuning against the start as frozen reference."""
 
     data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
     libraries: ClassVar[tuple[str, ...]] = ("trl:DPOTrainer",)
@@ -37,14 +37,17 @@ class Dpo(TrainingOptions):
         """Train as TRL's DPOTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from trl import DPOConfig, DPOTrainer
 
-        from harness.checkpoints import finish, load_model, save_full
+        from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
+        from trainers.preferences import finish_preferences, peft_config
 
         rows, notes = loop.dataset(job, self.data_roles)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
-        reference = copy.deepcopy(model).eval().requires_grad_(False)
+        reference: Any = None
+        if self.rank is None:  # with an adapter, the model without it is the reference
+            reference = copy.deepcopy(model).eval().requires_grad_(False)
         with quiet():
             trainer = DPOTrainer(
                 model,
@@ -58,16 +61,7 @@ class Dpo(TrainingOptions):
                 ),
                 train_dataset=rows,
                 processing_class=tokenizer,
+                peft_config=peft_config(self),
             )
             watch = loop.run(trainer, job, len(rows))
-            save_full(model, job)
-        return finish(
-            job,
-            trainer=self,
-            name="dpo",
-            format="full",
-            steps=watch.steps,
-            loss_curve=watch.curve,
-            notes=(*notes, *loop.merged_note(job), *watch.notes),
-            **loop.counts(model),
-        )
+            return finish_preferences(trainer.model, job, self, "dpo", watch, notes)

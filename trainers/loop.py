@@ -13,7 +13,7 @@ import datasets
 import torch
 import transformers
 
-from harness.data import duplicates, read_mix
+from harness.data import Row, duplicates, read_mix
 from harness.errors import DataError
 from harness.protocols import TrainJob
 from trainers.options import TrainingOptions
@@ -22,11 +22,15 @@ from trainers.watch import Watch
 
 def dataset(job: TrainJob, roles: Sequence[str]) -> tuple[datasets.Dataset, list[str]]:
     """The job's rows in memory, and notes on what is odd about them. Raises ``DataError``."""
+    return in_memory(read_mix(job.data, roles, job.seed))
+
+
+def in_memory(rows: Sequence[Row]) -> tuple[datasets.Dataset, list[str]]:
+    """Rows as TRL takes them, and notes on what is odd about them."""
     datasets.disable_progress_bars()
-    rows = read_mix(job.data, roles, job.seed)
     repeated = duplicates(rows)
     notes = [f"{repeated} of {len(rows)} training rows repeat another"] if repeated else []
-    return datasets.Dataset.from_list(rows), notes
+    return datasets.Dataset.from_list(list(rows)), notes
 
 
 def prepare(job: TrainJob) -> None:

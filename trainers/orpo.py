@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from typing import ClassVar
 
@@ -10,10 +9,10 @@ from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.preferences import PreferenceOptions
 
 
-class Orpo(TrainingOptions):
+class Orpo(PreferenceOptions):
     """Supervised loss on the chosen answer plus an odds-ratio penalty on the rejected one."""
 
     data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
@@ -27,19 +26,14 @@ class Orpo(TrainingOptions):
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-        from harness.checkpoints import finish, load_model, save_full
+        from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
+        from trainers.preferences import as_asked, finish_preferences, has_answers, peft_config
 
         rows, notes = loop.dataset(job, self.data_roles)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
-        # This trainer puts a BOS token in front of every row. Where the tokenizer itself puts none
-        # there, no evaluation would, and the model would learn another beginning than it is asked.
-        reading = copy.deepcopy(tokenizer)
-        first = reading("a")["input_ids"][:1]
-        if reading.bos_token_id is not None and first != [reading.bos_token_id]:
-            reading.bos_token = None
         with quiet():
             trainer = ORPOTrainer(
                 model,
@@ -47,23 +41,9 @@ class Orpo(TrainingOptions):
                     **loop.arguments(self, job), beta=self.beta, remove_unused_columns=False
                 ),
                 train_dataset=rows,
-                processing_class=reading,
+                processing_class=as_asked(tokenizer),
+                peft_config=peft_config(self),
             )
-            trainer.train_dataset = trainer.train_dataset.filter(_has_answers)
+            trainer.train_dataset = trainer.train_dataset.filter(has_answers)
             watch = loop.run(trainer, job, len(rows))
-            save_full(model, job)
-        return finish(
-            job,
-            trainer=self,
-            name="orpo",
-            format="full",
-            steps=watch.steps,
-            loss_curve=watch.curve,
-            notes=(*notes, *loop.merged_note(job), *watch.notes),
-            **loop.counts(model),
-        )
-
-
-def _has_answers(row: dict[str, list[int]]) -> bool:
-    """Whether cutting to max_length left something of both answers."""
-    return max(row["chosen_labels"]) >= 0 and max(row["rejected_labels"]) >= 0
+            return finish_preferences(trainer.model, job, self, "orpo", watch, notes)

@@ -28,6 +28,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prefix": STEPS | {"virtual_tokens": 4},
     "dpo": STEPS,
     "orpo": STEPS,
+    "kto": STEPS | {"rank": 4},
+    "simpo": STEPS,
     "quantize": {"scheme": "nf4"},
     "none": {},
 }

@@ -73,7 +73,7 @@ def test_a_loss_that_explodes_or_never_moves_is_noted() -> None:
         assert watch.notes == ([expected] if expected else [])
 
 
-@pytest.mark.parametrize("name", ["full", "dpo", "orpo"])
+@pytest.mark.parametrize("name", ["full", "dpo", "orpo", "simpo"])
 def test_rows_that_cutting_wipes_out_are_counted(
     base: Checkpoint, tmp_path: Path, name: str
 ) -> None:
@@ -113,7 +113,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "name", ["full", "freeze", "lora", "ia3", "prompt_tuning", "prefix", "dpo"]
+    "name", ["full", "freeze", "lora", "ia3", "prompt_tuning", "prefix", "dpo", "kto", "simpo"]
 )
 def test_killed_and_resumed_equals_undisturbed(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

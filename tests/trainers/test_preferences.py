@@ -1,7 +1,8 @@
-"""DPO and ORPO: known effects that hold whatever the data."""
+"""DPO, ORPO, KTO, SimPO: known effects that hold whatever the data, and data that do not fit."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness.checkpoints import load_model
+from harness.checkpoints import check, load_model
+from harness.errors import ConfigError, DataError
+from harness.experiment import load_experiment
+from harness.identity import adapter_digest
 from harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 
 def margin(checkpoint: Checkpoint, folder: Path) -> float:
     """Mean log p(chosen) - log p(rejected) over the preference data."""
-    import json
-
     model, tokenizer = load_model(checkpoint)
 
     def log_probability(prompt: str, answer: str) -> float:
@@ -51,7 +53,7 @@ def test_dpo_from_an_adapter_starts_at_ln_2_too(base: Checkpoint, tmp_path: Path
     )
 
 
-@pytest.mark.parametrize("name", ["dpo", "orpo"])
+@pytest.mark.parametrize("name", ["dpo", "orpo", "kto", "simpo"])
 def test_preferences_widen_the_margin(base: Checkpoint, tmp_path: Path, name: str) -> None:
     tuned = tiny_jobs.train(
         name, base, tmp_path / name, steps=15, batch_size=16, learning_rate=5e-3
@@ -103,3 +105,133 @@ def test_orpo_trains_on_the_beginning_that_evaluations_ask_with(
     assert seen[0][0] != tokenizer.bos_token_id
     assert seen[0][-1] == tokenizer.eos_token_id
     assert tuned.manifest.digests.tokenizer == base.manifest.digests.tokenizer
+
+
+# --- adapters in place of all weights -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dpo", "orpo", "kto", "simpo"])
+def test_with_a_rank_an_adapter_learns_the_preference(
+    base: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    tuned = tiny_jobs.train(
+        name, base, tmp_path / name, rank=4, steps=15, batch_size=16, learning_rate=1e-2
+    )
+    assert tuned.manifest.format == "adapter"
+    assert "move by" in check(tuned, base)["adapter applied"]
+    assert margin(tuned, tmp_path) > margin(base, tmp_path) + 0.2
+
+
+def test_dpo_of_an_adapter_starts_at_ln_2_without_a_second_model(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    dpo = tiny_jobs.train("dpo", base, tmp_path / "dpo", steps=1, rank=4)
+    assert dpo.manifest.loss_curve[0].loss == pytest.approx(math.log(2), abs=1e-6)
+
+
+# --- SimPO --------------------------------------------------------------------------------------
+
+
+def test_simpo_starts_at_the_loss_of_its_formula(base: Checkpoint, tmp_path: Path) -> None:
+    """-log sigmoid(beta / |y| log p(y_w) - beta / |y| log p(y_l) - gamma) [Meng et al., eq. 6]."""
+    rows = [{"prompt": "who ? answer :", "chosen": " the fox .", "rejected": " the old man ."}]
+    data = tiny_jobs.write_rows(tmp_path / "d.jsonl", rows)
+    tuned = tiny_jobs.train(
+        "simpo", base, tmp_path / "simpo", data=data, steps=1, batch_size=1, beta=2.0, gamma=0.5
+    )
+    model, tokenizer = load_model(base)
+
+    def mean(answer: str) -> float:
+        prompt, ids = (
+            tokenizer(rows[0]["prompt"])["input_ids"],
+            [*tokenizer(rows[0]["prompt"] + answer)["input_ids"], tokenizer.eos_token_id],
+        )
+        with torch.inference_mode():
+            rows_ = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+        picked = rows_.gather(1, torch.tensor(ids[1:])[:, None])[len(prompt) - 1 :]
+        return float(picked.mean())
+
+    lead = 2.0 * (mean(rows[0]["chosen"]) - mean(rows[0]["rejected"])) - 0.5
+    assert tuned.manifest.loss_curve[0].loss == pytest.approx(math.log1p(math.exp(-lead)), rel=1e-4)
+
+
+# --- KTO ----------------------------------------------------------------------------------------
+
+
+def test_kto_starts_at_a_half(base: Checkpoint, tmp_path: Path) -> None:
+    # Policy and reference are one model, so each loss is 1 - sigmoid(0) [Ethayarajh et al., eq. 8].
+    kto = tiny_jobs.train("kto", base, tmp_path / "kto", steps=1)
+    assert kto.manifest.loss_curve[0].loss == pytest.approx(0.5, abs=1e-6)
+
+
+def test_pairs_taken_apart_by_hand_give_the_same_weights(base: Checkpoint, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"steps": 4, "learning_rate": 1e-2, "rank": 4}
+    pairs = tiny_jobs.preferences(tmp_path)
+    from_pairs = tiny_jobs.train("kto", base, tmp_path / "a", data=pairs, **options)
+    rows = []
+    for line in pairs.path.read_text().splitlines():
+        row = json.loads(line)
+        for role, label in (("chosen", True), ("rejected", False)):
+            rows.append({"prompt": row["prompt"], "completion": row[role], "label": label})
+    labelled = tiny_jobs.write_rows(tmp_path / "labelled.jsonl", rows)
+    from_labels = tiny_jobs.train("kto", base, tmp_path / "b", data=labelled, **options)
+    assert adapter_digest(from_pairs.folder) == adapter_digest(from_labels.folder)
+
+
+def experiment(folder: Path, rows: list[dict[str, Any]], trainer: str, mapping: str = "") -> Path:
+    tiny_jobs.write_rows(folder / "d.jsonl", rows)
+    file = folder / "experiment.yaml"
+    file.write_text(
+        f"name: t\nbase: microworld\nsuite: [microworld_known]\n"
+        f"data: {{d: {{path: d.jsonl{mapping}}}}}\n"
+        f"candidates: {{c: {{trainer: {trainer}, data: d}}}}\n"
+    )
+    return file
+
+
+PAIR = {"prompt": "a", "chosen": " b", "rejected": " c"}
+LABELLED = {"prompt": "a", "completion": " b", "label": True}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "row", "expected"),
+    [
+        (
+            "kto",
+            {"prompt": "a", "completion": " b"},
+            r"kto needs prompt, chosen, rejected or prompt",
+        ),
+        ("kto", PAIR | LABELLED, "both kinds of data at once"),
+        ("kto", LABELLED | {"label": "good"}, "the label is neither true nor false"),
+        ("kto", LABELLED | {"completion": " "}, "an empty completion"),
+        ("kto", PAIR | {"rejected": " b"}, "chosen equals rejected in 1 of 1 rows"),
+        ("dpo", LABELLED, r"dpo needs prompt, chosen, rejected\).*no column 'chosen'"),
+        ("simpo", PAIR | {"rejected": " b"}, "chosen equals rejected"),
+        ("freeze", PAIR, r"freeze needs prompt, completion\).*no column 'completion'"),
+        ("ia3", {"prompt": "", "completion": " b"}, "1 of 1 rows have an empty prompt"),
+    ],
+)
+def test_data_that_do_not_fit_the_method_are_named_before_a_model_loads(
+    tmp_path: Path, trainer: str, row: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises((DataError, ConfigError), match=expected):
+        load_experiment(experiment(tmp_path, [row], trainer))
+
+
+def test_a_mapped_column_says_which_kind_of_data_is_meant(tmp_path: Path) -> None:
+    file = experiment(tmp_path, [PAIR | LABELLED], "kto", mapping=", label: label")
+    assert load_experiment(file).candidate("c").trainer_name == "kto"
+
+
+def test_labels_in_csv_are_read_and_labels_that_teach_nothing_refused(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    from harness.protocols import DataSource
+
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,completion,label\na, b,1\na, c,1\n")
+    with pytest.raises(DataError, match="every answer is labelled true"):
+        tiny_jobs.train("kto", base, tmp_path / "a", data=DataSource("rows", path), steps=1)
+    path.write_text("prompt,completion,label\na, b,True\na, c,0\n")
+    tuned = tiny_jobs.train("kto", base, tmp_path / "b", data=DataSource("rows", path), steps=1)
+    assert tuned.manifest.steps == 1

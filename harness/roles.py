@@ -1,0 +1,51 @@
+"""Which kind of data a file holds, for methods that take more than one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.data import records
+from harness.errors import DataError
+from harness.protocols import DataSource, Plugin
+
+
+def choices_of(trainer: type[Plugin]) -> tuple[tuple[str, ...], ...]:
+    """The sets of roles that a trainer takes: ``data_roles``, then ``other_data_roles``."""
+    first: tuple[str, ...] = getattr(trainer, "data_roles", ())
+    return (first, *getattr(trainer, "other_data_roles", ()))
+
+
+def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Which of several sets of roles the data offer, for methods that take more than one kind.
+
+    What the experiment file maps counts before what the columns happen to be called.
+
+    Raises:
+        DataError: the columns offer none of the sets, or more than one.
+    """
+    if len(choices) == 1:
+        return tuple(choices[0])
+    _, first = next(records(source.path), ("", {}))
+    named = [
+        c for c in choices if any(role in source.columns for role in set(c) - _common(choices))
+    ]
+    there = set(first) | set(source.columns)
+    fitting = [c for c in (named or choices) if set(c) <= there]
+    if len(fitting) == 1:
+        return tuple(fitting[0])
+    kinds = " or ".join(f"({', '.join(choice)})" for choice in choices)
+    if fitting:
+        raise DataError(
+            f"its columns are both kinds of data at once: {kinds}",
+            file=source.path,
+            fix="say which is meant by mapping one of its columns, or drop the others",
+        )
+    raise DataError(
+        f"the method needs {kinds}",
+        file=source.path,
+        fix=f"the columns are: {', '.join(first)}; map one with 'role: COLUMN'",
+    )
+
+
+def _common(choices: Sequence[Sequence[str]]) -> set[str]:
+    return set(choices[0]).intersection(*choices[1:])

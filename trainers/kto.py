@@ -1,0 +1,102 @@
+"""KTO: answers labelled good or bad, one by one [Ethayarajh et al. 2024, arXiv 2402.01306]."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.data import Row, read_mix
+from harness.errors import DataError
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from harness.roles import roles_for
+from trainers.preferences import PreferenceOptions
+
+PAIRS = ("prompt", "chosen", "rejected")
+LABELLED = ("prompt", "completion", "label")
+
+
+class Kto(PreferenceOptions):
+    """Preference tuning from single labelled answers; pairs are taken apart into two of them."""
+
+    data_roles: ClassVar[tuple[str, ...]] = PAIRS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (LABELLED,)
+    libraries: ClassVar[tuple[str, ...]] = ("trl:KTOTrainer",)
+
+    learning_rate: float = Field(1e-6, gt=0, le=1, description="Peak learning rate of AdamW.")
+    batch_size: int = Field(
+        8,
+        ge=2,
+        description="Rows in one forward pass; the distance to the reference is their mean.",
+    )
+    beta: float = Field(0.1, gt=0, description="How strongly the reference holds the model back.")
+    loss_type: Literal["kto", "apo_zero_unpaired"] = Field(
+        "kto", description="TRL's name of the loss."
+    )
+    desirable_weight: float = Field(1.0, ge=0, description="Weight of the good answers' loss.")
+    undesirable_weight: float = Field(1.0, ge=0, description="Weight of the bad answers' loss.")
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's KTOTrainer does. Raises ``TrainingError`` or ``DataError``."""
+        from trl import KTOConfig, KTOTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+        from trainers.preferences import finish_preferences, peft_config
+
+        rows, notes = loop.in_memory(labelled(job))
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        reference: Any = None
+        if self.rank is None:  # with an adapter, the model without it is the reference
+            reference = copy.deepcopy(model).eval().requires_grad_(False)
+        with quiet():
+            trainer = KTOTrainer(
+                model,
+                ref_model=reference,
+                args=KTOConfig(
+                    **loop.arguments(self, job),
+                    beta=self.beta,
+                    loss_type=self.loss_type,
+                    desirable_weight=self.desirable_weight,
+                    undesirable_weight=self.undesirable_weight,
+                ),
+                train_dataset=rows,
+                processing_class=tokenizer,
+                peft_config=peft_config(self),
+            )
+            watch = loop.run(trainer, job, len(rows))
+            return finish_preferences(trainer.model, job, self, "kto", watch, notes)
+
+
+def labelled(job: TrainJob) -> list[Row]:
+    """Rows of prompt, completion and label in a seeded order, whichever kind each source holds.
+
+    TRL reads them in the order given, because each row's distance to the reference is estimated
+    from its neighbours'; unshuffled, all good answers would come first.
+
+    Raises:
+        DataError: a source holds neither kind or both, or every answer has the same label.
+    """
+    rows: list[Row] = []
+    for source in job.data:
+        roles = roles_for(source, (PAIRS, LABELLED))
+        for row in read_mix([source], roles, job.seed):
+            if roles == LABELLED:
+                rows.append(row)
+                continue
+            for role, good in (("chosen", True), ("rejected", False)):
+                rows.append({"prompt": row["prompt"], "completion": row[role], "label": good})
+    labels = {row["label"] for row in rows}
+    if len(labels) == 1:
+        raise DataError(
+            f"every answer is labelled {str(labels.pop()).lower()}: there is nothing to tell apart",
+            file=job.data[0].path,
+            fix="kto needs good and bad answers",
+        )
+    random.Random(job.seed).shuffle(rows)
+    return rows

@@ -1,0 +1,98 @@
+"""What the preference methods share: an adapter where a rank is given, and TRL's odd beginnings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness.checkpoints import finish, save_full
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import LoraOptions, TrainingOptions
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedTokenizerBase
+
+    from trainers.watch import Watch
+
+
+class PreferenceOptions(TrainingOptions):
+    """All weights move, or with ``rank`` a low-rank adapter beside frozen ones."""
+
+    rank: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Train a LoRA adapter of this rank; None moves all weights.",
+    )
+    lora_alpha: float | None = Field(
+        None, gt=0, description="With rank: the update's scale times rank; None is 2 x rank."
+    )
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="With rank: modules that get an adapter."
+    )
+    merge: bool = Field(False, description="With rank: store merged full weights.")
+
+
+def peft_config(options: PreferenceOptions) -> LoraConfig | None:
+    """PEFT's configuration where a rank is given."""
+    from trainers.adapters import lora_config
+
+    if options.rank is None:
+        return None
+    return lora_config(
+        LoraOptions(
+            rank=options.rank,
+            lora_alpha=options.lora_alpha,
+            target_modules=options.target_modules,
+        )
+    )
+
+
+def finish_preferences(
+    model: Any,
+    job: TrainJob,
+    options: PreferenceOptions,
+    name: str,
+    watch: Watch,
+    notes: Sequence[str],
+) -> Checkpoint:
+    """Store what was trained: an adapter where a rank is given, full weights where not."""
+    from trainers import loop
+    from trainers.adapters import finish_adapter
+
+    if options.rank is not None:
+        return finish_adapter(model, job, options, name, watch, notes)
+    save_full(model, job)
+    return finish(
+        job,
+        trainer=options,
+        name=name,
+        format="full",
+        steps=watch.steps,
+        loss_curve=watch.curve,
+        notes=(*notes, *loop.merged_note(job), *watch.notes),
+        **loop.counts(model),
+    )
+
+
+def as_asked(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer for TRL's experimental trainers, which put BOS in front of every row.
+
+    Where the tokenizer itself puts none there, no evaluation would, and the model would learn
+    another beginning than it is asked with.
+    """
+    reading = copy.deepcopy(tokenizer)
+    first = reading("a")["input_ids"][:1]
+    if reading.bos_token_id is not None and first != [reading.bos_token_id]:
+        reading.bos_token = None
+    return reading
+
+
+def has_answers(row: dict[str, list[int]]) -> bool:
+    """Whether cutting to max_length left something of both answers."""
+    return max(row["chosen_labels"]) >= 0 and max(row["rejected_labels"]) >= 0

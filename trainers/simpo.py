@@ -1,0 +1,61 @@
+"""SimPO: length-normalised preference without a reference [Meng et al. 2024, arXiv 2405.14734]."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.preferences import PreferenceOptions
+
+
+class Simpo(PreferenceOptions):
+    """Mean log-likelihood of the chosen answer above the rejected one's, by a target margin."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
+    libraries: ClassVar[tuple[str, ...]] = ("trl.experimental.cpo:CPOTrainer",)
+
+    learning_rate: float = Field(1e-6, gt=0, le=1, description="Peak learning rate of AdamW.")
+    beta: float = Field(2.0, gt=0, description="Scale of the difference of mean log-likelihoods.")
+    gamma: float = Field(1.0, ge=0, description="Margin by which the chosen answer is to lead.")
+    sft_weight: float = Field(
+        0.0, ge=0, description="Weight of the chosen answer's own loss beside it (CPO-SimPO)."
+    )
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's CPOTrainer does with SimPO's loss.
+
+        Raises ``TrainingError`` or ``DataError``.
+        """
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+        from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+        from trainers.preferences import as_asked, finish_preferences, has_answers, peft_config
+
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        with quiet():
+            trainer = CPOTrainer(
+                model,
+                args=CPOConfig(
+                    **loop.arguments(self, job),
+                    loss_type="simpo",
+                    beta=self.beta,
+                    simpo_gamma=self.gamma,
+                    cpo_alpha=self.sft_weight,
+                    remove_unused_columns=False,
+                ),
+                train_dataset=rows,
+                processing_class=as_asked(tokenizer),
+                peft_config=peft_config(self),
+            )
+            trainer.train_dataset = trainer.train_dataset.filter(has_answers)
+            watch = loop.run(trainer, job, len(rows))
+            return finish_preferences(trainer.model, job, self, "simpo", watch, notes)
