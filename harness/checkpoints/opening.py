@@ -50,7 +50,8 @@ def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Che
         raise CheckpointError("not a model folder", file=path, fix=fix)
     path = path.resolve()
     if (path / MANIFEST).is_file():
-        return open_checkpoint(path)
+        # A user's folder: other weights may have been put under the manifest of the old ones.
+        return open_checkpoint(path, verify=True)
     return describe(path, name=name, gguf_file=gguf_file)
 
 
@@ -277,5 +278,5 @@ def _verify(checkpoint: Checkpoint) -> None:
             raise CheckpointError(
                 f"the {part.replace('_', ' ')} changed since the manifest was written",
                 file=folder,
-                fix="delete the folder and run the experiment again",
+                fix="delete the folder and run again, or remove its manifest to name a new model",
             )

@@ -95,6 +95,10 @@ def _decided(
     rules = load_gate(policy, file=policy)
     if sequential is not None:
         rules = rules.model_copy(update={"sequential": sequential})
+    if suite is not None and not rules.sequential:
+        raise ConfigError(
+            "runs were scored already", key="--suite", fix="add --sequential to score"
+        )
     name = baseline or rules.baseline
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")

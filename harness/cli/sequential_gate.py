@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.events import Event, Listener
+from harness.events import Event
 
 if TYPE_CHECKING:
     from harness.compare import Scored
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.experiment import Experiment
     from harness.gate import Gate
     from harness.records import Checkpoint, Run
+    from harness.score_stage import ScoreStage
     from harness.store import FolderStore
     from harness.suites import Suite
 
@@ -35,16 +36,19 @@ class SequentialGate:
         from harness.cli.console import watching
         from harness.cli.session import session
         from harness.errors import exit_code_of
+        from harness.score_stage import ScoreStage
         from reports.build import build_report
 
         experiment = self._experiment()
-        results = []
+        suite = self._suite(experiment)
         with (
             session(experiment, self.workspace) as (store, meter),
             watching() as listener,
         ):
-            for name in candidates:
-                results.append(self._decide(name, experiment, store, meter, listener))
+            # A mistyped name is told before minutes are spent on those before it.
+            checkpoints = {name: _checkpoint(name, store) for name in candidates}
+            stage = ScoreStage(experiment, store, meter, listener)
+            results = [self._decide(name, checkpoints[name], suite, stage) for name in candidates]
         verdicts = [result.outcome.verdict for result in results]
         document = build_report(
             f"gate {self.policy.name}",
@@ -58,35 +62,27 @@ class SequentialGate:
         return document, exit_code_of([verdict.exit_code for verdict in verdicts])
 
     def _decide(
-        self,
-        name: str,
-        experiment: Experiment,
-        store: FolderStore,
-        meter: Any,
-        listener: Listener,
+        self, name: str, checkpoint: Checkpoint, suite: Suite, stage: ScoreStage
     ) -> EarlyResult:
         from harness.early import decide_early
         from harness.evaluate import build
         from harness.evaluate_part import PartEvaluation
-        from harness.score_stage import ScoreStage
 
-        checkpoint = _checkpoint(name, store)
         label = _label(name)
-        listener(Event("score", label, "start", "until its gate is decided"))
+        stage.listener(Event("score", label, "start", "until its gate is decided"))
         template = any(s.template is not None for s in self.baseline.run.signatures)
-        built = build(self._suite(experiment), apply_chat_template=template)
-        stage = ScoreStage(experiment, store, meter, listener)
+        built = build(suite, apply_chat_template=template)
         part = PartEvaluation(stage.opened(checkpoint), built, checkpoint)
         result = decide_early(
             self.gate,
             self.baseline,
             part,
-            _planned_run(label, experiment, built.suite, checkpoint),
-            meter=meter(),
-            listener=listener,
+            _planned_run(label, stage.experiment, built.suite, checkpoint),
+            meter=stage.meter(),
+            listener=stage.listener,
             file=self.policy,
         )
-        listener(Event("score", label, "done", f"{result.energy.seconds:.1f} s"))
+        stage.listener(Event("score", label, "done", f"{result.energy.seconds:.1f} s"))
         return result
 
     def _experiment(self) -> Experiment:
@@ -169,7 +165,7 @@ def _checkpoint(name: str, store: FolderStore) -> Checkpoint:
         except AssayError:
             folder = None
     if folder is not None and (folder / MANIFEST).is_file():
-        return open_checkpoint(folder)
+        return open_checkpoint(folder, verify=True)
     return open_base(name)
 
 

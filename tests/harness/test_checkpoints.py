@@ -141,6 +141,9 @@ def test_a_changed_tensor_is_noticed_where_the_folder_is_verified(
     open_checkpoint(full.folder)
     with pytest.raises(CheckpointError, match="the weights changed"):
         open_checkpoint(full.folder, verify=True)
+    # Journals and runs go by the manifest: it must not lend its name to other weights.
+    with pytest.raises(CheckpointError, match="the weights changed"):
+        open_base(str(full.folder))
 
 
 def test_a_folder_without_manifest_is_not_a_checkpoint(base: Checkpoint) -> None:
