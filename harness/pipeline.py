@@ -66,55 +66,25 @@ class Pipeline:
         wanted = self._wanted(only)
         outcome.checkpoints[BASE] = self._open_base()
         for candidate in wanted:
-            failed = self._failed_origin(candidate, outcome)
-            if failed is not None:
-                message = f"its {'parent' if failed == candidate.parent else 'source'} '{failed}' failed"
+            start = outcome.checkpoints.get(candidate.parent)
+            if start is None:
+                message = f"its parent '{candidate.parent}' failed"
                 outcome.failures.append(Failure(stage=f"train {candidate.name}", message=message))
                 self.listener(Event("train", candidate.name, "skipped", message))
                 continue
             with self._failing(outcome, "train", candidate.name):
-                start = outcome.checkpoints[candidate.parent]
                 outcome.checkpoints[candidate.name] = self._train(candidate, start, outcome)
         return outcome
 
     def _wanted(self, only: Sequence[str]) -> list[Candidate]:
         if not only:
             return list(self.experiment.candidates)
-        needed = {*only}.union(*(self._ancestors(name) for name in only))
-        for name in needed:
-            self.experiment.candidate(name)
+        needed: set[str] = set()
+        for name in only:
+            while name != BASE and name not in needed:
+                needed.add(name)
+                name = self.experiment.candidate(name).parent
         return [c for c in self.experiment.candidates if c.name in needed]
-
-    def _origins(self, name: str) -> list[str]:
-        """The candidates that this one is made from directly."""
-        candidate = self.experiment.candidate(name)
-        known = {c.name for c in self.experiment.candidates}
-        return [n for n in (candidate.parent, *candidate.sources) if n in known]
-
-    def _ancestors(self, name: str) -> list[str]:
-        """Every candidate that went into this one, each once, the nearest first."""
-        found: list[str] = []
-        waiting = self._origins(name) if name != BASE else []
-        while waiting:
-            one = waiting.pop(0)
-            if one not in found:
-                found.append(one)
-                waiting += self._origins(one)
-        return found
-
-    def _failed_origin(self, candidate: Candidate, outcome: Outcome) -> str | None:
-        origins = self._origins(candidate.name)
-        return next((name for name in origins if name not in outcome.checkpoints), None)
-
-    def _sources(self, candidate: Candidate, outcome: Outcome) -> dict[str, Checkpoint]:
-        """The checkpoints that the trainer reads besides its start, by the names given."""
-        from harness.checkpoints import open_base
-
-        return {
-            name: outcome.checkpoints.get(name)
-            or open_base(name, resolve=self.experiment.resolve)
-            for name in candidate.sources
-        }
 
     # --- training ---------------------------------------------------------------------------
 
@@ -140,15 +110,14 @@ class Pipeline:
     def _train(self, candidate: Candidate, start: Checkpoint, outcome: Outcome) -> Checkpoint:
         from harness.checkpoints import relink
 
-        sources = self._sources(candidate, outcome)
-        key = self._recipe_key(candidate, start, sources)
+        key = self._recipe_key(candidate, start)
         done = self.store.stage(f"train-{key}")
         if done is not None and self.store.checkpoint(done["checkpoint"]) is not None:
             adopted = self._adopted(done, verify=True)
             self.listener(Event("train", candidate.name, "reused"))
             return adopted
         self.listener(Event("train", candidate.name, "start", candidate.trainer_name))
-        checkpoint = self._trained(candidate, start, sources, key, outcome)
+        checkpoint = self._trained(candidate, start, key, outcome)
         manifest = checkpoint.manifest
         relink(checkpoint, self.store.checkpoint_path(manifest.digest))
         self.store.adopt_checkpoint(checkpoint.folder, manifest.digest)
@@ -167,12 +136,7 @@ class Pipeline:
         return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
 
     def _trained(
-        self,
-        candidate: Candidate,
-        start: Checkpoint,
-        sources: Mapping[str, Checkpoint],
-        key: str,
-        outcome: Outcome,
+        self, candidate: Candidate, start: Checkpoint, key: str, outcome: Outcome
     ) -> Checkpoint:
         from harness.checkpoints import check, with_checks, with_energy
         from harness.environment import peak_memory
@@ -192,7 +156,6 @@ class Pipeline:
             folder=folder,
             base_name=self.experiment.settings.base,
             base_digest=base.digest,
-            sources=sources,
             state_folder=self.store.state_folder(key),
             progress=progress,
         )
@@ -207,9 +170,7 @@ class Pipeline:
         shutil.rmtree(self.store.state_folder(key), ignore_errors=True)
         return checkpoint
 
-    def _recipe_key(
-        self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint]
-    ) -> str:
+    def _recipe_key(self, candidate: Candidate, start: Checkpoint) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
         from harness.environment import environment
         from harness.identity import data_digest, digest_json, source_digest
@@ -225,7 +186,6 @@ class Pipeline:
                 "data": [[data_digest(s.path), dict(s.columns), s.weight] for s in candidate.data],
                 "content": content() if content is not None else None,
                 "start": start.manifest.digest,
-                "sources": [[name, s.manifest.digest] for name, s in sources.items()],
                 "seed": candidate.seed,
                 "versions": {name: packages.get(name) for name in RECIPE_LIBRARIES},
             }
@@ -247,8 +207,12 @@ class Pipeline:
 
     def _inherited(self, name: str, outcome: Outcome) -> Sequence[Energy]:
         """The training energy of every ancestor, each once."""
-        energies = (outcome.checkpoints[one].manifest.energy for one in self._ancestors(name))
-        return [energy for energy in energies if energy]
+        found = []
+        while name != BASE:
+            name = self.experiment.candidate(name).parent
+            if name != BASE and (energy := outcome.checkpoints[name].manifest.energy):
+                found.append(energy)
+        return found
 
     @contextmanager
     def _failing(
