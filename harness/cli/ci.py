@@ -45,14 +45,14 @@ class Outlets:
 
     def publish(self, document: Document, code: int) -> int:
         """Write the files, print the answer and tell GitHub; gives back ``code``."""
-        from harness.cli.conclude import render, write_text
+        from harness.cli.conclude import for_screen, render, write_text
 
         if self.junit is not None:
             write_text(self.junit, render(document, "junit"))
         if self.markdown is not None:
             write_text(self.markdown, render(document, "markdown"))
         self._write_comment(document)
-        self._print(render(document, self.format.value))
+        self._print(for_screen(document, self.format.value))
         if self.github:
             self._annotate(document, code)
             self._tell_step(document, code)

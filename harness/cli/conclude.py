@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from harness.pipeline import Outcome
     from harness.records import Comparison, Failure, Verdict
     from harness.store import FolderStore
+
+NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
 
 FILE_NAMES = {
     "html": "report.html",
@@ -191,9 +194,20 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def for_screen(document: Any, format_name: str) -> str:
+    """The document as it is printed: a terminal's own width, 120 where nobody says."""
+    from harness import plugins
+
+    if format_name != "terminal":
+        return render(document, format_name)
+    columns = shutil.get_terminal_size((120, 24)).columns
+    width = min(max(columns, NARROWEST_SCREEN), WIDEST_SCREEN)
+    return str(plugins.load("renderers", format_name)(width=width).render(document))
+
+
 def show(document: Any, format_name: str) -> None:
     """Print the document for a person or a machine."""
-    text = render(document, format_name)
+    text = for_screen(document, format_name)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 

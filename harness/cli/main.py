@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -26,6 +27,9 @@ from harness.cli import (
     tasks,
     train,
 )
+
+#: What a shell sees of Ctrl-C: 128 + SIGINT.
+INTERRUPTED = 130
 
 # Scoring and training never need a hub that the user did not name; libraries stay quiet.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -94,14 +98,23 @@ def main() -> None:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
-        sys.exit(130)
+        _stopped()
+    except SystemExit as leaving:
+        # Typer turns Ctrl-C into this code, without a word.
+        if leaving.code == INTERRUPTED:
+            _stopped()
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         typer.secho(f"error: {error.filename or ''}: {error.strerror or error}", fg="red", err=True)
         sys.exit(EXIT_USAGE)
+
+
+def _stopped() -> NoReturn:
+    typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
+    sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":
