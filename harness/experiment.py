@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import plugins
 from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_mean
+from harness.lineage import BASE, parents_first, sources_of
 from harness.protocols import DataSource, Plugin
 from harness.yaml_file import config_error, read_yaml, validated
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-BASE = "base"
 _CANDIDATE_KEYS = ("trainer", "parent", "data", "seed")
 
 ReportFormat = Literal["html", "markdown", "terminal", "json", "csv", "junit"]
@@ -68,6 +68,8 @@ class Candidate:
     """Another candidate's name, or ``base``."""
     data: tuple[DataSource, ...]
     seed: int
+    sources: tuple[str, ...] = ()
+    """Other checkpoints that its trainer reads: candidates, ``base``, or models by name."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Experiment:
     def folder(self) -> Path:
         """What relative paths in the file are relative to."""
         return self.file.parent
+
+    @property
+    def graph(self) -> dict[str, tuple[str, ...]]:
+        """What each candidate is made from, by name: its parent, and its sources."""
+        return {c.name: (c.parent, *c.sources) for c in self.candidates}
 
     def resolve(self, name: str) -> Path:
         """A base or checkpoint folder as the file names it: relative to the file, then to here."""
@@ -124,7 +131,9 @@ def load_experiment(
     settings = validated(ExperimentFile, content, file=path)
     _check_name(settings.name, path, "name")
     specs = {name: dict(spec or {}) for name, spec in settings.candidates.items()}
-    order = _parents_first(specs, path)
+    for candidate_name in specs:
+        _check_candidate_name(candidate_name, path)
+    order = parents_first(specs, path)
     sources = {name: _source(name, spec, path) for name, spec in settings.data.items()}
     candidates = tuple(_candidate(n, specs[n], settings, sources, path) for n in order)
     if check_files:
@@ -138,28 +147,13 @@ def _check_name(name: str, path: Path, key: str) -> None:
         raise ConfigError("not a usable name", file=path, key=key, value=name, fix=fix)
 
 
-def _parents_first(specs: Mapping[str, dict[str, Any]], path: Path) -> list[str]:
-    """Candidate names so that each follows its parent; a cycle is named in full."""
-    order: list[str] = []
-    for name in specs:
-        _check_name(name, path, f"candidates.{name}")
-        if name == BASE:
-            fix = "give the candidate another name"
-            raise ConfigError(
-                "'base' means the base model itself", file=path, key="candidates.base", fix=fix
-            )
-        chain = [name]
-        while (parent := specs[chain[-1]].get("parent", BASE)) != BASE:
-            key = f"candidates.{chain[-1]}.parent"
-            if not isinstance(parent, str) or parent not in specs:
-                fix = did_you_mean(str(parent), [*specs, BASE])
-                raise ConfigError("no such candidate", file=path, key=key, value=parent, fix=fix)
-            if parent in chain:
-                cycle = " -> ".join([*chain[chain.index(parent) :], parent])
-                raise ConfigError(f"parents form a cycle: {cycle}", file=path, key=key)
-            chain.append(parent)
-        order += [n for n in reversed(chain) if n not in order]
-    return order
+def _check_candidate_name(name: str, path: Path) -> None:
+    _check_name(name, path, f"candidates.{name}")
+    if name == BASE:
+        fix = "give the candidate another name"
+        raise ConfigError(
+            "'base' means the base model itself", file=path, key="candidates.base", fix=fix
+        )
 
 
 def _source(name: str, spec: DataSpec, path: Path) -> DataSource:
@@ -222,6 +216,7 @@ def _candidate(
         parent=spec.get("parent", BASE),
         data=data,
         seed=seed,
+        sources=sources_of(spec),
     )
 
 

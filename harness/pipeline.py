@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import AssayError
 from harness.events import Event, Listener, no_listener
-from harness.experiment import BASE, Candidate, Experiment
+from harness.experiment import Candidate, Experiment
+from harness.lineage import BASE, ancestors
 from harness.records import Checkpoint, CheckpointManifest, Energy, Failure, Run
 
 if TYPE_CHECKING:
@@ -66,25 +67,35 @@ class Pipeline:
         wanted = self._wanted(only)
         outcome.checkpoints[BASE] = self._open_base()
         for candidate in wanted:
-            start = outcome.checkpoints.get(candidate.parent)
-            if start is None:
-                message = f"its parent '{candidate.parent}' failed"
+            lacking = ancestors(self.experiment.graph, candidate.name) - set(outcome.checkpoints)
+            if lacking:
+                what = "parent" if candidate.parent in lacking else "source"
+                failed = candidate.parent if what == "parent" else ", ".join(sorted(lacking))
+                message = f"its {what} '{failed}' failed"
                 outcome.failures.append(Failure(stage=f"train {candidate.name}", message=message))
                 self.listener(Event("train", candidate.name, "skipped", message))
                 continue
             with self._failing(outcome, "train", candidate.name):
+                start = outcome.checkpoints[candidate.parent]
                 outcome.checkpoints[candidate.name] = self._train(candidate, start, outcome)
         return outcome
 
     def _wanted(self, only: Sequence[str]) -> list[Candidate]:
         if not only:
             return list(self.experiment.candidates)
-        needed: set[str] = set()
-        for name in only:
-            while name != BASE and name not in needed:
-                needed.add(name)
-                name = self.experiment.candidate(name).parent
+        needed = {self.experiment.candidate(name).name for name in only if name != BASE}
+        for name in tuple(needed):
+            needed.update(ancestors(self.experiment.graph, name))
         return [c for c in self.experiment.candidates if c.name in needed]
+
+    def _sources(self, candidate: Candidate, outcome: Outcome) -> dict[str, Checkpoint]:
+        """The checkpoints that the trainer reads besides its start, by the names given."""
+        from harness.checkpoints import open_base
+
+        known, resolve = outcome.checkpoints, self.experiment.resolve
+        return {
+            name: known.get(name) or open_base(name, resolve=resolve) for name in candidate.sources
+        }
 
     # --- training ---------------------------------------------------------------------------
 
@@ -110,14 +121,15 @@ class Pipeline:
     def _train(self, candidate: Candidate, start: Checkpoint, outcome: Outcome) -> Checkpoint:
         from harness.checkpoints import relink
 
-        key = self._recipe_key(candidate, start)
+        sources = self._sources(candidate, outcome)
+        key = self._recipe_key(candidate, start, sources)
         done = self.store.stage(f"train-{key}")
         if done is not None and self.store.checkpoint(done["checkpoint"]) is not None:
             adopted = self._adopted(done, verify=True)
             self.listener(Event("train", candidate.name, "reused"))
             return adopted
         self.listener(Event("train", candidate.name, "start", candidate.trainer_name))
-        checkpoint = self._trained(candidate, start, key, outcome)
+        checkpoint = self._trained(candidate, start, sources, key, outcome)
         manifest = checkpoint.manifest
         relink(checkpoint, self.store.checkpoint_path(manifest.digest))
         self.store.adopt_checkpoint(checkpoint.folder, manifest.digest)
@@ -136,7 +148,12 @@ class Pipeline:
         return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
 
     def _trained(
-        self, candidate: Candidate, start: Checkpoint, key: str, outcome: Outcome
+        self,
+        candidate: Candidate,
+        start: Checkpoint,
+        sources: Mapping[str, Checkpoint],
+        key: str,
+        outcome: Outcome,
     ) -> Checkpoint:
         from harness.checkpoints import check, with_checks, with_energy
         from harness.environment import peak_memory
@@ -156,6 +173,7 @@ class Pipeline:
             folder=folder,
             base_name=self.experiment.settings.base,
             base_digest=base.digest,
+            sources=sources,
             state_folder=self.store.state_folder(key),
             progress=progress,
         )
@@ -170,7 +188,9 @@ class Pipeline:
         shutil.rmtree(self.store.state_folder(key), ignore_errors=True)
         return checkpoint
 
-    def _recipe_key(self, candidate: Candidate, start: Checkpoint) -> str:
+    def _recipe_key(
+        self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint]
+    ) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
         from harness.environment import environment
         from harness.identity import data_digest, digest_json, source_digest
@@ -186,6 +206,7 @@ class Pipeline:
                 "data": [[data_digest(s.path), dict(s.columns), s.weight] for s in candidate.data],
                 "content": content() if content is not None else None,
                 "start": start.manifest.digest,
+                "sources": [[name, s.manifest.digest] for name, s in sources.items()],
                 "seed": candidate.seed,
                 "versions": {name: packages.get(name) for name in RECIPE_LIBRARIES},
             }
@@ -207,12 +228,9 @@ class Pipeline:
 
     def _inherited(self, name: str, outcome: Outcome) -> Sequence[Energy]:
         """The training energy of every ancestor, each once."""
-        found = []
-        while name != BASE:
-            name = self.experiment.candidate(name).parent
-            if name != BASE and (energy := outcome.checkpoints[name].manifest.energy):
-                found.append(energy)
-        return found
+        found = sorted(ancestors(self.experiment.graph, name))
+        energies = (outcome.checkpoints[one].manifest.energy for one in found)
+        return [energy for energy in energies if energy]
 
     @contextmanager
     def _failing(

@@ -63,6 +63,8 @@ class TrainJob:
     base_name: str = ""
     """The base as the experiment file names it."""
     base_digest: str | None = None
+    sources: Mapping[str, Checkpoint] = field(default_factory=dict)
+    """The checkpoints that the options in ``source_options`` name, by those names."""
     state_folder: Path | None = None
     """Private folder for saved training states, bound to this recipe; None: do not resume."""
     progress: Progress = no_progress
@@ -76,8 +78,9 @@ class Trainer(Protocol):
     """Roles that a data set must offer; () for methods without data.
 
     Where another kind of data will do as well, ``other_data_roles: ClassVar[tuple[tuple[str, ...],
-    ...]]`` names its roles. A trainer may also name ``libraries: ClassVar[tuple[str, ...]]``
-    (``module`` or ``module:attribute``), imported before its energy is measured.
+    ...]]`` names its roles. ``source_options: ClassVar[tuple[str, ...]]`` lists the options that
+    name other checkpoints, which then come as ``job.sources``. ``libraries: ClassVar[tuple[str,
+    ...]]`` (``module`` or ``module:attribute``) are imported before its energy is measured.
     """
 
     def train(self, job: TrainJob) -> Checkpoint:

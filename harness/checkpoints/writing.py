@@ -114,8 +114,10 @@ def finish(
 
 def recipe_digest(job: TrainJob, *, trainer: dict[str, Any], name: str, data: object) -> str:
     """Digest of everything that determines the result, the machine and its libraries aside."""
+    sources = {name: source.manifest.digest for name, source in job.sources.items()}
     return identity.digest_json(
         {
+            **({"sources": sources} if sources else {}),
             "trainer": name,
             "options": trainer,
             "seed": job.seed,

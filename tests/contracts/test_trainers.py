@@ -30,6 +30,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "orpo": STEPS,
     "kto": STEPS | {"rank": 4},
     "simpo": STEPS,
+    "distill": STEPS | {"teacher": "a"},
+    "merge": {"sources": ["a", "b"], "method": "dare_ties"},
+    "prune": {"amount": 0.3},
     "quantize": {"scheme": "nf4"},
     "none": {},
 }
@@ -47,12 +50,20 @@ def trained(
 ) -> dict[str, tuple[Checkpoint, Checkpoint]]:
     """By trainer: the same recipe and seed, trained two times."""
     found = {}
+    others = {
+        name: tiny_jobs.save_base(tmp_path_factory.mktemp(f"source_{name}"), seed=seed)
+        for seed, name in enumerate("ab", start=1)
+    }
     for name in NAMES:
         root = tmp_path_factory.mktemp(name)
         options = dict(OPTIONS[name])
         if name == "none":
             options["path"] = str(base.folder)
-        first, second = (tiny_jobs.train(name, base, root / c / name, **options) for c in "ab")
+        named = getattr(plugins.load("trainers", name), "source_options", ())
+        first, second = (
+            tiny_jobs.train(name, base, root / c / name, beside=others if named else {}, **options)
+            for c in "ab"
+        )
         found[name] = (first, second)
     return found
 
@@ -68,7 +79,12 @@ def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
     for name in plugins.names("trainers"):
         trainer = plugins.load("trainers", name)
         assert issubclass(trainer, Plugin)
-        required = {"quantize": {"scheme": "nf4"}, "none": {"path": "x"}}
+        required = {
+            "quantize": {"scheme": "nf4"},
+            "none": {"path": "x"},
+            "distill": {"teacher": "x"},
+            "merge": {"sources": ["x", "y"]},
+        }
         assert isinstance(trainer(**required.get(name, {})), Trainer)
         assert trainer.__doc__
         for field, info in trainer.model_fields.items():

@@ -63,6 +63,7 @@ def train(
     seed: int = 0,
     state_folder: Path | None = None,
     progress: Any = None,
+    beside: Mapping[str, Checkpoint] | None = None,
     **options: Any,
 ) -> Checkpoint:
     """Train by the registered name in ``folder``, which is made."""
@@ -79,6 +80,7 @@ def train(
         folder=folder,
         base_name="tiny",
         base_digest=start.manifest.digest,
+        sources=beside or {},
         state_folder=state_folder,
         **({"progress": progress} if progress else {}),
     )

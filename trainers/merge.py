@@ -1,0 +1,186 @@
+"""Merging: one model from several that were trained from the same start; nothing is trained.
+
+By default every source is taken as full weights (an adapter is merged into its base first) and the
+result is full weights; ``adapter: true`` keeps LoRA adapters of the start as one adapter, through
+PEFT's ``add_weighted_adapter``. The formulas stand in ``trainers/merging.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from harness.errors import TrainingError
+from harness.protocols import Plugin, TrainJob
+from harness.records import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+#: PEFT's names: by the full update and an SVD back to a rank, since factors do not add up.
+_IN_PEFT = {
+    "linear": "cat",
+    "ties": "ties_svd",
+    "dare_linear": "dare_linear_svd",
+    "dare_ties": "dare_ties_svd",
+}
+
+
+class Merge(Plugin):
+    """Combine several candidates of one start into one; nothing is trained."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ()
+    source_options: ClassVar[tuple[str, ...]] = ("sources",)
+    libraries: ClassVar[tuple[str, ...]] = ("transformers:AutoModelForCausalLM", "peft")
+
+    sources: tuple[str, ...] = Field(
+        min_length=2,
+        description="Candidates or models to merge; the parent is what they came from.",
+    )
+    method: Literal["linear", "slerp", "ties", "dare_linear", "dare_ties"] = Field(
+        "linear", description="linear and slerp mix weights, the others what training added."
+    )
+    weights: tuple[float, ...] | None = Field(
+        None, description="One for each source; None gives each the same: 1."
+    )
+    density: float = Field(
+        0.5, gt=0, le=1, description="ties, dare: share of each source's changes that is kept."
+    )
+    scale: float = Field(
+        1.0, gt=0, description="ties, dare: what the merged change is multiplied by."
+    )
+    adapter: bool = Field(False, description="Merge LoRA adapters of the parent into an adapter.")
+
+    @model_validator(mode="after")
+    def _options_fit_the_method(self) -> Self:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("a source is named twice; give it a larger weight instead")
+        if self.weights is not None and len(self.weights) != len(self.sources):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.sources)} sources")
+        if self.weights is not None and not sum(self.weights) > 0:
+            raise ValueError("the weights must add up to more than 0")
+        if self.method == "slerp" and (len(self.sources) != 2 or self.adapter):
+            raise ValueError("slerp takes two sources of full weights")
+        if self.method in ("linear", "slerp"):
+            given = {"density", "scale"} & self.model_fields_set
+            if given:
+                raise ValueError(f"{min(given)} does not apply to method: {self.method}")
+        return self
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Merge and store.
+
+        Raises ``TrainingError`` where the sources do not fit together, or ``CheckpointError``.
+        """
+        from harness.checkpoints import finish, save_adapter, save_full
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+
+        job.progress(0, 1, f"merging by {self.method}")
+        loop.prepare(job)
+        with quiet():
+            if self.adapter:
+                model = _merged_adapter(self, job)
+                save_adapter(model, job, selected_adapters=["default"])
+                parameters = model.get_nb_trainable_parameters()[1]
+            else:
+                model = _merged_weights(self, job)
+                save_full(model, job)
+                parameters = loop.counts(model)["parameters"]
+        job.progress(1, 1, f"merged by {self.method}")
+        origins = (
+            f"'{name}' ({source.manifest.digest[:12]})" for name, source in job.sources.items()
+        )
+        return finish(
+            job,
+            trainer=self,
+            name="merge",
+            format="adapter" if self.adapter else "full",
+            parameters=parameters,
+            parameters_trained=0,
+            notes=(f"merged from {', '.join(origins)}", *loop.merged_note(job)),
+        )
+
+
+def _merged_weights(options: Merge, job: TrainJob) -> Any:
+    import torch
+
+    from harness.checkpoints import load_model
+
+    model, _ = load_model(job.start)
+    loaded = [load_model(job.sources[name])[0] for name in options.sources]
+    parts = [dict(source.named_parameters()) for source in loaded]
+    own = dict(model.named_parameters())
+    for name, part in zip(options.sources, parts, strict=True):
+        _require_same_shape(job, name, own, part)
+    draw = torch.Generator().manual_seed(job.seed)
+    with torch.no_grad():
+        for key, value in own.items():
+            value.copy_(_merged(value, [part[key] for part in parts], options, draw))
+    return model
+
+
+def _merged(
+    base: torch.Tensor, values: list[torch.Tensor], options: Merge, draw: torch.Generator
+) -> torch.Tensor:
+    from trainers import merging
+
+    weights = options.weights or (1.0,) * len(values)
+    if options.method == "linear":
+        return merging.linear(values, weights)
+    if options.method == "slerp":
+        return merging.slerp(values[0], values[1], weights[1] / sum(weights))
+    vectors = [value - base for value in values]
+    if options.method == "ties":
+        return base + options.scale * merging.ties(vectors, weights, options.density)
+    vectors = [merging.dare(vector, options.density, draw) for vector in vectors]
+    if options.method == "dare_ties":
+        return base + options.scale * merging.ties(vectors, weights, 1.0)
+    added = [weight * vector for weight, vector in zip(weights, vectors, strict=True)]
+    return base + options.scale * sum(added[1:], added[0])
+
+
+def _merged_adapter(options: Merge, job: TrainJob) -> Any:
+    from peft import PeftModel
+
+    from harness.checkpoints import load_model
+
+    for name in options.sources:
+        manifest = job.sources[name].manifest
+        if job.sources[name].adapter_folder is None:
+            raise TrainingError(f"the source '{name}' is no adapter", fix="leave out adapter: true")
+        if manifest.digests.weights != job.start.manifest.digests.weights:
+            fix = "make the model that all sources were trained on the parent"
+            raise TrainingError(f"the source '{name}' is an adapter of other weights", fix=fix)
+    base, _ = load_model(job.start)
+    folders = [str(job.sources[name].adapter_folder) for name in options.sources]
+    names = [f"source_{index}" for index in range(len(folders))]
+    model: Any = PeftModel.from_pretrained(base, folders[0], adapter_name=names[0])
+    for name, folder in zip(names[1:], folders[1:], strict=True):
+        model.load_adapter(folder, adapter_name=name)
+    weights = options.weights or (1.0,) * len(names)
+    if options.method == "linear":  # a mean, as of full weights
+        weights = tuple(weight / sum(weights) for weight in weights)
+    model.add_weighted_adapter(
+        names,
+        [weight * options.scale for weight in weights],
+        adapter_name="default",
+        combination_type=_IN_PEFT[options.method],
+        density=None if options.method == "linear" else options.density,
+    )
+    model.set_adapter("default")
+    return model
+
+
+def _require_same_shape(
+    job: TrainJob, name: str, own: Mapping[str, Any], other: Mapping[str, Any]
+) -> None:
+    differing = [k for k in own if k not in other or own[k].shape != other[k].shape]
+    if differing or len(own) != len(other):
+        raise TrainingError(
+            f"candidate '{job.candidate}': the source '{name}' has other tensors than the parent "
+            f"({(differing or ['their number'])[0]})",
+            fix="merge candidates that were trained from the same parent",
+        )
