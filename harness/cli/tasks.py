@@ -95,3 +95,51 @@ def _tried(task: str, scores: list[Score], samples: list[SampleRecord]) -> dict[
         "unscored": max((score.unscored for score in mine), default=0),
         "answers": [list(s.responses[:1]) for s in samples if s.task == task],
     }
+
+
+@app.command("contamination")
+def contamination(
+    experiment: Annotated[Path, typer.Argument(help="An experiment file.")],
+    format: OutputFormat = Format.terminal,
+) -> None:
+    """Look for the suite's items in the experiment's training data; exit 1 where some are there.
+
+    Few-shot examples are left out: an item is its own question with its right answer.
+
+    Example: `assay tasks contamination assay-demo/experiment.yaml`
+    """
+    import json
+
+    from harness.evaluate import build
+    from harness.experiment import load_experiment
+    from harness.overlaps import overlaps
+    from harness.suites import load_suite
+
+    loaded = load_experiment(experiment)
+    settings = loaded.settings
+    suite = load_suite(settings.suite, folder=loaded.folder, limit=settings.limit)
+    sources = {s.name: s for candidate in loaded.candidates for s in candidate.data}
+    found = overlaps(build(suite), list(sources.values()))
+    if format is Format.json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        _print_overlaps(found)
+    if any(row["contaminated"] for row in found):
+        raise typer.Exit(1)
+
+
+def _print_overlaps(found: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.hostile import terminal_safe
+
+    table = Table(title="Evaluation items found in training data", box=box.SIMPLE_HEAD)
+    for name in ("Data", "Task", "Contaminated", "Items", "For example"):
+        table.add_column(name, justify="right" if name in ("Contaminated", "Items") else "left")
+    for row in found:
+        example = row["example"] and f"row {row['example']['row']}: {row['example']['item']}"
+        cells = (row["data"], row["task"], row["contaminated"], row["items"], example or "–")
+        table.add_row(*(terminal_safe(str(cell)) for cell in cells))
+    Console(markup=False, highlight=False).print(table)

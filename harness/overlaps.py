@@ -1,0 +1,86 @@
+"""Which of a suite's items stand in an experiment's training data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.contamination import ItemIndex
+from harness.data import records
+from harness.protocols import DataSource
+from harness.task_build import BuiltSuite, BuiltTask
+from harness.task_metadata import right_choices
+
+_SHOWN = 160
+
+
+def overlaps(suite: BuiltSuite, sources: Sequence[DataSource]) -> list[dict[str, Any]]:
+    """One row for each data source and task, as JSON values.
+
+    ``contaminated`` of ``items`` are in the data; ``example`` is the closest: the data's row, how
+    much of the item it holds, and the item. Raises ``DataError`` for data that cannot be read.
+    """
+    asked = {
+        task.name: [_item(task, document) for document in task.documents] for task in suite.tasks
+    }
+    items = [item for task in asked.values() for item in task]
+    index = ItemIndex(items)
+    rows: list[dict[str, Any]] = []
+    for source in sources:
+        found = index.search(_texts(source))
+        begin = 0
+        for task, texts in asked.items():
+            part = slice(begin, begin + len(texts))
+            begin += len(texts)
+            shares, places = found.shares[part], found.documents[part]
+            count = int(found.contaminated[part].sum())
+            rows.append(
+                {
+                    "data": source.name,
+                    "task": task,
+                    "items": len(texts),
+                    "contaminated": count,
+                    "example": _example(texts, shares, places) if count else None,
+                }
+            )
+    return rows
+
+
+def _item(built: BuiltTask, document: Any) -> str:
+    """The question and its right answer, without few-shot examples."""
+    task = built.task
+    chooses = built.output_type == "multiple_choice"
+    choices = right_choices(task, document) if chooses else []
+    if choices:
+        target = " ".join(str(task.doc_to_choice(document)[i]) for i in choices)
+    else:
+        target = str(task.doc_to_target(document))
+    if built.output_type == "loglikelihood_rolling":
+        return target
+    return f"{task.doc_to_text(document)} {target}"
+
+
+def _texts(source: DataSource) -> Iterator[str]:
+    for _, record in records(source.path):
+        yield "\n".join(_strings(list(record.values())))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in a value: columns, and the turns of a chat."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _strings(part)
+
+
+def _example(texts: Sequence[str], shares: Any, places: Any) -> dict[str, Any]:
+    best = int(shares.argmax())
+    return {
+        "row": int(places[best]) + 1,
+        "share": round(float(shares[best]), 3),
+        "item": " ".join(texts[best].split())[:_SHOWN],
+    }

@@ -1,0 +1,41 @@
+"""The suite's items in the experiment's training data, by data source and task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError
+from harness.evaluate import build
+from harness.overlaps import overlaps
+from harness.protocols import DataSource
+from harness.suites import load_suite
+from tests.harness.toy_suite import write_suite
+
+
+def test_training_on_a_test_item_is_found_where_it_is(tmp_path: Path) -> None:
+    suite = build(load_suite(str(write_suite(tmp_path)), folder=tmp_path))
+    text = json.loads((tmp_path / "text.jsonl").read_text().splitlines()[20])["text"]
+    chat = [
+        {"role": "user", "content": "unrelated words entirely"},
+        {"role": "user", "content": text},
+    ]
+    dirty, clean = tmp_path / "dirty.jsonl", tmp_path / "clean.jsonl"
+    rows = [{"prompt": "nothing here", "completion": "at all"}, {"messages": chat}]
+    dirty.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    clean.write_text(json.dumps(rows[0]) + "\n")
+    found = overlaps(suite, [DataSource("dirty", dirty), DataSource("clean", clean)])
+    counts = {(row["data"], row["task"]): row["contaminated"] for row in found}
+    assert counts["dirty", "toy_text"] >= 1
+    assert counts["dirty", "toy_choice"] == 0
+    assert all(count == 0 for (data, _), count in counts.items() if data == "clean")
+    example = next(row["example"] for row in found if row["contaminated"])
+    assert example["row"] == 2 and example["share"] == 1.0
+
+
+def test_data_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    suite = build(load_suite(str(write_suite(tmp_path)), folder=tmp_path))
+    with pytest.raises(DataError, match=r"gone\.jsonl"):
+        overlaps(suite, [DataSource("gone", tmp_path / "gone.jsonl")])
