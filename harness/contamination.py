@@ -197,9 +197,9 @@ def _distinct(numbered: Sequence[Words], n: int) -> tuple[NDArray[np.uint64], In
     grams = np.zeros(span, dtype=np.uint64)
     usable = owners[:span] == owners[n - 1 :]
     for shift, factor in enumerate(_FACTORS[:n]):
-        words = flat[shift : shift + span]
-        usable &= words >= 0
-        grams = (grams ^ words.astype(np.uint64)) * np.uint64(factor)
+        placed = flat[shift : shift + span]
+        usable &= placed >= 0
+        grams = (grams ^ placed.astype(np.uint64)) * np.uint64(factor)
         grams ^= grams >> np.uint64(29)
     grams, whose = grams[usable], owners[:span][usable]
     order = np.lexsort((grams, whose))
