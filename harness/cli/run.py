@@ -21,6 +21,7 @@ from harness.cli.options import (
 if TYPE_CHECKING:
     from harness.cli.conclude import Conclusion
     from harness.experiment import Experiment
+    from harness.store import FolderStore
 
 
 def run(
@@ -84,6 +85,7 @@ def run_experiment(
     with session(experiment, workspace) as (store, meter), watching() as listener:
         from harness.pipeline import Pipeline
 
+        find_baseline(experiment, store)
         outcome = Pipeline(experiment, store, meter, listener).run(only)
         return conclude(
             experiment,
@@ -105,6 +107,33 @@ def check(experiment: Experiment) -> None:
     load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
     if settings.gate:
         load_gate(settings.gate, file=experiment.file)
+
+
+def find_baseline(experiment: Experiment, store: FolderStore) -> None:
+    """The gate's baseline, where it is not made by this experiment, must be there beforehand.
+
+    Raises ``AssayError`` for a run or baseline file that is missing or cannot be read.
+    """
+    from harness.cli.conclude import scored_baseline
+    from harness.errors import ConfigError, UnknownNameError, did_you_mean
+    from harness.gate import load_gate
+
+    if not experiment.settings.gate:
+        return
+    gate = load_gate(experiment.settings.gate, file=experiment.file)
+    made = {"base", *(candidate.name for candidate in experiment.candidates)}
+    if gate.baseline is None or gate.baseline in made:
+        return
+    try:
+        scored_baseline(gate, store, {}, experiment.folder)
+    except UnknownNameError:
+        raise ConfigError(
+            "no such candidate, run or baseline file",
+            file=experiment.file,
+            key="gate.baseline",
+            value=gate.baseline,
+            fix=did_you_mean(gate.baseline, made),
+        ) from None
 
 
 def command(

@@ -19,10 +19,17 @@ def session(
 ) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
     """The store, locked for writing, and a meter that is opened on first use and closed here."""
     from harness.energy import EnergyConfig, open_meter
+    from harness.errors import ConfigError
     from harness.store import open_store
     from harness.yaml_file import validated
 
     config = validated(EnergyConfig, experiment.settings.energy, file=experiment.file, key="energy")
+    try:
+        config.checked()
+    except ConfigError as error:
+        raise ConfigError(
+            error.message, file=experiment.file, key=error.key, value=error.value, fix=error.fix
+        ) from None
     opened: list[Meter] = []
 
     def meter() -> Meter:

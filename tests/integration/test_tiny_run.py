@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.records import Rows
+from tests.integration.conftest import TINY
 
 CANDIDATES = {"base", "full", "lora", "orpo", "nf4"}
 
@@ -129,6 +130,8 @@ def without_last(rows: Rows) -> Rows:
         (("eval", "no/such/folder"), ["no/such/folder"]),
         (("run", "tiny.yaml", "--base", "picklish"), ["picklish", "pickle"]),
         (("run", "tiny.yaml", "--base", "weightless"), ["weightless", "weights"]),
+        (("run", "misnamed.yaml"), ["gate.baseline", "bsae", "did you mean 'base'"]),
+        (("run", "nowhere.yaml"), ["nowhere.yaml: energy.country", "Frankreich"]),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> None:  # type: ignore[no-untyped-def]
@@ -139,8 +142,14 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> N
     weightless = tiny.folder / "weightless"
     weightless.mkdir(exist_ok=True)
     (weightless / "config.json").write_text("{}")
+    for name, right, wrong in (
+        ("misnamed", "baseline: base", "baseline: bsae"),
+        ("nowhere", "FRA", "Frankreich"),
+    ):
+        (tiny.folder / f"{name}.yaml").write_text(TINY.replace(right, wrong).replace("12", "13"))
     done = assay(*arguments, cwd=tiny.folder)
     assert done.returncode == 2
+    assert "✓" not in done.stderr, "something was done before the mistake was told"
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, done.stderr
     assert "Traceback" not in done.stderr
