@@ -35,7 +35,7 @@ class SequentialGate:
         """The report's document with the verdicts, and the exit code."""
         from harness.cli.console import watching
         from harness.cli.session import session
-        from harness.errors import exit_code_of
+        from harness.errors import ScoringError, exit_code_of
         from harness.score_stage import ScoreStage
         from reports.build import build_report
 
@@ -48,7 +48,12 @@ class SequentialGate:
             # A mistyped name is told before minutes are spent on those before it.
             checkpoints = {name: _checkpoint(name, store) for name in candidates}
             stage = ScoreStage(experiment, store, meter, listener)
-            results = [self._decide(name, checkpoints[name], suite, stage) for name in candidates]
+            results = []
+            for name in candidates:
+                try:
+                    results.append(self._decide(name, checkpoints[name], suite, stage))
+                except ScoringError as error:
+                    raise ScoringError(f"{_label(name)}: {error.message}", fix=error.fix) from error
         verdicts = [result.outcome.verdict for result in results]
         document = build_report(
             f"gate {self.policy.name}",
