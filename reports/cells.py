@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.energy import total
 from harness.records import Comparison, Delta, Energy, Run, Score
-from reports.document import Change, Column, Number, Text
+from reports.document import Change, Column, Normalised, Number, Text
 from reports.material import Material, MetricKey
 from reports.words import DELTA_WORDS, NOT_COMPARABLE, metric_title, plain, task_title
 
@@ -58,20 +58,31 @@ def score_cell(material: Material, run: Run, key: MetricKey) -> Number:
     return score_number(run, score, changes)
 
 
-def score_number(run: Run, score: Score, changes: tuple[Change, ...] = ()) -> Number:
-    """One score with its interval."""
+def score_number(
+    run: Run,
+    score: Score,
+    changes: tuple[Change, ...] = (),
+    *,
+    normalised: Normalised | None = None,
+    first: str = "",
+) -> Number:
+    """One score with its interval; ``first`` is said before its peculiarities."""
+    notes = [part for part in (first, _peculiarities(score)) if part]
     return Number(
         value=score.value,
         low=score.low,
         high=score.high,
         unit=score.unit,
         changes=changes,
-        note=_peculiarities(score),
+        normalised=normalised,
+        note="; ".join(notes) or None,
         source=f"runs/{run.id}/scores/{score.task}/{score.metric}",
     )
 
 
 def _peculiarities(score: Score) -> str | None:
+    if not (score.unscored or score.flags or score.note):
+        return None
     parts = [f"{score.unscored} of {score.n + score.unscored} unscored"] if score.unscored else []
     parts += [f"{count} {flag}" for flag, count in score.flags.items()]
     parts += [score.note] if score.note else []

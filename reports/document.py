@@ -115,6 +115,8 @@ class Column(Record):
     """False: hidden until asked for, where a renderer can hide."""
     higher_is_better: bool | None = None
     family: str | None = None
+    one_line: bool = False
+    """Its words are short, and stay on one line."""
     bars: bool = True
     """Its intervals share a scale, and may be drawn as bars."""
     scores: bool = False

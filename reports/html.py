@@ -21,15 +21,15 @@ from harness.protocols import Plugin
 from reports import words
 from reports.document import Chart, Column, Document, HeatMap, Rules
 from reports.long_tables import (
-    bar_scale,
-    bar_style,
     is_large,
     is_long,
     is_normalisable,
+    is_wide,
     long_tables,
     page_rows,
 )
 from reports.plotly_figures import figure
+from reports.table_rows import html_rows
 from reports.visible import visible
 
 _HERE = Path(__file__).parent
@@ -114,13 +114,11 @@ def _template() -> Any:
         lstrip_blocks=True,
         finalize=_escaped,
     )
-    environment.filters.update(groupby_runs=family_groups, outcomes=outcomes)
-    environment.tests.update(long=is_long, normalisable=is_normalisable)
+    environment.filters.update(groupby_runs=family_groups, outcomes=outcomes, rows=html_rows)
+    environment.tests.update(long=is_long, wide=is_wide, normalisable=is_normalisable)
     environment.globals.update(
         words=words,
         signs=words.SIGNS,
-        bar_scale=bar_scale,
-        bar_style=bar_style,
         page_rows=page_rows,
     )
     return environment.get_template("page.html.j2")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from reports import words
-from reports.document import Cell, Change, Document, Flips, Number, Table, Text, Word
+from reports.document import Cell, Change, Document, Flips, Number, Table, Word
 from reports.visible import visible
 
 #: From here on a table is drawn by pages; a browser lays out some ten thousand cells a second.
 LONG_CELLS = 3000
 #: As many cells of a wide table are laid out in the blink of an eye.
-PAGE_CELLS = 1200
+PAGE_CELLS = 800
 PAGE_ROWS = 40
+WIDE_COLUMNS = 16
 
 Scale = tuple[float, float] | None
 
@@ -20,6 +22,12 @@ Scale = tuple[float, float] | None
 def is_long(table: Table) -> bool:
     """Whether the table is drawn by pages."""
     return len(table.rows) > PAGE_ROWS and len(table.rows) * len(table.columns) > LONG_CELLS
+
+
+def is_wide(table: Table) -> bool:
+    """Whether the columns have one width each, so that no cell has to be measured to lay it out."""
+    many = len(table.rows) * len(table.columns) > PAGE_CELLS // 2
+    return many and len(table.columns) > WIDE_COLUMNS
 
 
 def page_rows(table: Table) -> int:
@@ -57,48 +65,62 @@ def _rows(table: Table) -> list[dict[str, Any]]:
     scales = [bar_scale(table, index) for index in range(len(table.columns))]
     return [
         {
-            "run": row.run,
-            "tags": [visible(tag) for tag in row.tags],
-            "cells": [_cell(cell, scale) for cell, scale in zip(row.cells, scales, strict=True)],
+            "tags": [_kept(tag) for tag in row.tags],
+            "cells": [
+                _scoreless(cell) if scale is None else _cell(cell, scale)
+                for cell, scale in zip(row.cells, scales, strict=True)
+            ],
         }
         for row in table.rows
     ]
 
 
+@lru_cache(maxsize=50_000)
+def _kept(text: str) -> str:
+    """Names and dates, of which a table repeats a few."""
+    return visible(text)
+
+
+@lru_cache(maxsize=50_000)
+def _scoreless(cell: Cell) -> dict[str, Any]:
+    """Names, costs and dates of a run stand on many pages of a site."""
+    return _cell(cell, None)
+
+
 def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     """Only what is there, under the names that the style sheet knows."""
     found: dict[str, Any]
-    match cell:
-        case Text():
-            found = {
-                "text": visible(cell.text),
-                "link": cell.link,
-                "badges": [visible(badge) for badge in cell.badges],
-            }
-        case Word():
-            found = {"text": visible(cell.word), "sense": cell.sense}
-        case Number():
-            found = {
-                "value": cell.value,
-                "text": words.shown(cell),
-                "interval": words.interval(cell),
-                "bar": bar_style(cell, scale),
-                "normalised": _normalised(cell),
-                "grade": cell.grade,
-                "changes": [_change(change) for change in cell.changes],
-            }
-    found["note"] = visible(cell.note) if cell.note else None
-    return {name: value for name, value in found.items() if value not in (None, "", [])}
+    if isinstance(cell, Number):
+        found = _number(cell, scale)
+    elif isinstance(cell, Word):
+        found = {"text": visible(cell.word), "sense": cell.sense}
+    else:
+        found = {"text": visible(cell.text)}
+        if cell.link:
+            found["link"] = cell.link
+        if cell.badges:
+            found["badges"] = [visible(badge) for badge in cell.badges]
+    if cell.note:
+        found["note"] = visible(cell.note)
+    return found
 
 
-def _normalised(number: Number) -> list[Any]:
-    if number.normalised is None:
-        return []
-    return [
-        number.normalised.value,
-        words.normalised(number),
-        words.normalised_interval(number),
-    ]
+def _number(cell: Number, scale: Scale) -> dict[str, Any]:
+    found: dict[str, Any] = {"text": words.shown(cell)}
+    if cell.value is not None:
+        found["value"] = cell.value
+    if cell.low is not None and cell.high is not None:
+        found["interval"] = words.interval(cell)
+        if bar := bar_style(cell, scale):
+            found["bar"] = bar
+    if (other := cell.normalised) is not None:
+        interval = words.normalised_interval(cell)
+        found["normalised"] = [other.value, words.normalised(cell), interval]
+    if cell.grade:
+        found["grade"] = cell.grade
+    if cell.changes:
+        found["changes"] = [_change(change) for change in cell.changes]
+    return found
 
 
 def _change(change: Change) -> list[str]:
@@ -108,16 +130,15 @@ def _change(change: Change) -> list[str]:
 
 def bar_scale(table: Table, column: int) -> Scale:
     """The range of a column's intervals, for bars that share one scale; None: no bars."""
-    if not table.columns[column].bars:
+    if not table.columns[column].bars or not table.columns[column].numeric:
         return None
-    cells = [row.cells[column] for row in table.rows if column < len(row.cells)]
-    ends = [
-        end
-        for cell in cells
-        if isinstance(cell, Number) and cell.low is not None and cell.high is not None
-        for end in (cell.low, cell.high)
-    ]
-    return (min(ends), max(ends)) if ends and max(ends) > min(ends) else None
+    lows, highs = [], []
+    for row in table.rows:
+        cell = row.cells[column]
+        if isinstance(cell, Number) and cell.low is not None and cell.high is not None:
+            lows.append(cell.low)
+            highs.append(cell.high)
+    return (min(lows), max(highs)) if lows and max(highs) > min(lows) else None
 
 
 def bar_style(number: Number, scale: Scale) -> str | None:
@@ -126,7 +147,7 @@ def bar_style(number: Number, scale: Scale) -> str | None:
         return None
     start, width = scale[0], scale[1] - scale[0]
 
-    def at(value: float) -> str:
-        return f"{100 * min(1.0, max(0.0, (value - start) / width)):.0f}%"
-
-    return f"--low:{at(number.low)};--high:{at(number.high)};--value:{at(number.value)}"
+    factor = 100 / width
+    low, high = round(factor * (number.low - start)), round(factor * (number.high - start))
+    value = min(100, max(0, round(factor * (number.value - start))))
+    return f"--low:{low}%;--high:{high}%;--value:{value}%"

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from harness.records import DeltaVerdict, RuleVerdict
 from reports.document import Change, Number, Sense
@@ -76,19 +77,27 @@ def plain(value: float | None, *, signed: bool = False, beside: Sequence[float |
         return NONE
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    size = abs(value)
-    scale = max([size, *(abs(v) for v in beside if v is not None and abs(v) < math.inf)])
+    scale = size = abs(value)
+    for other in beside:
+        if other is not None and scale < abs(other) < math.inf:
+            scale = abs(other)
     if size == 0:
         text = "0"
     elif scale < 5e-4:
         text = f"{size:.1e}".replace("e-0", "e-")
     else:
-        steps = ((0.002, 5), (0.02, 4), (10.0, 3), (100.0, 2), (1000.0, 1))
-        decimals = next((places for limit, places in steps if scale < limit), 0)
-        text = f"{size:,.{decimals}f}"
+        text = f"{size:,.{_decimals(scale)}f}"
     if value < 0 and text.strip("0.,"):
         return f"−{text}"
     return f"+{text}" if signed and value > 0 else text
+
+
+def _decimals(scale: float) -> int:
+    """How many decimals say something of a number of this size."""
+    if 0.02 <= scale < 10.0:
+        return 3
+    steps = ((0.002, 5), (0.02, 4), (100.0, 2), (1000.0, 1))
+    return next((places for limit, places in steps if scale < limit), 0)
 
 
 def energy(kwh: float | None) -> str:
@@ -152,32 +161,37 @@ def amount(
 
 def shown(number: Number) -> str:
     """The value of a number in its unit; a dash where there is none."""
-    beside = (number.low, number.high)
-    return amount(number.value, number.unit, signed=number.signed, beside=beside)
+    return _written(number.value, number.low, number.high, number.unit, number.signed)[0]
 
 
 def interval(number: Number) -> str:
     """``[low, high]``, or nothing where there is no interval."""
-    if number.low is None or number.high is None:
-        return ""
-    beside = (number.value, number.low, number.high)
-    ends = (amount(end, number.unit, signed=number.signed, beside=beside) for end in beside[1:])
-    return f"[{', '.join(ends)}]"
+    return _written(number.value, number.low, number.high, number.unit, number.signed)[1]
+
+
+@lru_cache(maxsize=300_000)  # a leaderboard shows a score on three pages, raw and normalised
+def _written(
+    value: float | None, low: float | None, high: float | None, unit: str | None, signed: bool
+) -> tuple[str, str]:
+    """A value and its interval as they are shown."""
+    text = amount(value, unit, signed=signed, beside=(low, high))
+    if low is None or high is None:
+        return text, ""
+    beside = (value, low, high)
+    ends = [amount(end, unit, signed=signed, beside=beside) for end in (low, high)]
+    return text, f"[{ends[0]}, {ends[1]}]"
 
 
 def normalised(number: Number) -> str:
     """The score from chance (0) to perfect (1); a dash where an end is unknown."""
     found = number.normalised
-    return NONE if found is None else plain(found.value, beside=(found.low, found.high))
+    return NONE if found is None else _written(found.value, found.low, found.high, None, False)[0]
 
 
 def normalised_interval(number: Number) -> str:
     """``[low, high]`` on the same scale, or nothing where there is no interval."""
     found = number.normalised
-    if found is None or found.low is None or found.high is None:
-        return ""
-    beside = (found.value, found.low, found.high)
-    return f"[{', '.join(plain(end, beside=beside) for end in beside[1:])}]"
+    return "" if found is None else _written(found.value, found.low, found.high, None, False)[1]
 
 
 def _difference(change: Change, value: float) -> str:

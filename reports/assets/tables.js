@@ -55,13 +55,14 @@
   const heldRow = (held, view) => {
     let words = null, element = null, drawn = -1;
     const scores = (i) => view.normalised && view.heads[i].classList.contains("scores");
-    const text = () => words ??= held.cells.map((cell) => `${cell.text ?? ""} ${cell.note ?? ""} ${(cell.badges || []).join(" ")}`).join(" ").toLowerCase();
+    const text = () => words ??= held.cells.filter((cell) => cell.value === undefined)
+      .map((cell) => [cell.text, cell.note, ...(cell.badges || [])].join(" ")).join(" ").toLowerCase();
     const draw = () => {
       const row = make("tr");
       const against = document.getElementById("baseline")?.value;
       held.cells.forEach((content, i) => {
         if (!view.shows[i]) return;
-        const cell = i ? make("td", view.heads[i].classList.contains("num") ? "num" : "") : make("th", "", undefined, { scope: "row" });
+        const cell = i ? make("td", view.classes[i]) : make("th", "", undefined, { scope: "row" });
         row.append(fill(cell, content, against, scores(i)));
       });
       drawn = view.version;
@@ -92,6 +93,7 @@
       view.shows[i] = !head.hidden && (table.classList.contains("all") || !head.classList.contains("secondary"));
     });
     view.version += 1;
+    table.style.setProperty("--columns", view.shows.filter(Boolean).length);
     // A heading spans the columns that are shown; a family without one has none.
     let start = 0;
     all(".families > *", table).forEach((head) => {
@@ -105,6 +107,7 @@
     const table = block.querySelector("table"), body = block.querySelector("tbody");
     const heads = all("thead tr:last-child th", block);
     const view = { block, table, heads, shows: heads.map(() => true), version: 0, family: "", normalised: false, chooses: Boolean(block.querySelector(".families")) };
+    view.classes = heads.map((head) => ["num", "line"].filter((name) => head.classList.contains(name)).join(" "));
     const held = long[body.dataset.long];
     view.held = Boolean(held);
     const rows = held ? held.map((row) => heldRow(row, view)) : [...body.rows].map((row) => drawnRow(row, view));

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from harness.records import Run
-from reports.cells import metric_column, score_number
+from reports.cells import metric_column, score_number, size_number
 from reports.document import Column, Number, Page, Range, Text
 from reports.material import MetricKey
 from reports.site.names import INDEX, head_to_head_path, model_name, model_path
-from reports.site.standings import Entry, Placed, Standings
+from reports.site.standings import Entry, Placed, Standings, training_number
 from reports.words import base_title
 
 #: Tags of a row that a reader may filter by, and those with a from ... to.
@@ -16,6 +18,12 @@ RANGES = (
     Range(name="size", kind="number", unit="MB", scale=1e6),
     Range(name="date", kind="date"),
 )
+
+
+@lru_cache(maxsize=20_000)
+def entry_cell(entry: Entry, up: str | None, badges: tuple[str, ...] = ()) -> Text:
+    """The heading of an entry's row."""
+    return run_cell(entry.run, up=up, badges=badges)
 
 
 def run_cell(run: Run, *, up: str | None, badges: tuple[str, ...] = ()) -> Text:
@@ -37,10 +45,9 @@ def marks(run: Run) -> str | None:
 
 def score_cell(placed: Placed, *, ranked: bool = False) -> Number:
     """The score with its interval, normalised too; with its rank below where ``ranked``."""
-    number = score_number(placed.entry.run, placed.score)
-    notes = [placed.words if ranked else "", number.note or ""]
-    note = "; ".join(filter(None, notes)) or None
-    return number.model_copy(update={"note": note, "normalised": placed.normalised})
+    said = placed.words if ranked else ""
+    run, score = placed.entry.run, placed.score
+    return score_number(run, score, normalised=placed.normalised, first=said)
 
 
 def metric_heading(key: MetricKey, standings: Standings, link: str | None = None) -> Column:
@@ -53,6 +60,23 @@ def metric_heading(key: MetricKey, standings: Standings, link: str | None = None
     )
 
 
+COST_COLUMNS = (
+    Column(title="Trainer"),
+    Column(title="Training energy", detail="parents included", numeric=True),
+    Column(title="Size", detail="on disk", numeric=True),
+    Column(title="Date", one_line=True),
+)
+
+
+@lru_cache(maxsize=10_000)  # the same on the page of every task
+def cost_cells(entry: Entry) -> tuple[Text, Number, Number, Text]:
+    """How the model was trained, what that cost, and when it was scored."""
+    run = entry.run
+    trainer = Text(text=run.checkpoint.trainer)
+    return trainer, training_number(entry), size_number(run), Text(text=run.created_at[:10])
+
+
+@lru_cache(maxsize=10_000)
 def tags(entry: Entry) -> tuple[str, ...]:
     """What filters read of a run."""
     run = entry.run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.hostile import csv_safe
-from reports.site.standings import Placed, Standings
+from reports.site.standings import Entry, Placed, Standings
 from reports.words import base_title, metric_title
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ _FLAGS = ("higher_is_better", "primary", "complete")
 
 def json_file(standings: Standings) -> str:
     """Runs with their scores by task and metric; what is missing is left out."""
-    runs = []
-    for entry in standings.entries:
-        found = (standings.placed[k.task, k.metric].get(entry.run.id) for k in standings.keys)
-        placed = [p for p in found if p is not None]
-        scores = [_present(_score(p)) for p in placed]
-        runs.append({**_present(_run(placed[0])), "scores": scores} if placed else {})
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for key in standings.keys:
+        for id, placed in standings.placed[key.task, key.metric].items():
+            scores.setdefault(id, []).append(_present(_score(placed)))
+    runs = [
+        {**_present(_run(entry)), "scores": scores.get(entry.run.id, [])}
+        for entry in standings.entries
+    ]
     metrics = [
         _present(
             {
@@ -47,16 +49,15 @@ def json_file(standings: Standings) -> str:
         )
         for key in standings.keys
     ]
-    content = {"schema_version": 1, "metrics": metrics, "runs": [run for run in runs if run]}
+    content = {"schema_version": 1, "metrics": metrics, "runs": runs}
     return json.dumps(content, indent=None, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def csv_file(standings: Standings) -> bytes:
+def csv_file(table: pa.Table) -> bytes:
     """The same, a line a score; texts that a spreadsheet would run are neutralised."""
     import pyarrow as pa
     from pyarrow import csv
 
-    table = _table(standings)
     for place, name in enumerate(table.column_names):
         if name in _TEXT:
             encoded = table[name].combine_chunks().dictionary_encode()
@@ -68,41 +69,54 @@ def csv_file(standings: Standings) -> bytes:
     return out.getvalue()
 
 
-def parquet_file(standings: Standings) -> bytes:
+def parquet_file(table: pa.Table) -> bytes:
     """The same as Parquet, texts as they are."""
     from pyarrow import parquet
 
     out = io.BytesIO()
-    parquet.write_table(_table(standings), out, compression="zstd")
+    parquet.write_table(table, out, compression="zstd")
     return out.getvalue()
 
 
-def _table(standings: Standings) -> pa.Table:
+def score_table(standings: Standings) -> pa.Table:
+    """A line a score; what is the same for all scores of a run is looked at once a run."""
     import pyarrow as pa
 
-    lines = [
-        {**_run(placed), **_score(placed)}
-        for key in standings.keys
-        for placed in standings.placed[key.task, key.metric].values()
-    ]
-    types = [
-        *((name, pa.string()) for name in _TEXT),
-        *((name, pa.float64()) for name in _NUMBERS),
-        *((name, pa.int64()) for name in _COUNTS),
-        *((name, pa.bool_()) for name in _FLAGS),
-    ]
-    columns = [pa.array([_whole(line[name]) for line in lines], type_) for name, type_ in types]
-    return pa.Table.from_arrays(columns, names=[name for name, _ in types])
+    lines = [p for k in standings.keys for p in standings.placed[k.task, k.metric].values()]
+    entries = {entry.run.id: place for place, entry in enumerate(standings.entries)}
+    places = pa.array([entries[placed.entry.run.id] for placed in lines])
+    runs = _columns([_run(entry) for entry in standings.entries])
+    scores = _columns([_score(placed) for placed in lines])
+    columns = {**{name: column.take(places) for name, column in runs.items()}, **scores}
+    return pa.table({name: columns[name] for name in (*_TEXT, *_NUMBERS, *_COUNTS, *_FLAGS)})
 
 
-def _whole(value: Any) -> Any:
+def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
+    """A column for each name, typed whether or not there is a value in it."""
+    import pyarrow as pa
+
     from harness.store.atomic import whole_text
 
-    return whole_text(value) if isinstance(value, str) else value
+    found = {}
+    for names, type_ in (
+        (_TEXT, pa.string()),
+        (_NUMBERS, pa.float64()),
+        (_COUNTS, pa.int64()),
+        (_FLAGS, pa.bool_()),
+    ):
+        for name in names:
+            if lines and name not in lines[0]:
+                continue
+            values = [line[name] for line in lines]
+            if type_ == pa.string():
+                whole = {word: None if word is None else whole_text(word) for word in set(values)}
+                values = [whole[word] for word in values]
+            found[name] = pa.array(values, type_)
+    return found
 
 
-def _run(placed: Placed) -> dict[str, Any]:
-    run, training = placed.entry.run, placed.entry.training
+def _run(entry: Entry) -> dict[str, Any]:
+    run, training = entry.run, entry.training
     return {
         "run": run.id,
         "experiment": run.experiment,

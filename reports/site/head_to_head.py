@@ -124,10 +124,13 @@ def _resampled(
         names = {name for pair in members for name in pair.names}
         places = {name: place for place, name in enumerate(sorted(names))}
         counts = rng.multinomial(len(places), np.full(len(places), 1 / len(places)), size=DRAWS)
-        for pair in members:
-            place = np.array([places[name] for name in pair.names])
-            weights = counts[:, place][:, pair.clusters].astype(np.float64)
-            won = weights @ pair.won
-            beats[:, pair.a, pair.b] += won
-            beats[:, pair.b, pair.a] += weights.sum(axis=1) - won
+        won = np.zeros((len(places), 2 * len(members)))
+        for i, pair in enumerate(members):
+            at = np.array([places[name] for name in pair.names])[pair.clusters]
+            np.add.at(won[:, 2 * i], at, pair.won)
+            np.add.at(won[:, 2 * i + 1], at, 1 - pair.won)
+        drawn = counts @ won
+        for i, pair in enumerate(members):
+            beats[:, pair.a, pair.b] += drawn[:, 2 * i]
+            beats[:, pair.b, pair.a] += drawn[:, 2 * i + 1]
     return beats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.cells import score_number, size_number
+from reports.cells import score_number
 from reports.document import (
     Block,
     Cell,
@@ -17,9 +17,19 @@ from reports.document import (
     Table,
     Text,
 )
-from reports.site.cells import FILTERS, RANGES, metric_heading, pages, run_cell, score_cell, tags
+from reports.site.cells import (
+    COST_COLUMNS,
+    FILTERS,
+    RANGES,
+    cost_cells,
+    metric_heading,
+    pages,
+    run_cell,
+    score_cell,
+    tags,
+)
 from reports.site.names import head_to_head_path, task_path
-from reports.site.standings import Entry, Standings, training_number
+from reports.site.standings import Entry, Standings
 from reports.words import base_title, metric_title, moment, task_title
 
 #: Files beside the page, and what is in them.
@@ -91,16 +101,13 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
     columns = (
         Column(title="Run", detail="experiment / candidate"),
         *([Column(title="Suite")] if several else ()),
-        Column(title="Trainer"),
         Column(title="Base"),
         *(
             metric_heading(key, standings, task_path(key.task) if linked else None)
             for key in standings.keys
         ),
         Column(title="Pareto fronts", detail="tasks with the best for its cost", numeric=True),
-        Column(title="Training energy", detail="parents included", numeric=True),
-        Column(title="Size", detail="on disk", numeric=True),
-        Column(title="Date"),
+        *COST_COLUMNS,
     )
     return Table(
         id="standings",
@@ -127,13 +134,10 @@ def _row(standings: Standings, entry: Entry, several: bool, linked: bool) -> Row
     cells: list[Cell] = [
         run_cell(run, up="" if linked else None),
         *([Text(text=run.suite)] if several else ()),
-        Text(text=run.checkpoint.trainer),
         Text(text=base_title(run.checkpoint.base)),
         *(Number(value=None) if p is None else score_cell(p, ranked=True) for p in placed),
         _fronts([front for p in placed if p is not None for front in p.fronts]),
-        training_number(entry),
-        size_number(run),
-        Text(text=run.created_at[:10]),
+        *cost_cells(entry),
     ]
     return Row(cells=tuple(cells), tags=tags(entry))
 
@@ -164,7 +168,7 @@ def _history_table(standings: Standings, linked: bool) -> Table:
         caption="Earlier runs",
         columns=(
             Column(title="Run"),
-            Column(title="Date"),
+            Column(title="Date", one_line=True),
             *(metric_heading(key, standings) for key in keys),
         ),
         rows=tuple(rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,6 @@ def pair_items(
     metric (BLEU) has no winner of a single item and is left out; of a document's log-likelihood
     the higher one wins.
     """
-    import numpy as np
-
     held = [{(r.task, r.metric): r for r in rows_of(entry.run.id)} for entry in entries]
     for task, metric in measures:
         answers = [
@@ -53,38 +52,70 @@ def pair_items(
         ]
         settings = [settings_of(e.run, e.signatures.get(task)) for e in entries]
         for a, b in combinations(range(len(entries)), 2):
-            common = [id for id in answers[a] if id in answers[b]]
-            if not common or settings[a] != settings[b]:
-                continue
-            ours = np.array([answers[a][id][0] for id in common])
-            theirs = np.array([answers[b][id][0] for id in common])
-            names = [answers[a][id][1] or f"\0{id}" for id in common]
-            codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-            yield PairItems(
-                a,
-                b,
-                task,
-                (ours > theirs) + 0.5 * (ours == theirs),
-                np.array([codes[name] for name in names], dtype=np.int64),
-                tuple(codes),
-            )
+            if settings[a] == settings[b]:
+                pair = _paired(answers[a], answers[b])
+                if pair is not None:
+                    yield PairItems(a, b, task, *pair)
 
 
-def _answers(rows: Rows | None, score: Score | None) -> dict[str, tuple[float, str | None]]:
-    """Sample id -> how well it went (more is better) and its document; scored samples alone."""
-    if rows is None or score is None or not len(rows.sample_ids):
-        return {}
+@dataclass(frozen=True)
+class _Answers:
+    """One model's scored samples of a task: more is better."""
+
+    ids: tuple[str, ...]
+    values: NDArray[np.float64]
+    documents: tuple[str, ...]
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Each sample's document as its place in ``names``."""
+        import numpy as np
+
+        places = {name: place for place, name in enumerate(self.names)}
+        return np.array([places[name] for name in self.documents], dtype=np.int64)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The documents, in order of appearance."""
+        return tuple(dict.fromkeys(self.documents))
+
+    def of(self, ids: Sequence[str]) -> _Answers:
+        """The same for some samples, in their order."""
+        places = {id: place for place, id in enumerate(self.ids)}
+        kept = [places[id] for id in ids]
+        return _Answers(tuple(ids), self.values[kept], tuple(self.documents[i] for i in kept))
+
+
+def _paired(
+    ours: _Answers | None, theirs: _Answers | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]] | None:
+    """What the first won of each common sample, and the samples' documents."""
+    if ours is None or theirs is None:
+        return None
+    if ours.ids != theirs.ids:
+        known = set(theirs.ids)
+        common = [id for id in ours.ids if id in known]
+        if not common:
+            return None
+        ours, theirs = ours.of(common), theirs.of(common)
+    won = (ours.values > theirs.values) + 0.5 * (ours.values == theirs.values)
+    return won, ours.codes, ours.names
+
+
+def _answers(rows: Rows | None, score: Score | None) -> _Answers | None:
+    """The scored samples of a metric that has a winner for each; None for other metrics."""
+    if rows is None or score is None or not rows.scored.any():
+        return None
     width = rows.values.shape[1]
     if score.kind in ("accuracy", "bounded") and width == 1:
         values = rows.values[:, 0] if score.higher_is_better else -rows.values[:, 0]
     elif score.kind == "perplexity" and width == 2:
         values = rows.values[:, 0]  # the log-likelihood of the same text
     else:
-        return {}
-    return {
-        id: (float(value), cluster)
-        for id, value, scored, cluster in zip(
-            rows.sample_ids, values, rows.scored, rows.clusters, strict=True
-        )
-        if scored
-    }
+        return None
+    kept = [i for i, scored in enumerate(rows.scored.tolist()) if scored]
+    return _Answers(
+        tuple(rows.sample_ids[i] for i in kept),
+        values[kept],
+        tuple(rows.clusters[i] or f"\0{rows.sample_ids[i]}" for i in kept),
+    )

@@ -6,6 +6,7 @@ It says nothing of other models, so that a new run elsewhere leaves the page as 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from harness.records import Run
 from reports.cells import phases, score_number, size_number
@@ -22,7 +23,7 @@ from reports.document import (
     Table,
     Text,
 )
-from reports.material import MetricKey, metric_keys
+from reports.material import DIVERGENCE, MetricKey, metric_keys
 from reports.site.cells import marks
 from reports.site.names import INDEX, model_name, task_path
 from reports.site.ranks import normalised
@@ -80,19 +81,12 @@ def _scores_section(run: Run, suites: int) -> Section:
     rows = []
     for score in run.scores:
         signature = signatures.get(score.task)
-        number = score_number(run, score).model_copy(update={"normalised": normalised(score)})
-        settings = "–"
-        if signature is not None:
-            limit = "" if signature.limit is None else f", limit {signature.limit}"
-            settings = f"{signature.few_shot}-shot{limit}"
-        direction = "higher is better" if score.higher_is_better else "lower is better"
-        floor = "" if score.chance is None else f", chance {plain(score.chance)}"
         cells: tuple[Cell, ...] = (
-            Text(text=task_title(score.task), link=f"../{task_path(score.task)}"),
-            Text(text=metric_title(score.metric), note=f"{direction}{floor}"),
-            number,
+            _task_cell(score.task, score.family not in DIVERGENCE),
+            _metric_cell(score.metric, score.higher_is_better, score.chance),
+            score_number(run, score, normalised=normalised(score)),
             Number(value=float(score.n), unit="count"),
-            Text(text=settings),
+            _settings_cell(None if signature is None else (signature.few_shot, signature.limit)),
         )
         rows.append(Row(cells=cells, tags=(f"family={score.family}",)))
     blocks.append(
@@ -102,9 +96,7 @@ def _scores_section(run: Run, suites: int) -> Section:
             columns=(
                 Column(title="Task"),
                 Column(title="Metric"),
-                Column(
-                    title="Score", detail="95% interval", numeric=True, scores=True, bars=False
-                ),
+                Column(title="Score", detail="95% interval", numeric=True, scores=True, bars=False),
                 Column(title="Samples", numeric=True),
                 Column(title="Settings"),
             ),
@@ -117,6 +109,29 @@ def _scores_section(run: Run, suites: int) -> Section:
     return Section(
         id=f"run-{run.id[:12]}", title=title, short=title, lead=None, blocks=tuple(blocks)
     )
+
+
+# What pages have in common is made once: a site has thousands of them.
+
+
+@lru_cache(maxsize=1000)
+def _task_cell(task: str, ranked: bool) -> Text:
+    return Text(text=task_title(task), link=f"../{task_path(task)}" if ranked else None)
+
+
+@lru_cache(maxsize=1000)
+def _metric_cell(metric: str, higher: bool, chance: float | None) -> Text:
+    direction = "higher is better" if higher else "lower is better"
+    floor = "" if chance is None else f", chance {plain(chance)}"
+    return Text(text=metric_title(metric), note=f"{direction}{floor}")
+
+
+@lru_cache(maxsize=1000)
+def _settings_cell(settings: tuple[int, int | None] | None) -> Text:
+    if settings is None:
+        return Text(text="–")
+    few_shot, limit = settings
+    return Text(text=f"{few_shot}-shot" + ("" if limit is None else f", limit {limit}"))
 
 
 def _history_section(runs: Sequence[Run]) -> Section:

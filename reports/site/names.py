@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from harness.records import Run
 
@@ -11,6 +12,7 @@ INDEX = "index.html"
 HEAD_TO_HEAD = "head-to-head"
 
 
+@lru_cache(maxsize=10_000)
 def slug(text: str) -> str:
     """A file name that two different texts never share, and that no file system minds."""
     readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].rstrip("-")

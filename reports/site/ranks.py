@@ -47,9 +47,10 @@ def on_front(scores: Sequence[Score], costs: Sequence[float | None]) -> list[boo
     best_so_far = float("-inf")
     for _, level in groupby(sorted(drawn), key=lambda pair: pair[0]):
         places = [i for _, i in level]
-        best_so_far = max([best_so_far, *(_oriented(scores[i])[0] for i in places)])
-        for i in places:
-            found[i] = _oriented(scores[i])[1] >= best_so_far
+        ends = [_oriented(scores[i]) for i in places]
+        best_so_far = max(best_so_far, *(low for low, _ in ends))
+        for i, (_, high) in zip(places, ends, strict=True):
+            found[i] = high >= best_so_far
     return found
 
 
@@ -72,6 +73,7 @@ def normalised(score: Score) -> Normalised | None:
 
 def _oriented(score: Score) -> tuple[float, float]:
     """The worst and the best end of the interval, turned so that more is better."""
-    sign = 1.0 if score.higher_is_better else -1.0
-    ends = sorted(sign * end for end in (score.low, score.high) if end is not None)
-    return ends[0], ends[-1]
+    low, high = score.low, score.high
+    if low is None or high is None:
+        raise ValueError(f"{score.task} {score.metric} has no interval")
+    return (low, high) if score.higher_is_better else (-high, -low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 
 from harness.records import Run, TaskSignature
 
@@ -18,6 +19,7 @@ RANKED_TOGETHER: Mapping[str, str] = {
     "task_digest": "task",
     "data_digest": "data",
 }
+_FIELDS = attrgetter(*RANKED_TOGETHER)
 _DIGESTS = ("task_digest", "data_digest", "template")
 
 Settings = tuple[bool, object, *tuple[object, ...]]
@@ -29,7 +31,7 @@ def settings_of(run: Run, signature: TaskSignature | None) -> Settings:
     imported = run.imported_from is not None
     if signature is None:
         return (imported, False, *(None for _ in RANKED_TOGETHER))
-    return (imported, True, *(getattr(signature, name) for name in RANKED_TOGETHER))
+    return (imported, True, *_FIELDS(signature))
 
 
 def names_of(groups: Collection[Settings]) -> dict[Settings, str]:

@@ -19,7 +19,7 @@ Measure = tuple[str, str]
 """(task, metric)"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A run in the standings: the newest of its candidate on its suite."""
 

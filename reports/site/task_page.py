@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from reports.cells import metric_column, size_number
+from reports.cells import metric_column
 from reports.document import Cell, Column, Document, Number, Row, Section, Table, Text
 from reports.material import MetricKey
-from reports.site.cells import RANGES, pages, run_cell, score_cell, tags
-from reports.site.standings import Group, Placed, Standings, training_number
+from reports.site.cells import COST_COLUMNS, RANGES, cost_cells, entry_cell, pages, score_cell, tags
+from reports.site.standings import Group, Placed, Standings
 from reports.words import family_title, metric_title, task_title
 
 _COLUMNS = (
     Column(title="Rank", detail="as a set"),
-    Column(title="Samples", numeric=True),
-    Column(title="Trainer"),
-    Column(title="Training energy", detail="parents included", numeric=True),
-    Column(title="Size", detail="on disk", numeric=True),
-    Column(title="Date"),
+    *COST_COLUMNS,
 )
+
+_BADGES = {
+    (): (),
+    ("energy",): ("best for its energy",),
+    ("size",): ("best for its size",),
+    ("energy", "size"): ("best for its energy", "best for its size"),
+}
 
 
 def task_document(standings: Standings, task: str) -> Document:
@@ -69,6 +73,7 @@ def _lead(groups: dict[Group, list[Placed]]) -> str:
 def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Table:
     heading = metric_column(key)
     detail = (heading.detail or "").rpartition(" · n = ")[0]
+    differing = len({placed.score.n for placed in members}) > 1
     ordered = sorted(members, key=lambda placed: _place(placed, key.higher_is_better))
     return Table(
         id=id,
@@ -77,9 +82,11 @@ def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Ta
         columns=(
             Column(title="Run", detail="experiment / candidate"),
             Column(title="Score", detail=detail, numeric=True, scores=True),
+            *([Column(title="Samples", numeric=True)] if differing else ()),
             *_COLUMNS,
         ),
-        rows=tuple(_row(placed) for placed in ordered),
+        rows=tuple(_row(placed, samples=differing) for placed in ordered),
+        note=None if differing else f"Each scored on {members[0].score.n:,} samples.",
         filters=("trainer", "base", "experiment"),
         ranges=RANGES,
     )
@@ -92,17 +99,18 @@ def _place(placed: Placed, higher: bool) -> tuple[bool, float, str]:
     return False, -value if higher else value, placed.entry.run.id
 
 
-def _row(placed: Placed) -> Row:
-    run = placed.entry.run
-    badges = tuple(f"best for its {front}" for front in placed.fronts)
+def _row(placed: Placed, *, samples: bool) -> Row:
+    badges = _BADGES[placed.fronts]
     cells: tuple[Cell, ...] = (
-        run_cell(run, up="../", badges=badges),
+        entry_cell(placed.entry, "../", badges),
         score_cell(placed),
-        Text(text=placed.rank or ("" if placed.rank == "" else "not ranked")),
-        Number(value=float(placed.score.n), unit="count"),
-        Text(text=run.checkpoint.trainer),
-        training_number(placed.entry),
-        size_number(run),
-        Text(text=run.created_at[:10]),
+        *([Number(value=float(placed.score.n), unit="count")] if samples else ()),
+        _rank_cell(placed.rank),
+        *cost_cells(placed.entry),
     )
     return Row(cells=cells, tags=tags(placed.entry))
+
+
+@lru_cache(maxsize=10_000)
+def _rank_cell(rank: str | None) -> Text:
+    return Text(text="not ranked" if rank is None else rank)

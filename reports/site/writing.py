@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from harness.errors import StoreError
 
 MANIFEST = "assay-site.json"
 VERSION = 1
+#: From so many files on, more than one process makes them.
+_MANY, _MOST_WORKERS = 200, 8
+#: What a process that was forked to make files finds here; functions cannot be sent to it.
+_PENDING: dict[str, File] = {}
 _FIX = "choose an empty folder, or remove the file"
 
 
@@ -55,22 +60,22 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
     remembered = _remembered(folder)
     manifest: dict[str, dict[str, str]] = {}
     try:
+        pending = {}
         for path, file in files.items():
-            target = folder / path
             before = remembered.get(path, {})
             same = before.get("inputs") == file.inputs
-            if same and _content(target) == before.get("content"):
+            if same and _content(folder / path) == before.get("content"):
                 done.kept.append(path)
                 manifest[path] = before
-                continue
-            made = file.make()
-            data = made.encode("utf-8", "backslashreplace") if isinstance(made, str) else made
+            else:
+                pending[path] = file
+        for path, data in _made(pending):
             content = hashlib.sha256(data).hexdigest()
-            manifest[path] = {"inputs": file.inputs, "content": content}
-            if _content(target) == content:
+            manifest[path] = {"inputs": files[path].inputs, "content": content}
+            if _content(folder / path) == content:
                 done.kept.append(path)
             else:
-                _replace(target, data)
+                _replace(folder / path, data)
                 done.written.append(path)
         _remove(folder, remembered, files, done)
         _replace(folder / MANIFEST, _manifest_text(manifest))
@@ -78,6 +83,37 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
         where = error.filename or folder
         raise StoreError(error.strerror or str(error), file=where, fix=_FIX) from error
     return done
+
+
+def _made(pending: Mapping[str, File]) -> Iterator[tuple[str, bytes]]:
+    """Every pending file with its content; many are made by several processes.
+
+    The first file is made here, so that what all of them share is worked out once, before the
+    other processes begin as copies of this one.
+    """
+    paths = list(pending)
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    alone = len(paths) < _MANY or workers < 2 or "fork" not in get_all_start_methods()
+    here = paths if alone else paths[:1]
+    for path in here:
+        yield path, _make(pending[path])
+    if alone:
+        return
+    _PENDING.update(pending)
+    try:
+        with get_context("fork").Pool(workers) as pool:
+            yield from pool.imap(_make_pending, paths[1:], chunksize=4)
+    finally:
+        _PENDING.clear()
+
+
+def _make_pending(path: str) -> tuple[str, bytes]:
+    return path, _make(_PENDING[path])
+
+
+def _make(file: File) -> bytes:
+    made = file.make()
+    return made.encode("utf-8", "backslashreplace") if isinstance(made, str) else made
 
 
 def _remembered(folder: Path) -> dict[str, Any]:

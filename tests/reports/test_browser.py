@@ -12,8 +12,12 @@ from reports.build import build_report
 from reports.document import Document
 from reports.html import Html
 from reports.leaderboard import build_leaderboard
-from tests.reports.fake_runs import fake_comparison, fake_document, fake_experiment
+from reports.site.build import write_leaderboard
+from reports.site.names import model_path, task_path
+from tests.reports.fake_runs import NAMES, fake_comparison, fake_document, fake_experiment, fake_run
+from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
+from tests.reports.test_site import RIGHT, rows_of
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -200,6 +204,187 @@ def test_dark_mode_follows_the_system_and_the_button(opened) -> None:
     assert page.evaluate(background) == dark
 
 
+# --- the leaderboard's site --------------------------------------------------------------------
+
+
+def runs_of_two_suites() -> list:
+    """Eight runs, an earlier one, one with other settings, an imported one, another suite."""
+    runs = [fake_run(name) for name in NAMES]
+    earlier = runs[1].model_copy(
+        update={"id": "ab" * 16, "created_at": "2026-10-01T10:00:00+00:00"}
+    )
+    few = tuple(s.model_copy(update={"few_shot": 5}) for s in runs[4].signatures)
+    runs[4] = runs[4].model_copy(update={"signatures": few})
+    runs[5] = runs[5].model_copy(update={"imported_from": "lm-eval, results.json"})
+    other = fake_run("base", "else")
+    scores = tuple(s for s in other.scores if s.task == "microworld_known")
+    return [*runs, earlier, other.model_copy(update={"suite": "second", "scores": scores})]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    write_leaderboard(runs_of_two_suites(), folder, rows_of(RIGHT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hostile_site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    bad = [text[:300] for text in CORPUS]
+    runs = []
+    for i, name in enumerate(NAMES):
+        run = fake_run(name)
+        scores = tuple(
+            s.model_copy(update={"task": bad[j % len(bad)] + s.task, "note": bad[j % len(bad)]})
+            for j, s in enumerate(run.scores)
+        )
+        checkpoint = run.checkpoint.model_copy(
+            update={"trainer": bad[i], "base": bad[i + 1], "recipe": {b: b for b in bad}}
+        )
+        update = {
+            "experiment": bad[i + 2],
+            "candidate": bad[i + 3],
+            "suite": bad[i % 2],
+            "imported_from": bad[i + 4] if i % 2 else None,
+            "scores": scores,
+            "checkpoint": checkpoint,
+            "created_at": bad[i + 5],
+        }
+        runs.append(run.model_copy(update=update))
+    write_leaderboard(runs, folder, rows_of({}))
+    return folder
+
+
+@pytest.fixture
+def visited(browser) -> Iterator:
+    pages: list[Opened] = []
+
+    def visit(path: Path, **context) -> Opened:
+        pages.append(Opened(browser, path, **context))
+        return pages[-1]
+
+    yield visit
+    for one in pages:
+        one.context.close()
+
+
+def kinds(site: Path) -> list[Path]:
+    """A page of each kind."""
+    full = fake_run("full")
+    paths = ("index.html", model_path(full), task_path("microworld_known"))
+    return [*(site / path for path in paths), *sorted((site / "head-to-head").glob("core*"))]
+
+
+def test_every_page_of_the_site_opens_from_disk_without_a_request_or_a_complaint(
+    site: Path, visited
+) -> None:
+    for path in kinds(site):
+        for width in (1280, 390):
+            one = visited(path, viewport={"width": width, "height": 800})
+            assert len(one.requests) == 1
+            assert one.complaints == []
+            assert one.page.evaluate("document.documentElement.scrollWidth") <= width
+            policy = "[http-equiv=Content-Security-Policy]"
+            assert "default-src 'none'" in one.page.get_attribute(policy, "content")
+            assert one.page.eval_on_selector_all("table", "t => t.every(x => x.caption)")
+            assert one.page.eval_on_selector_all("th", "t => t.every(x => x.scope)")
+
+
+def test_no_page_of_a_hostile_site_runs_a_script(hostile_site: Path, visited) -> None:
+    pages = sorted(hostile_site.rglob("*.html"))
+    assert len(pages) > 15
+    one = visited(hostile_site / "index.html")
+    for path in pages:
+        one.page.goto(path.as_uri())
+        one.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        one.page.evaluate(
+            "document.querySelectorAll('input[type=checkbox]').forEach(b => b.click())"
+        )
+        one.page.mouse.move(300, 300)
+        assert one.page.evaluate("window.pwned") is None
+    assert all(url.startswith("file://") for url in one.requests)
+    assert len(one.requests) == len(pages) + 1
+    assert one.complaints == []
+
+
+def test_links_lead_from_the_first_page_to_a_model_a_task_and_back(site: Path, visited) -> None:
+    page = visited(site / "index.html").page
+    page.locator("#standings a", has_text="demo / full").first.click()
+    assert page.locator("h1").inner_text() == "demo / full"
+    assert "History" in page.locator("main").inner_text()
+    page.locator("main a", has_text="known").first.click()
+    assert page.locator("h1").inner_text() == "known"
+    page.locator("nav a", has_text="Leaderboard").click()
+    assert page.locator("h1").inner_text() == "Leaderboard"
+
+
+def test_a_suite_brings_its_own_columns_and_rows(site: Path, visited) -> None:
+    one = visited(site / "index.html")
+    suite = one.page.locator("#standings select[data-name=suite]")
+    assert suite.input_value() == "core"
+    before = one.texts("#standings thead .sort")
+    suite.select_option("second")
+    assert one.texts("#standings tbody th a") == ["else / base"]
+    columns = one.texts("#standings thead .sort")
+    assert "known" in columns and "choice" not in columns and len(columns) < len(before)
+    suite.select_option("")
+    assert len(one.texts("#standings tbody th a")) == 9
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_scores_are_shown_normalised_and_sort_so(site: Path, visited, by: str) -> None:
+    one = visited(site / "index.html")
+    box = one.page.locator("#standings-section input.normalise")
+    if by == "mouse":
+        box.click()
+    else:
+        box.focus()
+        one.page.keyboard.press("Space")
+    cell = one.page.locator("#standings tbody tr", has_text="demo / base").first
+    titles = "all => all.map(e => e.firstChild.textContent)"
+    column = one.page.eval_on_selector_all("#standings thead .heads .sort", titles).index("known")
+    # .99 where chance is .0742: (.99 - .0742) / (1 - .0742)
+    assert cell.locator("th, td").nth(column).inner_text().startswith("0.989")
+    head = one.page.locator("#standings thead .heads th").nth(column)
+    head.locator("button").focus()
+    one.page.keyboard.press("Enter")
+    one.page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    values = one.page.eval_on_selector_all(
+        "#standings tbody tr",
+        f"rows => rows.map(r => Number(r.cells[{column}].dataset.normalised))",
+    )
+    assert values == sorted(values, reverse=True) and len(values) == 8
+
+
+def test_runs_are_filtered_by_trainer_size_and_date(site: Path, visited) -> None:
+    one = visited(site / "index.html")
+    names = "#standings tbody th a"
+    one.page.locator("#standings .more-filters summary").focus()
+    one.page.keyboard.press("Enter")
+    size = "#standings input[type=number]"
+    one.page.fill(f"{size}[data-end=to]", "3")
+    assert one.texts(names) == ["demo / int8", "demo / lora", "demo / nf4"]
+    one.page.fill(f"{size}[data-end=from]", "2")
+    assert one.texts(names) == ["demo / int8"]
+    one.page.fill(f"{size}[data-end=from]", "")
+    one.page.select_option("#standings select[data-name=trainer]", "lora")
+    assert one.texts(names) == ["demo / lora"]
+    one.page.fill("#standings input[type=date][data-end=to]", "2026-11-01")
+    assert one.texts(names) == []
+    assert one.page.locator("#standings .count").inner_text() == "0 of 0 found"
+
+
+def test_two_models_are_held_against_each_other(site: Path, visited) -> None:
+    one = visited(next((site / "head-to-head").glob("core*")))
+    one.page.select_option("#pairs select[data-name=model]", "base")
+    one.page.select_option("#pairs select[data-name=against]", "full")
+    (row,) = one.texts("#pairs tbody tr")
+    assert row.startswith("basefullknown")
+    assert "0.438" in row
+
+
 def small_report() -> Document:
     fake = fake_experiment(flips_per_task=1)
     return build_report("demo", fake.runs, fake.comparisons, fake.verdicts, baseline="base")
@@ -218,12 +403,26 @@ def test_axe_finds_no_serious_violation(opened, make, scheme: str) -> None:
     )
     one = opened(make(), color_scheme=scheme)
     one.scroll_through()
+    assert serious(axe, one) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation_on_the_site(site: Path, visited, scheme: str) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    for path in kinds(site):
+        assert serious(axe, visited(path, color_scheme=scheme)) == [], path
+
+
+def serious(axe, one: Opened) -> list[tuple]:
+    """What axe-core calls serious or critical, with everything unfolded."""
     one.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     found = axe.Axe().run(one.page).response
     assert len(found["passes"]) > 15
-    serious = [
+    return [
         (v["id"], v["nodes"][0]["html"][:200], v["nodes"][0].get("failureSummary"))
         for v in found["violations"]
         if v["impact"] in ("serious", "critical")
     ]
-    assert serious == []
