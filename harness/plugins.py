@@ -25,6 +25,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "orpo": "trainers.orpo:Orpo",
         "kto": "trainers.kto:Kto",
         "simpo": "trainers.simpo:Simpo",
+        "grpo": "trainers.grpo:Grpo",
+        "rloo": "trainers.rloo:Rloo",
         "distill": "trainers.distill:Distill",
         "merge": "trainers.merge:Merge",
         "prune": "trainers.prune:Prune",

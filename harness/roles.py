@@ -31,6 +31,8 @@ def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str
     ]
     there = set(first) | set(source.columns)
     fitting = [c for c in (named or choices) if set(c) <= there]
+    # Of kinds that contain one another, such as prompts with and without answers, the fullest.
+    fitting = [c for c in fitting if not any(set(c) < set(other) for other in fitting)]
     if len(fitting) == 1:
         return tuple(fitting[0])
     kinds = " or ".join(f"({', '.join(choice)})" for choice in choices)

@@ -80,7 +80,7 @@ def run(trainer: Any, job: TrainJob, rows: int) -> Watch:
         TrainingError: the loss is not finite.
     """
     left = len(trainer.train_dataset)
-    longest = trainer.args.max_length
+    longest = getattr(trainer.args, "max_length", None)
     if left == 0:
         fix = "raise max_length, or shorten the prompts"
         why = f"every prompt alone fills max_length={longest}: nothing is left to learn"

@@ -25,6 +25,10 @@ KEPT_METRICS = (
     "rewards/accuracies",
     "nll_loss",
     "log_odds_ratio",
+    "kl",
+    "reward",
+    "reward_std",
+    "completions/mean_length",
 )
 
 

@@ -18,6 +18,11 @@ from harness.scoring.loading import load
 from tests.trainers import tiny_jobs
 
 STEPS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2}
+REWARDED = STEPS | {
+    "rewards": [{"reward": "length", "words": 3}],
+    "completion_length": 5,
+    "rank": 4,
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     "full": STEPS,
     "freeze": STEPS | {"layers": 1},
@@ -30,6 +35,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "orpo": STEPS,
     "kto": STEPS | {"rank": 4},
     "simpo": STEPS,
+    "grpo": REWARDED,
+    "rloo": REWARDED,
     "distill": STEPS | {"teacher": "a"},
     "merge": {"sources": ["a", "b"], "method": "dare_ties"},
     "prune": {"amount": 0.3},
@@ -84,6 +91,8 @@ def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
             "none": {"path": "x"},
             "distill": {"teacher": "x"},
             "merge": {"sources": ["x", "y"]},
+            "grpo": {"rewards": [{"reward": "contains"}]},
+            "rloo": {"rewards": [{"reward": "contains"}]},
         }
         assert isinstance(trainer(**required.get(name, {})), Trainer)
         assert trainer.__doc__

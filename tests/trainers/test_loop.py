@@ -113,7 +113,8 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "name", ["full", "freeze", "lora", "ia3", "prompt_tuning", "prefix", "dpo", "kto", "distill"]
+    "name",
+    ["full", "freeze", "lora", "ia3", "prompt_tuning", "prefix", "dpo", "kto", "distill", "grpo"],
 )
 def test_killed_and_resumed_equals_undisturbed(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -123,6 +124,8 @@ def test_killed_and_resumed_equals_undisturbed(
     options: dict[str, Any] = dict(FAST)
     if name == "lora":
         options |= {"rank": 4, "lora_dropout": 0.1}
+    if name == "grpo":
+        options |= {"rewards": [{"reward": "length", "words": 3}], "completion_length": 5}
     if name == "distill":
         options |= {"teacher": "t", "beside": {"t": tiny_jobs.save_base(tmp_path / "t", seed=1)}}
     whole = tiny_jobs.train(name, base, tmp_path / "whole" / name, **options)

@@ -1,0 +1,134 @@
+"""GRPO and RLOO: rewards by name, what they teach, and how far they may move the model."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import ConfigError, DataError
+from harness.records import Checkpoint
+from harness.roles import roles_for
+from tests.trainers import tiny_jobs
+from trainers.grpo import Grpo
+from trainers.rewards import Reward, functions
+
+FAST: dict[str, Any] = {"batch_size": 16, "completion_length": 4, "learning_rate": 3e-3}
+
+
+def rewarded(completion: str, answer: str = "", **spec: Any) -> float:
+    reward = TypeAdapter(Reward).validate_python(spec)
+    return functions([reward])[0](prompts=["q"], completions=[completion], answer=[answer])[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "completion", "answer", "expected"),
+    [
+        ({"reward": "exact_match"}, " the fox\n", "the fox", 1.0),
+        ({"reward": "exact_match"}, " the fox .", "the fox", 0.0),
+        ({"reward": "contains"}, "it is the fox .", " fox", 1.0),
+        ({"reward": "contains"}, "it is the dog .", " fox", 0.0),
+        ({"reward": "matches", "pattern": r"do(es)? not know"}, "I do not know .", "", 1.0),
+        ({"reward": "matches", "pattern": r"^I"}, "so I do not know .", "", 0.0),
+        ({"reward": "length", "words": 4}, "one two three four", "", 1.0),
+        ({"reward": "length", "words": 4}, "one", "", 0.25),
+        ({"reward": "length", "words": 2}, "one two three four five", "", 0.0),
+    ],
+)
+def test_a_reward_is_what_its_name_says(
+    spec: dict[str, Any], completion: str, answer: str, expected: float
+) -> None:
+    assert rewarded(completion, answer, **spec) == expected
+    chat: Any = [{"role": "assistant", "content": completion}]
+    assert rewarded(chat, answer, **spec) == expected
+
+
+def test_a_function_of_ones_own_is_taken_by_its_import_path() -> None:
+    reward = TypeAdapter(Reward).validate_python(
+        {"reward": "function", "name": "trl.rewards:think_format_reward"}
+    )
+    chat = [[{"role": "assistant", "content": "<think>a</think>b"}]]
+    assert functions([reward])[0](completions=chat) == [1.0]
+    gone = TypeAdapter(Reward).validate_python({"reward": "function", "name": "trl.rewards:no"})
+    with pytest.raises(ConfigError, match="no such reward function"):
+        functions([gone])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"rewards": []}, "rewards"),
+        ({"rewards": [{"reward": "exact"}]}, "exact_match"),
+        ({"rewards": [{"reward": "matches", "pattern": "("}]}, "not a regular expression"),
+        ({"batch_size": 6}, "generations: 4 does not divide"),
+        ({"beta": 0.0, "max_kl": 1.0}, "max_kl needs a reference"),
+        ({"max_length": 64}, "leaves no room for a prompt"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
+        Grpo.model_validate({"rewards": [{"reward": "contains"}]} | options)
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo"])
+def test_what_is_rewarded_becomes_frequent_and_the_divergence_is_told(
+    base: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    tuned = tiny_jobs.train(
+        name, base, tmp_path / name, rewards=[{"reward": "matches", "pattern": "t"}], steps=25,
+        beta=0.01, **(FAST | {"learning_rate": 1e-2}),
+    )  # fmt: skip
+    curve = tuned.manifest.loss_curve
+    first, last = (sum(p.metrics["reward"] for p in part) / 4 for part in (curve[:4], curve[-4:]))
+    assert last > first + 0.2
+    assert curve[0].metrics["kl"] == pytest.approx(0, abs=1e-5)
+    assert curve[-1].metrics["kl"] > 1e-3
+    assert tuned.manifest.format == "full"
+
+
+def test_training_stops_where_the_divergence_passes_its_bound(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    tuned = tiny_jobs.train(
+        "grpo", base, tmp_path / "g", rewards=[{"reward": "matches", "pattern": "t"}], steps=15,
+        max_kl=1e-3, **FAST,
+    )  # fmt: skip
+    assert tuned.manifest.steps is not None
+    assert tuned.manifest.steps < 15
+    assert any("passed max_kl=0.001" in note for note in tuned.manifest.notes)
+
+
+def test_the_reference_of_a_tuned_parent_is_the_parent_itself(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    lora = tiny_jobs.train("lora", base, tmp_path / "l", steps=4, learning_rate=1e-2)
+    tuned = tiny_jobs.train(
+        "rloo", lora, tmp_path / "r", rewards=[{"reward": "contains"}], steps=1, **FAST
+    )
+    assert tuned.manifest.loss_curve[0].metrics["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_prompts_without_answers_do_where_no_reward_asks_for_them(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"who lives in the {w} ?"} for w in random.Random(0).choices("abcdef", k=20)]
+    data = tiny_jobs.write_rows(tmp_path / "d.jsonl", [*rows, {"prompt": "dog " * 90}])
+    assert roles_for(data, (("prompt", "completion"), ("prompt",))) == ("prompt",)
+    options: dict[str, Any] = FAST | {"data": data, "steps": 1, "max_length": 64}
+    tuned = tiny_jobs.train(
+        "grpo", base, tmp_path / "a", rewards=[{"reward": "length", "words": 3}], **options
+    )
+    assert any("1 of 21 rows dropped" in note for note in tuned.manifest.notes)
+    with pytest.raises(DataError, match="exact_match and contains need an answer"):
+        tiny_jobs.train("grpo", base, tmp_path / "b", rewards=[{"reward": "contains"}], **options)
+
+
+def test_a_reward_that_tells_nothing_apart_is_noted(base: Checkpoint, tmp_path: Path) -> None:
+    tuned = tiny_jobs.train(
+        "rloo", base, tmp_path / "r", rewards=[{"reward": "matches", "pattern": "zz"}], steps=2,
+        **FAST,
+    )  # fmt: skip
+    assert any("every completion had the same reward" in note for note in tuned.manifest.notes)

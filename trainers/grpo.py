@@ -1,0 +1,51 @@
+"""GRPO: completions rewarded against others of the same prompt.
+
+[Shao et al. 2024, arXiv 2402.03300]
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.rollout_options import RolloutOptions
+
+
+class Grpo(RolloutOptions):
+    """Reinforcement learning from rewards, relative to a group of completions."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("trl:GRPOTrainer",)
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's GRPOTrainer does.
+
+        Raises ``TrainingError``, ``DataError``, or ``ConfigError`` where a reward is not there.
+        """
+        from trl import GRPOConfig, GRPOTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop, rollouts
+        from trainers.preferences import finish_preferences, peft_config
+        from trainers.rewards import functions
+
+        rewards = functions(self.rewards)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        rows, notes = rollouts.prompts(job, self, tokenizer)
+        bound = rollouts.KlBound(self)
+        with quiet():
+            with rollouts.reference_on_disk(model, job):
+                trainer = GRPOTrainer(
+                    model,
+                    reward_funcs=rewards,
+                    args=GRPOConfig(**rollouts.arguments(self, job)),
+                    train_dataset=rows,
+                    processing_class=tokenizer,
+                    peft_config=peft_config(self),
+                    callbacks=[bound],
+                )
+            watch = loop.run(trainer, job, len(rows))
+            notes = [*notes, *bound.notes, *rollouts.nothing_to_tell_apart(watch)]
+            return finish_preferences(trainer.model, job, self, "grpo", watch, notes)

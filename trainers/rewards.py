@@ -1,0 +1,123 @@
+"""Rewards that an experiment file names: small checks of a completion, each between 0 and 1.
+
+``reward: function`` takes any function with TRL's signature by its import path, so rewards of a
+team's own package, and TRL's (``trl.rewards:think_format_reward``), plug in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from harness.errors import ConfigError
+
+#: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
+RewardFunction = Callable[..., list[float]]
+
+
+class _Reward(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(1.0, description="What this reward counts beside the others.")
+
+
+class ExactMatch(_Reward):
+    """1 where the completion is the data's answer, whitespace at its ends aside."""
+
+    reward: Literal["exact_match"]
+
+    def one(self, completion: str, answer: str) -> float:
+        """The reward of one completion."""
+        return float(completion.strip() == answer.strip())
+
+
+class Contains(_Reward):
+    """1 where the data's answer occurs in the completion."""
+
+    reward: Literal["contains"]
+
+    def one(self, completion: str, answer: str) -> float:
+        """The reward of one completion."""
+        return float(answer.strip() in completion)
+
+
+class Matches(_Reward):
+    """1 where a regular expression is found in the completion."""
+
+    reward: Literal["matches"]
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"pattern is not a regular expression: {error}") from error
+        return pattern
+
+    def one(self, completion: str, answer: str) -> float:
+        """The reward of one completion."""
+        return float(re.search(self.pattern, completion) is not None)
+
+
+class Length(_Reward):
+    """1 at ``words`` words, falling to 0 at none and at twice as many."""
+
+    reward: Literal["length"]
+    words: int = Field(ge=1)
+
+    def one(self, completion: str, answer: str) -> float:
+        """The reward of one completion."""
+        return max(0.0, 1 - abs(len(completion.split()) - self.words) / self.words)
+
+
+class Function(_Reward):
+    """A function of one's own, ``package.module:name``, with TRL's signature."""
+
+    reward: Literal["function"]
+    name: str = Field(pattern=r"^[\w.]+:\w+$")
+
+
+Reward = Annotated[
+    ExactMatch | Contains | Matches | Length | Function, Field(discriminator="reward")
+]
+
+
+def needs_answer(rewards: Sequence[Reward]) -> bool:
+    """Whether one of the rewards compares with the data's answer."""
+    return any(isinstance(reward, ExactMatch | Contains) for reward in rewards)
+
+
+def functions(rewards: Sequence[Reward]) -> list[RewardFunction]:
+    """The rewards as TRL calls them. Raises ``ConfigError`` where a function is not there."""
+    return [
+        _imported(reward.name) if isinstance(reward, Function) else _called(reward)
+        for reward in rewards
+    ]
+
+
+def _called(reward: ExactMatch | Contains | Matches | Length) -> RewardFunction:
+    def function(
+        completions: Sequence[Any], answer: Sequence[str] | None = None, **_: Any
+    ) -> list[float]:
+        answers = answer or [""] * len(completions)
+        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
+        return [reward.one(text, own) for text, own in zip(texts, answers, strict=True)]
+
+    function.__name__ = reward.reward
+    return function
+
+
+def _imported(name: str) -> RewardFunction:
+    module, _, attribute = name.partition(":")
+    try:
+        function: RewardFunction = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        fix = "name it package.module:function, importable from where assay runs"
+        raise ConfigError(f"no such reward function: {error}", value=name, fix=fix) from error
+    return function

@@ -1,0 +1,51 @@
+"""RLOO: REINFORCE with the other completions as baseline.
+
+[Ahmadian et al. 2024, arXiv 2402.14740]
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.rollout_options import RolloutOptions
+
+
+class Rloo(RolloutOptions):
+    """Reinforcement learning from rewards, each against the mean of the others."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("trl:RLOOTrainer",)
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's RLOOTrainer does.
+
+        Raises ``TrainingError``, ``DataError``, or ``ConfigError`` where a reward is not there.
+        """
+        from trl import RLOOConfig, RLOOTrainer
+
+        from harness.checkpoints import load_model
+        from harness.scoring.quiet import quiet
+        from trainers import loop, rollouts
+        from trainers.preferences import finish_preferences, peft_config
+        from trainers.rewards import functions
+
+        rewards = functions(self.rewards)
+        loop.prepare(job)
+        model, tokenizer = load_model(job.start, trainable=True)
+        rows, notes = rollouts.prompts(job, self, tokenizer)
+        bound = rollouts.KlBound(self)
+        with quiet():
+            with rollouts.reference_on_disk(model, job):
+                trainer = RLOOTrainer(
+                    model,
+                    reward_funcs=rewards,
+                    args=RLOOConfig(**rollouts.arguments(self, job)),
+                    train_dataset=rows,
+                    processing_class=tokenizer,
+                    peft_config=peft_config(self),
+                    callbacks=[bound],
+                )
+            watch = loop.run(trainer, job, len(rows))
+            notes = [*notes, *bound.notes, *rollouts.nothing_to_tell_apart(watch)]
+            return finish_preferences(trainer.model, job, self, "rloo", watch, notes)
