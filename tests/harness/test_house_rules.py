@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,10 +91,12 @@ def test_the_help_page_loads_none_of_the_heavy_libraries() -> None:
 
 @pytest.mark.slow
 def test_the_help_page_costs_at_most_three_tenths_of_a_second() -> None:
+    # Of processor time: on an idle machine that is the time one waits, and a busy one cannot fail it.
     def seconds(*command: str) -> float:
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, *command], capture_output=True, check=True)
-        return time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     bare = min(seconds("-c", "pass") for _ in range(9))
     page = min(seconds("-m", "harness.cli.main", "--help") for _ in range(9))
