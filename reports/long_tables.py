@@ -26,8 +26,8 @@ def is_long(table: Table) -> bool:
 
 def is_wide(table: Table) -> bool:
     """Whether the columns have one width each, so that no cell has to be measured to lay it out."""
-    many = len(table.rows) * len(table.columns) > PAGE_CELLS // 2
-    return many and len(table.columns) > WIDE_COLUMNS
+    columns = sum(column.primary for column in table.columns)
+    return columns > WIDE_COLUMNS and len(table.rows) * columns > PAGE_CELLS // 2
 
 
 def page_rows(table: Table) -> int:

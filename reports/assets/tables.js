@@ -98,6 +98,7 @@
     let start = 0;
     all(".families > *", table).forEach((head) => {
       const count = view.shows.slice(start, start += Number(head.dataset.all)).filter(Boolean).length;
+      if (table.classList.contains("wide")) head.style.width = `${9.5 * (count + (head.previousElementSibling ? 0 : 1))}rem`;
       head.colSpan = Math.max(count, 1);
       head.hidden = count === 0;
     });

@@ -165,7 +165,7 @@ def _matrix(entries: Sequence[Entry], rates: Rates) -> Table:
         caption="Win rate of the row against the column",
         columns=(
             Column(title="Model"),
-            *(Column(title=name, detail="against it", numeric=True) for name in names),
+            *(Column(title=name, detail="against it", numeric=True, bars=False) for name in names),
         ),
         rows=tuple(rows),
         note="95% Wilson intervals on the effective number of items; not corrected for the number "
