@@ -98,9 +98,13 @@ def reference_on_disk(model: Any, job: TrainJob) -> Iterator[None]:
 
 
 def nothing_to_tell_apart(watch: Watch) -> list[str]:
-    """A note where no completion was ever rewarded otherwise than its neighbours."""
-    if all(point.metrics.get("reward_std") == 0 for point in watch.curve):
-        return ["at each step every completion had the same reward: there was nothing to learn"]
+    """A note where no completion was ever rewarded otherwise than the others of its prompt."""
+    # TRL compares a standard deviation with 0 and misses what float32 leaves of it.
+    if all(
+        point.metrics.get("frac_reward_zero_std") == 1 or point.metrics.get("reward_std", 1) < 1e-6
+        for point in watch.curve
+    ):
+        return ["every completion had the same reward as its neighbours: nothing was learnt"]
     return []
 
 

@@ -28,6 +28,7 @@ KEPT_METRICS = (
     "kl",
     "reward",
     "reward_std",
+    "frac_reward_zero_std",
     "completions/mean_length",
 )
 

@@ -127,8 +127,9 @@ def test_prompts_without_answers_do_where_no_reward_asks_for_them(
 
 
 def test_a_reward_that_tells_nothing_apart_is_noted(base: Checkpoint, tmp_path: Path) -> None:
-    tuned = tiny_jobs.train(
-        "rloo", base, tmp_path / "r", rewards=[{"reward": "matches", "pattern": "zz"}], steps=2,
-        **FAST,
-    )  # fmt: skip
-    assert any("every completion had the same reward" in note for note in tuned.manifest.notes)
+    for name, pattern in (("grpo", "zz"), ("rloo", "")):  # never, and always
+        tuned = tiny_jobs.train(
+            name, base, tmp_path / name, steps=2, **FAST,
+            rewards=[{"reward": "matches", "pattern": pattern, "weight": 0.2}],
+        )  # fmt: skip
+        assert any("nothing was learnt" in note for note in tuned.manifest.notes)
