@@ -17,6 +17,8 @@ _COLUMNS = (
     *COST_COLUMNS,
 )
 
+#: Further runs of a group are counted here and shown on the first page.
+MOST_ROWS = 500
 _BADGES = {
     (): (),
     ("energy",): ("best for its energy",),
@@ -74,6 +76,7 @@ def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Ta
     heading = metric_column(key)
     detail = (heading.detail or "").rpartition(" · n = ")[0]
     differing = len({placed.score.n for placed in members}) > 1
+    left_out = max(0, len(members) - MOST_ROWS)
     ordered = sorted(members, key=lambda placed: _place(placed, key.higher_is_better))
     return Table(
         id=id,
@@ -85,11 +88,21 @@ def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Ta
             *([Column(title="Samples", numeric=True)] if differing else ()),
             *_COLUMNS,
         ),
-        rows=tuple(_row(placed, samples=differing) for placed in ordered),
-        note=None if differing else f"Each scored on {members[0].score.n:,} samples.",
+        rows=tuple(_row(placed, samples=differing) for placed in ordered[:MOST_ROWS]),
+        note=_note(None if differing else members[0].score.n, left_out),
         filters=("trainer", "base", "experiment"),
         ranges=RANGES,
     )
+
+
+def _note(samples: int | None, left_out: int) -> str | None:
+    parts = [] if samples is None else [f"Each scored on {samples:,} samples."]
+    if left_out:
+        parts.append(
+            f"The best {MOST_ROWS}; {left_out:,} further runs are ranked with them and stand on "
+            "the first page and in the downloads."
+        )
+    return " ".join(parts) or None
 
 
 def _place(placed: Placed, higher: bool) -> tuple[bool, float, str]:

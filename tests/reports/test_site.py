@@ -24,7 +24,7 @@ from reports.site.names import model_path, slug, task_path
 from reports.site.ranks import normalised, on_front
 from reports.site.standings import Standings
 from reports.site.task_page import task_document
-from tests.reports.fake_runs import NAMES, fake_run
+from tests.reports.fake_runs import NAMES, TASKS, fake_run
 from tests.reports.hostile import CORPUS
 
 
@@ -201,6 +201,17 @@ def test_a_task_page_has_a_table_for_each_group_named_by_what_differs() -> None:
         "1 run: made here, few-shot 5, no limit": 1,
     }
     assert tables(page)[0].rows[0].cells[1].value >= tables(page)[0].rows[1].cells[1].value
+
+
+def test_a_task_page_of_very_many_runs_shows_the_best_and_counts_the_others() -> None:
+    tasks = tuple(t for t in TASKS if t.task == "microworld_known")
+    runs = [fake_run(NAMES[i % 8], f"experiment {i}", tasks) for i in range(503)]
+    runs = [run.model_copy(update={"id": f"{i:032x}"}) for i, run in enumerate(runs)]
+    (table,) = tables(task_document(Standings(runs), "microworld_known"))
+    assert len(table.rows) == 500
+    assert table.caption == "503 runs"
+    assert "3 further runs" in table.note
+    assert table.rows[0].cells[2].text == "1–126"
 
 
 def test_an_imported_run_says_so_on_each_of_its_pages(tmp_path: Path) -> None:
