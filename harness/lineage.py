@@ -1,7 +1,8 @@
 """What a candidate is made from: its parent, and other checkpoints that its options name.
 
-A trainer class lists the options that name checkpoints in ``source_options``. Each value is another
-candidate, ``base``, or a model as ``base:`` names one (a folder, a hub id, ``microworld``).
+A trainer class lists the options that name checkpoints in ``source_options``. Each value, or the
+``model`` of a value that has keys, is another candidate, ``base``, or a model as ``base:`` names
+one (a folder, a hub id, ``microworld``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def sources_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
     for option in getattr(trainer_class, "source_options", ()):
         value = spec.get(option, ())
         values = value if isinstance(value, list | tuple) else [value]
+        values = [one.get("model") if isinstance(one, Mapping) else one for one in values]
         found += [one for one in values if isinstance(one, str) and one not in found]
     return tuple(found)
 

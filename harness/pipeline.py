@@ -54,9 +54,14 @@ class Pipeline:
 
     def run(self, only: Sequence[str] = ()) -> Outcome:
         """Train and score every candidate (or ``only`` these and their ancestors)."""
+        from harness.checkpoints import is_reward_model
+
         outcome = self.train(only)
         score_stage = self._score_stage()
         for name, checkpoint in outcome.checkpoints.items():
+            if is_reward_model(checkpoint):
+                self.listener(Event("score", name, "skipped", "it gives rewards, not text"))
+                continue
             with self._failing(outcome, "score", name):
                 outcome.runs[name] = self._score(score_stage, name, checkpoint, outcome)
         return outcome

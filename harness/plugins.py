@@ -25,6 +25,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "orpo": "trainers.orpo:Orpo",
         "kto": "trainers.kto:Kto",
         "simpo": "trainers.simpo:Simpo",
+        "reward": "trainers.reward:RewardModel",
         "grpo": "trainers.grpo:Grpo",
         "rloo": "trainers.rloo:Rloo",
         "distill": "trainers.distill:Distill",

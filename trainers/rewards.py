@@ -7,13 +7,15 @@ team's own package, and TRL's (``trl.rewards:think_format_reward``), plug in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.errors import ConfigError
+from harness.checkpoints import is_reward_model
+from harness.errors import CheckpointError, ConfigError
+from harness.records import Checkpoint
 
 #: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
 RewardFunction = Callable[..., list[float]]
@@ -83,8 +85,15 @@ class Function(_Reward):
     name: str = Field(pattern=r"^[\w.]+:\w+$")
 
 
+class ByModel(_Reward):
+    """The number that a reward model gives: a candidate of ``trainer: reward``, or a folder."""
+
+    reward: Literal["model"]
+    model: str
+
+
 Reward = Annotated[
-    ExactMatch | Contains | Matches | Length | Function, Field(discriminator="reward")
+    ExactMatch | Contains | Matches | Length | Function | ByModel, Field(discriminator="reward")
 ]
 
 
@@ -93,12 +102,48 @@ def needs_answer(rewards: Sequence[Reward]) -> bool:
     return any(isinstance(reward, ExactMatch | Contains) for reward in rewards)
 
 
-def functions(rewards: Sequence[Reward]) -> list[RewardFunction]:
-    """The rewards as TRL calls them. Raises ``ConfigError`` where a function is not there."""
+def functions(
+    rewards: Sequence[Reward], models: Mapping[str, Checkpoint] | None = None
+) -> list[Any]:
+    """The rewards as TRL takes them: functions, and the reward models among ``models``.
+
+    Raises ``ConfigError`` where a function is not there, ``CheckpointError`` where a model gives no
+    rewards.
+    """
+    found: list[Any] = []
+    for reward in rewards:
+        if isinstance(reward, Function):
+            found.append(_imported(reward.name))
+        elif isinstance(reward, ByModel):
+            found.append(_loaded((models or {})[reward.model], reward.model))
+        else:
+            found.append(_called(reward))
+    return found
+
+
+def tokenizers(rewards: Sequence[Reward], models: Mapping[str, Checkpoint]) -> list[Any]:
+    """For each reward the tokenizer of its model; None where it is no model."""
+    from transformers import AutoTokenizer
+
     return [
-        _imported(reward.name) if isinstance(reward, Function) else _called(reward)
+        AutoTokenizer.from_pretrained(models[reward.model].weights_folder, local_files_only=True)
+        if isinstance(reward, ByModel)
+        else None
         for reward in rewards
     ]
+
+
+def _loaded(checkpoint: Checkpoint, name: str) -> Any:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    if not is_reward_model(checkpoint):
+        fix = "train one with trainer: reward"
+        raise CheckpointError(f"'{name}' gives no rewards", file=checkpoint.folder, fix=fix)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        checkpoint.weights_folder, dtype=torch.float32, local_files_only=True
+    )
+    return model.eval().requires_grad_(False)
 
 
 def _called(reward: ExactMatch | Contains | Matches | Length) -> RewardFunction:

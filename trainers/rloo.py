@@ -28,9 +28,9 @@ class Rloo(RolloutOptions):
         from harness.scoring.quiet import quiet
         from trainers import loop, rollouts
         from trainers.preferences import finish_preferences, peft_config
-        from trainers.rewards import functions
+        from trainers.rewards import functions, tokenizers
 
-        rewards = functions(self.rewards)
+        rewards = functions(self.rewards, job.sources)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         rows, notes = rollouts.prompts(job, self, tokenizer)
@@ -40,6 +40,7 @@ class Rloo(RolloutOptions):
                 trainer = RLOOTrainer(
                     model,
                     reward_funcs=rewards,
+                    reward_processing_classes=tokenizers(self.rewards, job.sources),
                     args=RLOOConfig(**rollouts.arguments(self, job)),
                     train_dataset=rows,
                     processing_class=tokenizer,

@@ -17,12 +17,13 @@ class RolloutOptions(PreferenceOptions):
     """How completions are sampled, rewarded, and held near the start."""
 
     data_roles: ClassVar[tuple[str, ...]] = ANSWERED
+    source_options: ClassVar[tuple[str, ...]] = ("rewards",)
     other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (PROMPTS,)
 
     learning_rate: float = Field(1e-6, gt=0, le=1, description="Peak learning rate of AdamW.")
     rewards: tuple[Reward, ...] = Field(
         min_length=1,
-        description="What is rewarded: exact_match, contains, matches, length, function.",
+        description="What is rewarded: exact_match, contains, matches, length, function, model.",
     )
     generations: int = Field(4, ge=2, description="Completions sampled for each prompt.")
     completion_length: int = Field(64, ge=1, description="Longest completion in tokens.")

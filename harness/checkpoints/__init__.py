@@ -3,7 +3,7 @@
 from harness.checkpoints.checks import check
 from harness.checkpoints.conversion import dequantised
 from harness.checkpoints.loading import load_model
-from harness.checkpoints.opening import open_base, open_checkpoint
+from harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
 from harness.checkpoints.taking_in import take_in
 from harness.checkpoints.writing import (
     finish,
@@ -18,6 +18,7 @@ __all__ = [
     "check",
     "dequantised",
     "finish",
+    "is_reward_model",
     "load_model",
     "open_base",
     "open_checkpoint",

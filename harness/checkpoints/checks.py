@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.checkpoints.opening import is_reward_model
 from harness.errors import CheckpointError
 from harness.records import Checkpoint
 
@@ -34,6 +35,8 @@ def check(checkpoint: Checkpoint, start: Checkpoint) -> Mapping[str, str]:
     from harness.scoring.loading import load
     from harness.scoring.quiet import quiet
 
+    if is_reward_model(checkpoint):
+        return _check_reward_model(checkpoint)
     loaded = load(
         checkpoint.weights_folder,
         adapter=checkpoint.adapter_folder,
@@ -61,6 +64,23 @@ def check(checkpoint: Checkpoint, start: Checkpoint) -> Mapping[str, str]:
     carried = before.chat_template == after.chat_template
     found["chat template"] = "as the start's" if carried else "differs from the start's"
     return found
+
+
+def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from harness.scoring.quiet import quiet
+
+    with quiet(), torch.inference_mode():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint.weights_folder, dtype=torch.float32, local_files_only=True
+        ).eval()
+        rows = int(model.get_input_embeddings().weight.shape[0])
+        reward = model(input_ids=torch.arange(1, 33).remainder(rows)[None]).logits
+    if not bool(torch.isfinite(reward).all()):
+        raise CheckpointError("its rewards are not finite", file=checkpoint.folder)
+    return {"finite": "the reward of a text", "scored": "no: it gives rewards, not text"}
 
 
 def _check_adapter(model: Any, ours: torch.Tensor, checkpoint: Checkpoint) -> dict[str, str]:

@@ -243,6 +243,15 @@ def _format(
     return "quantised" if "quantization_config" in _config(weights) else "full"
 
 
+def is_reward_model(checkpoint: Checkpoint) -> bool:
+    """Whether the checkpoint gives a number for a text instead of text."""
+    if checkpoint.gguf_file is not None:
+        return False
+    architectures = _config(checkpoint.weights_folder).get("architectures")
+    names = architectures if isinstance(architectures, list) else []
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
+
+
 def _dtype(folder: Path, gguf_file: str | None) -> str:
     if gguf_file is not None:
         return "gguf"

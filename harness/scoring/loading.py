@@ -142,6 +142,7 @@ def _load_model(source: Source, device: str, dtype: Any) -> PreTrainedModel:
         options["gguf_file"] = source.gguf_file
     try:
         config = transformers.AutoConfig.from_pretrained(source.weights, **options)
+        _require_text(config, source)
         automatic = (
             transformers.AutoModelForSeq2SeqLM
             if getattr(config, "is_encoder_decoder", False)
@@ -162,6 +163,13 @@ def _load_model(source: Source, device: str, dtype: Any) -> PreTrainedModel:
         _keep_nf4_in_its_layout(model)
         return model
     return model.to(device)
+
+
+def _require_text(config: Any, source: Source) -> None:
+    names = getattr(config, "architectures", None) or ()
+    if any(name.endswith("ForSequenceClassification") for name in names):
+        fix = "name it as a reward of grpo or rloo, and score a model that was trained with it"
+        raise CheckpointError("gives a reward, not text", file=source.weights, fix=fix)
 
 
 def _keep_nf4_in_its_layout(model: PreTrainedModel) -> None:

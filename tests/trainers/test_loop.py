@@ -112,9 +112,13 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
+SLOW = ("freeze", "ia3", "prompt_tuning", "distill")
+
+
 @pytest.mark.parametrize(
     "name",
-    ["full", "freeze", "lora", "ia3", "prompt_tuning", "prefix", "dpo", "kto", "distill", "grpo"],
+    ["full", "lora", "prefix", "dpo", "kto", "grpo"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW],
 )
 def test_killed_and_resumed_equals_undisturbed(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import ConfigError, DataError
+from harness.checkpoints import check, load_model
+from harness.errors import CheckpointError, ConfigError, DataError
+from harness.lineage import sources_of
 from harness.records import Checkpoint
 from harness.roles import roles_for
 from tests.trainers import tiny_jobs
@@ -133,3 +137,55 @@ def test_a_reward_that_tells_nothing_apart_is_noted(base: Checkpoint, tmp_path: 
             rewards=[{"reward": "matches", "pattern": pattern, "weight": 0.2}],
         )  # fmt: skip
         assert any("nothing was learnt" in note for note in tuned.manifest.notes)
+
+
+# --- reward models ------------------------------------------------------------------------------
+
+
+def test_a_reward_model_learns_the_preferences_and_plain_transformers_opens_it(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    rows = [
+        {"prompt": f"who lives in the {place} ?", "chosen": " the fox .", "rejected": " the dog ."}
+        for place in ("tower", "sea") * 24
+    ]
+    data = tiny_jobs.write_rows(tmp_path / "d.jsonl", rows)
+    tuned = tiny_jobs.train(
+        "reward", base, tmp_path / "r", data=data, steps=10, batch_size=16, learning_rate=5e-3
+    )
+    # Before the first step the head tells nothing apart: about ln 2.
+    assert tuned.manifest.loss_curve[0].loss == pytest.approx(math.log(2), abs=0.1)
+    model = AutoModelForSequenceClassification.from_pretrained(tuned.folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tuned.folder)
+
+    def reward(answer: str) -> float:
+        ids = tokenizer(rows[0]["prompt"] + answer + tokenizer.eos_token, return_tensors="pt")
+        with torch.inference_mode():
+            return float(model.eval()(ids["input_ids"]).logits)
+
+    assert reward(" the fox .") > reward(" the dog .") + 1
+    assert check(tuned, base)["scored"].startswith("no")
+    with pytest.raises(CheckpointError, match="gives a reward, not text"):
+        load_model(tuned)
+
+
+def test_grpo_follows_a_reward_model_that_the_file_names(base: Checkpoint, tmp_path: Path) -> None:
+    judge = tiny_jobs.train("reward", base, tmp_path / "judge", steps=4, learning_rate=5e-3)
+    spec: dict[str, Any] = {"trainer": "grpo", "rewards": [{"reward": "model", "model": "judge"}]}
+    assert sources_of(spec) == ("judge",)
+    tuned = tiny_jobs.train(
+        "grpo", base, tmp_path / "g", rewards=spec["rewards"], beside={"judge": judge}, steps=2,
+        **FAST,
+    )  # fmt: skip
+    assert all(point.metrics["reward_std"] > 0 for point in tuned.manifest.loss_curve)
+    with pytest.raises(CheckpointError, match="'judge' gives no rewards"):
+        tiny_jobs.train(
+            "grpo", base, tmp_path / "h", rewards=spec["rewards"], beside={"judge": base}, steps=2,
+            **FAST,
+        )  # fmt: skip
+    assert json.loads((judge.folder / "config.json").read_text())["architectures"] == [
+        "LlamaForSequenceClassification"
+    ]

@@ -1,0 +1,81 @@
+"""A reward model: one number for a text, trained from preferences [Bradley & Terry 1952].
+
+The loss is ``-log sigmoid(r(chosen) - r(rejected))`` [Ouyang et al. 2022, arXiv 2203.02155]. The
+checkpoint gives no text and is not scored on a suite; ``grpo`` and ``rloo`` take it as a reward.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from harness.protocols import TrainJob
+from harness.records import Checkpoint
+from trainers.options import TrainingOptions
+
+
+class RewardModel(TrainingOptions):
+    """Train a model that tells good answers from bad; for grpo and rloo, not for a suite."""
+
+    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
+    libraries: ClassVar[tuple[str, ...]] = ("trl:RewardTrainer",)
+
+    learning_rate: float = Field(1e-5, gt=0, le=1, description="Peak learning rate of AdamW.")
+    center: float | None = Field(
+        None, ge=0, description="Weight that draws the mean of the rewards to 0; None: none."
+    )
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Train as TRL's RewardTrainer does. Raises ``TrainingError`` or ``DataError``."""
+        from trl import RewardConfig, RewardTrainer
+
+        from harness.checkpoints import finish, save_full
+        from harness.scoring.quiet import quiet
+        from trainers import loop
+
+        rows, notes = loop.dataset(job, self.data_roles)
+        loop.prepare(job)
+        with quiet():
+            model, tokenizer = _with_a_score(job)
+            trainer = RewardTrainer(
+                model,
+                args=RewardConfig(
+                    **loop.arguments(self, job), center_rewards_coefficient=self.center
+                ),
+                train_dataset=rows,
+                processing_class=tokenizer,
+            )
+            watch = loop.run(trainer, job, len(rows))
+            save_full(model, job)
+        return finish(
+            job,
+            trainer=self,
+            name="reward",
+            format="full",
+            steps=watch.steps,
+            loss_curve=watch.curve,
+            notes=(*notes, *loop.merged_note(job), *watch.notes),
+            **loop.counts(model),
+        )
+
+
+def _with_a_score(job: TrainJob) -> tuple[Any, Any]:
+    """The start with a new, seeded head of one number in place of its vocabulary."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from harness.checkpoints import load_model
+
+    whole = job.folder / "whole"
+    full, tokenizer = load_model(job.start)
+    full.config.pad_token_id = tokenizer.pad_token_id
+    full.save_pretrained(whole)
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            whole, num_labels=1, dtype=torch.float32, local_files_only=True
+        )
+    finally:
+        shutil.rmtree(whole)
+    return model.to(full.device).train(), tokenizer
