@@ -93,12 +93,16 @@
       view.shows[i] = !head.hidden && (table.classList.contains("all") || !head.classList.contains("secondary"));
     });
     view.version += 1;
-    table.style.setProperty("--columns", view.shows.filter(Boolean).length);
+    if (table.classList.contains("wide")) {
+      const widths = view.shows.filter(Boolean).map((_, i) => make("col", "", undefined, { style: `width: ${i ? 9.5 : 19}rem` }));
+      const group = table.querySelector("colgroup") || table.caption.insertAdjacentElement("afterend", make("colgroup"));
+      group.replaceChildren(...widths);
+      table.style.setProperty("--columns", widths.length);
+    }
     // A heading spans the columns that are shown; a family without one has none.
     let start = 0;
     all(".families > *", table).forEach((head) => {
       const count = view.shows.slice(start, start += Number(head.dataset.all)).filter(Boolean).length;
-      if (table.classList.contains("wide")) head.style.width = `${9.5 * (count + (head.previousElementSibling ? 0 : 1))}rem`;
       head.colSpan = Math.max(count, 1);
       head.hidden = count === 0;
     });

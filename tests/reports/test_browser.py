@@ -14,7 +14,14 @@ from reports.html import Html
 from reports.leaderboard import build_leaderboard
 from reports.site.build import write_leaderboard
 from reports.site.names import model_path, task_path
-from tests.reports.fake_runs import NAMES, fake_comparison, fake_document, fake_experiment, fake_run
+from tests.reports.fake_runs import (
+    NAMES,
+    FakeTask,
+    fake_comparison,
+    fake_document,
+    fake_experiment,
+    fake_run,
+)
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
 from tests.reports.test_site import RIGHT, rows_of
@@ -317,6 +324,27 @@ def test_links_lead_from_the_first_page_to_a_model_a_task_and_back(site: Path, v
     assert page.locator("h1").inner_text() == "known"
     page.locator("nav a", has_text="Leaderboard").click()
     assert page.locator("h1").inner_text() == "Leaderboard"
+
+
+def test_the_columns_of_a_wide_table_have_one_width_with_and_without_secondary_metrics(
+    tmp_path: Path, visited
+) -> None:
+    tasks = tuple(
+        FakeTask(f"task {i:02d}", metric, "quality", dict.fromkeys(NAMES, 0.5), primary=first)
+        for i in range(40)
+        for metric, first in (("acc", True), ("acc_norm", False))
+    )
+    write_leaderboard([fake_run(n, f"e{i}", tasks) for n in NAMES for i in (1, 2)], tmp_path,
+                      rows_of({}))  # fmt: skip
+    page = visited(tmp_path / "index.html").page
+    measure = "all => [...new Set(all.slice(1).filter(e => e.offsetWidth).map(e => e.offsetWidth))]"
+    for columns in (2 + 40 + 5, 2 + 80 + 5):
+        heads = "#standings .heads th"
+        assert (
+            page.eval_on_selector_all(heads, "a => a.filter(e => e.offsetWidth).length") == columns
+        )
+        assert page.eval_on_selector_all(heads, measure) == [152]
+        page.check("input.secondary-too")
 
 
 def test_a_suite_brings_its_own_columns_and_rows(site: Path, visited) -> None:
