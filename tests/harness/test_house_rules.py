@@ -91,7 +91,7 @@ def test_the_help_page_loads_none_of_the_heavy_libraries() -> None:
 
 @pytest.mark.slow
 def test_the_help_page_costs_at_most_three_tenths_of_a_second() -> None:
-    # Of processor time: on an idle machine that is the time one waits, and a busy one cannot fail it.
+    # Of processor time: what one waits on an idle machine, and a busy one cannot fail it.
     def seconds(*command: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, *command], capture_output=True, check=True)
