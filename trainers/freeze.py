@@ -89,16 +89,16 @@ def freeze(model: Any, options: Freeze) -> None:
                 fix=did_you_mean(options.pattern, names),
             )
     else:
-        moving = _last_layers(model, names, options.layers)
+        moving = _last_layers(model, options.layers)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in moving)
 
 
-def _last_layers(model: Any, names: list[str], layers: int) -> set[str]:
+def _last_layers(model: Any, layers: int) -> set[str]:
+    from trainers.layers import depths
+
     count = int(model.config.get_text_config().num_hidden_layers)
     if layers > count:
         fix = f"give at most layers: {count}, or use trainer: full"
         raise TrainingError(f"layers: {layers}, but the model has {count}", fix=fix)
-    # The stack of layers is a numbered list, whatever the architecture calls it.
-    places = {name: re.search(r"\.(\d+)\.", name) for name in names}
-    return {name for name, at in places.items() if at and int(at[1]) >= count - layers}
+    return {name for name, depth in depths(model).items() if 1 <= depth <= layers}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
 from trainers.options import TrainingOptions
@@ -15,13 +17,26 @@ class Full(TrainingOptions):
     data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer",)
 
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="The learning rate times this for each layer down from the last; 1: one rate.",
+    )
+    unfreeze_over: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the steps in which layers thaw, the last first; 0: all at once.",
+    )
+
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from trl import SFTConfig, SFTTrainer
 
         from harness.checkpoints import finish, load_model, save_full
         from harness.scoring.quiet import quiet
-        from trainers import loop
+        from trainers import layers, loop
 
         rows, notes = loop.dataset(job, self.data_roles)
         loop.prepare(job)
@@ -33,6 +48,10 @@ class Full(TrainingOptions):
                 train_dataset=rows,
                 processing_class=tokenizer,
             )
+            if self.layer_decay < 1:
+                trainer.optimizer = layers.discriminative_optimizer(trainer, self.layer_decay)
+            if self.unfreeze_over:
+                trainer.add_callback(layers.GradualUnfreezing(model, self.unfreeze_over))
             watch = loop.run(trainer, job, len(rows))
             save_full(model, job)
         return finish(

@@ -70,10 +70,13 @@ def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
     }
 
 
-def run(trainer: Any, job: TrainJob, rows: int) -> Watch:
+def run(
+    trainer: Any, job: TrainJob, rows: int, *, dropped: str = "the prompt alone fills"
+) -> Watch:
     """Train, from the last saved state where there is one, and watch the loss.
 
-    ``rows`` is how many rows the trainer was given, before it cut and dropped any.
+    ``rows`` is how many rows the trainer was given, before it cut and dropped any; ``dropped`` says
+    why it drops some.
 
     Raises:
         DataError: cutting to max_length leaves no row with anything to learn.
@@ -83,13 +86,11 @@ def run(trainer: Any, job: TrainJob, rows: int) -> Watch:
     longest = getattr(trainer.args, "max_length", None)
     if left == 0:
         fix = "raise max_length, or shorten the prompts"
-        why = f"every prompt alone fills max_length={longest}: nothing is left to learn"
+        why = f"in every row {dropped} max_length={longest}: nothing is left to learn"
         raise DataError(why, file=job.data[0].path, fix=fix)
     watch = Watch(job)
     if left < rows:
-        watch.notes.append(
-            f"{rows - left} of {rows} rows dropped: the prompt alone fills max_length={longest}"
-        )
+        watch.notes.append(f"{rows - left} of {rows} rows dropped: {dropped} max_length={longest}")
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(watch)
     trainer.train(resume_from_checkpoint=_last_state(job.state_folder))

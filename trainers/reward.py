@@ -47,7 +47,7 @@ class RewardModel(TrainingOptions):
                 train_dataset=rows,
                 processing_class=tokenizer,
             )
-            watch = loop.run(trainer, job, len(rows))
+            watch = loop.run(trainer, job, len(rows), dropped="an answer with its prompt exceeds")
             save_full(model, job)
         return finish(
             job,

@@ -87,6 +87,20 @@ def test_rows_that_cutting_wipes_out_are_counted(
     assert note in trained.manifest.notes
 
 
+def test_kto_and_reward_count_what_does_not_fit_too(base: Checkpoint, tmp_path: Path) -> None:
+    pair = {"chosen": " b .", "rejected": " the fox"}
+    rows = [{"prompt": f"{i} " + "dog " * (40 if i < 3 else 1), **pair} for i in range(8)]
+    data = tiny_jobs.write_rows(tmp_path / "d.jsonl", rows)
+    notes = {
+        name: tiny_jobs.train(
+            name, base, tmp_path / name, data=data, steps=1, max_length=24, batch_size=2
+        ).manifest.notes
+        for name in ("kto", "reward")
+    }
+    assert "6 of 16 rows dropped: the prompt alone fills max_length=24" in notes["kto"]
+    assert "3 of 8 rows dropped: an answer with its prompt exceeds max_length=24" in notes["reward"]
+
+
 def test_data_with_nothing_left_to_learn_is_refused(base: Checkpoint, tmp_path: Path) -> None:
     rows = [{"prompt": "dog " * 40, "completion": " b"}] * 3
     data = tiny_jobs.write_rows(tmp_path / "d.jsonl", rows)
@@ -128,6 +142,8 @@ def test_killed_and_resumed_equals_undisturbed(
     options: dict[str, Any] = dict(FAST)
     if name == "lora":
         options |= {"rank": 4, "lora_dropout": 0.1}
+    if name == "full":
+        options |= {"layer_decay": 0.8, "unfreeze_over": 0.5}
     if name == "grpo":
         options |= {"rewards": [{"reward": "length", "words": 3}], "completion_length": 5}
     if name == "distill":

@@ -146,3 +146,50 @@ def test_virtual_tokens_cannot_be_merged_and_both_ends_say_so(
     tuned = tiny_jobs.train("prompt_tuning", base, tmp_path / "prompt", **FAST)
     with pytest.raises(CheckpointError, match="'prompt' is virtual tokens, which cannot be merged"):
         tiny_jobs.train("full", tuned, tmp_path / "full", **FAST)
+
+
+# --- layers at their own pace -------------------------------------------------------------------
+
+
+def test_a_rate_that_decays_with_depth_moves_deep_layers_less(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    tuned = tiny_jobs.train(
+        "full", base, tmp_path / "full", layer_decay=0.1, steps=1, learning_rate=1e-3,
+        warmup_ratio=0.0, scheduler="constant",
+    )  # fmt: skip
+    (one, _), (two, _) = load_model(base), load_model(tuned)
+    step = {
+        name: float((two.get_parameter(name) - value).abs().max().detach())
+        for name, value in one.named_parameters()
+    }
+    # AdamW's first step is the learning rate, whatever the gradient.
+    assert step["model.norm.weight"] == pytest.approx(1e-3, rel=1e-2)
+    assert step["model.layers.1.mlp.up_proj.weight"] == pytest.approx(1e-4, rel=1e-2)
+    assert step["model.layers.0.mlp.up_proj.weight"] == pytest.approx(1e-5, rel=2e-2)
+    assert step["model.embed_tokens.weight"] == pytest.approx(1e-6, rel=0.3)
+
+
+def test_one_rate_by_groups_is_the_trainers_own_optimizer(
+    base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import layers
+
+    made = layers.discriminative_optimizer
+    monkeypatch.setattr(layers, "discriminative_optimizer", lambda t, decay: made(t, 1.0))
+    options = FAST | {"weight_decay": 0.1}
+    plain = tiny_jobs.train("full", base, tmp_path / "a" / "full", **options)
+    grouped = tiny_jobs.train("full", base, tmp_path / "b" / "full", layer_decay=0.5, **options)
+    assert plain.manifest.digests.weights == grouped.manifest.digests.weights
+
+
+def test_layers_thaw_from_the_last(base: Checkpoint, tmp_path: Path) -> None:
+    options = FAST | {"steps": 2}
+    early = tiny_jobs.train("full", base, tmp_path / "a", unfreeze_over=1.0, **options)
+    names = moved(base, early)  # of 2 steps the first has the last layer, the second one more
+    assert any(name.startswith("model.layers.1.") for name in names)
+    assert "model.norm.weight" in names
+    assert "model.embed_tokens.weight" not in names
+    done = tiny_jobs.train("full", base, tmp_path / "b", unfreeze_over=0.5, **options)
+    assert "model.embed_tokens.weight" in moved(base, done)
+    assert done.manifest.parameters_trained == done.manifest.parameters
