@@ -79,3 +79,33 @@ def test_what_is_made_from_a_failed_source_is_skipped_and_says_so(
     outcome, seen, _ = carried_out(tmp_path)
     assert seen == {"x": "done", "y": "failed", "m": "skipped", "apart": "done"}
     assert [failure.message for failure in outcome.failures][1] == "its source 'y' failed"
+
+
+def test_a_reward_model_is_trained_and_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "base").mkdir()
+    tiny_jobs.save_base(tmp_path / "base")
+    tiny_jobs.preferences(tmp_path)
+    file = tmp_path / "experiment.yaml"
+    file.write_text(
+        "name: t\nbase: ./base\nsuite: [microworld_known]\n"
+        "data: {pairs: {path: preferences.jsonl}}\n"
+        "candidates: {judge: {trainer: reward, data: pairs, steps: 1}}\n"
+    )
+    scored: list[str] = []
+    monkeypatch.setattr(Pipeline, "_score_stage", lambda self: None)
+    monkeypatch.setattr(Pipeline, "_score", lambda self, stage, name, *_: scored.append(name))
+    seen: list[tuple[str, str, str]] = []
+    pipeline = Pipeline(
+        load_experiment(file),
+        open_store(tmp_path / ".assay"),
+        FakeMeter,
+        lambda event: seen.append((event.stage, event.candidate, event.message)),
+    )
+    outcome = pipeline.run()
+    assert not outcome.failures
+    assert scored == ["base"]
+    assert ("score", "judge", "it gives rewards, not text") in seen
+    judge = outcome.checkpoints["judge"].manifest
+    assert judge.checks["scored"] == "no: it gives rewards, not text"
