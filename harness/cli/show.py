@@ -49,6 +49,8 @@ def _described(plugin: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
     if roles := getattr(plugin, "data_roles", ()):
         described["data columns"] = list(roles)
+    if others := getattr(plugin, "other_data_roles", ()):
+        described["or data columns"] = [", ".join(roles) for roles in others]
     described["options"] = {
         option: " ".join(
             part
