@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -77,13 +78,13 @@ def _callable(value: Callable[..., Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """NaN-free JSON: numbers that JSON has no word for become text."""
+    """JSON of any value: numbers that JSON has no word for become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    if isinstance(value, float) and value != value:
-        return "NaN"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else str(value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if hasattr(value, "tolist"):

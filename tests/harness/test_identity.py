@@ -10,6 +10,7 @@ import pytest
 
 from harness import identity
 from harness.errors import CheckpointError
+from harness.task_identity import content_digest
 from tests.harness.scoring import tiny
 
 
@@ -127,3 +128,9 @@ def test_digests_need_no_torch() -> None:
     code += "print([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_document_with_numbers_that_json_has_no_word_for_has_a_digest() -> None:
+    found = {content_digest({"x": x}) for x in (float("inf"), float("-inf"), float("nan"), 0.0)}
+    assert len(found) == 4
+    assert content_digest({"x": float("nan")}) == content_digest({"x": float("nan")})
