@@ -42,6 +42,7 @@ def plan(
     from harness.cli.conclude import scored
     from harness.errors import ConfigError
     from harness.gate import load_gate
+    from harness.gate.naming import baseline_name
     from harness.gate.planning import plan as planned
     from harness.store import open_store
 
@@ -50,8 +51,7 @@ def plan(
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
     store = open_store(workspace)
-    beside = policy.parent / name
-    base = scored(store, str(beside) if beside.exists() else name)
+    base = scored(store, baseline_name(name, [like] if like else [], policy))
     found = planned(
         gate,
         base,

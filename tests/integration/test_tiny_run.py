@@ -155,3 +155,13 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> N
     assert "Traceback" not in done.stderr
     for part in said:
         assert part in lines[0]
+
+
+def test_a_plan_names_its_baseline_as_the_gate_does(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+    rules = tiny.folder / "plan.yaml"
+    rules.write_text("baseline: base\nrules:\n  - {task: microworld_known, margin: 0.4}\n")
+    done = assay("plan", rules, "--like", "tiny/lora", "-f", "json", cwd=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    (rule,) = json.loads(done.stdout)
+    assert rule["items_at_hand"] == 12
+    assert rule["decidable"] is (rule["items_needed"] <= 12)
