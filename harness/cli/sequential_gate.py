@@ -12,6 +12,7 @@ from harness.events import Event
 if TYPE_CHECKING:
     from harness.compare import Scored
     from harness.early import EarlyResult
+    from harness.evaluate import BuiltSuite
     from harness.experiment import Experiment
     from harness.gate import Gate
     from harness.records import Checkpoint, Run
@@ -36,6 +37,7 @@ class SequentialGate:
         from harness.cli.console import watching
         from harness.cli.session import session
         from harness.errors import ScoringError, exit_code_of
+        from harness.evaluate import build
         from harness.score_stage import ScoreStage
         from reports.build import build_report
 
@@ -48,10 +50,13 @@ class SequentialGate:
             # A mistyped name is told before minutes are spent on those before it.
             checkpoints = {name: _checkpoint(name, store) for name in candidates}
             stage = ScoreStage(experiment, store, meter, listener)
+            # Documents and prompts do not depend on the weights: once for all candidates.
+            template = any(s.template is not None for s in self.baseline.run.signatures)
+            built = build(suite, apply_chat_template=template)
             results = []
             for name in candidates:
                 try:
-                    results.append(self._decide(name, checkpoints[name], suite, stage))
+                    results.append(self._decide(name, checkpoints[name], built, stage))
                 except ScoringError as error:
                     raise ScoringError(f"{_label(name)}: {error.message}", fix=error.fix) from error
         verdicts = [result.outcome.verdict for result in results]
@@ -67,16 +72,13 @@ class SequentialGate:
         return document, exit_code_of([verdict.exit_code for verdict in verdicts])
 
     def _decide(
-        self, name: str, checkpoint: Checkpoint, suite: Suite, stage: ScoreStage
+        self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage
     ) -> EarlyResult:
         from harness.early import decide_early
-        from harness.evaluate import build
         from harness.evaluate_part import PartEvaluation
 
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
-        template = any(s.template is not None for s in self.baseline.run.signatures)
-        built = build(suite, apply_chat_template=template)
         part = PartEvaluation(stage.opened(checkpoint), built, checkpoint)
         result = decide_early(
             self.gate,

@@ -106,3 +106,26 @@ def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, assay
     assert done.returncode == 1, done.stdout + done.stderr
     used, total = decided_on(done.stdout)
     assert 0 < used < total
+
+
+@pytest.mark.slow
+def test_several_candidates_share_one_building_of_the_suite(fresh, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    import typer
+
+    from harness import evaluate
+    from harness.cli.gate import gate as gate_verb
+
+    built = []
+    build = evaluate.build
+    monkeypatch.setattr(evaluate, "build", lambda *a, **k: built.append(1) or build(*a, **k))
+    monkeypatch.chdir(fresh.folder)
+    with pytest.raises(typer.Exit) as left:
+        gate_verb(
+            ["microworld", str(fresh.bad)],
+            Path("policy.yaml"),
+            baseline="b.assay.json.gz",
+            sequential=True,
+        )
+    assert left.value.exit_code == 1
+    assert len(built) == 1
+    assert "1 of 2 candidates pass the gate" in capsys.readouterr().out
