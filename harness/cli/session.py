@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def session(
     experiment: Experiment, workspace: Path
 ) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
-    """The store, locked for writing, and a meter that is opened on first use and closed here."""
+    """The store, held beside other runs, and a meter, opened on first use and closed here."""
     from harness.energy import EnergyConfig, open_meter
     from harness.errors import ConfigError
     from harness.store import open_store
@@ -38,7 +38,7 @@ def session(
         return opened[0]
 
     store = open_store(workspace)
-    with store.writing():
+    with store.writing(shared=True):
         try:
             yield store, meter
         finally:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError, UnknownNameError, did_you_mean
 from harness.records import Rows, Run, SampleRecord
-from harness.store import stages, upkeep
+from harness.store import events, stages, upkeep
 from harness.store.atomic import storage_errors
 from harness.store.layout import Layout, digest_name, safe_name
-from harness.store.locks import writer_lock
+from harness.store.locks import lease, writer_lock
 from harness.store.rows_file import read_rows
 from harness.store.runs import (
     ROWS_FILE,
@@ -198,6 +198,36 @@ class FolderStore:
         """Record that a stage has finished, and what it produced, in one rename."""
         stages.finish_stage(self.layout, key, payload)
 
+    def lease(self, key: str) -> AbstractContextManager[bool]:
+        """Try to be the one process that carries out the stage ``key``; the block is told whether.
+
+        True: nobody else gets True for ``key`` until the block ends or this process dies (at once
+        in a folder; after the lease has expired unrenewed in a database). False: somebody else
+        has it, or has just finished, so look at ``stage(key)`` again. It never waits. Ask
+        ``stage(key)`` inside the block too: another may have finished between look and lease.
+        """
+        self.layout.create()
+        return lease(self.layout.leases / f"{safe_name(key, 'stage key')}.lock")
+
+    def leased_by(self, key: str) -> str | None:
+        """Who carries out the stage ``key``, in words; None where nobody does or is known to."""
+        try:
+            path = self.layout.leases / f"{safe_name(key, 'stage key')}.lock"
+            return path.read_text("utf-8", errors="replace")[:400] or None
+        except OSError:
+            return None
+
+    def log_event(self, text: str) -> None:
+        """Append a line (time, machine, process, ``text``) to the workspace's log of events.
+
+        Never raises: a full disk must not stop the work that still has room.
+        """
+        events.append(self.layout, text)
+
+    def events(self) -> list[str]:
+        """The lines of the log of events, oldest first."""
+        return events.read(self.layout)
+
     def new_checkpoint_folder(self, key: str) -> Path:
         """An empty folder, private to this process, that vanishes if the process dies."""
         return stages.new_checkpoint_folder(self.layout, key)
@@ -246,14 +276,20 @@ class FolderStore:
         *,
         wait_seconds: float | None = 0.0,
         on_wait: Callable[[str], None] | None = None,
+        shared: bool = False,
     ) -> AbstractContextManager[None]:
-        """Hold the workspace for one `assay run`, so that no second one does the same work.
+        """Hold the workspace for one job.
+
+        ``shared`` is for `assay run`: several work side by side (leases keep them off the same
+        stage), and only what needs the workspace alone (``gc``) keeps them out or is kept out.
 
         Raises ``StoreError`` that names the holder after ``wait_seconds`` (None: wait for ever).
         Single puts need no lock.
         """
         self.layout.create()
-        return writer_lock(self.layout.writer_lock, wait_seconds=wait_seconds, on_wait=on_wait)
+        return writer_lock(
+            self.layout.writer_lock, wait_seconds=wait_seconds, on_wait=on_wait, shared=shared
+        )
 
     def check(self) -> list[str]:
         """Every damage in the workspace, in words; empty where all is well."""

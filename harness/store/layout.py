@@ -6,7 +6,9 @@
   stages/<key>.json     what a finished stage produced
   journal/              responses of scorings under way
   states/<key>/         saved training states
-  logs/                 tracebacks of failed stages
+  logs/                 tracebacks and output of stages
+  leases/<key>.lock     held by the one process that carries out the stage
+  events.log            what happened, one line each, only ever appended to
   index.sqlite          found again from runs/ whenever it is missing or damaged
   open.lock writer.lock held for moments, and for the length of one `assay run`
   tmp/<owner>/          private to one living process; emptied when that process is gone
@@ -69,6 +71,16 @@ class Layout:
     def logs(self) -> Path:
         """Tracebacks of failed stages."""
         return self.root / "logs"
+
+    @property
+    def leases(self) -> Path:
+        """One locked file a stage that is being carried out."""
+        return self.root / "leases"
+
+    @property
+    def events(self) -> Path:
+        """What happened, in lines that a person reads."""
+        return self.root / "events.log"
 
     @property
     def index(self) -> Path:

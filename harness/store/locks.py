@@ -26,11 +26,15 @@ class FileLock:
         self._descriptor: int | None = None
         _LOCKS.add(self)
 
-    def acquire(self, *, blocking: bool = True) -> bool:
-        """Take the lock; False where ``blocking`` is off and another holds it."""
+    def acquire(self, *, blocking: bool = True, shared: bool = False) -> bool:
+        """Take the lock; False where ``blocking`` is off and another holds it.
+
+        ``shared`` holders bear each other, and keep an exclusive one out.
+        """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, kind | (0 if blocking else fcntl.LOCK_NB))
         except BlockingIOError:
             os.close(descriptor)
             return False
@@ -45,6 +49,14 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def in_place(self) -> bool:
+        """Whether the held file is still the one at ``path`` (a holder removes it at the end)."""
+        assert self._descriptor is not None, "only the holder asks"
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def note(self, text: str) -> None:
         """Leave a word for those who wait, in the locked file."""
@@ -83,11 +95,13 @@ def writer_lock(
     *,
     wait_seconds: float | None,
     on_wait: Callable[[str], None] | None = None,
+    shared: bool = False,
 ) -> Iterator[None]:
     """Hold a workspace for one long job.
 
     Args:
         path: the lock file.
+        shared: several jobs may hold it so at a time; one that is not shared waits for them.
         wait_seconds: how long to wait for another holder; None for as long as it takes.
         on_wait: called once with who holds it, before waiting.
 
@@ -97,7 +111,7 @@ def writer_lock(
     lock = FileLock(path)
     deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
     told = False
-    while not lock.acquire(blocking=False):
+    while not lock.acquire(blocking=False, shared=shared):
         holder = _holder(path)
         if deadline is not None and time.monotonic() >= deadline:
             raise StoreError(
@@ -110,12 +124,41 @@ def writer_lock(
             told = True
         time.sleep(POLL_SECONDS)
     try:
-        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        lock.note(f"process {os.getpid()} on {socket.gethostname()} ('{command}', since {since})")
+        lock.note(this_process())
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def lease(path: Path) -> Iterator[bool]:
+    """Try to hold ``path`` for the block: True where it is ours, False where another has it.
+
+    It never waits. The lock file goes when its holder is done; when the holder dies, the kernel
+    gives the lock back and the next one to ask has it.
+    """
+    lock = FileLock(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while held := lock.acquire(blocking=False):
+        if lock.in_place():
+            break
+        lock.release()  # its holder removed the file while we opened it: this is no lock
+    if not held:
+        yield False
+        return
+    try:
+        lock.note(this_process())
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def this_process() -> str:
+    """Who holds a lock, for those who wait."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"process {os.getpid()} on {socket.gethostname()} ('{command}', since {since})"
 
 
 def _holder(path: Path) -> str:

@@ -59,3 +59,24 @@ def test_a_checkpoint_is_adopted_once(store: Any) -> None:
     first, second = (store.adopt_checkpoint(folder, digest) for folder in folders)
     assert first == second == store.checkpoint(digest)
     assert not any(folder.exists() for folder in folders)
+
+
+def test_a_stage_is_leased_to_one_at_a_time(store: Any) -> None:
+    with store.lease("train-k") as ours:
+        assert ours
+        with open_store(store.root).lease("train-k") as theirs, store.lease("train-l") as other:
+            assert not theirs
+            assert other
+        with store.lease("train-k") as still_not:
+            assert not still_not
+    with open_store(store.root).lease("train-k") as after:
+        assert after
+
+
+def test_events_are_lines_in_the_order_in_which_they_came(store: Any) -> None:
+    assert store.events() == []
+    store.log_event("train lora: start\nand\x1b[31m more")
+    store.log_event("train lora: done")
+    first, second = store.events()
+    assert first.endswith("train lora: start and more")
+    assert second.endswith("train lora: done")

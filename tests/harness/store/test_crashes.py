@@ -183,6 +183,38 @@ def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> No
     holder.wait()
 
 
+def test_a_lease_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from harness.store import open_store\n"
+        "with open_store(Path(sys.argv[1])).lease('k') as held:\n"
+        "    print(held, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "True\n"
+    store = open_store(tmp_path)
+    with store.lease("k") as held:
+        assert not held
+    assert f"process {holder.pid} " in (store.leased_by("k") or "")
+    holder.kill()
+    holder.wait()
+    with store.lease("k") as held:
+        assert held
+    assert store.leased_by("k") is None
+
+
+def test_jobs_that_share_a_workspace_keep_only_the_lone_one_out(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    with store.writing(shared=True), open_store(tmp_path).writing(shared=True):
+        with pytest.raises(StoreError, match="in use by"), open_store(tmp_path).writing():
+            pass
+        with pytest.raises(StoreError, match="in use by"):
+            store.gc(dry_run=False)
+    with store.writing(), pytest.raises(StoreError), open_store(tmp_path).writing(shared=True):
+        pass
+
+
 def test_an_orphaned_worker_does_not_keep_the_workspace_locked(tmp_path: Path) -> None:
     # A data loader's forked worker inherits the lock's file; the killed parent's lock must go.
     code = (
