@@ -83,6 +83,25 @@ def evaluate(
     return evaluation
 
 
+def fill(
+    lm: Any, built: BuiltSuite, share: tuple[int, int], progress: Progress = no_progress
+) -> None:
+    """Answer shard ``share[0]`` of ``share[1]`` of every task into the journal of ``lm``.
+
+    Requests go to ``lm`` in the calls in which lm-eval makes them (a task's requests of one type,
+    each as often as it repeats): packs are cut within a call.
+    """
+    requests = built.requests(lm)
+    for done, task in enumerate(built.tasks):
+        progress(done, len(built.tasks), task.name)
+        by_type: dict[str, list[Instance]] = {}
+        for request in requests[task.name]:
+            by_type.setdefault(request.request_type, []).extend([request] * request.repeats)
+        for calls in by_type.values():
+            lm.fill(calls, share)
+    progress(len(built.tasks), len(built.tasks), "")
+
+
 def divergence(
     lm: Any,
     parent_lm: Any,

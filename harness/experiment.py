@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +19,12 @@ from harness import plugins
 from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_mean
 from harness.lineage import BASE, parents_first, sources_of
 from harness.protocols import DataSource, Plugin
+from harness.resources import Resources, StageResources
 from harness.yaml_file import config_error, read_yaml, validated
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_CANDIDATE_KEYS = ("trainer", "parent", "data", "seed")
+_CANDIDATE_KEYS = ("trainer", "parent", "data", "seed", "resources")
 
 ReportFormat = Literal["html", "markdown", "terminal", "json", "csv", "junit"]
 
@@ -53,6 +55,7 @@ class ExperimentFile(BaseModel):
     chat_template: bool = False
     energy: Mapping[str, Any] = Field(default_factory=dict)
     gate: Mapping[str, Any] | None = None
+    resources: StageResources = StageResources()
     report: tuple[ReportFormat, ...] = ("html", "markdown")
     notes: tuple[str, ...] = ()
 
@@ -70,6 +73,8 @@ class Candidate:
     seed: int
     sources: tuple[str, ...] = ()
     """Other checkpoints that its trainer reads: candidates, ``base``, or models by name."""
+    resources: Resources | None = None
+    """What its training needs of a machine; None: what the experiment says for training."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,12 @@ class Experiment:
         """What relative paths in the file are relative to."""
         return self.file.parent
 
-    @property
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The candidates' names."""
+        return frozenset(candidate.name for candidate in self.candidates)
+
+    @cached_property
     def graph(self) -> dict[str, tuple[str, ...]]:
         """What each candidate is made from, by name: its parent, and its sources."""
         return {c.name: (c.parent, *c.sources) for c in self.candidates}
@@ -217,7 +227,17 @@ def _candidate(
         data=data,
         seed=seed,
         sources=sources_of(spec),
+        resources=_resources(spec.get("resources"), path, key),
     )
+
+
+def _resources(given: object, path: Path, key: str) -> Resources | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        fix = "name cpus, gpus, memory_gb, accelerator or timeout_minutes"
+        raise ConfigError("expected keys", file=path, key=f"{key}.resources", value=given, fix=fix)
+    return validated(Resources, dict(given), file=path, key=f"{key}.resources")
 
 
 def _trainer(trainer_class: type[Plugin], options: Mapping[str, Any], path: Path, key: str) -> Any:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ TOKENIZER_FILES = (
 )
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _CHUNK_BYTES = 1 << 22
+_SCORING_MODULES = ("evaluate", "fidelity", "responses", "score_rows", "score_task")
 
 
 def digest_json(value: object) -> str:
@@ -134,6 +136,18 @@ def source_digest(plugin: type) -> str:
             continue
         inside = bool(getattr(module, "__package__", ""))
         files |= set(Path(path).parent.glob("*.py")) if inside else {Path(path)}
+    return digest_json(sorted((path.name, file_digest(path)) for path in files))
+
+
+@lru_cache
+def scoring_code() -> str:
+    """Digest of the Python that turns a checkpoint into rows: scorer, evaluation and metrics.
+
+    Changed code scores again; what models answered stays in their journals.
+    """
+    house = Path(__file__).parent
+    files = [*house.glob("scoring/*.py"), *house.parent.glob("tasks/metrics/*.py")]
+    files += [house / f"{name}.py" for name in _SCORING_MODULES]
     return digest_json(sorted((path.name, file_digest(path)) for path in files))
 
 

@@ -77,7 +77,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "word_perplexity": "tasks.metrics.likelihood:WordPerplexity",
         "wrong": "tasks.metrics.answers:Wrong",
     },
-    "executors": {},
+    "executors": {
+        "inline": "harness.executors.inline:Inline",
+        "local": "harness.executors.local:Local",
+        "ray": "harness.executors.ray:Ray",
+    },
     "renderers": {
         "html": "reports.html:Html",
         "markdown": "reports.markdown:Markdown",
@@ -99,7 +103,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 #: Import errors of these packages are answered with the extra that brings them.
-EXTRAS: dict[str, str] = {}
+EXTRAS: dict[str, str] = {"ray": "ray"}
 
 
 def names(group: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 from harness.events import Event, Listener, Status
 from harness.experiment import Experiment
 from harness.records import Checkpoint, Energy, Run
+from harness.stages.stage import StageBusyError
+
+#: Libraries whose version may move a score.
+SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-score", "sacrebleu")
 
 if TYPE_CHECKING:
     from harness.evaluate import BuiltSuite, Evaluation
@@ -39,21 +44,73 @@ class ScoreStage:
         """The run of ``checkpoint``; the one in the store if nothing that matters has changed."""
         built = self._suite(checkpoint)
         key = self._key(built, checkpoint, parent)
-        stage = self.store.stage(f"score-{key}")
-        known = self.store.stored(stage["run"]) if stage is not None else None
+        known = self._known(key)
         if known is not None:
             self._say(name, "reused")
             return known
-        self._say(name, "start", checkpoint.manifest.trainer)
-        with self.meter().window(f"score {name}") as reading:
-            evaluation = self._evaluate(name, built, checkpoint, parent)
-        energy = reading.energy("score")
-        run = self._record(name, key, checkpoint, evaluation, energy, inherited)
-        self.store.put(run, evaluation.rows, evaluation.samples)
-        if run.complete:
-            self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
-        self._say(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
-        return run
+        with self._leased(f"score-{key}"):
+            known = self._known(key)
+            if known is not None:  # by another process, since we looked
+                self._say(name, "reused")
+                return known
+            self._say(name, "start", checkpoint.manifest.trainer)
+            with self.meter().window(f"score {name}") as reading:
+                evaluation = self._evaluate(name, built, checkpoint, parent)
+            energy = self._with_shards(reading.energy("score"), key)
+            run = self._record(name, key, checkpoint, evaluation, energy, inherited)
+            self.store.put(run, evaluation.rows, evaluation.samples)
+            if run.complete:
+                self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
+            self._say(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
+            return run
+
+    def fill(
+        self, name: str, checkpoint: Checkpoint, parent: Checkpoint | None, share: tuple[int, int]
+    ) -> None:
+        """Answer one of several shards of the suite into the checkpoint's journal.
+
+        ``score`` then finds every answer there and makes the rows of a run that was never cut.
+        """
+        from harness.evaluate import fill
+
+        built = self._suite(checkpoint)
+        key = self._key(built, checkpoint, parent)
+        shard, label = _shard(key, *share), f"{name} {share[0] + 1}/{share[1]}"
+        with self._leased(shard):
+            if self.store.stage(shard) is not None or self._known(key) is not None:
+                self._say(label, "reused")
+                return
+            self._say(label, "start")
+
+            def progress(done: int, total: int | None, message: str) -> None:
+                self._say(label, "progress", message, done, total)
+
+            with self.meter().window(f"score {label}") as reading:
+                fill(self.opened(checkpoint), built, share, progress)
+            energy = reading.energy("score")
+            self.store.finish_stage(shard, {"energy": energy.model_dump(mode="json")})
+            self._say(label, "done", f"{energy.seconds:.1f} s")
+
+    def _known(self, key: str) -> Run | None:
+        """The run that this stage came to; None where it has not, or the run is damaged."""
+        stage = self.store.stage(f"score-{key}")
+        return self.store.stored(stage["run"]) if stage is not None else None
+
+    @contextmanager
+    def _leased(self, stage: str) -> Iterator[None]:
+        with self.store.lease(stage) as held:
+            if not held:
+                raise StageBusyError(stage, self.store.leased_by(stage))
+            yield
+
+    def _with_shards(self, energy: Energy, key: str) -> Energy:
+        """The energy of merging and of every shard before it."""
+        from harness.energy import total
+
+        count = self.experiment.settings.resources.score.shards
+        stages = [self.store.stage(_shard(key, number, count)) for number in range(count)]
+        spent = [Energy.model_validate(stage["energy"]) for stage in stages if stage is not None]
+        return total([energy, *spent]) if spent else energy
 
     def _evaluate(
         self, name: str, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None
@@ -87,9 +144,10 @@ class ScoreStage:
         return self._built
 
     def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:
-        from harness.identity import digest_json
+        from harness.environment import environment
+        from harness.identity import digest_json, scoring_code
 
-        settings = self.experiment.settings
+        settings, packages = self.experiment.settings, environment().packages
         return digest_json(
             {
                 "experiment": self.experiment.name,
@@ -99,6 +157,8 @@ class ScoreStage:
                 "suite": built.digest,
                 "backend": settings.backend,
                 "dtype": settings.dtype,
+                "code": scoring_code(),
+                "versions": {name: packages.get(name) for name in SCORING_LIBRARIES},
             }
         )
 
@@ -163,6 +223,10 @@ class ScoreStage:
         self, name: str, status: Status, message: str = "", done: int = 0, total: int | None = None
     ) -> None:
         self.listener(Event("score", name, status, message, done, total))
+
+
+def _shard(key: str, number: int, count: int) -> str:
+    return f"shard-{key}-{number + 1}-of-{count}"
 
 
 def _phase(energy: Energy, phase: str) -> Energy:

@@ -22,8 +22,8 @@ VERBS = {
     "compare": "compare",
     "report": "report",
 }
-MARKS = {"start": "·", "done": "✓", "reused": "=", "failed": "✗", "skipped": "-"}
-WORDS = {"reused": "already done", "failed": "FAILED", "skipped": "skipped"}
+MARKS = {"start": "·", "done": "✓", "reused": "=", "failed": "✗", "skipped": "-", "again": "↻"}
+WORDS = {"reused": "already done", "failed": "FAILED", "skipped": "skipped", "again": "again"}
 
 
 def print_yaml(*documents: object) -> None:

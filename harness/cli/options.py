@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,54 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many samples a task, the same every time."),
 ]
+Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="Where stages run: `inline` (this process), `local` (several), `ray` (a cluster).",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Most stages at a time, with `local` and `ray`."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="With `ray`: `auto` (the cluster of this machine), `local` (start one), HOST:PORT.",
+    ),
+]
+RuntimeEnv = Annotated[
+    Path | None,
+    typer.Option("--runtime-env", help="With `ray`: a YAML file, Ray's runtime environment."),
+]
+
+
+def open_executor(
+    name: str, workers: int | None, address: str | None, runtime_env: Path | None
+) -> Any:
+    """The executor called ``name``, with those options that were given.
+
+    Raises ``UnknownNameError`` for another name, ``ConfigError`` for an option that it lacks.
+    """
+    from harness import plugins
+    from harness.errors import ConfigError
+    from harness.yaml_file import read_yaml
+
+    chosen = plugins.load("executors", name)
+    given: dict[str, Any] = {"workers": workers, "address": address, "runtime_env": runtime_env}
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in given:
+        if key not in chosen.model_fields:
+            option = f"--{key.replace('_', '-')}"
+            fix = "choose --executor local or ray" if key == "workers" else "choose --executor ray"
+            raise ConfigError(f"executor '{name}' takes no such option", key=option, fix=fix)
+    if runtime_env is not None:
+        given["runtime_env"] = read_yaml(runtime_env)
+    return chosen(**given)
+
+
 Base = Annotated[
     str | None,
     typer.Option("--base", help="Replaces the file's base: hub id, folder, GGUF or `microworld`."),

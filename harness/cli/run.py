@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +11,27 @@ import typer
 
 from harness.cli.options import (
     DEFAULT_WORKSPACE,
+    Address,
     Base,
+    Executor,
     Format,
     Limit,
     OutputFormat,
+    RuntimeEnv,
     Seed,
+    Workers,
     Workspace,
+    open_executor,
 )
+
+#: What is shown of a failed stage's log.
+LOG_TAIL_BYTES, LOG_TAIL_LINES = 8_192, 20
 
 if TYPE_CHECKING:
     from harness.cli.conclude import Conclusion
     from harness.experiment import Experiment
+    from harness.pipeline import Outcome
+    from harness.protocols import Executor as ExecutorPlugin
     from harness.store import FolderStore
 
 
@@ -40,6 +51,10 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the report files.")
     ] = None,
+    executor: Executor = "inline",
+    workers: Workers = None,
+    address: Address = None,
+    runtime_env: RuntimeEnv = None,
     format: OutputFormat = Format.terminal,
 ) -> None:
     """Train, score, compare, gate and report an experiment; run it again to resume.
@@ -48,12 +63,16 @@ def run(
 
     Example: `assay run examples/smollm2.yaml --base ../shared/models/smollm2-135m-instruct`
 
+    `--executor local --workers 2` runs stages in two processes of this machine, `--executor ray`
+    on a cluster; the numbers are the same. See docs/scaling.md.
+
     Exit codes: 0 pass, 1 regression, 2 wrong input or a failed candidate,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
     from harness.cli.conclude import leave, show
     from harness.experiment import load_experiment
 
+    chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed, limit=limit)
     conclusion = run_experiment(
         experiment,
@@ -61,6 +80,7 @@ def run(
         only=candidate or (),
         gating=gate,
         output=output,
+        executor=chosen,
         commands=[command(file, workspace, base, seed, limit)],
     )
     show(conclusion.document, format.value)
@@ -75,6 +95,7 @@ def run_experiment(
     gating: bool = True,
     output: Path | None = None,
     commands: list[str],
+    executor: ExecutorPlugin | None = None,
 ) -> Conclusion:
     """The whole loop over a validated experiment; writes the reports and returns what they say."""
     from harness.cli.conclude import conclude
@@ -86,7 +107,9 @@ def run_experiment(
         from harness.pipeline import Pipeline
 
         find_baseline(experiment, store)
-        outcome = Pipeline(experiment, store, meter, listener).run(only)
+        pipeline = Pipeline(experiment, store, meter, listener)
+        outcome = (replace(pipeline, executor=executor) if executor else pipeline).run(only)
+        show_logs(outcome, store)
         return conclude(
             experiment,
             store,
@@ -96,6 +119,22 @@ def run_experiment(
             folder=output or workspace / "reports" / experiment.name,
             commands=commands,
         )
+
+
+def show_logs(outcome: Outcome, store: FolderStore) -> None:
+    """The end of each failed stage's log, where it left one."""
+    from harness.hostile import terminal_safe
+
+    for failure in outcome.failures:
+        path = store.log_path(failure.stage.replace(" ", "-"))
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            tail = file.read().decode("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
+        typer.echo(f"--- the end of {path}", err=True)
+        for line in tail:
+            typer.echo(f"    {terminal_safe(line)}", err=True)
 
 
 def check(experiment: Experiment) -> None:

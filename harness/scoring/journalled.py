@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.model import LM
 
 from harness.scoring.journal import Journal, digest
-from harness.scoring.plans import Plan, by_text
+from harness.scoring.plans import Plan, by_text, share_of
 from harness.scoring.progress import ProgressMeter, Report
 from harness.scoring.requests import Request, as_requests
 
@@ -88,6 +88,23 @@ class JournalledLM(LM):
         """JSON of how this model scores and what happened, for the record of a run."""
         own = getattr(self.inner, "scoring_record", None)
         return dict(self.settings) | (own() if own is not None else {})
+
+    def fill(self, instances: Sequence[Instance], share: tuple[int, int]) -> int:
+        """Run only shard ``share[0]`` of ``share[1]`` and keep its packs in the journal.
+
+        Packs are cut as for a whole call and run as in one, so a later whole call over the same
+        ``instances`` finds them and gives the same bits. Returns how many packs the shard has.
+        """
+        requests = as_requests(instances)
+        if not requests:
+            return 0
+        plan = self._plan(requests, instances)
+        mine = share_of(plan.packs, share)
+        with self.progress.ask(sum(len(plan.packs[number]) for number in mine)) as progress:
+            for number in mine:
+                _, tokens = self._answer_pack(plan, number, requests)
+                progress.advance(len(plan.packs[number]), tokens)
+        return len(mine)
 
     def _answer(self, instances: Sequence[Instance]) -> list[Any]:
         requests = as_requests(instances)

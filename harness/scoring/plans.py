@@ -36,6 +36,22 @@ class Plan:
     finish: Callable[[list[Any]], Any]
 
 
+def share_of(packs: Sequence[Sequence[Ask]], share: tuple[int, int]) -> list[int]:
+    """The numbers of the packs that one of several shards runs.
+
+    Shards are runs of neighbours, so that what packs share (anchors) is computed once; a pack
+    belongs to the shard that its middle ask falls in, so that shards ask for about as much.
+    """
+    number, count = share
+    total = sum(map(len, packs))
+    mine, before = [], 0
+    for index, pack in enumerate(packs):
+        if (2 * before + len(pack)) * count // (2 * total) == number:
+            mine.append(index)
+        before += len(pack)
+    return mine
+
+
 def by_text(lm: LM, requests: Sequence[Request], instances: Sequence[Instance]) -> Plan:
     """A plan for any lm-eval model, whose tokens we do not know."""
     packs = packs_by_text(requests, REQUESTS_PER_PACK)

@@ -10,7 +10,11 @@ from harness.energy.fake_meter import FakeMeter
 from harness.events import Event
 from harness.experiment import load_experiment
 from harness.pipeline import Outcome, Pipeline
+from harness.records import Energy, Run
+from harness.score_stage import ScoreStage
+from harness.stages import Worker
 from harness.store import open_store
+from tests.harness.store import writer
 from tests.trainers import tiny_jobs
 
 CANDIDATES = """
@@ -43,6 +47,11 @@ def carried_out(
     return pipeline.train(only), seen, pipeline
 
 
+def inherited(pipeline: Pipeline, name: str) -> list[Energy]:
+    worker = Worker(pipeline.experiment, pipeline.store, pipeline.meter, pipeline.listener)
+    return worker.checkpoints.inherited(name)
+
+
 def test_a_merge_is_trained_after_its_sources_and_again_when_one_changes(tmp_path: Path) -> None:
     outcome, seen, pipeline = carried_out(tmp_path, ("m",))
     assert not outcome.failures
@@ -50,7 +59,7 @@ def test_a_merge_is_trained_after_its_sources_and_again_when_one_changes(tmp_pat
     digests = [outcome.checkpoints[name].manifest.digest[:12] for name in "xy"]
     note = outcome.checkpoints["m"].manifest.notes[0]
     assert note == f"merged from 'x' ({digests[0]}), 'y' ({digests[1]})"
-    assert len(pipeline._inherited("m", outcome)) == 2  # the energy of both went into it
+    assert len(inherited(pipeline, "m")) == 2  # the energy of both went into it
 
     _, seen, _ = carried_out(tmp_path, ("m",))
     assert seen == {"x": "reused", "y": "reused", "m": "reused"}
@@ -59,8 +68,8 @@ def test_a_merge_is_trained_after_its_sources_and_again_when_one_changes(tmp_pat
 
 
 def test_shared_ancestors_count_once(tmp_path: Path) -> None:
-    outcome, _, pipeline = carried_out(tmp_path, ("m",), parent="x")
-    assert len(pipeline._inherited("m", outcome)) == 2
+    _, _, pipeline = carried_out(tmp_path, ("m",), parent="x")
+    assert len(inherited(pipeline, "m")) == 2
 
 
 def test_what_is_made_from_a_failed_source_is_skipped_and_says_so(
@@ -94,8 +103,14 @@ def test_a_reward_model_is_trained_and_not_scored(
         "candidates: {judge: {trainer: reward, data: pairs, steps: 1}}\n"
     )
     scored: list[str] = []
-    monkeypatch.setattr(Pipeline, "_score_stage", lambda self: None)
-    monkeypatch.setattr(Pipeline, "_score", lambda self, stage, name, *_: scored.append(name))
+    run = writer.make_run()
+
+    def score(self: ScoreStage, name: str, *_: object) -> Run:
+        scored.append(name)
+        self.store.put(run, (), ())
+        return run
+
+    monkeypatch.setattr(ScoreStage, "score", score)
     seen: list[tuple[str, str, str]] = []
     pipeline = Pipeline(
         load_experiment(file),

@@ -1,0 +1,176 @@
+"""Stages in several processes of this machine: one a GPU, or one a share of the cores.
+
+Workers are spawned, not forked: a fork would copy torch's threads' locks and a GPU's context.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness.events import Event
+from harness.executors.machine import Machine, Shares, this_machine
+from harness.executors.process import why_lost, work
+from harness.executors.schedule import MOST_ATTEMPTS, Schedule
+from harness.protocols import Plugin
+from harness.stages.stage import Stage, StageOutcome
+
+if TYPE_CHECKING:
+    from harness.stages.worker import Worker
+
+#: How long idle workers are given to leave by themselves at the end.
+LEAVE_SECONDS = 5.0
+
+
+class Local(Plugin):
+    """Worker processes on this machine; a stage whose worker dies or hangs is tried again."""
+
+    workers: int | None = Field(default=None, ge=1)
+    """Most stages at a time; None: one a GPU, or, without GPUs, one for each two cores."""
+
+    def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
+        """Carry the stages out, those first that come first and find room."""
+        machine = this_machine()
+        count = self.workers or len(machine.gpus) or max(1, machine.cores // 2)
+        running = _Running(Schedule(stages), machine, count, worker)
+        try:
+            yield from running.outcomes()
+        finally:
+            running.stop()
+
+
+class _Process:
+    """One worker process, and the stage that it is at."""
+
+    def __init__(self, worker: Worker, threads: int, gpus: tuple[str, ...], shared: bool) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        self.gpus = gpus
+        self.stage: Stage | None = None
+        self.deadline: float | None = None
+        arguments = (worker.place, theirs, threads, gpus, shared)
+        self.process: Any = spawn.Process(target=work, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def begin(self, stage: Stage, worker: Worker) -> None:
+        """Send a stage; its time runs from here."""
+        self.stage = stage
+        minutes = stage.resources.timeout_minutes
+        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self.pipe.send((stage, worker.log_path(stage)))
+
+    def kill(self) -> None:
+        """End it at once; the store loses nothing by it."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+class _Running:
+    """A run under way: the schedule, the processes, and who holds what."""
+
+    def __init__(self, schedule: Schedule, machine: Machine, count: int, worker: Worker) -> None:
+        self.schedule = schedule
+        self.shares = Shares(machine, count)
+        self.worker = worker
+        self.processes: list[_Process] = []
+
+    def outcomes(self) -> Iterator[StageOutcome]:
+        while self.schedule.left:
+            yield from self._begin()
+            waited = connection.wait([p.pipe for p in self.processes if p.stage], self._patience())
+            for process in [p for p in self.processes if p.pipe in waited]:
+                yield from self._heard(process)
+            now = time.monotonic()
+            for process in [p for p in self.processes if p.deadline and now >= p.deadline]:
+                assert process.stage is not None, "an idle worker has no deadline"
+                minutes = process.stage.resources.timeout_minutes
+                process.kill()
+                yield from self._lost(process, f"it took longer than {minutes:g} minutes")
+
+    def stop(self) -> None:
+        """No process outlives the run: idle ones leave, others are ended."""
+        for process in self.processes:
+            if process.stage is None:
+                process.pipe.close()
+        until = time.monotonic() + LEAVE_SECONDS
+        for process in self.processes:
+            if process.stage is None:
+                process.process.join(max(0.0, until - time.monotonic()))
+            process.kill()
+        self.processes.clear()
+
+    def _begin(self) -> Iterator[StageOutcome]:
+        """Start every stage that finds room; one that never could is a failure."""
+        while stage := self.schedule.take(self._fits):
+            lacks = self.shares.machine.lacks(stage.resources)
+            if lacks is not None:
+                self.worker.tell(stage.event("failed", lacks))
+                failed = StageOutcome(stage.name, "failed", message=lacks)
+                yield from self.schedule.ended(failed)
+                continue
+            gpus = self.shares.hold(stage.name, stage.resources)
+            self._process(gpus, stage).begin(stage, self.worker)
+
+    def _fits(self, stage: Stage) -> bool:
+        if self.shares.machine.lacks(stage.resources) is not None:
+            return True
+        return self.shares.fits(stage.resources)
+
+    def _process(self, gpus: tuple[str, ...], stage: Stage) -> _Process:
+        """An idle worker with these GPUs, else a new one: CUDA's devices are fixed at its start."""
+        idle = [process for process in self.processes if process.stage is None]
+        for process in idle:
+            if process.gpus == gpus:
+                return process
+        if len(self.processes) >= self.shares.workers:
+            idle[0].kill()
+            self.processes.remove(idle[0])
+        shared = self.shares.workers > 1
+        process = _Process(self.worker, self.shares.threads, gpus, shared)
+        self.processes.append(process)
+        return process
+
+    def _patience(self) -> float | None:
+        """Until a deadline passes or a busy stage may be asked for again; None: for ever."""
+        now = time.monotonic()
+        waits = [max(0.0, p.deadline - now) for p in self.processes if p.deadline]
+        rest = self.schedule.rest_seconds()
+        return min(waits if rest is None else [*waits, rest], default=None)
+
+    def _heard(self, process: _Process) -> Iterator[StageOutcome]:
+        assert process.stage is not None, "only workers at a stage are listened to"
+        try:
+            said = process.pipe.recv()
+        except (EOFError, OSError):
+            process.process.join()
+            why = why_lost(process.process.exitcode, process.stage)
+            yield from self._lost(process, why)
+            return
+        if isinstance(said, Event):
+            self.worker.listener(said)
+            return
+        self.shares.free(process.stage.name)
+        process.stage = process.deadline = None
+        yield from self.schedule.ended(said)
+
+    def _lost(self, process: _Process, why: str) -> Iterator[StageOutcome]:
+        stage = process.stage
+        assert stage is not None, "an idle worker takes nothing with it"
+        process.kill()
+        self.processes.remove(process)
+        self.shares.free(stage.name)
+        attempt = self.schedule.attempt(stage.name)
+        ended = self.schedule.lost(stage.name, why)
+        if ended:
+            self.worker.tell(stage.event("failed", ended[0].message))
+        else:
+            message = f"{why}; attempt {attempt + 1} of {MOST_ATTEMPTS}"
+            self.worker.tell(stage.event("again", message))
+        yield from ended

@@ -1,0 +1,113 @@
+"""What this machine has, and what of it is free, so that stages do not crowd each other out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+
+from harness.resources import Resources
+
+BYTES_PER_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Cores that this process may use, memory, and GPUs (by the index that CUDA gives them)."""
+
+    cores: int
+    memory_gb: float | None
+    gpus: tuple[tuple[str, str], ...] = ()
+    """``(device, name)``: the device as ``CUDA_VISIBLE_DEVICES`` takes it."""
+
+    def lacks(self, needs: Resources) -> str | None:
+        """Why a stage could never run here; None where it can. Cores are not counted: it waits."""
+        if needs.gpus > len(self.gpus):
+            return f"needs {needs.gpus:g} GPUs, this machine has {len(self.gpus)}"
+        if needs.accelerator is not None:
+            wanted = needs.accelerator.lower().replace("-", " ")
+            if not any(wanted in name.lower().replace("-", " ") for _, name in self.gpus):
+                return f"needs a GPU of type {needs.accelerator}, this machine has none"
+        if None not in (needs.memory_gb, self.memory_gb) and needs.memory_gb > self.memory_gb:  # type: ignore[operator]
+            return f"needs {needs.memory_gb:g} GB of memory, this machine has {self.memory_gb:.1f}"
+        return None
+
+
+def this_machine() -> Machine:
+    """What the operating system and ``nvidia-smi`` say; no GPU library is loaded."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory_gb = psutil.virtual_memory().total / BYTES_PER_GB
+    return Machine(cores or 1, memory_gb, _gpus())
+
+
+def _gpus() -> tuple[tuple[str, str], ...]:
+    command = ["nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if done.returncode != 0:
+        return ()
+    found = [tuple(part.strip() for part in line.split(",", 1)) for line in done.stdout.split("\n")]
+    devices = [(pair[0], pair[1]) for pair in found if len(pair) == 2]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(devices)
+    names = dict(devices)
+    return tuple((one, names.get(one, "")) for one in visible.split(",") if one not in ("", "-1"))
+
+
+@dataclass
+class Shares:
+    """What of a machine the running stages hold."""
+
+    machine: Machine
+    workers: int
+    """Most stages at a time; each has an equal share of the cores unless it says otherwise."""
+    _held: dict[str, tuple[int, float, tuple[str, ...], float]] = field(default_factory=dict)
+
+    @property
+    def threads(self) -> int:
+        """A stage's cores where it names none."""
+        return max(1, self.machine.cores // self.workers)
+
+    def fits(self, needs: Resources) -> bool:
+        """Whether a stage with these needs may start beside those that run."""
+        if len(self._held) >= self.workers:
+            return False
+        cpus = sum(held[0] for held in self._held.values())
+        # More workers than cores were asked for by name: they share what there is.
+        room = max(self.machine.cores, self.workers)
+        if self._held and cpus + self._cpus(needs) > room:
+            return False
+        memory = sum(held[1] for held in self._held.values()) + (needs.memory_gb or 0.0)
+        if self.machine.memory_gb is not None and memory > self.machine.memory_gb:
+            return False
+        return needs.gpus == 0 or self._devices(needs) is not None
+
+    def hold(self, stage: str, needs: Resources) -> tuple[str, ...]:
+        """Take a stage's share until :meth:`free`; the GPUs that are its own."""
+        devices = self._devices(needs) if needs.gpus else ()
+        assert devices is not None, "asked without looking whether it fits"
+        part = min(needs.gpus, 1.0)
+        self._held[stage] = (self._cpus(needs), needs.memory_gb or 0.0, devices, part)
+        return devices
+
+    def free(self, stage: str) -> None:
+        """Give a stage's share back."""
+        self._held.pop(stage, None)
+
+    def _cpus(self, needs: Resources) -> int:
+        return min(needs.cpus or self.threads, self.machine.cores)
+
+    def _devices(self, needs: Resources) -> tuple[str, ...] | None:
+        """Free devices for a stage: whole ones, or one with room for its fraction."""
+        taken = {device: 0.0 for device, _ in self.machine.gpus}
+        for _, _, devices, part in self._held.values():
+            for device in devices:
+                taken[device] += part
+        each, count = min(needs.gpus, 1.0), max(1, round(needs.gpus))
+        free = [device for device, share in taken.items() if share + each <= 1.0 + 1e-9]
+        return tuple(free[:count]) if len(free) >= count else None

@@ -1,0 +1,116 @@
+"""What runs in a worker process of the local executor, and how its end is seen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.events import Event, Listener
+from harness.stages.stage import Stage, StageOutcome
+
+if TYPE_CHECKING:
+    from harness.stages.worker import Worker, Workplace
+
+#: Progress is passed on at most so often.
+PROGRESS_SECONDS = 0.2
+
+
+def work(place: Workplace, pipe: Any, threads: int, gpus: tuple[str, ...], shared: bool) -> None:
+    """Carry out the stages that come through ``pipe`` until it closes.
+
+    Every stage's output goes to its own log. The process ends with its driver, also where that is
+    killed: an orphan would go on holding its stage's lease.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    # Read when torch is imported, which is later.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    worker: Worker | None = None
+    while True:
+        try:
+            stage, log = pipe.recv()
+        except EOFError:
+            return
+        with output_to(log):
+            try:
+                if worker is None:
+                    worker = place.open(seldom(pipe.send))
+                    worker.logged, worker.shared = True, shared
+                outcome = worker.carry_out(stage, threads)
+            except Exception as error:  # the worker could not be opened
+                traceback.print_exc()
+                message = f"{type(error).__name__}: {error}"
+                outcome = StageOutcome(stage.name, "failed", message=message)
+        pipe.send(outcome)
+
+
+def _end_with_the_driver() -> None:
+    driver = parent_process()
+    assert driver is not None, "a worker is a child"
+    connection.wait([driver.sentinel])
+    os._exit(1)
+
+
+def seldom(send: Listener) -> Listener:
+    """A listener that lets progress through only every ``PROGRESS_SECONDS``, and all the rest."""
+    last = 0.0
+
+    def pass_on(event: Event) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if event.status != "progress" or now - last >= PROGRESS_SECONDS:
+            last = now
+            send(event)
+
+    return pass_on
+
+
+@contextmanager
+def output_to(log: Path | None) -> Iterator[None]:
+    """Whatever the process writes in the block, libraries in C too, goes to the end of ``log``.
+
+    Where the log cannot be opened (a full disk), it goes where it went before.
+    """
+    try:
+        if log is None:
+            raise OSError
+        log.parent.mkdir(parents=True, exist_ok=True)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        yield
+        return
+    kept = [os.dup(1), os.dup(2)]
+    _onto([target, target])
+    os.close(target)
+    try:
+        yield
+    finally:
+        _onto(kept)
+        for descriptor in kept:
+            os.close(descriptor)
+
+
+def _onto(descriptors: list[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for number, descriptor in enumerate(descriptors, start=1):
+        os.dup2(descriptor, number)
+
+
+def why_lost(exit_code: int | None, stage: Stage) -> str:
+    """What is known of a worker that ended in the middle of a stage."""
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        short = " (killed, or out of memory)" if -exit_code == signal.SIGKILL else ""
+        return f"its worker died of {name}{short} during '{stage.name}'"
+    return f"its worker ended with exit code {exit_code} during '{stage.name}'"

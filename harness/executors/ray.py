@@ -1,0 +1,216 @@
+"""Stages as tasks of a Ray cluster, with what each needs of a machine.
+
+Ray places tasks, starts and isolates workers, and forwards what they print; which stage may start
+and how often it is tried is kept here, so that every attempt stands in the log of events.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness.errors import AssayError, MissingExtraError
+from harness.events import Event
+from harness.executors.process import seldom
+from harness.executors.schedule import MOST_ATTEMPTS, Schedule
+from harness.protocols import Plugin
+from harness.stages.stage import Stage, StageOutcome
+
+if TYPE_CHECKING:
+    from harness.stages.worker import Worker, Workplace
+
+POLL_SECONDS = 0.2
+#: What tasks need of the driver's surroundings, where it is set.
+CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_PARALLELISM")
+
+
+class RayError(AssayError):
+    """The cluster cannot be reached."""
+
+
+class Ray(Plugin):
+    """Tasks on a Ray cluster, or on a Ray started here for this run."""
+
+    workers: int | None = Field(default=None, ge=1)
+    """Most stages at a time; None: as many as the cluster has room for."""
+    address: str = "auto"
+    """``auto``: the cluster that this machine belongs to; ``local``: one started for this run;
+    or ``HOST:PORT``."""
+    runtime_env: Mapping[str, Any] = Field(default_factory=dict)
+    """Ray's runtime environment (``working_dir``, ``pip``, ``env_vars``, ...) of every stage."""
+
+    def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
+        """Carry the stages out on the cluster; an interrupt cancels those under way."""
+        ray = _imported()
+        self._connect(ray)
+        running = _Running(ray, Schedule(stages), worker, self.workers)
+        try:
+            yield from running.outcomes()
+        finally:
+            running.cancel()
+            ray.shutdown()
+
+    def _connect(self, ray: Any) -> None:
+        carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
+        given = dict(self.runtime_env)
+        given["env_vars"] = {**carried, **given.get("env_vars", {})}
+        options: dict[str, Any] = {}
+        if self.address == "local":
+            cores = len(os.sched_getaffinity(0))
+            options = {"num_cpus": max(cores, self.workers or 1), "include_dashboard": False}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            ray.init(
+                address=self.address,
+                runtime_env=given,
+                logging_level="warning",
+                log_to_driver=True,
+                **options,
+            )
+        except ConnectionError as error:
+            raise RayError(
+                f"no Ray cluster at '{self.address}': {error}",
+                key="--address",
+                fix="start one with 'ray start --head', or use --address local",
+            ) from error
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        fix = "pip install 'llm-assay[ray]'"
+        raise MissingExtraError("executor 'ray' needs the package ray", fix=fix) from error
+    return ray
+
+
+class _Bell:
+    """An actor that workers tell events to and the driver takes them from."""
+
+    def __init__(self) -> None:
+        self._rung: list[Event | str] = []
+
+    def ring(self, told: Event | str) -> None:
+        """An event, or the name of a stage that a worker begins."""
+        self._rung.append(told)
+
+    def heard(self) -> list[Event | str]:
+        """What was told since the last call."""
+        rung, self._rung = self._rung, []
+        return rung
+
+
+#: The worker that this Ray process has open, by the run that it belongs to.
+_open: dict[str, Worker] = {}
+
+
+def _carry_out(place: Workplace, stage: Stage, run: str, threads: int, bell: Any) -> StageOutcome:
+    """In a Ray worker: one stage. Models and suite stay open for the next stage of the run."""
+    os.dup2(2, 1)  # Ray forwards both; a driver's standard output is for its document
+    bell.ring.remote(stage.name)
+    if run not in _open:
+        _open.clear()
+        _open[run] = place.open(seldom(bell.ring.remote))
+        _open[run].shared = True  # other stages may run on this node
+    return _open[run].carry_out(stage, threads)
+
+
+class _Running:
+    """A run under way on a cluster."""
+
+    def __init__(self, ray: Any, schedule: Schedule, worker: Worker, most: int | None) -> None:
+        self.ray = ray
+        self.schedule = schedule
+        self.worker = worker
+        self.most = most
+        self.run = uuid.uuid4().hex
+        self.place = ray.put(worker.place)
+        self.bell = ray.remote(num_cpus=0)(_Bell).remote()
+        self.task = ray.remote(_carry_out)
+        self.under_way: dict[Any, Stage] = {}
+        self.deadlines: dict[str, float] = {}
+
+    def outcomes(self) -> Iterator[StageOutcome]:
+        while self.schedule.left:
+            while self.most is None or len(self.under_way) < self.most:
+                stage = self.schedule.take()
+                if stage is None:
+                    break
+                self.under_way[self._submitted(stage)] = stage
+            done = []
+            if self.under_way:
+                done, _ = self.ray.wait(list(self.under_way), timeout=POLL_SECONDS)
+            else:
+                time.sleep(self.schedule.rest_seconds() or 0.0)
+            self._listen()
+            for reference in done:
+                yield from self._ended(reference)
+            for reference, stage in list(self.under_way.items()):
+                if time.monotonic() >= self.deadlines.get(stage.name, float("inf")):
+                    self.ray.cancel(reference, force=True)
+                    minutes = stage.resources.timeout_minutes
+                    yield from self._lost(reference, f"it took longer than {minutes:g} minutes")
+        self._listen()
+
+    def cancel(self) -> None:
+        """Stop what is under way; the store loses nothing by it."""
+        for reference in self.under_way:
+            self.ray.cancel(reference, force=True)
+
+    def _submitted(self, stage: Stage) -> Any:
+        needs = stage.resources
+        options: dict[str, Any] = {
+            "name": stage.name,
+            "num_cpus": needs.cpus or 1,
+            "num_gpus": needs.gpus,
+            # Attempts are counted in the schedule, for lost workers only.
+            "max_retries": 0,
+        }
+        if needs.memory_gb is not None:
+            options["memory"] = int(needs.memory_gb * 1e9)
+        if needs.accelerator is not None:
+            options["accelerator_type"] = needs.accelerator
+        self.deadlines.pop(stage.name, None)
+        task = self.task.options(**options)
+        return task.remote(self.place, stage, self.run, needs.cpus or 1, self.bell)
+
+    def _listen(self) -> None:
+        """Show what workers told; a stage's time runs from when a worker begins it."""
+        stages = {stage.name: stage for stage in self.under_way.values()}
+        for told in self.ray.get(self.bell.heard.remote()):
+            if isinstance(told, Event):
+                self.worker.listener(told)
+            elif told in stages and (minutes := stages[told].resources.timeout_minutes):
+                self.deadlines[told] = time.monotonic() + 60 * minutes
+
+    def _ended(self, reference: Any) -> Iterator[StageOutcome]:
+        try:
+            outcome = self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as error:  # the worker could not be opened
+            stage = self.under_way.pop(reference)
+            message = f"{type(error.cause).__name__}: {error.cause}"
+            self.worker.tell(stage.event("failed", message))
+            yield from self.schedule.ended(StageOutcome(stage.name, "failed", message=message))
+        except self.ray.exceptions.RayError as error:  # worker, node or memory gone; preempted
+            first = (str(error).strip().splitlines() or [""])[0]
+            why = f"its worker was lost ({type(error).__name__}: {first})"
+            yield from self._lost(reference, why)
+        else:
+            del self.under_way[reference]
+            yield from self.schedule.ended(outcome)
+
+    def _lost(self, reference: Any, why: str) -> Iterator[StageOutcome]:
+        stage = self.under_way.pop(reference)
+        attempt = self.schedule.attempt(stage.name)
+        ended = self.schedule.lost(stage.name, why)
+        if ended:
+            self.worker.tell(stage.event("failed", ended[0].message))
+        else:
+            message = f"{why}; attempt {attempt + 1} of {MOST_ATTEMPTS}"
+            self.worker.tell(stage.event("again", message))
+        yield from ended

@@ -1,0 +1,17 @@
+"""An experiment as a graph of content-addressed stages.
+
+A stage is named when it is planned (``train lora``, ``score lora 2/4``) and keyed when it is
+carried out, because its key holds the digests of what came before it: recipe, code version, data,
+parents' digests, seed. What exists under its key is not done again, on whatever machine; results
+travel through the store and a stage returns only under which name they lie there.
+
+Checks belong to training: what they find stands in the checkpoint's manifest, which is written
+once. Comparing, judging and reporting need every run at hand and take seconds: they follow the
+graph in the process that drives it.
+"""
+
+from harness.stages.planning import plan
+from harness.stages.stage import Stage, StageBusyError, StageOutcome
+from harness.stages.worker import Worker, Workplace
+
+__all__ = ["Stage", "StageBusyError", "StageOutcome", "Worker", "Workplace", "plan"]

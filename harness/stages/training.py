@@ -1,0 +1,250 @@
+"""Candidate -> checkpoint: found in the store by its recipe, or trained and adopted there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import CheckpointError
+from harness.events import Event, Listener
+from harness.experiment import Candidate, Experiment
+from harness.lineage import BASE, ancestors
+from harness.records import Checkpoint, CheckpointManifest, Energy
+from harness.stages.stage import StageBusyError
+
+if TYPE_CHECKING:
+    from harness.protocols import Meter
+    from harness.store import FolderStore
+
+#: Libraries whose version changes what a recipe produces, and so belong to its identity.
+RECIPE_LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one experiment, by candidate: found in the store, else made."""
+
+    experiment: Experiment
+    store: FolderStore
+    meter: Callable[[], Meter]
+    listener: Listener
+    _base: Checkpoint | None = None
+    _digests: dict[str, str] = field(default_factory=dict)
+    """Digests of data files, each read once a process."""
+
+    # --- found ------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> Checkpoint:
+        """The experiment's base; a GGUF one as safetensors where candidates are trained on it."""
+        if self._base is None:
+            self._base = self._open_base()
+        return self._base
+
+    def train(self, name: str) -> str:
+        """Have the candidate trained; the key under which the store has its stage.
+
+        Raises ``StageBusyError`` where another process is at it.
+        """
+        candidate = self.experiment.candidate(name)
+        key = self.key(candidate)
+        if self._found(name, key, verify=True) is not None:
+            self.listener(Event("train", name, "reused"))
+        else:
+            self._made(candidate, key)
+        return key
+
+    def checkpoint(self, name: str, *, verify: bool = True) -> Checkpoint:
+        """The checkpoint of a candidate (or ``base``), made where it is missing or damaged.
+
+        ``verify`` reads its weights and holds them against their digest.
+        """
+        if name == BASE:
+            return self.base
+        if name not in self.experiment.names:
+            from harness.checkpoints import open_base
+
+            return open_base(name, resolve=self.experiment.resolve)
+        candidate = self.experiment.candidate(name)
+        key = self.key(candidate)
+        return self._found(name, key, verify=verify) or self._made(candidate, key)
+
+    def inherited(self, name: str) -> list[Energy]:
+        """The training energy of every ancestor, each once."""
+        found = sorted(ancestors(self.experiment.graph, name))
+        energies = [self.checkpoint(one, verify=False).manifest.energy for one in found]
+        return [energy for energy in energies if energy]
+
+    def key(self, candidate: Candidate) -> str:
+        """Digest of everything that the trained weights depend on, libraries included."""
+        from harness.environment import environment
+        from harness.identity import digest_json, source_digest
+
+        packages = environment().packages
+        # A trainer that reads files besides its data says what is in them, not only where.
+        content = getattr(candidate.trainer, "content_digest", None)
+        start = self.checkpoint(candidate.parent, verify=False)
+        sources = {name: self.checkpoint(name, verify=False) for name in candidate.sources}
+        return digest_json(
+            {
+                "trainer": candidate.trainer_name,
+                "options": candidate.trainer.model_dump(mode="json"),
+                "source": source_digest(type(candidate.trainer)),
+                "data": [
+                    [self._data_digest(s.path), dict(s.columns), s.weight] for s in candidate.data
+                ],
+                "content": content() if content is not None else None,
+                "start": start.manifest.digest,
+                "sources": [[name, s.manifest.digest] for name, s in sources.items()],
+                "seed": candidate.seed,
+                "versions": {name: packages.get(name) for name in RECIPE_LIBRARIES},
+            }
+        )
+
+    def adopted(self, key: str, *, verify: bool = False) -> Checkpoint | None:
+        """The checkpoint that the stage ``key`` came to; None where it has not, or it is gone.
+
+        Raises ``CheckpointError`` where its content is not what its manifest says.
+        """
+        done = self.store.stage(f"train-{key}")
+        if done is None or self.store.checkpoint(done["checkpoint"]) is None:
+            return None
+        return self._opened(done, verify=verify)
+
+    def _data_digest(self, path: Any) -> str:
+        from harness.identity import data_digest
+
+        if str(path) not in self._digests:
+            self._digests[str(path)] = data_digest(path)
+        return self._digests[str(path)]
+
+    def _found(self, name: str, key: str, *, verify: bool) -> Checkpoint | None:
+        """What the store has; a damaged checkpoint is put away, so that it is made again."""
+        try:
+            return self.adopted(key, verify=verify)
+        except CheckpointError as error:
+            message = f"damaged, made again: {error}"
+            self.listener(Event("train", name, "again", message))
+            digest = (self.store.stage(f"train-{key}") or {}).get("checkpoint")
+            if digest is not None:
+                self.store.discard_checkpoint(digest)
+            return None
+
+    def _opened(self, done: Mapping[str, Any], *, verify: bool = False) -> Checkpoint:
+        from harness.checkpoints import open_checkpoint
+
+        folder = self.store.checkpoint_path(done["checkpoint"])
+        # The stage keeps the manifest: two recipes may come to the same weights, and each has its
+        # own name, lineage and energy.
+        manifest = CheckpointManifest.model_validate(done["manifest"])
+        return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
+
+    def _open_base(self) -> Checkpoint:
+        from harness.checkpoints import dequantised, open_base, open_checkpoint
+
+        name = self.experiment.settings.base
+        base = open_base(name, resolve=self.experiment.resolve)
+        if base.gguf_file is None or not self.experiment.candidates:
+            return base
+        # Trainers and plain PEFT load safetensors: a GGUF base is dequantised once, exactly.
+        found = self.store.checkpoint(base.manifest.digest)
+        if found is None:
+            self.listener(Event("open", BASE, "start", f"dequantising {base.gguf_file}"))
+            folder = self.store.new_checkpoint_folder(f"base-{base.manifest.digest[:16]}")
+            dequantised(base, folder)
+            found = self.store.adopt_checkpoint(folder, base.manifest.digest)
+            self.listener(Event("open", BASE, "done", f"dequantised {base.gguf_file}"))
+        return open_checkpoint(found)
+
+    # --- made -------------------------------------------------------------------------------
+
+    def _made(self, candidate: Candidate, key: str) -> Checkpoint:
+        stage = f"train-{key}"
+        with self.store.lease(stage) as held:
+            if not held:
+                raise StageBusyError(stage, self.store.leased_by(stage))
+            found = self._found(candidate.name, key, verify=True)
+            if found is not None:  # by another process, since we looked
+                self.listener(Event("train", candidate.name, "reused"))
+                return found
+            start = self.checkpoint(candidate.parent)
+            sources = {name: self.checkpoint(name) for name in candidate.sources}
+            return self._train(candidate, start, sources, key)
+
+    def _train(
+        self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
+    ) -> Checkpoint:
+        from harness.checkpoints import relink
+
+        self.listener(Event("train", candidate.name, "start", candidate.trainer_name))
+        checkpoint = self._trained(candidate, start, sources, key)
+        manifest = checkpoint.manifest
+        relink(checkpoint, self.store.checkpoint_path(manifest.digest))
+        self.store.adopt_checkpoint(checkpoint.folder, manifest.digest)
+        done = {"checkpoint": manifest.digest, "manifest": manifest.model_dump(mode="json")}
+        self.store.finish_stage(f"train-{key}", done)
+        self.listener(Event("train", candidate.name, "done", _summary(manifest)))
+        return self._opened(done)
+
+    def _trained(
+        self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
+    ) -> Checkpoint:
+        from harness.checkpoints import check, with_checks, with_energy
+        from harness.environment import peak_memory
+        from harness.protocols import TrainJob
+
+        def progress(done: int, total: int | None, message: str) -> None:
+            self.listener(Event("train", candidate.name, "progress", message, done, total))
+
+        _import_libraries(candidate)
+        folder = self.store.new_checkpoint_folder(key)
+        job = TrainJob(
+            candidate=candidate.name,
+            start=start,
+            data=candidate.data,
+            seed=candidate.seed,
+            folder=folder,
+            base_name=self.experiment.settings.base,
+            base_digest=self.base.manifest.digest,
+            sources=sources,
+            state_folder=self.store.state_folder(key),
+            progress=progress,
+        )
+        try:
+            with self.meter().window(f"train {candidate.name}") as reading, peak_memory() as peak:
+                checkpoint = candidate.trainer.train(job)  # type: ignore[attr-defined]
+            checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
+            checkpoint = with_checks(checkpoint, check(checkpoint, start))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(self.store.state_folder(key), ignore_errors=True)
+        return checkpoint
+
+
+def _import_libraries(candidate: Candidate) -> None:
+    """Import what a trainer stands on before its energy is measured.
+
+    The first import costs seconds in each process; charged to whichever candidate comes first, it
+    would make that one look dearer than the same recipe run second.
+    """
+    names: Sequence[str] = getattr(type(candidate.trainer), "libraries", ())
+    for name in names:
+        module, _, attribute = name.partition(":")
+        imported = import_module(module)
+        if attribute:
+            getattr(imported, attribute)
+
+
+def _summary(manifest: CheckpointManifest) -> str:
+    parts = []
+    if manifest.steps:
+        parts.append(f"{manifest.steps} steps")
+    if manifest.loss_curve:
+        parts.append(f"loss {manifest.loss_curve[-1].loss:.3f}")
+    if manifest.energy is not None:
+        parts.append(f"{manifest.energy.seconds:.1f} s")
+    return ", ".join(parts)

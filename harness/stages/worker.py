@@ -1,0 +1,164 @@
+"""Carries out stages of one experiment, one at a time, in one process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import AssayError, StoreError
+from harness.events import Event, Listener
+from harness.experiment import Experiment
+from harness.lineage import BASE
+from harness.stages.stage import Stage, StageBusyError, StageOutcome
+from harness.stages.training import Checkpoints
+
+if TYPE_CHECKING:
+    from harness.protocols import Meter
+    from harness.score_stage import ScoreStage
+    from harness.store import FolderStore
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where stages are carried out: a plain value, from which any process opens a worker."""
+
+    experiment: Experiment
+    workspace: str
+    """What ``open_store`` opens."""
+
+    def open(self, listener: Listener) -> Worker:
+        """A worker in this process, with a meter of its own."""
+        from harness.energy import EnergyConfig, open_meter
+        from harness.store import open_store
+
+        config = EnergyConfig.model_validate(dict(self.experiment.settings.energy))
+        opened: list[Meter] = []
+
+        def meter() -> Meter:
+            if not opened:
+                opened.append(open_meter(config))
+            return opened[0]
+
+        return Worker(self.experiment, open_store(Path(self.workspace)), meter, listener)
+
+
+class Worker:
+    """Knows one experiment and its store; keeps the built suite and opened models between stages.
+
+    Args:
+        experiment: whose stages these are.
+        store: where results are found and left.
+        meter: opened on first use, because starting a meter takes seconds.
+        listener: told what happens; the workspace's log of events is told too.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        store: FolderStore,
+        meter: Callable[[], Meter],
+        listener: Listener,
+    ) -> None:
+        self.experiment = experiment
+        self.store = store
+        self.meter = meter
+        self.listener = listener
+        self.logged = False
+        """Whether this process's output goes to the stage's log, and a traceback with it."""
+        self.shared = False
+        """Whether other stages may run on this machine at the same time."""
+        self.checkpoints = Checkpoints(experiment, store, meter, self.tell)
+        self._scoring: ScoreStage | None = None
+
+    @property
+    def place(self) -> Workplace:
+        """From which another process opens a worker like this one."""
+        return Workplace(self.experiment, str(self.store.root))
+
+    @property
+    def scoring(self) -> ScoreStage:
+        """Scores checkpoints; its suite is built once and its models stay open."""
+        if self._scoring is None:
+            from harness.score_stage import ScoreStage
+
+            self._scoring = ScoreStage(self.experiment, self.store, self.meter, self.tell)
+        return self._scoring
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on; all but progress stands in the log of events too."""
+        if event.status != "progress":
+            self.store.log_event(f"{event.stage} {event.candidate}: {event.status} {event.message}")
+        self.listener(event)
+
+    def carry_out(self, stage: Stage, threads: int | None = None) -> StageOutcome:
+        """Do what is missing of a stage; a failure is an outcome, with its traceback in the log.
+
+        ``threads`` is this worker's share of the cores; the stage's own ``cpus`` come first.
+        """
+        use_threads(stage.resources.cpus or threads)
+        try:
+            return self._carried_out(stage)
+        except StageBusyError as busy:
+            return StageOutcome(stage.name, "busy", message=str(busy))
+        except Exception as error:
+            message = self._explained(stage, error)
+            self.tell(stage.event("failed", message))
+            return StageOutcome(stage.name, "failed", message=message)
+
+    def _carried_out(self, stage: Stage) -> StageOutcome:
+        from harness.checkpoints import is_reward_model
+
+        name = stage.candidate
+        if stage.kind == "train":
+            return StageOutcome(stage.name, "done", self.checkpoints.train(name))
+        checkpoint = self.checkpoints.checkpoint(name)
+        if is_reward_model(checkpoint):
+            message = "it gives rewards, not text"
+            if stage.kind == "shard":
+                return StageOutcome(stage.name, "done")
+            self.tell(Event("score", name, "skipped", message))
+            return StageOutcome(stage.name, "skipped", message=message)
+        parent_name = None if name == BASE else self.experiment.candidate(name).parent
+        parent = self.checkpoints.checkpoint(parent_name) if parent_name else None
+        if stage.kind == "shard":
+            self.scoring.fill(name, checkpoint, parent, stage.share)
+            return StageOutcome(stage.name, "done")
+        run = self.scoring.score(name, checkpoint, parent, self.checkpoints.inherited(name))
+        return StageOutcome(stage.name, "done", run.id)
+
+    def _explained(self, stage: Stage, error: Exception) -> str:
+        """One line for people; what is no mistake of the user's leaves its traceback in the log."""
+        if isinstance(error, AssayError):
+            return str(error)
+        message = f"{type(error).__name__}: {error}"
+        if self.logged:
+            traceback.print_exc()
+        else:
+            try:
+                self.store.write_log(stage.log, traceback.format_exc())
+            except StoreError:  # the disk may be full, which may be why it failed
+                return message
+        return f"{message} (traceback in {self.log_path(stage).name})"
+
+    def log_path(self, stage: Stage) -> Path:
+        """Where a stage's output or its traceback is kept."""
+        return self.store.log_path(stage.log)
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch compute with ``count`` threads; None leaves it as it is.
+
+    The order of float sums follows the number of threads, so equal numbers need equal threads.
+    """
+    if count is None:
+        return
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
+    else:  # read when torch is imported
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)

@@ -1,0 +1,103 @@
+"""Worker processes that fail, die and hang, and what becomes of their stages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.executors.inline import Inline
+from harness.executors.local import Local
+from harness.stages.stage import Stage, StageOutcome
+from tests.harness.executors.toy import ToyWorker, stage
+
+
+def carried_out(folder: Path, stages: list[Stage], workers: int = 2) -> dict[str, StageOutcome]:
+    outcomes = Local(workers=workers).run(stages, ToyWorker(folder))  # type: ignore[arg-type]
+    return {one.stage.partition(" ")[2]: one for one in outcomes}
+
+
+def attempts(folder: Path, name: str) -> int:
+    return len((folder / name).read_text().splitlines())
+
+
+def test_failing_dying_and_hanging_stages_leave_the_rest_alone(tmp_path: Path) -> None:
+    stages = [
+        stage("fail"),
+        stage("child", "fail"),
+        stage("die"),
+        stage("always-die"),
+        stage("hang", timeout_minutes=0.05),
+        stage("say"),
+        stage("good", "die", "hang"),
+    ]
+    ended = carried_out(tmp_path, stages)
+    statuses = {name: one.status for name, one in ended.items()}
+    assert statuses == {
+        "fail": "failed",
+        "child": "skipped",
+        "die": "done",
+        "always-die": "failed",
+        "hang": "done",
+        "say": "done",
+        "good": "done",
+    }
+    # What fails by itself is not tried again; what loses its worker is, three times in all.
+    tried = {name: attempts(tmp_path, name) for name in ("fail", "die", "always-die", "hang")}
+    assert tried == {"fail": 1, "die": 2, "always-die": 3, "hang": 2}
+    assert "SIGKILL" in ended["always-die"].message
+    told = (tmp_path / "events").read_text()
+    assert "train die: again its worker died of SIGKILL" in told
+    assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told
+    assert (tmp_path / "logs" / "train-say.log").read_text() == "from C\n"
+
+
+def test_two_workers_run_at_a_time_with_their_share_of_the_cores(tmp_path: Path) -> None:
+    stages = [stage(f"sleep.{number}") for number in range(4)]
+    assert {one.status for one in carried_out(tmp_path, stages).values()} == {"done"}
+    lines = [(tmp_path / f"sleep.{number}").read_text().split() for number in range(4)]
+    assert len({line[0] for line in lines}) == 2
+    assert len({line[1] for line in lines}) == 1
+
+
+def test_a_stage_that_no_machine_like_this_can_carry_out_fails_at_once(tmp_path: Path) -> None:
+    ended = carried_out(tmp_path, [stage("big", memory_gb=1e6), stage("small")])
+    assert "needs 1e+06 GB of memory" in ended["big"].message
+    assert ended["small"].status == "done"
+
+
+def test_inline_gives_the_same_outcomes(tmp_path: Path) -> None:
+    stages = [stage("fail"), stage("child", "fail"), stage("good")]
+    inline = list(Inline().run(stages, ToyWorker(tmp_path)))  # type: ignore[arg-type]
+    assert {one.stage.partition(" ")[2]: one for one in inline} == carried_out(tmp_path, stages)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from harness.executors.local import Local
+from tests.harness.executors.toy import ToyWorker, stage
+
+if __name__ == "__main__":
+    list(Local(workers=2).run([stage("hang"), stage("hang.too")], ToyWorker(Path(sys.argv[1]))))
+"""
+
+
+def test_workers_end_with_a_killed_driver(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    driver = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "hang.too").exists() or not (tmp_path / "hang").exists():
+        assert time.monotonic() < deadline, "the workers did not start"
+        time.sleep(0.05)
+    pids = [int((tmp_path / name).read_text().split()[0]) for name in ("hang", "hang.too")]
+    driver.kill()
+    driver.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            pytest.fail("a worker outlives its driver")
+        time.sleep(0.05)

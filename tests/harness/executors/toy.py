@@ -1,0 +1,68 @@
+"""Stages without models: what they do is in the candidate's name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.events import Event, Listener, no_listener
+from harness.resources import Resources
+from harness.stages.stage import Stage, StageOutcome
+
+
+@dataclass(frozen=True)
+class ToyPlace:
+    """A folder in which each attempt of a stage leaves a line."""
+
+    folder: Path
+
+    def open(self, listener: Listener) -> ToyWorker:
+        return ToyWorker(self.folder, listener)
+
+
+class ToyWorker:
+    """``fail`` fails, ``die`` is killed once, ``always-die`` every time, ``hang`` hangs once."""
+
+    def __init__(self, folder: Path, listener: Listener = no_listener) -> None:
+        self.folder = folder
+        self.listener = listener
+        self.logged = self.shared = False
+
+    @property
+    def place(self) -> ToyPlace:
+        return ToyPlace(self.folder)
+
+    def tell(self, event: Event) -> None:
+        with (self.folder / "events").open("a") as file:
+            file.write(f"{event.stage} {event.candidate}: {event.status} {event.message}\n")
+        self.listener(event)
+
+    def log_path(self, stage: Stage) -> Path:
+        return self.folder / "logs" / f"{stage.log}.log"
+
+    def carry_out(self, stage: Stage, threads: int | None = None) -> StageOutcome:
+        what = stage.candidate.partition(".")[0]
+        tries = self.folder / stage.candidate
+        first = not tries.exists()
+        with tries.open("a") as file:
+            file.write(f"{os.getpid()} {threads} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
+        if what == "sleep":
+            time.sleep(0.3)
+        if what == "say":
+            os.write(1, b"from C\n")
+        if what == "always-die" or (what == "die" and first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "hang" and first:
+            time.sleep(600)
+        if what == "fail":
+            return StageOutcome(stage.name, "failed", message="by itself")
+        return StageOutcome(stage.name, "done", stage.candidate)
+
+
+def stage(candidate: str, *after: str, **needs: object) -> Stage:
+    """A training stage of this candidate, after those of others."""
+    names = tuple(f"train {name}" for name in after)
+    return Stage(f"train {candidate}", "train", candidate, names, Resources(**needs))  # type: ignore[arg-type]
