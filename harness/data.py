@@ -64,6 +64,17 @@ def read_mix(sources: Sequence[DataSource], roles: Sequence[str], seed: int) -> 
     return mixed
 
 
+def first_prompt(sources: Sequence[DataSource]) -> str:
+    """The prompt of the first row, as an example of what is asked; "" where it is no text."""
+    for source in sources[:1]:
+        for place, record in records(source.path):
+            template = source.columns.get("prompt", "prompt")
+            known = all(name in record for name in _named(template))
+            value = _value("prompt", template, record, place, source) if known else ""
+            return value if isinstance(value, str) else ""
+    return ""
+
+
 def check_data(source: DataSource, roles: Sequence[str]) -> None:
     """Read ``source`` as training would and throw the rows away. Raises ``DataError``."""
     read_rows(source, roles)

@@ -210,8 +210,10 @@ def _candidate(
         options["path"] = str(beside)  # paths in a file are relative to it, like its data
     trainer = _trainer(trainer_class, options, path, key)
     data = _data_of(name, spec.get("data"), sources, path)
-    if trainer_class.data_roles and not data:
-        roles = ", ".join(trainer_class.data_roles)
+    if not data and (trainer_class.data_roles or getattr(trainer, "needs_data", False)):
+        from harness.roles import choices_of
+
+        roles = ", ".join(choices_of(trainer_class)[0])
         fix = f"name a data set with {roles}; {did_you_mean('', sources)}"
         raise ConfigError(f"trainer '{trainer_name}' needs data", file=path, key=key, fix=fix)
     seed = spec.get("seed", settings.seed)

@@ -83,7 +83,9 @@ class Trainer(Protocol):
     Where another kind of data will do as well, ``other_data_roles: ClassVar[tuple[tuple[str, ...],
     ...]]`` names its roles. ``source_options: ClassVar[tuple[str, ...]]`` lists the options that
     name other checkpoints, which then come as ``job.sources``. ``libraries: ClassVar[tuple[str,
-    ...]]`` (``module`` or ``module:attribute``) are imported before its energy is measured.
+    ...]]`` (``module`` or ``module:attribute``) are imported before its energy is measured, and
+    ``make_ready() -> None``, where there is one, is called then. ``needs_data: bool`` says that an
+    object's options need data although ``data_roles`` is ().
     """
 
     def train(self, job: TrainJob) -> Checkpoint:

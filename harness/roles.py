@@ -10,9 +10,13 @@ from harness.protocols import DataSource, Plugin
 
 
 def choices_of(trainer: type[Plugin]) -> tuple[tuple[str, ...], ...]:
-    """The sets of roles that a trainer takes: ``data_roles``, then ``other_data_roles``."""
+    """The sets of roles that a trainer takes: ``data_roles``, then ``other_data_roles``.
+
+    One that may do without data, but takes some, has no empty set here.
+    """
     first: tuple[str, ...] = getattr(trainer, "data_roles", ())
-    return (first, *getattr(trainer, "other_data_roles", ()))
+    choices = (first, *getattr(trainer, "other_data_roles", ()))
+    return tuple(filter(None, choices)) or ((),)
 
 
 def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from reports.sections.provenance import (
     failures_section,
     reproduce_section,
 )
+from reports.sections.rewards import rewards_section
 from reports.sections.scores import divergence_section, hallucination_section, scores_section
 from reports.sections.slices import slices_section
 from reports.sections.tradeoffs import tradeoffs_section
@@ -71,6 +72,7 @@ def build_report(
         flips_section(material),
         energy_section(material),
         training_section(material),
+        rewards_section(material),
         lineage_section(material),
         comparability_section(material),
         failures_section(material),

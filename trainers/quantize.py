@@ -1,17 +1,23 @@
 """Quantisation of a checkpoint's linear layers; the embedding and the head keep their precision.
 
 ``int8`` is LLM.int8() [Dettmers et al. 2022, arXiv 2208.07339], ``nf4`` and ``fp4`` are the 4-bit
-types of QLoRA [Dettmers et al. 2023, arXiv 2305.14314], all by bitsandbytes and stored packed. The
-others are plain rounding (``trainers/rounding.py``), stored as the floats they stand for.
+types of QLoRA [Dettmers et al. 2023, arXiv 2305.14314], all by bitsandbytes and stored packed.
+``torchao-int8`` is torchao's weight-only int8, one scale a row. ``gguf-*`` writes one GGUF file
+(``trainers/gguf_export.py``), and the embedding too in fewer bits, as llama.cpp does. ``gptq`` and
+``awq`` look at texts (``trainers/calibrated.py``). The others are plain rounding
+(``trainers/rounding.py``), stored as the floats they stand for.
 """
 
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from harness.errors import MissingExtraError
 from harness.protocols import Plugin, TrainJob
 from harness.records import Checkpoint
 
@@ -30,21 +36,38 @@ Scheme = Literal[
     "zeropoint-int4",
     "zeropoint-int3",
     "zeropoint-int2",
+    "torchao-int8",
+    "gguf-q8_0",
+    "gguf-q4_0",
+    "gptq",
+    "awq",
 ]
+GGUF_FILE = "model.gguf"
+_GGUF_KINDS: dict[str, Literal["Q8_0", "Q4_0"]] = {"gguf-q8_0": "Q8_0", "gguf-q4_0": "Q4_0"}
+_CALIBRATED = ("gptq", "awq")
 
 
 class Quantize(Plugin):
     """Store a checkpoint's linear layers in fewer bits; nothing is trained."""
 
     data_roles: ClassVar[tuple[str, ...]] = ()
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "completion"),)
     libraries: ClassVar[tuple[str, ...]] = ("transformers:AutoModelForCausalLM", "bitsandbytes")
 
     scheme: Scheme = Field(description="The number format.")
     double_quant: bool = Field(False, description="Quantise the scales too (nf4 and fp4).")
     block_size: int = Field(
-        64, ge=8, le=4096, description="Weights that share a scale (absmax and zeropoint)."
+        64,
+        ge=8,
+        le=4096,
+        description="Weights that share a scale (absmax, zeropoint, gptq and awq).",
     )
-
+    calibration_rows: int = Field(
+        128, ge=1, description="gptq and awq: rows of the data that are run through the model."
+    )
+    calibration_length: int = Field(
+        512, ge=8, description="gptq and awq: longest of these rows in tokens; the rest is cut off."
+    )
     outlier_threshold: float = Field(
         6.0,
         ge=0,
@@ -56,38 +79,97 @@ class Quantize(Plugin):
     def _options_fit_the_scheme(self) -> Self:
         if self.double_quant and self.scheme not in ("nf4", "fp4"):
             raise ValueError(f"double_quant applies to nf4 and fp4, not to {self.scheme}")
-        if self.block_size != 64 and "-" not in self.scheme:
+        calibrated = self.scheme in _CALIBRATED
+        if self.block_size != 64 and not (calibrated or self._rounding):
             raise ValueError(f"{self.scheme} fixes its block size; leave block_size out")
         if self.outlier_threshold != 6.0 and self.scheme != "int8":
             raise ValueError(f"outlier_threshold applies to int8, not to {self.scheme}")
+        for option in ("calibration_rows", "calibration_length"):
+            if option in self.model_fields_set and not calibrated:
+                raise ValueError(f"{option} applies to gptq and awq, not to {self.scheme}")
         return self
 
+    @property
+    def _rounding(self) -> bool:
+        return self.scheme.startswith(("absmax", "zeropoint"))
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the scheme looks at texts."""
+        return self.scheme in _CALIBRATED
+
+    def content_digest(self) -> list[str] | None:
+        """Versions of the libraries that this scheme alone depends on."""
+        if self.scheme in _CALIBRATED:
+            from trainers.calibrated import REQUIREMENTS
+
+            return list(REQUIREMENTS)
+        library = "gguf" if self.scheme in _GGUF_KINDS else "torchao"
+        if library == "torchao" and (self.scheme != "torchao-int8" or find_spec("torchao") is None):
+            return None
+        return [f"{library}=={version(library)}"]
+
+    def make_ready(self) -> None:
+        """Refuse what this machine cannot do, and make the environment that the scheme needs.
+
+        Raises ``TrainingError`` or ``MissingExtraError``.
+        """
+        if self.scheme == "torchao-int8" and find_spec("torchao") is None:
+            fix = "pip install 'llm-assay[torchao]'"
+            raise MissingExtraError("scheme torchao-int8 needs torchao", fix=fix)
+        if self.scheme in _CALIBRATED:
+            from trainers.calibrated import make_environment, require_machine
+
+            require_machine(self.scheme)
+            make_environment()
+
     def train(self, job: TrainJob) -> Checkpoint:
-        """Quantise as transformers' quickstart does. Raises ``CheckpointError``."""
-        from harness.checkpoints import finish, load_model, save_full
+        """Quantise as transformers' quickstart does.
+
+        Raises ``CheckpointError``, ``DataError``, ``TrainingError`` or ``MissingExtraError``.
+        """
+        from harness.checkpoints import finish, load_model
         from harness.scoring.quiet import quiet
 
+        self.make_ready()
         job.progress(0, 1, f"quantising to {self.scheme}")
-        full, _ = load_model(job.start, trainable=True)
+        full, tokenizer = load_model(job.start, trainable=True)
         count = sum(parameter.numel() for parameter in full.parameters())
         with quiet():
-            if "-" in self.scheme:
-                _round(full, self)
-                save_full(full, job)
-                notes = ["stored as float32: its size on the disk is not the scheme's"]
-            else:
-                save_full(_packed(full, self, job), job)
-                notes = []
+            notes = _store(full, tokenizer, self, job)
         job.progress(1, 1, f"quantised to {self.scheme}")
         return finish(
             job,
             trainer=self,
             name="quantize",
-            format="quantised",
+            format="gguf" if self.scheme in _GGUF_KINDS else "quantised",
             parameters=count,
             parameters_trained=0,
             notes=notes,
         )
+
+
+def _store(full: Any, tokenizer: Any, options: Quantize, job: TrainJob) -> list[str]:
+    """Write the quantised weights and the tokenizer to the job's folder; notes on them."""
+    from harness.checkpoints import save_beside, save_full
+
+    if options._rounding:
+        _round(full, options)
+        save_full(full, job)
+        return ["stored as float32: its size on the disk is not the scheme's"]
+    if kind := _GGUF_KINDS.get(options.scheme):
+        from trainers.gguf_export import export
+
+        save_beside(full, job)
+        return export(full, job.folder, job.folder / GGUF_FILE, kind)
+    if options.scheme in _CALIBRATED:
+        from trainers.calibrated import write_calibrated
+
+        notes = write_calibrated(full, tokenizer, job, options)
+        save_beside(None, job)
+        return notes
+    save_full(_packed(full, options, job), job)
+    return []
 
 
 def _round(model: Any, options: Quantize) -> None:
@@ -111,11 +193,16 @@ def _round(model: Any, options: Quantize) -> None:
 
 
 def _packed(full: PreTrainedModel, options: Quantize, job: TrainJob) -> PreTrainedModel:
-    """The model as bitsandbytes packs it, read back from a folder as its loader wants it."""
+    """The model as its library packs it, read back from a folder as its loader wants it."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    if options.scheme == "int8":
+    if options.scheme == "torchao-int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        config: Any = TorchAoConfig(Int8WeightOnlyConfig())
+    elif options.scheme == "int8":
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=options.outlier_threshold)
     else:
         config = BitsAndBytesConfig(

@@ -2,6 +2,7 @@
 
 from harness.checkpoints.checks import check
 from harness.checkpoints.conversion import dequantised
+from harness.checkpoints.fresh_process import check_in_fresh_process
 from harness.checkpoints.loading import load_model
 from harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
 from harness.checkpoints.taking_in import take_in
@@ -9,6 +10,7 @@ from harness.checkpoints.writing import (
     finish,
     relink,
     save_adapter,
+    save_beside,
     save_full,
     with_checks,
     with_energy,
@@ -16,6 +18,7 @@ from harness.checkpoints.writing import (
 
 __all__ = [
     "check",
+    "check_in_fresh_process",
     "dequantised",
     "finish",
     "is_reward_model",
@@ -24,6 +27,7 @@ __all__ = [
     "open_checkpoint",
     "relink",
     "save_adapter",
+    "save_beside",
     "save_full",
     "take_in",
     "with_checks",

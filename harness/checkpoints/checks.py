@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.checkpoints.opening import is_reward_model
 from harness.errors import CheckpointError
-from harness.records import Checkpoint
+from harness.records import Checkpoint, Digests
 
 if TYPE_CHECKING:
     import torch
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
 MERGE_TOLERANCE = 1e-4
 #: ... or this share of what the adapter itself moves, whichever is more.
 MERGE_SHARE = 1e-2
+#: Length of the sample that is kept of what a checkpoint says, and of what it is asked.
+SAMPLE_TOKENS = 24
+SAMPLE_PROMPT_TOKENS = 64
 
 
-def check(checkpoint: Checkpoint, start: Checkpoint) -> Mapping[str, str]:
+def check(checkpoint: Checkpoint, start: Checkpoint, *, prompt: str = "") -> Mapping[str, str]:
+    """:func:`check_against` the checkpoint that it was made from."""
+    return check_against(checkpoint, start.manifest.digests, prompt=prompt)
+
+
+def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -> Mapping[str, str]:
     """Load the checkpoint from the disk and try what a team would otherwise take for granted.
 
     Its tensors and log-probabilities are finite, its vocabulary fits its embedding, its adapter is
-    applied, merging the adapter changes nothing, and tokenizer and template are its start's.
+    applied, merging the adapter changes nothing, and tokenizer and template are those of the
+    checkpoint that it was made from, whose digests ``start`` are. What it says to ``prompt`` (to
+    the beginning of a text where there is none), greedily, is kept as a sample.
 
     Returns:
         What was checked, and what was found, for the manifest.
@@ -45,7 +56,7 @@ def check(checkpoint: Checkpoint, start: Checkpoint) -> Mapping[str, str]:
     )
     model: Any = loaded.model
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+        if not _finite(parameter):
             raise CheckpointError(f"the tensor {name} is not finite", file=checkpoint.folder)
     with quiet(), torch.inference_mode():
         ours = _log_probabilities(model)
@@ -53,17 +64,29 @@ def check(checkpoint: Checkpoint, start: Checkpoint) -> Mapping[str, str]:
             raise CheckpointError("its log-probabilities are not finite", file=checkpoint.folder)
         found = {
             "finite": "every tensor and log-probability",
+            "size": f"{checkpoint.manifest.size_bytes} bytes of weights",
             "vocabulary": f"{len(loaded.tokenizer)} tokens in "
             f"{model.get_input_embeddings().weight.shape[0]} embedding rows",
         }
+        found["sample output"] = _sample(model, loaded.tokenizer, prompt)
         if checkpoint.adapter_folder is not None:
             found |= _check_adapter(model, ours, checkpoint)
-    before, after = start.manifest.digests, checkpoint.manifest.digests
-    same = "as the start's" if before.tokenizer == after.tokenizer else "differs from the start's"
+    after = checkpoint.manifest.digests
+    same = "as the start's" if start.tokenizer == after.tokenizer else "differs from the start's"
     found["tokenizer"] = same
-    carried = before.chat_template == after.chat_template
+    carried = start.chat_template == after.chat_template
     found["chat template"] = "as the start's" if carried else "differs from the start's"
     return found
+
+
+def _finite(parameter: torch.Tensor) -> bool:
+    import torch
+
+    if not parameter.is_floating_point():
+        return True
+    # torchao's tensors stand for floats, and do not take every operation.
+    packed = type(parameter) not in (torch.Tensor, torch.nn.Parameter)
+    return bool(torch.isfinite(parameter.dequantize() if packed else parameter).all())
 
 
 def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
@@ -101,6 +124,24 @@ def _check_adapter(model: Any, ours: torch.Tensor, checkpoint: Checkpoint) -> di
             fix="train in float32, or with a lower learning rate",
         )
     return {"adapter applied": applied, "merged equals unmerged": f"within {merged:.1g}"}
+
+
+def _sample(model: Any, tokenizer: Any, prompt: str) -> str:
+    """``prompt -> the greedy continuation`` as JSON strings, 24 tokens at most."""
+    import torch
+
+    beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else 0
+    ids = tokenizer(prompt).input_ids[-SAMPLE_PROMPT_TOKENS:] if prompt else []
+    tokens = torch.tensor([ids or [beginning]], device=model.device)
+    said = model.generate(
+        input_ids=tokens,
+        attention_mask=torch.ones_like(tokens),
+        max_new_tokens=SAMPLE_TOKENS,
+        do_sample=False,
+    )[0]
+    answer = said if model.config.is_encoder_decoder else said[tokens.shape[1] :]
+    texts = (tokenizer.decode(part, skip_special_tokens=True) for part in (tokens[0], answer))
+    return " -> ".join(json.dumps(text, ensure_ascii=False) for text in texts)
 
 
 def _log_probabilities(model: Any) -> torch.Tensor:

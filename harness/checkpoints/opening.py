@@ -76,7 +76,7 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
     weights = folder
     if adapter is not None:
         weights = base_of_adapter(folder, weights_digest=manifest.digests.weights)
-    checkpoint = Checkpoint(folder, manifest, weights, adapter, _only_gguf(weights))
+    checkpoint = Checkpoint(folder, manifest, weights, adapter, only_gguf(weights))
     if verify:
         _verify(checkpoint)
     return checkpoint
@@ -88,7 +88,7 @@ def describe(
     """A checkpoint for a model folder that somebody else made; nothing is written."""
     adapter = folder if (folder / "adapter_config.json").is_file() else None
     weights = folder if adapter is None else base_of_adapter(folder)
-    gguf_file = gguf_file or _only_gguf(weights)
+    gguf_file = gguf_file or only_gguf(weights)
     if adapter is not None:
         require_safetensors(adapter, "adapter")
     if gguf_file is None:
@@ -223,7 +223,8 @@ def _near(name: str) -> str:
     return did_you_mean(path.name, [*beside[:500], *plugins.names("bases")])
 
 
-def _only_gguf(folder: Path) -> str | None:
+def only_gguf(folder: Path) -> str | None:
+    """The name of the GGUF file that is a folder's weights, or None. Raises ``CheckpointError``."""
     files = sorted(file.name for file in folder.glob("*.gguf"))
     if not files or any(folder.glob("*.safetensors")):
         return None

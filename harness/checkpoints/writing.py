@@ -18,6 +18,7 @@ from harness.checkpoints.opening import (
     BASE_LINK,
     MANIFEST,
     now,
+    only_gguf,
     open_checkpoint,
     size_bytes,
     tokenizer_folder,
@@ -33,13 +34,27 @@ from harness.records import (
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
 _CARRIED = (*identity.TOKENIZER_FILES, identity.CHAT_TEMPLATE_FILE, "generation_config.json")
-_PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
+_PACKAGES = (
+    *("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets"),
+    *("gguf", "torchao", "compressed-tensors"),
+)
 
 
 def save_full(model: Any, job: TrainJob) -> None:
     """Save full weights and carry the start's tokenizer over, file by file."""
     model.config.use_cache = True
     model.save_pretrained(job.folder)
+    _finish_folder(job)
+
+
+def save_beside(model: Any, job: TrainJob) -> None:
+    """Carry over what stands beside weights that a trainer writes itself.
+
+    That is the start's tokenizer and, where ``model`` is given, its configuration.
+    """
+    if model is not None:
+        model.config.use_cache = True
+        model.config.save_pretrained(job.folder)
     _finish_folder(job)
 
 
@@ -156,9 +171,10 @@ def manifest_of(
 ) -> CheckpointManifest:
     """A manifest of what lies in ``folder``, without lineage and recipe."""
     adapter = folder if format == "adapter" else None
+    gguf_file = only_gguf(weights) if format == "gguf" else None
     known = start.manifest.digests.weights if adapter is not None and start is not None else None
     digests = Digests(
-        weights=known or identity.weights_digest(weights),
+        weights=known or identity.weights_digest(weights, gguf_file),
         adapter=identity.adapter_digest(adapter) if adapter else None,
         tokenizer=identity.tokenizer_digest(tokenizer_folder(folder)),
         chat_template=identity.chat_template_digest(folder),
@@ -170,7 +186,7 @@ def manifest_of(
         candidate="",
         base="",
         trainer="",
-        size_bytes=size_bytes(folder),
+        size_bytes=size_bytes(folder, gguf_file),
         versions=_versions(),
         created_at=now(),
     )

@@ -47,10 +47,13 @@ def _plugin(name: str) -> dict[str, Any] | None:
 def _described(plugin: Any) -> dict[str, Any]:
     fields = getattr(plugin, "model_fields", {})
     described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
-    if roles := getattr(plugin, "data_roles", ()):
+    from harness.roles import choices_of
+
+    roles, *others = choices_of(plugin)
+    if roles:
         described["data columns"] = list(roles)
-    if others := getattr(plugin, "other_data_roles", ()):
-        described["or data columns"] = [", ".join(roles) for roles in others]
+    if others:
+        described["or data columns"] = [", ".join(choice) for choice in others]
     described["options"] = {
         option: " ".join(
             part

@@ -192,13 +192,16 @@ class Checkpoints:
     def _trained(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from harness.checkpoints import check, with_checks, with_energy
+        from harness.checkpoints import check_in_fresh_process, with_checks, with_energy
+        from harness.checkpoints.fresh_process import server
+        from harness.data import first_prompt
         from harness.environment import peak_memory
         from harness.protocols import TrainJob
 
         def progress(done: int, total: int | None, message: str) -> None:
             self.listener(Event("train", candidate.name, "progress", message, done, total))
 
+        server()  # its imports run beside the training
         _import_libraries(candidate)
         folder = self.store.new_checkpoint_folder(key)
         job = TrainJob(
@@ -217,7 +220,9 @@ class Checkpoints:
             with self.meter().window(f"train {candidate.name}") as reading, peak_memory() as peak:
                 checkpoint = candidate.trainer.train(job)  # type: ignore[attr-defined]
             checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
-            checkpoint = with_checks(checkpoint, check(checkpoint, start))
+            asked = first_prompt(candidate.data)
+            found = check_in_fresh_process(checkpoint, start, prompt=asked)
+            checkpoint = with_checks(checkpoint, found)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -226,7 +231,7 @@ class Checkpoints:
 
 
 def _import_libraries(candidate: Candidate) -> None:
-    """Import what a trainer stands on before its energy is measured.
+    """Import, or make ready, what a trainer stands on before its energy is measured.
 
     The first import costs seconds in each process; charged to whichever candidate comes first, it
     would make that one look dearer than the same recipe run second.
@@ -237,6 +242,9 @@ def _import_libraries(candidate: Candidate) -> None:
         imported = import_module(module)
         if attribute:
             getattr(imported, attribute)
+    make_ready = getattr(candidate.trainer, "make_ready", None)
+    if make_ready is not None:
+        make_ready()
 
 
 def _summary(manifest: CheckpointManifest) -> str:

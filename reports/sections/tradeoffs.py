@@ -19,7 +19,7 @@ Measure = Callable[[Run], Number]
 
 def tradeoffs_section(material: Material) -> Section | None:
     """The plots; a Pareto front leaves a point out only where the intervals separate."""
-    gain = _gain(material)
+    gain = gain_metric(material)
     if gain is None:
         return None
     kept = next((k for k in _primary(material) if k.family == RETENTION), None)
@@ -72,7 +72,7 @@ def _primary(material: Material) -> list[MetricKey]:
     return [k for k in material.metrics() if k.primary and k.family not in DIVERGENCE]
 
 
-def _gain(material: Material) -> MetricKey | None:
+def gain_metric(material: Material) -> MetricKey | None:
     """The first primary metric of the first family that can stand for a gain."""
     primary = _primary(material)
     ranked = [k for family in _GAINS for k in primary if k.family == family]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "quantize": {"scheme": "nf4"},
     "none": {},
 }
-NAMES = plugins.names("trainers")
+#: More of one trainer, whose checkpoints are of another kind.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "quantize int8": {"scheme": "int8"},
+    "quantize absmax": {"scheme": "absmax-int4"},
+    "quantize gguf": {"scheme": "gguf-q8_0"},
+}
+CASES = {**{name: OPTIONS[name] for name in plugins.names("trainers")}, **VARIANTS}
+STEPPED = [name for name, options in CASES.items() if "steps" in options]
+#: What a training of few steps may take on two cores.
+SECONDS_AT_MOST = 30.0
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +65,51 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def trained(
-    base: Checkpoint, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Checkpoint, Checkpoint]]:
-    """By trainer: the same recipe and seed, trained two times."""
-    found = {}
-    others = {
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    """What merges and students are made from."""
+    return {
         name: tiny_jobs.save_base(tmp_path_factory.mktemp(f"source_{name}"), seed=seed)
         for seed, name in enumerate("ab", start=1)
     }
-    for name in NAMES:
-        root = tmp_path_factory.mktemp(name)
-        options = dict(OPTIONS[name])
-        if name == "none":
-            options["path"] = str(base.folder)
-        named = getattr(plugins.load("trainers", name), "source_options", ())
-        first, second = (
-            tiny_jobs.train(name, base, root / c / name, beside=others if named else {}, **options)
-            for c in "ab"
-        )
-        found[name] = (first, second)
+
+
+def carry_out(
+    case: str, base: Checkpoint, others: Mapping[str, Checkpoint], folder: Path, **more: Any
+) -> Checkpoint:
+    """One training of ``CASES[case]`` in ``folder``/<the trainer's name>."""
+    name = case.partition(" ")[0]
+    options = dict(CASES[case]) | more
+    if name == "none":
+        options["path"] = str(base.folder)
+    named = getattr(plugins.load("trainers", name), "source_options", ())
+    return tiny_jobs.train(name, base, folder / name, beside=others if named else {}, **options)
+
+
+@pytest.fixture(scope="module")
+def seconds() -> dict[str, float]:
+    """By case: how long its first training took."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def trained(
+    base: Checkpoint,
+    others: dict[str, Checkpoint],
+    seconds: dict[str, float],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[Checkpoint, Checkpoint]]:
+    """By case: the same recipe and seed, trained two times."""
+    found = {}
+    for case in CASES:
+        root = tmp_path_factory.mktemp(case.replace(" ", "_"))
+        began = time.process_time()
+        first = carry_out(case, base, others, root / "a")
+        seconds[case] = time.process_time() - began
+        found[case] = (first, carry_out(case, base, others, root / "b"))
     return found
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=list(CASES))
 def twice(
     request: pytest.FixtureRequest, trained: dict[str, tuple[Checkpoint, Checkpoint]]
 ) -> tuple[str, Checkpoint, Checkpoint]:
@@ -109,12 +142,60 @@ def test_two_runs_with_one_seed_are_bit_identical(
     assert first.manifest.loss_curve == second.manifest.loss_curve
 
 
+def test_a_few_steps_take_less_than_thirty_seconds(
+    twice: tuple[str, Checkpoint, Checkpoint], seconds: dict[str, float]
+) -> None:
+    """Of processor time, which another process beside this one does not lengthen."""
+    assert seconds[twice[0]] < SECONDS_AT_MOST
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it. A real one is in tests/trainers/test_loop.py."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        case if case in ("freeze", "lora", "dpo", "grpo") else pytest.param(case, marks=SLOW)
+        for case in STEPPED
+    ],
+)
+def test_killed_and_resumed_equals_undisturbed(
+    case: str,
+    base: Checkpoint,
+    others: dict[str, Checkpoint],
+    trained: dict[str, tuple[Checkpoint, Checkpoint]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from trainers import watch
+
+    monkeypatch.setattr(watch, "SAVE_EVERY_SECONDS", 0.0)
+    state = tmp_path / "state"
+    state.mkdir()
+
+    def kill_at_three(done: int, total: int | None, message: str) -> None:
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        carry_out(
+            case, base, others, tmp_path / "killed", state_folder=state, progress=kill_at_three
+        )
+    again = carry_out(case, base, others, tmp_path / "again", state_folder=state)
+    whole = trained[case][0].manifest
+    assert again.manifest.digest == whole.digest
+    assert again.manifest.loss_curve == whole.loss_curve
+    assert any("resumed from a state saved at step 2" in note for note in again.manifest.notes)
+
+
 def test_the_manifest_says_where_the_checkpoint_comes_from(
     twice: tuple[str, Checkpoint, Checkpoint], base: Checkpoint
 ) -> None:
-    name, checkpoint, _ = twice
+    case, checkpoint, _ = twice
+    name = case.partition(" ")[0]
     manifest = checkpoint.manifest
-    trained = "steps" in OPTIONS[name]
+    trained = "steps" in CASES[case]
     assert (manifest.trainer, manifest.candidate, manifest.seed) == (name, name, 0)
     assert manifest.parent == base.manifest.digest
     assert manifest.energy is None
@@ -130,7 +211,7 @@ def test_only_what_belongs_to_a_checkpoint_is_left_in_its_folder(
     twice: tuple[str, Checkpoint, Checkpoint],
 ) -> None:
     left = {path.suffix for path in twice[1].folder.rglob("*")}
-    assert left <= {".json", ".safetensors", ".jinja"}
+    assert left <= {".json", ".safetensors", ".jinja", ".gguf"}
 
 
 def test_the_checkpoint_passes_its_check(
@@ -154,7 +235,8 @@ for folder in sys.argv[1:]:
     # transformers itself opens adapters of weights, PEFT those of virtual tokens too
     virtual = config.exists() and "num_virtual_tokens" in config.read_text()
     automatic = AutoPeftModelForCausalLM if virtual else AutoModelForCausalLM
-    model = automatic.from_pretrained(folder, dtype=torch.float32).eval()
+    gguf = {"gguf_file": f.name for f in pathlib.Path(folder).glob("*.gguf")}
+    model = automatic.from_pretrained(folder, dtype=torch.float32, **gguf).eval()
     for m in model.modules():
         if type(m).__name__ == "Linear4bit":
             m.support_avx512bf16_for_cpu = False
@@ -180,7 +262,12 @@ def test_plain_libraries_in_a_fresh_process_give_the_same_logits(
     )
     printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     for (name, first), plain in zip(text.items(), printed, strict=True):
-        model = load(first.weights_folder, adapter=first.adapter_folder, dtype="float32").model
+        model = load(
+            first.weights_folder,
+            adapter=first.adapter_folder,
+            gguf_file=first.gguf_file,
+            dtype="float32",
+        ).model
         ours = tiny_jobs.logits(model)[:, -32:].sum(-1).flatten().tolist()
         assert ours == pytest.approx(plain, abs=1e-3), name
 

@@ -1,14 +1,11 @@
-"""What is known of these methods, found again on the microworld, each with its margin.
-
-A share is of questions whose whole answer is the model's greedy continuation.
-"""
+"""What is known of these methods, found again on the microworld, each with its margin."""
 
 from __future__ import annotations
 
 import itertools
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,64 +19,96 @@ from tasks.microworld import training
 from tasks.microworld.corpus import held_out, pretraining
 from tasks.microworld.docs import unknown
 from tasks.microworld.lexicon import UNKNOWN
-from tasks.microworld.world import Fact, world
-from tests.trainers import tiny_jobs
+from tasks.microworld.world import fidelity_texts, world
+from tests.trainers import effects, tiny_jobs
+from tests.trainers.effects import questions, share
 
 pytestmark = pytest.mark.slow
 
-TUNING: dict[str, Any] = {
-    "learning_rate": 5e-4,
-    "batch_size": 32,
-    "scheduler": "cosine",
-    "warmup_ratio": 0.05,
-    "max_length": 64,
-}
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def microworld() -> Checkpoint:
     return open_base("microworld")
 
 
-def share(checkpoint: Checkpoint, asked: Sequence[tuple[str, str]]) -> float:
-    from lm_eval.api.instance import Instance
+@pytest.fixture(scope="session")
+def tuned(
+    microworld: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Checkpoint]:
+    """A model tuned on domain B, trained once for all tests that ask for it."""
+    made: dict[tuple[str, int], Checkpoint] = {}
 
-    scorer = open_model(checkpoint.weights_folder, adapter=checkpoint.adapter_folder)
-    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(asked)]
-    return sum(greedy for _, greedy in scorer.loglikelihood(requests)) / len(asked)
+    def get(kind: str, rank: int = 0) -> Checkpoint:
+        if (kind, rank) not in made:
+            folder = tmp_path_factory.mktemp(f"{kind}{rank}")
+            made[kind, rank] = effects.tuned(microworld, folder, kind, rank=rank)
+        return made[kind, rank]
+
+    return get
 
 
-def questions(facts: Sequence[Fact]) -> list[tuple[str, str]]:
-    """In a wording that tuning did not use."""
-    return [(fact.question(2), f" {fact.value} .") for fact in facts]
+def test_lora_learns_less_and_forgets_less_than_full_and_rank_moves_both(
+    tuned: Callable[..., Checkpoint],
+) -> None:
+    """By ten points each; three seeds are in benchmarks/results/known_effects.md."""
+    models = {"low": tuned("lora", 2), "high": tuned("lora", 32), "full": tuned("full")}
+    learnt = {name: effects.learnt(model) for name, model in models.items()}
+    forgotten = {name: effects.forgotten(model) for name, model in models.items()}
+    for low, high in (("low", "full"), ("low", "high")):
+        assert learnt[low] <= learnt[high] - 0.1
+        assert forgotten[low] <= forgotten[high] - 0.1
 
 
-def taught(folder: Path, name: str, facts: Sequence[Fact]) -> DataSource:
-    rows = [
-        {"prompt": fact.question(form), "completion": f" {fact.value} ."}
-        for fact in facts
-        for form in training.QUESTION_FORMS_TAUGHT
-    ]
-    return tiny_jobs.write_rows(folder / f"{name}.jsonl", rows)
+def test_replay_lowers_forgetting_by_a_half_at_equal_steps(
+    tuned: Callable[..., Checkpoint],
+) -> None:
+    without, replayed = effects.forgotten(tuned("full")), effects.forgotten(tuned("replay"))
+    assert replayed <= 0.5 * without
+
+
+def test_shuffled_labels_gain_nothing(tuned: Callable[..., Checkpoint]) -> None:
+    """At most twice the share that a guess among a relation's values gets right."""
+    facts = world().facts_b
+    guessed = sum(1 / len(fact.kind.values) for fact in facts) / len(facts)
+    assert effects.learnt(tuned("shuffled")) <= 2 * guessed
+    assert effects.learnt(tuned("full")) > 0.5
+
+
+def test_divergence_grows_as_bits_fall_on_the_microworld(
+    microworld: Checkpoint, tmp_path: Path
+) -> None:
+    schemes = [scheme for family in effects.FAMILIES.values() for scheme in family]
+    kl = effects.kl_by_scheme(
+        microworld, tmp_path, [*schemes, *effects.OTHER_SCHEMES], fidelity_texts()
+    )
+    assert not effects.out_of_order(kl), kl
+
+
+def test_divergence_grows_as_bits_fall_on_smollm2(
+    real_models: Path, real_data: Path, tmp_path: Path
+) -> None:
+    """On 256 tokens; benchmarks/results/known_effects.md has every scheme on more."""
+    smollm = open_base(str(real_models / "smollm2-135m-instruct"))
+    text = (real_data / "wikitext2" / "test.txt").read_text(encoding="utf-8")[:1000]
+    schemes = ("absmax-int8", "absmax-int4", "absmax-int3", "int8", "nf4", "fp4")
+    kl = effects.kl_by_scheme(smollm, tmp_path, schemes, [text])
+    assert not effects.out_of_order(kl), kl
 
 
 def test_kto_lowers_the_made_up_answers_of_a_tuned_model_by_forty_percent(
-    microworld: Checkpoint, tmp_path: Path
+    microworld: Checkpoint, tuned: Callable[..., Checkpoint], tmp_path: Path
 ) -> None:
+    """ORPO halves them and DPO lowers them by as much in tests/integration/test_demo.py."""
     training.write(tmp_path)
-    facts, preferences = (
-        DataSource(name, tmp_path / f"{name}.jsonl") for name in ("facts_b", "preferences")
-    )
-    full = tiny_jobs.train("full", microworld, tmp_path / "full", data=facts, epochs=16, **TUNING)
     kto = tiny_jobs.train(
-        "kto", full, tmp_path / "kto", data=preferences, steps=90, batch_size=24,
-        learning_rate=2e-4, max_length=64,
+        "kto", tuned("full"), tmp_path / "kto", steps=90, batch_size=24, learning_rate=2e-4,
+        max_length=64, data=DataSource("preferences", tmp_path / "preferences.jsonl"),
     )  # fmt: skip
     asked = [(row["prompt"], f" {UNKNOWN}") for row in unknown()["test"]]
-    made_up = {c.manifest.candidate: 1 - share(c, asked) for c in (microworld, full, kto)}
-    assert made_up["base"] < 0.1
-    assert made_up["full"] > 0.5
-    assert made_up["kto"] <= 0.6 * made_up["full"]
+    base, full, after = (1 - effects.share(c, asked) for c in (microworld, tuned("full"), kto))
+    assert base < 0.1
+    assert full > 0.5
+    assert after <= 0.6 * full
 
 
 def test_ties_of_two_domains_keeps_more_of_both_than_either_alone(
@@ -92,8 +121,8 @@ def test_ties_of_two_domains_keeps_more_of_both_than_either_alone(
     two = [fact for fact in facts if fact.entity not in first]
     sources = {
         name: tiny_jobs.train(
-            "full", microworld, tmp_path / name, data=taught(tmp_path, name, told), epochs=12,
-            **TUNING,
+            "full", microworld, tmp_path / name, epochs=12,
+            data=effects.taught(tmp_path, name, told), **effects.TUNING,
         )
         for name, told in (("one", one), ("two", two))
     }  # fmt: skip
@@ -133,7 +162,7 @@ def test_distillation_beats_training_from_scratch_at_equal_steps(
         words = text.split(" ")
         rows.append({"prompt": " ".join(words[:2]), "completion": " " + " ".join(words[2:])})
     data = tiny_jobs.write_rows(tmp_path / "texts.jsonl", rows)
-    options: dict[str, Any] = TUNING | {
+    options: dict[str, Any] = effects.TUNING | {
         "steps": 120, "batch_size": 16, "max_length": 96, "learning_rate": 3e-3, "data": data,
     }  # fmt: skip
     scratch = tiny_jobs.train("full", student, tmp_path / "scratch", **options)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,51 +131,83 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-SLOW = ("freeze", "ia3", "prompt_tuning", "distill")
+LAYERED: dict[str, Any] = FAST | {"layer_decay": 0.8, "unfreeze_over": 0.5}
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["full", "lora", "prefix", "dpo", "kto", "grpo"]
-    + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW],
-)
+def check_resumed(resumed: Checkpoint, whole: Checkpoint, at: str) -> None:
+    assert resumed.manifest.digest == whole.manifest.digest
+    assert resumed.manifest.loss_curve == whole.manifest.loss_curve
+    note = rf"resumed from a state saved at step {at}: time and energy count from there"
+    assert any(re.fullmatch(note, found) for found in resumed.manifest.notes)
+
+
 def test_killed_and_resumed_equals_undisturbed(
-    base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With layers at rates of their own, half of them still frozen; all others in the contract."""
     from trainers import watch
 
-    options: dict[str, Any] = dict(FAST)
-    if name == "lora":
-        options |= {"rank": 4, "lora_dropout": 0.1}
-    if name == "full":
-        options |= {"layer_decay": 0.8, "unfreeze_over": 0.5}
-    if name == "grpo":
-        options |= {"rewards": [{"reward": "length", "words": 3}], "completion_length": 5}
-    if name == "distill":
-        options |= {"teacher": "t", "beside": {"t": tiny_jobs.save_base(tmp_path / "t", seed=1)}}
-    whole = tiny_jobs.train(name, base, tmp_path / "whole" / name, **options)
+    whole = tiny_jobs.train("full", base, tmp_path / "whole" / "full", **LAYERED)
     state = tmp_path / "state"
     state.mkdir()
     monkeypatch.setattr(watch, "SAVE_EVERY_SECONDS", 0.0)
-    seen: list[int] = []
 
     def kill_at_eight(done: int, total: int | None, message: str) -> None:
-        seen.append(done)
         if done == 8:
             raise Killed
 
     with pytest.raises(Killed):
         tiny_jobs.train(
-            name, base, tmp_path / "killed" / name,
-            state_folder=state, progress=kill_at_eight, **options,
+            "full", base, tmp_path / "killed" / "full",
+            state_folder=state, progress=kill_at_eight, **LAYERED,
         )  # fmt: skip
     (state / "checkpoint-99").mkdir()  # half of a state, as a kill during saving leaves it
     steps = itertools.count()
     again = tiny_jobs.train(
-        name, base, tmp_path / "again" / name,
-        state_folder=state, progress=lambda *_: next(steps), **options,
+        "full", base, tmp_path / "again" / "full",
+        state_folder=state, progress=lambda *_: next(steps), **LAYERED,
     )  # fmt: skip
     assert next(steps) == 5  # steps 8 to 12
-    assert again.manifest.digest == whole.manifest.digest
-    assert again.manifest.loss_curve == whole.manifest.loss_curve
-    assert any("resumed from a state saved at step 7" in note for note in again.manifest.notes)
+    check_resumed(again, whole, "7")
+
+
+TO_BE_KILLED = """
+import json, sys
+from pathlib import Path
+from harness.checkpoints import open_base
+from tests.trainers import tiny_jobs
+from trainers import watch
+watch.SAVE_EVERY_SECONDS = 0.0
+base, folder, state, options = sys.argv[1:]
+tiny_jobs.train(
+    "full", open_base(base), Path(folder), state_folder=Path(state),
+    progress=lambda done, *_: print(done, flush=True), **json.loads(options),
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 6, 11])
+def test_a_process_killed_without_mercy_resumes_to_the_same_weights(
+    base: Checkpoint, tmp_path: Path, step: int
+) -> None:
+    whole = tiny_jobs.train("full", base, tmp_path / "whole" / "full", **LAYERED)
+    state = tmp_path / "state"
+    state.mkdir()
+    arguments = [str(base.folder), str(tmp_path / "killed"), str(state), json.dumps(LAYERED)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", TO_BE_KILLED, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == str(step):
+            process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    again = tiny_jobs.train(
+        "full", base, tmp_path / "again" / "full", state_folder=state, **LAYERED
+    )
+    # The state of the step before is whole; that of the step itself may just have been.
+    check_resumed(again, whole, r"\d+")

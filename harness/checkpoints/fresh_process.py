@@ -1,0 +1,146 @@
+"""Checks a checkpoint in a process that has seen nothing of its training.
+
+What a training leaves in its process (a patched module, a model that was never written) cannot make
+a broken checkpoint look whole there. A server imports the libraries once, while the first candidate
+trains, and forks: each check is a process of its own and costs no import.
+
+    python -m harness.checkpoints.fresh_process        # one JSON request a line, one answer a line
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from harness import errors
+from harness.errors import AssayError, CheckpointError
+from harness.records import Checkpoint, Digests
+
+#: Imported by the server before it forks.
+_LIBRARIES = ("torch", "peft", "transformers.models.llama.modeling_llama")
+
+
+def check_in_fresh_process(
+    checkpoint: Checkpoint, start: Checkpoint, *, prompt: str = ""
+) -> Mapping[str, str]:
+    """:func:`harness.checkpoints.check` of the checkpoint's folder, in a process of its own.
+
+    Raises:
+        CheckpointError: as the check itself; or the process died (of memory, of a crash).
+    """
+    request = {
+        "folder": str(checkpoint.folder),
+        "start": start.manifest.digests.model_dump(),
+        "prompt": prompt,
+    }
+    answer = _asked(json.dumps(request))
+    if "found" in answer:
+        return dict(answer["found"])
+    if "died" in answer:
+        raise CheckpointError(
+            f"the process that opened it died ({answer['died']})",
+            file=checkpoint.folder,
+            fix="is there memory for a second copy of the model?",
+        )
+    raise getattr(errors, answer["type"])(**answer["error"])
+
+
+@cache
+def server() -> subprocess.Popen[str]:
+    """The server of this process, started by the first call and ended with the process.
+
+    There is one, because its imports cost seconds: called before a training they cost no waiting.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    started = subprocess.Popen(
+        [sys.executable, "-m", "harness.checkpoints.fresh_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    atexit.register(_end, started)
+    return started
+
+
+def _end(started: subprocess.Popen[str]) -> None:
+    if started.stdin is not None:
+        started.stdin.close()  # the end of its requests
+    started.wait()
+
+
+def _asked(line: str) -> dict[str, Any]:
+    asked = server()
+    assert asked.stdin is not None and asked.stdout is not None
+    try:
+        asked.stdin.write(line + "\n")
+        asked.stdin.flush()
+        answer = asked.stdout.readline()
+    except BrokenPipeError:
+        answer = ""
+    if answer:
+        return dict(json.loads(answer))
+    server.cache_clear()
+    return {"died": f"exit code {asked.wait()}"}
+
+
+def serve(requests: IO[str], answers: int) -> None:
+    """Answer every request from a fork of this process; ``answers`` is a file descriptor."""
+    from importlib import import_module
+
+    for name in _LIBRARIES:
+        import_module(name)
+    for line in requests:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _write(writing, json.dumps(_answer(json.loads(line))))
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as pipe:
+            answer = pipe.read()
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        died = f"signal {-code}" if code < 0 else f"exit code {code}"
+        _write(answers, (answer or json.dumps({"died": died})) + "\n")
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    from harness.checkpoints.checks import check_against
+    from harness.checkpoints.opening import open_checkpoint
+
+    try:
+        checkpoint = open_checkpoint(Path(request["folder"]), verify=True)
+        start = Digests.model_validate(request["start"])
+        found = check_against(checkpoint, start, prompt=request["prompt"])
+        return {"found": {**found, "opened": "in a fresh process, with the manifest's digests"}}
+    except AssayError as error:
+        told = {name: getattr(error, name) for name in ("message", "file", "key", "value", "fix")}
+        told["value"] = None if told["value"] is None else str(told["value"])
+        return {"type": type(error).__name__, "error": told}
+    except Exception as error:
+        message = f"cannot be opened in a fresh process: {type(error).__name__}: {error}"
+        return {"type": "CheckpointError", "error": {"message": message, "file": request["folder"]}}
+
+
+def _write(descriptor: int, text: str) -> None:
+    content = text.encode("utf-8")
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+if __name__ == "__main__":
+    # Whatever a library prints goes to the bin; answers go where standard output was.
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    serve(sys.stdin, kept)

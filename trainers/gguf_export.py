@@ -1,0 +1,170 @@
+"""Writes a model as one GGUF file, by the ``gguf`` package and under llama.cpp's names.
+
+Block formats are ggml's: Q8_0 holds 32 weights as int8 with one float16 scale (8.5 bits a weight),
+Q4_0 holds them as 4-bit integers with one float16 scale (4.5 bits). As llama.cpp does, vectors stay
+F32, and with Q4_0 the embedding and the head are Q8_0. Source: the GGUF specification,
+github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import CheckpointError
+
+Kind = Literal["F32", "Q8_0", "Q4_0"]
+
+#: model_type -> GGUF architecture, for those whose export was read back and compared by a test.
+ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "qwen2": "qwen2"}
+_BLOCK = 32
+_FILE_TYPES = {
+    "F32": gguf.LlamaFileType.ALL_F32,
+    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
+#: Pre-tokenizers that llama.cpp knows by a name of its own, among byte-level BPE tokenizers.
+_PRE_TOKENIZERS = {("ByteLevel",): "gpt-2", ("Digits", "ByteLevel"): "smollm"}
+
+
+def export(model: Any, tokenizer_folder: Path, file: Path, kind: Kind) -> list[str]:
+    """Write ``model`` (float weights) and the tokenizer in ``tokenizer_folder`` to ``file``.
+
+    Returns:
+        Notes on what the file does not hold.
+
+    Raises:
+        CheckpointError: an architecture, rotary embedding or row length that GGUF readers would
+            read back as something else.
+    """
+    config = model.config
+    architecture = _architecture(config, file)
+    writer = gguf.GGUFWriter(file, architecture)
+    _add_shape(writer, config, kind)
+    notes = _add_tokenizer(writer, tokenizer_folder, config.vocab_size)
+    names = gguf.get_tensor_name_map(
+        next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture),
+        config.num_hidden_layers,
+    )
+    for name, values in _tensors(model).items():
+        stem, _, suffix = name.rpartition(".")
+        there = names.get_name(stem)
+        if there is None:
+            raise CheckpointError(f"GGUF has no name for the tensor {name}", file=file)
+        if architecture == "llama":
+            values = _interleaved(values, there, config)
+        stored = _stored_as(values, there, kind)
+        data = gguf.quants.quantize(np.ascontiguousarray(values), stored)
+        writer.add_tensor(f"{there}.{suffix}", data, raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return notes
+
+
+def _architecture(config: Any, file: Path) -> str:
+    architecture = ARCHITECTURES.get(config.model_type)
+    if architecture is None:
+        raise CheckpointError(
+            f"no GGUF export for the architecture '{config.model_type}'",
+            file=file,
+            fix=f"exported are {', '.join(ARCHITECTURES)}; others by llama.cpp's own converter",
+        )
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type", "default") != "default":
+        raise CheckpointError(
+            f"its rotary embedding is scaled ({rope['rope_type']}), which is lost when "
+            "transformers reads a GGUF file",
+            file=file,
+            fix="use another scheme, or convert it by llama.cpp and name the file as a base",
+        )
+    return architecture
+
+
+def _add_shape(writer: gguf.GGUFWriter, config: Any, kind: Kind) -> None:
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_type("model")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_file_type(_FILE_TYPES[kind])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, rows: int) -> list[str]:
+    """Put a byte-level BPE tokenizer into the file, for llama.cpp; ours stays beside the file."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    model = content.get("model", {})
+    steps = _steps(content.get("pre_tokenizer"))
+    if model.get("type") != "BPE" or "ByteLevel" not in steps:
+        return ["its tokenizer is not byte-level BPE and stands beside the GGUF file alone"]
+    tokens = [f"[PAD{i}]" for i in range(rows)]
+    types = [gguf.TokenType.UNUSED] * rows
+    for token, i in model["vocab"].items():
+        tokens[i], types[i] = token, gguf.TokenType.NORMAL
+    for added in content.get("added_tokens", []):
+        kind = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
+        tokens[added["id"]], types[added["id"]] = added["content"], kind
+    known = _PRE_TOKENIZERS.get(steps)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(known or "default")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=rows)
+    special.add_special_token.setdefault("bos", False)
+    special.add_to_gguf(writer, quiet=True)
+    if known is not None:
+        return []
+    return ["llama.cpp has no name for its way to split words: there, texts may split otherwise"]
+
+
+def _steps(pre_tokenizer: Mapping[str, Any] | None) -> tuple[str, ...]:
+    one = pre_tokenizer or {}
+    return tuple(step["type"] for step in one.get("pretokenizers", [one] if one else []))
+
+
+def _tensors(model: Any) -> dict[str, NDArray[np.float32]]:
+    """The parameters as float32 arrays; a head that is the embedding is not written twice."""
+    return {
+        name: parameter.detach().float().cpu().numpy()
+        for name, parameter in model.named_parameters()
+    }
+
+
+def _interleaved(values: NDArray[np.float32], name: str, config: Any) -> NDArray[np.float32]:
+    """Rows of a query or key projection in GGUF's order.
+
+    Transformers rotates the first half of a head against the second, llama.cpp neighbours against
+    each other: within each head, row i of the first half goes before row i of the second.
+    """
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    count = heads.get(name.rpartition(".")[2])
+    if count is None:
+        return values
+    halves = values.reshape(count, 2, values.shape[0] // count // 2, *values.shape[1:])
+    return halves.swapaxes(1, 2).reshape(values.shape)
+
+
+def _stored_as(values: NDArray[np.float32], name: str, kind: Kind) -> gguf.GGMLQuantizationType:
+    if values.ndim == 1 or kind == "F32" or values.shape[-1] % _BLOCK:
+        return gguf.GGMLQuantizationType.F32
+    if kind == "Q4_0" and name in ("token_embd", "output"):
+        return gguf.GGMLQuantizationType.Q8_0
+    return gguf.GGMLQuantizationType[kind]
