@@ -1,0 +1,176 @@
+"""GPTQ and AWQ in an environment made on demand, and torchao: what each needs and gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.checkpoints import check, open_base
+from harness.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from harness.experiment import load_experiment
+from harness.identity import digest_json
+from harness.protocols import DataSource
+from harness.records import Checkpoint
+from harness.scoring import open_model
+from tasks.microworld import training
+from tasks.microworld.world import fidelity_texts
+from tests.trainers import effects, tiny_jobs
+from trainers import calibrated, environments
+from trainers.environments import environment
+from trainers.quantize import Quantize
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(environments.VARIABLE, str(tmp_path / "environments"))
+    return tmp_path / "environments"
+
+
+def test_awq_without_an_accelerator_is_refused_before_anything_is_made(
+    base: Checkpoint, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="awq needs an accelerator, and this machine has none"):
+        tiny_jobs.train("quantize", base, tmp_path / "awq", scheme="awq")
+    assert not kept.exists()
+    assert list((tmp_path / "awq").iterdir()) == []
+
+
+def test_a_scheme_whose_library_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    monkeypatch.setattr("trainers.quantize.find_spec", lambda name: None)
+    monkeypatch.setattr("trainers.calibrated.find_spec", lambda name: None)
+    for scheme, extra in (("torchao-int8", "torchao"), ("gptq", "compressed")):
+        with pytest.raises(MissingExtraError, match=rf"pip install 'llm-assay\[{extra}\]'"):
+            Quantize(scheme=scheme).make_ready()  # type: ignore[arg-type]
+
+
+def test_gptq_needs_texts_and_the_experiment_says_so_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    head = "name: t\nbase: microworld\nsuite: [microworld_known]\n"
+    file.write_text(head + "candidates: {q: {trainer: quantize, scheme: gptq}}\n")
+    with pytest.raises(ConfigError, match="'quantize' needs data; name a data set with prompt, "):
+        load_experiment(file)
+    tiny_jobs.write_rows(tmp_path / "d.jsonl", [{"prompt": "a", "summary": "b"}])
+    file.write_text(
+        head + "data: {d: {path: d.jsonl}}\n"
+        "candidates: {q: {trainer: quantize, scheme: gptq, data: d}}\n"
+    )
+    with pytest.raises(DataError, match="no column 'completion', which the role 'completion'"):
+        load_experiment(file)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"scheme": "nf4", "calibration_rows": 5}, "calibration_rows applies to gptq and awq"),
+        ({"scheme": "gguf-q4_0", "block_size": 64, "double_quant": True}, "double_quant applies"),
+        ({"scheme": "torchao-int8", "block_size": 32}, "fixes its block size"),
+    ],
+)
+def test_options_of_other_schemes_are_refused(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Quantize.model_validate(options)
+
+
+def test_an_environment_is_made_once_and_a_half_made_one_again(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Sequence[str]] = []
+
+    def run(command: Sequence[str], name: str) -> None:
+        ran.append(command)
+        if "venv" in command:
+            Path(command[-1]).mkdir(parents=True)
+
+    monkeypatch.setattr(environments, "_run", run)
+    first = environment("toy", ["a==1", "b==2"])
+    folder = first.parent.parent
+    assert folder.parent == kept
+    assert [list(command[-2:]) for command in ran] == [["venv", str(folder)], ["a==1", "b==2"]]
+    assert environment("toy", ["a==1", "b==2"]) == first
+    assert len(ran) == 2
+    (folder / "complete").unlink()
+    assert environment("toy", ["a==1", "b==2"]) == first
+    assert len(ran) == 4
+    assert environment("toy", ["a==2"]) != first
+
+
+@pytest.mark.slow
+def test_what_pip_cannot_install_is_told_in_one_line(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(
+        TrainingError, match="environment for toy could not be made: ERROR: "
+    ) as told:
+        environment("toy", ["no-such-package-anywhere==1"])
+    assert "\n" not in str(told.value)
+    with pytest.raises(TrainingError):  # and it is not taken for whole the next time
+        environment("toy", ["no-such-package-anywhere==1"])
+
+
+@pytest.mark.slow
+def test_gptq_is_better_than_rounding_at_equal_bits_and_block(tmp_path: Path) -> None:
+    """For real, where the environment is there (a first `quantize` with `gptq` makes it)."""
+    digest = digest_json([*calibrated.REQUIREMENTS, sys.version_info[:2]])[:12]
+    if not (environments.kept_in() / f"llmcompressor-{digest}" / "complete").is_file():
+        pytest.skip("llmcompressor's environment is not made on this machine")
+    training.write(tmp_path)
+    microworld = open_base("microworld")
+    data = DataSource("facts_b_replay", tmp_path / "facts_b_replay.jsonl")
+    one, two = (
+        tiny_jobs.train("quantize", microworld, tmp_path / c / "q", scheme="gptq", data=data)
+        for c in "ab"
+    )
+    assert one.manifest.digest == two.manifest.digest
+    assert one.manifest.format == "quantised"
+    assert {p.suffix for p in one.folder.iterdir()} <= {".json", ".safetensors", ".jinja"}
+    assert "calibrated on 128 rows" in one.manifest.notes[0]
+    assert check(one, microworld)["tokenizer"] == "as the start's"
+    rounded = effects.kl_by_scheme(microworld, tmp_path, ["absmax-int4"], fidelity_texts())
+    parent = open_model(microworld.weights_folder)
+    assert effects.kl_per_token(parent, one, fidelity_texts()) < rounded["absmax-int4"]
+
+
+TORCHAO = """
+import json, sys
+from pathlib import Path
+from harness.checkpoints import check, open_base
+from tests.trainers import effects, tiny_jobs
+base = open_base(sys.argv[1])
+one, two = (
+    tiny_jobs.train("quantize", base, Path(sys.argv[2]) / c / "q", scheme="torchao-int8")
+    for c in "ab"
+)
+found = check(one, base)
+print(json.dumps([one.manifest.digest, two.manifest.digest, one.manifest.size_bytes, found]))
+"""
+
+
+@pytest.mark.slow
+def test_torchao_in_a_process_that_has_it(base: Checkpoint, tmp_path: Path) -> None:
+    """It is in no extra of the tests: where it is installed, every model takes 2 s more to load."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    extra = tmp_path / "extra"
+    done = subprocess.run([*pip, str(extra), "torchao==0.18.0"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("torchao cannot be installed here: no package index")
+    root = str(Path(__file__).parents[2])
+    done_ = subprocess.run(
+        [sys.executable, "-c", TORCHAO, str(base.folder), str(tmp_path)],
+        capture_output=True, text=True, check=True, cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, str(extra)])},
+    )  # fmt: skip
+    first, second, size, found = json.loads(done_.stdout.splitlines()[-1])
+    assert first == second
+    assert size < base.manifest.size_bytes
+    assert found["finite"] == "every tensor and log-probability"
