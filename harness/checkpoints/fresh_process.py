@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -73,9 +74,8 @@ def server() -> subprocess.Popen[str]:
 
 
 def _end(started: subprocess.Popen[str]) -> None:
-    if started.stdin is not None:
-        started.stdin.close()  # the end of its requests
-    started.wait()
+    with suppress(OSError):  # it may have died
+        started.communicate()  # closes its requests, which ends it
 
 
 def _asked(line: str) -> dict[str, Any]:

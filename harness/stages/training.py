@@ -194,14 +194,17 @@ class Checkpoints:
     ) -> Checkpoint:
         from harness.checkpoints import check_in_fresh_process, with_checks, with_energy
         from harness.checkpoints.fresh_process import server
+        from harness.checkpoints.opening import tokenizer_folder
         from harness.data import first_prompt
         from harness.environment import peak_memory
         from harness.protocols import TrainJob
+        from harness.row_lengths import lengths_checked
 
         def progress(done: int, total: int | None, message: str) -> None:
             self.listener(Event("train", candidate.name, "progress", message, done, total))
 
         server()  # its imports run beside the training
+        lengths = lengths_checked(candidate, tokenizer_folder(start.folder, start.weights_folder))
         _import_libraries(candidate)
         folder = self.store.new_checkpoint_folder(key)
         job = TrainJob(
@@ -222,7 +225,7 @@ class Checkpoints:
             checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
             asked = first_prompt(candidate.data)
             found = check_in_fresh_process(checkpoint, start, prompt=asked)
-            checkpoint = with_checks(checkpoint, found)
+            checkpoint = with_checks(checkpoint, {**lengths, **found})
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -61,6 +61,7 @@ def test_weights_that_changed_since_the_manifest_are_found(
     assert told.value.fix
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_named_and_the_next_check_has_another(
     base: Checkpoint, lora: Checkpoint
 ) -> None:

@@ -15,13 +15,17 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "trainers.md").read_text
 def test_every_experiment_of_the_guide_is_valid(tmp_path: Path) -> None:
     write(tmp_path / "data")
     blocks = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     orders = []
     for number, block in enumerate(blocks):
         file = tmp_path / f"{number}.yaml"
         file.write_text(block)
         orders.append([c.name for c in load_experiment(file).candidates])
-    assert orders == [["all", "last", "merged", "student", "honest"], ["rl"]]
+    assert orders == [
+        ["all", "last", "merged", "student", "honest"],
+        ["q8", "q4", "gptq"],
+        ["rl"],
+    ]
 
 
 def test_every_built_in_trainer_is_in_the_table() -> None:

@@ -1,0 +1,63 @@
+"""Rows that cutting would wipe out are counted before a model is loaded."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import plugins
+from harness.errors import DataError
+from harness.experiment import Candidate
+from harness.protocols import DataSource
+from harness.row_lengths import lengths_checked
+from tests.harness.scoring import tiny
+from tests.trainers import tiny_jobs
+
+
+def candidate(trainer: str, data: DataSource, **options: Any) -> Candidate:
+    made = plugins.load("trainers", trainer)(max_length=24, **options)
+    return Candidate("c", trainer, made, "base", (data,), 0)
+
+
+def rows(folder: Path, long_prompts: int, long_answers: int, *, pairs: bool = False) -> DataSource:
+    found = []
+    for i in range(8):
+        prompt = f"{i} " + "dog " * (40 if i < long_prompts else 1)
+        answer = " b ." + " fox" * (40 if i >= 8 - long_answers else 1)
+        answers = {"chosen": answer, "rejected": " a"} if pairs else {"completion": answer}
+        found.append({"prompt": prompt, **answers})
+    return tiny_jobs.write_rows(folder / "d.jsonl", found)
+
+
+@pytest.mark.parametrize(("trainer", "pairs"), [("lora", False), ("dpo", True), ("kto", True)])
+def test_wiped_out_and_cut_answers_are_counted(tmp_path: Path, trainer: str, pairs: bool) -> None:
+    tiny.save_tokenizer(tmp_path)
+    found = lengths_checked(candidate(trainer, rows(tmp_path, 3, 2, pairs=pairs)), tmp_path)
+    said = "of 8 rows looked at, max_length=24 cuts the answer in 2 and leaves none in 3"
+    assert found == {"row lengths": said}
+    assert lengths_checked(candidate(trainer, rows(tmp_path, 0, 0, pairs=pairs)), tmp_path) == {}
+
+
+def test_nothing_left_to_learn_is_refused_before_a_model_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.save_tokenizer(tmp_path)
+    monkeypatch.setitem(sys.modules, "harness.scoring.loading", None)
+    with pytest.raises(DataError, match="in every row the prompt alone fills max_length=24"):
+        lengths_checked(candidate("full", rows(tmp_path, 8, 0)), tmp_path)
+
+
+def test_methods_that_sample_their_answers_and_chats_are_left_out(tmp_path: Path) -> None:
+    tiny.save_tokenizer(tmp_path)
+    data = rows(tmp_path, 8, 0)
+    rewards = [{"reward": "length", "words": 3}]
+    sampled = candidate("grpo", data, rewards=rewards, completion_length=5)
+    assert lengths_checked(sampled, tmp_path) == {}
+    turns = [{"role": "user", "content": "dog " * 40}], [{"role": "assistant", "content": "b"}]
+    chat = tiny_jobs.write_rows(
+        tmp_path / "c.jsonl", [{"prompt": turns[0], "completion": turns[1]}]
+    )
+    assert lengths_checked(candidate("full", chat), tmp_path) == {}
