@@ -227,6 +227,8 @@ class Run(Record):
     environment: Environment
     complete: bool = True
     failures: tuple[Failure, ...] = ()
+    scoring: Mapping[str, Any] = Field(default_factory=dict)
+    """How the model was run: backend, way and why, token budget, what happened. JSON."""
     imported_from: str | None = None
     created_at: str
 

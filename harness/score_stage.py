@@ -216,8 +216,15 @@ class ScoreStage:
             environment=environment(),
             complete=complete,
             failures=evaluation.failures,
+            scoring=self._scoring(checkpoint),
             created_at=now,
         )
+
+    def _scoring(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """What the scorer says of itself, after the fact: its way, and what happened on it."""
+        lm = self._open.get(checkpoint.manifest.digest)
+        record = getattr(lm, "scoring_record", None)
+        return {} if record is None else dict(record())
 
     def _say(
         self, name: str, status: Status, message: str = "", done: int = 0, total: int | None = None

@@ -103,9 +103,19 @@ def _model(name: str) -> dict[str, Any]:
     lm = open_model(base.weights_folder, adapter=base.adapter_folder, gguf_file=base.gguf_file)
     manifest = base.manifest
     settings = getattr(lm, "settings", {})
+    record: dict[str, Any] = getattr(lm, "scoring_record", dict)()
     return {
         "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
         "parameters": manifest.parameters,
         "size": f"{(manifest.size_bytes or 0) / 1e6:.1f} MB",
         "scored by": ", ".join(f"{key} {value}" for key, value in settings.items()),
+    } | _ladder(record)
+
+
+def _ladder(record: dict[str, Any]) -> dict[str, str]:
+    """Each way of scoring that was tried on the model, and what a small tree said of it."""
+    tried = record.get("canary", {}).get("tried", {})
+    return {f"scoring by {name}": verdict for name, verdict in tried.items()} | {
+        "tokens per batch": str(record.get("tokens_per_batch")),
+        "packed linear layers": str(record.get("packed_layers")),
     }

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
+from harness.scoring import memory
 from harness.scoring.generation_plans import GenerationPlans
 from harness.scoring.opened import OpenedLM
 from harness.scoring.plans import Ask, Plan
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 #: ``(who asks, the decoder's tokens)`` by the encoder's tokens.
 _ByContext = dict[tuple[int, ...], list[tuple[Ask, list[int]]]]
+_Pack = list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]
 
 
 class EncoderDecoderLM(OpenedLM):
@@ -38,7 +40,12 @@ class EncoderDecoderLM(OpenedLM):
     ) -> None:
         super().__init__(loaded, max_length, tokens_per_batch)
         self._generation = GenerationPlans(
-            self.model, self.tokenizer, self.encoder, self.max_length, "encoder-decoder"
+            self.model,
+            self.tokenizer,
+            self.encoder,
+            self.max_length,
+            "encoder-decoder",
+            self.events,
         )
         self._start = int(self.model.generation_config.decoder_start_token_id)
 
@@ -52,14 +59,14 @@ class EncoderDecoderLM(OpenedLM):
         by_task: dict[str, list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
             by_task[request.task].append(index)
-        packs: list[list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]] = []
+        packs: list[_Pack] = []
         for task in sorted(by_task):
             asked = (self._windows if rolling else self._pairs)(requests, by_task[task])
             packs += _cut(asked, budget)
 
         def run(number: int) -> tuple[list[Any], int]:
             with torch.inference_mode():
-                return self._score(packs[number])
+                return self._score_or_halve(packs[number])
 
         asks = [[ask for _, asked in pack for ask, _ in asked] for pack in packs]
         return Plan(asks, run, _total if rolling else _pair)
@@ -85,9 +92,21 @@ class EncoderDecoderLM(OpenedLM):
                 found[tuple(context[-self.max_length :])].append(((index, part), predicted))
         return found
 
-    def _score(
-        self, pack: list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]
-    ) -> tuple[list[Any], int]:
+    def _score_or_halve(self, pack: _Pack) -> tuple[list[Any], int]:
+        """A pack; after an out-of-memory both halves of it, one after the other."""
+        try:
+            return self._score(pack)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error) or len(pack) == 1:
+                raise
+        self.events.out_of_memory += 1
+        memory.release(self.model.device)
+        half = len(pack) // 2
+        first, tokens = self._score_or_halve(pack[:half])
+        second, more = self._score_or_halve(pack[half:])
+        return first + second, tokens + more
+
+    def _score(self, pack: _Pack) -> tuple[list[Any], int]:
         contexts, mask = _padded([list(context) for context, _ in pack], self.model.device)
         encoded = self.model.get_encoder()(input_ids=contexts, attention_mask=mask)[0]
         asked = [(row, tokens) for row, (_, group) in enumerate(pack) for _, tokens in group]
@@ -116,11 +135,9 @@ class EncoderDecoderLM(OpenedLM):
         return answers, contexts.numel() + inputs.numel()
 
 
-def _cut(
-    asked: _ByContext, budget: int
-) -> list[list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]]:
+def _cut(asked: _ByContext, budget: int) -> list[_Pack]:
     """Contexts, the longest first, as many together as the budget allows with their answers."""
-    packs: list[list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]] = []
+    packs: list[_Pack] = []
     used = 0
     for context in sorted(asked, key=lambda tokens: (-len(tokens), tokens)):
         longest = max(len(tokens) for _, tokens in asked[context])

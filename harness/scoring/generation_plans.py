@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from harness.scoring import memory
 from harness.scoring.encoding import Encoder
+from harness.scoring.events import Events
 from harness.scoring.generation import FlatGeneration
 from harness.scoring.journal import digest
 from harness.scoring.plans import Ask, Plan
@@ -34,12 +36,19 @@ class GenerationPlans:
     """Plans for one model. ``rung`` is what the canary found right."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, encoder: Encoder, max_length: int, rung: str
+        self,
+        model: Any,
+        tokenizer: Any,
+        encoder: Encoder,
+        max_length: int,
+        rung: str,
+        events: Events,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.encoder = encoder
         self.max_length = max_length
+        self.events = events
         self._rows = FlatGeneration(model) if rung == "tree" else None
         # Some recurrent models (RWKV) generate wrongly in a batch, so only caches that are copied
         # right are batched.
@@ -103,7 +112,21 @@ class GenerationPlans:
             as_prompt(self.model, self.tokenizer, request, own, settings)
             for request, own in zip(asked, tokens, strict=True)
         ]
-        generated = self._rows.run(prompts, anchors, budget)
+        try:
+            generated = self._rows.run(prompts, anchors, budget)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error) or len(asked) == 1:
+                raise
+            generated = None
+        if generated is None:
+            self._rows.forget()
+            memory.release(self.model.device)
+            self.events.out_of_memory += 1
+            texts, half = [], len(asked) // 2
+            for part in (slice(half), slice(half, None)):
+                found, _ = self._by_rows(asked[part], tokens[part], settings, anchors, budget // 2)
+                texts += found
+            return texts, self._rows.flat.tokens - before
         texts = [
             prompt.stopping.answer(own) for prompt, own in zip(prompts, generated, strict=True)
         ]

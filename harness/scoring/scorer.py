@@ -70,7 +70,12 @@ class TrieLM(OpenedLM):
         with quiet():
             self.rung, self.choice = canary.choose(self.model, first_rung)
         self._generation = GenerationPlans(
-            self.model, self.tokenizer, self.encoder, self.max_length, self.rung.name
+            self.model,
+            self.tokenizer,
+            self.encoder,
+            self.max_length,
+            self.rung.name,
+            self.events,
         )
         self._flat: Rung = (
             self.rung if self.rung.name in ("padded", "single") else PaddedRung(self.model)
@@ -188,8 +193,7 @@ class TrieLM(OpenedLM):
         """After an out-of-memory: both halves of a pack, one after the other."""
         self.events.out_of_memory += 1
         rung.forget()
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
+        memory.release(self.model.device)
         middle = (pack.start + pack.stop) // 2
         first = Pack(pack.start, middle, pack.anchors)
         second = Pack(middle, pack.stop, pack.anchors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def both(model: Any, tokenizer: Any, budget: int = 160) -> tuple[Any, JournalledLM]:
     encoder_decoder = bool(model.config.is_encoder_decoder)
     loaded = LoadedModel(model, tokenizer, Source("", ""), encoder_decoder)
+    # A copy of its own: ours gives its model's linear layers other kernels.
+    theirs = LoadedModel(copy.deepcopy(model), tokenizer, Source("", ""), encoder_decoder)
     scorer = EncoderDecoderLM if encoder_decoder else TrieLM
     with quiet():
-        reference = hf.wrap(loaded, max_length=WINDOW, batch_size=1)
+        reference = hf.wrap(theirs, max_length=WINDOW, batch_size=1)
         ours = scorer(loaded, max_length=WINDOW, tokens_per_batch=budget)
     return reference, JournalledLM(ours, ours.settings())
 

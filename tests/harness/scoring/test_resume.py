@@ -106,6 +106,23 @@ def test_an_out_of_memory_halves_the_pack_and_the_record_says_so(
     assert lm.scoring_record()["out_of_memory"] > 0
 
 
+def test_an_out_of_memory_while_generating_halves_the_rows_and_changes_no_answer(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answer(open_small(llama), "generate_until")
+    lm = open_small(llama)
+    forward = lm.model.forward
+
+    def small_memory(*args: Any, **options: Any) -> Any:
+        if options["input_ids"].numel() > 60:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return forward(*args, **options)
+
+    monkeypatch.setattr(lm.model, "forward", small_memory)
+    assert answer(lm, "generate_until") == expected
+    assert lm.scoring_record()["out_of_memory"] > 0
+
+
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
