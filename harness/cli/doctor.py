@@ -115,7 +115,6 @@ def _model(name: str) -> dict[str, Any]:
 def _ladder(record: dict[str, Any]) -> dict[str, str]:
     """Each way of scoring that was tried on the model, and what a small tree said of it."""
     tried = record.get("canary", {}).get("tried", {})
-    return {f"scoring by {name}": verdict for name, verdict in tried.items()} | {
+    return {f"by {name}": verdict for name, verdict in tried.items()} | {
         "tokens per batch": str(record.get("tokens_per_batch")),
-        "packed linear layers": str(record.get("packed_layers")),
     }

@@ -3,6 +3,9 @@
 A tree mask is silently wrong on some architectures: positions come from the mask, a bias is
 indexed by place, a recurrent layer knows no mask. No list of names can tell, so every rung is
 held against the plain forward pass of one sequence at a time, and the first that agrees is taken.
+Then, where that is the tree, its linear layers are packed (:mod:`harness.scoring.packed_linear`),
+which only stays so if the plain pass agrees with that as well: a recurrent model may blow the
+rounding of another kernel up, and such a model never takes the tree.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 import torch
 
 from harness.errors import ScoringError
+from harness.scoring import packed_linear
 from harness.scoring.masks import MaskStyle
 from harness.scoring.rungs import CopiedRung, PaddedRung, Rung, TreeRung
 from harness.scoring.trie import Forest, Leaf, Pack
@@ -35,14 +39,15 @@ _WINDOW = 12
 
 @dataclass(frozen=True)
 class Choice:
-    """The rung taken, and for each rung tried what the canary saw."""
+    """The rung taken, for each rung tried what the canary saw, and the layers that were packed."""
 
     rung: str
     tried: dict[str, str]
+    packed_layers: int = 0
 
     def as_record(self) -> dict[str, Any]:
         """JSON for the record of a run."""
-        return {"rung": self.rung, "tried": self.tried}
+        return {"rung": self.rung, "tried": self.tried, "packed_layers": self.packed_layers}
 
 
 def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
@@ -70,13 +75,20 @@ def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
             tried[name] = _verdict(make, leaves, expected, tolerance)
             if tried[name].startswith("agrees"):
                 break
-    chosen = next(reversed(tried))
+        chosen = next(reversed(tried))
+        layers = packed_linear.pack(model) if chosen == "tree" else []
+        if layers:
+            verdict = _verdict(lambda: TreeRung(model), leaves, expected, tolerance)
+            tried["tree, layers packed"] = verdict
+            if not verdict.startswith("agrees"):
+                packed_linear.unpack(layers)
+                layers = []
     if not tried[chosen].startswith("agrees"):
         raise ScoringError(
             f"no way of scoring agrees with the model's own forward pass ({tried[chosen]})",
             fix="use backend hf",
         )
-    return dict(candidates)[chosen](), Choice(chosen, tried)
+    return dict(candidates)[chosen](), Choice(chosen, tried, len(layers))
 
 
 def _verdict(make: Callable[[], Rung], leaves: list[Leaf], expected: Any, tolerance: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
 
-from harness.scoring import memory, packed_linear
+from harness.scoring import memory
 from harness.scoring.encoding import Encoder
 from harness.scoring.events import Events
 from harness.scoring.plans import Plan
@@ -33,7 +33,6 @@ class OpenedLM(TemplateLM):
         from lm_eval.models.utils import configure_pad_token, resolve_max_length
 
         self.model: Any = loaded.model
-        self.packed_layers = packed_linear.pack(self.model)
         self.tokenizer: Any = configure_pad_token(loaded.tokenizer, model_config=self.model.config)
         self.max_length: int = max_length or resolve_max_length(self.model.config, self.tokenizer)
         self._device = self.model.device
@@ -58,7 +57,6 @@ class OpenedLM(TemplateLM):
         """JSON of the budget and of what happened on the way."""
         return {
             "tokens_per_batch": self.budget,
-            "packed_layers": self.packed_layers,
             "out_of_memory": self.events.out_of_memory,
             "notes": sorted(self.events.notes.values()),
         }

@@ -23,21 +23,27 @@ _ROWS = 192
 _TOLERANCE = 1e-4
 
 
-def pack(model: Any) -> int:
-    """Give the linear layers of an fp32 model on a CPU packed weights; how many got them.
+def pack(model: Any) -> list[Any]:
+    """Give the linear layers of an fp32 model on a CPU packed weights; the layers that got them.
 
     Nothing happens on other devices and types, for quantised models, where torch has no oneDNN, or
     where the copies would take too much memory. A layer whose packed product is not the plain one
     keeps the plain one.
     """
     if model.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return 0
+        return []
     layers = [module for module in model.modules() if _is_plain(module)]
     size = sum(4 * int(module.weight.numel()) for module in layers)
     if size > _SHARE_OF_MEMORY * _memory_bytes():
-        return 0
+        return []
     with torch.inference_mode():
-        return sum(map(_pack_layer, layers))
+        return [layer for layer in layers if _pack_layer(layer)]
+
+
+def unpack(layers: list[Any]) -> None:
+    """Put layers back to their plain product."""
+    for layer in layers:
+        del layer.forward
 
 
 def _is_plain(module: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.scoring import packed_linear
+from harness.scoring import canary, packed_linear
 from tests.harness.scoring.architectures import build
 
 needs_onednn = pytest.mark.skipif(
@@ -24,7 +24,7 @@ def logits(model: Any) -> torch.Tensor:
 def test_packed_layers_give_the_logits_of_plain_ones_up_to_rounding(name: str) -> None:
     model = build(name)
     plain = logits(model)
-    assert packed_linear.pack(model) == {"llama": 15, "gpt2": 9}[name]
+    assert len(packed_linear.pack(model)) == {"llama": 15, "gpt2": 9}[name]
     packed = logits(model)
     assert torch.allclose(packed, plain, rtol=1e-5, atol=1e-5 * float(plain.abs().max()))
     assert torch.equal(logits(model), packed), "the same bits every time"
@@ -59,11 +59,39 @@ def test_a_layer_that_packs_wrongly_keeps_its_plain_product(monkeypatch: Any) ->
     monkeypatch.setattr(
         torch.ops.mkldnn, "_linear_pointwise", lambda inputs, packed, *rest: inputs.new_zeros(1)
     )
-    assert packed_linear.pack(model) == 0
+    assert packed_linear.pack(model) == []
     assert torch.equal(logits(model), plain)
 
 
 def test_other_types_and_models_too_large_for_a_copy_are_left_alone(monkeypatch: Any) -> None:
-    assert packed_linear.pack(build("llama").to(torch.bfloat16)) == 0
+    assert packed_linear.pack(build("llama").to(torch.bfloat16)) == []
     monkeypatch.setattr(packed_linear, "_memory_bytes", lambda: 1000)
-    assert packed_linear.pack(build("llama")) == 0
+    assert packed_linear.pack(build("llama")) == []
+
+
+@needs_onednn
+def test_the_canary_unpacks_where_the_packed_tree_differs(monkeypatch: Any) -> None:
+    def shifted(layers: Any) -> Any:
+        packed = pack(layers)
+        head = layers.lm_head
+        forward = head.forward
+        head.forward = lambda inputs: forward(inputs) + torch.linspace(0, 1, head.out_features)
+        return packed
+
+    pack = packed_linear.pack
+    monkeypatch.setattr(packed_linear, "pack", shifted)
+    model = build("llama")
+    plain = logits(model)
+    _, choice = canary.choose(model)
+    assert choice.rung == "tree"
+    assert choice.packed_layers == 0
+    assert choice.tried["tree, layers packed"].startswith("differs")
+    assert torch.equal(logits(model), plain)
+
+
+@needs_onednn
+def test_a_model_on_the_tree_is_packed_and_the_choice_says_so() -> None:
+    record = canary.choose(build("llama"))[1].as_record()
+    assert record["packed_layers"] == 15
+    assert record["tried"]["tree, layers packed"].startswith("agrees")
+    assert canary.choose(build("gpt_neo"))[1].packed_layers == 0
