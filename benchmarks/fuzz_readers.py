@@ -131,7 +131,7 @@ def in_process(name: str, seconds: float, seed: int) -> dict[str, object]:
         "MALLOC_ARENA_MAX": "2",
     }
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds + 600, env=environment
+        command, check=False, capture_output=True, text=True, timeout=seconds + 600, env=environment
     )
     try:
         found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])

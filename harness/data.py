@@ -14,14 +14,17 @@ import random
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from harness.errors import DataError, did_you_mean
+from harness.parquet_file import batches, check_size
 from harness.protocols import DataSource
 
 Row = dict[str, Any]
 #: How a label may be written, as JSON or in a CSV cell.
 _LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+#: Far beyond any document; a file without line ends must not be read as one line of it.
+MAX_LINE_CHARACTERS = 64 * 1024 * 1024
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
@@ -97,11 +100,12 @@ def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix in (".csv", ".tsv"):
-                reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+                separator = "\t" if path.suffix == ".tsv" else ","
+                reader = csv.DictReader(_lines(file, path), delimiter=separator)
                 for record in reader:
                     yield f"line {reader.line_num}", _whole(record, reader.line_num, path)
                 return
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(_lines(file, path), start=1):
                 if line.strip():
                     yield f"line {number}", _object(line, number, path)
     except UnicodeDecodeError as error:
@@ -110,6 +114,17 @@ def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         ) from (error)
     except csv.Error as error:
         raise DataError(f"not CSV: {error}", file=path) from error
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """The lines of a file; one that would fill the memory is refused before it does."""
+    number = 0
+    while line := file.readline(MAX_LINE_CHARACTERS + 1):
+        number += 1
+        if len(line) > MAX_LINE_CHARACTERS:
+            what = f"line {number} is longer than {MAX_LINE_CHARACTERS} characters"
+            raise DataError(what, file=path, fix="is it a file of lines?")
+        yield line
 
 
 def _check_file(path: Path) -> None:
@@ -130,7 +145,7 @@ def _check_file(path: Path) -> None:
 def _object(line: str, number: int, path: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fix = "JSONL has one JSON object on each line"
         raise DataError(f"line {number} is not JSON: {error}", file=path, fix=fix) from error
     if not isinstance(record, dict):
@@ -150,12 +165,16 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import pyarrow
     import pyarrow.parquet
 
+    number = 0
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            check_size(file)
+            for batch in batches(file):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", record
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"not Parquet: {error}", file=path) from error
-    for number, record in enumerate(table.to_pylist(), start=1):
-        yield f"row {number}", record
 
 
 def _templates(source: DataSource, roles: Sequence[str], columns: list[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_me
 from harness.lineage import BASE, parents_first, sources_of
 from harness.protocols import DataSource, Plugin
 from harness.resources import Resources, StageResources
-from harness.yaml_file import config_error, read_yaml, validated
+from harness.yaml_file import allowed_names, config_error, read_yaml, validated
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -134,6 +134,13 @@ def load_experiment(
     ``base``, ``seed`` and ``limit`` replace the file's own. Raises ``ConfigError`` or ``DataError``
     with one line; with ``check_files`` the data files are opened too.
     """
+    with allowed_names(path):
+        return _loaded(path, base, seed, limit, check_files)
+
+
+def _loaded(
+    path: Path, base: str | None, seed: int | None, limit: int | None, check_files: bool
+) -> Experiment:
     content = read_yaml(path)
     for key, value in (("base", base), ("seed", seed), ("limit", limit)):
         if value is not None:

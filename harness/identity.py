@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckpointError
+from harness.json_file import read_json_object
 from harness.protocols import Plugin
 
 #: Keys of configurations that say who wrote them, where they lay and how they were read.
@@ -120,7 +121,7 @@ def chat_template_digest(folder: Path) -> str | None:
     if template is None:
         return None
     text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def source_digest(plugin: type) -> str:
@@ -176,23 +177,32 @@ def _tensors(file: Path) -> Iterator[tuple[str, tuple[str, list[int], int, int]]
             raise CheckpointError("not a safetensors file", file=file, fix="copy it again")
         try:
             header = json.loads(source.read(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError("not a safetensors file", file=file) from error
-    for name, entry in header.items():
+    entries = header.items() if isinstance(header, dict) else [("", header)]
+    for name, entry in entries:
         if name != "__metadata__":
-            start, end = entry["data_offsets"]
+            dtype, shape, start, end = _tensor(entry, file)
             begin = 8 + length
-            yield name, (entry["dtype"], entry["shape"], begin + start, begin + end)
+            yield name, (dtype, shape, begin + start, begin + end)
+
+
+def _tensor(entry: Any, file: Path) -> tuple[str, list[int], int, int]:
+    """Dtype, shape and byte range of one entry of a header."""
+    try:
+        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        whole = all(type(number) is int for number in (start, end, *shape))
+        if whole and isinstance(dtype, str) and 0 <= start <= end <= file.stat().st_size:
+            return dtype, list(shape), start, end
+    except (LookupError, TypeError, ValueError):
+        pass
+    raise CheckpointError("not a safetensors file: a tensor lacks its place", file=file)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError("not JSON", file=path, fix="copy it again") from error
-    return value if isinstance(value, dict) else {"": value}
+    return read_json_object(path, CheckpointError, fix="copy it again", non_finite=False)
 
 
 def _without_writer(config: dict[str, Any]) -> dict[str, Any]:
@@ -200,5 +210,5 @@ def _without_writer(config: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in _WRITER_KEYS}
     for key in ("target_modules", "modules_to_save", "exclude_modules"):
         if isinstance(kept.get(key), list):
-            kept[key] = sorted(kept[key])
+            kept[key] = sorted(kept[key], key=str)
     return kept

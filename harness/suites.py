@@ -23,7 +23,7 @@ from pydantic import Field
 from harness.errors import ConfigError, UnknownNameError, did_you_mean
 from harness.records import Record
 from harness.task_files import lm_eval_names, package_folder, task_files
-from harness.yaml_file import read_yaml, validated
+from harness.yaml_file import allowed_names, read_yaml, validated
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -78,7 +78,8 @@ def load_suite(
     ``folder`` is what files and ``include`` are relative to; ``limit`` caps every task's items.
     Raises ``UnknownNameError`` for a suite or task that does not exist, ``ConfigError`` otherwise.
     """
-    suite = _resolve(spec, folder, ())
+    with allowed_names("suite"):
+        suite = _resolve(spec, folder, ())
     if limit is not None:
         suite = _capped(suite, limit)
     _require_known(suite)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AssayError, ConfigError, DataError, UnknownNameError
@@ -141,15 +142,20 @@ def build(
 def _task_manager(suite: Suite) -> Any:
     from lm_eval.tasks import TaskManager
 
-    from harness.task_files import package_folder
+    from harness.task_files import check_task_files, package_folder
 
     ours = task_files(suite.include)
     names = [t.task for t in suite.tasks] + ([suite.fidelity.task] if suite.fidelity else [])
     # Indexing lm-eval's own 14,000 names takes 7 s: only where one of them is meant.
     defaults = any(name not in ours for name in names)
     folders = [str(package_folder("tasks")), *suite.include]
+    for folder in suite.include:
+        check_task_files(Path(folder))
     with quiet_building():
-        return TaskManager(include_path=folders, include_defaults=defaults)
+        try:
+            return TaskManager(include_path=folders, include_defaults=defaults)
+        except Exception as error:
+            raise _task_error(", ".join(names[:3]), error) from error
 
 
 def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:

@@ -8,6 +8,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import yaml
+
+from harness.errors import ConfigError
+from harness.yaml_file import MAX_BYTES, check_expansion, read_text
+
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)
 _TAGS = re.compile(r"^tag:[ \t]*(\S[^\n#]*)?$((?:\n[ \t]*-[ \t]*\S+)*)", re.MULTILINE)
@@ -28,6 +33,8 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
         for path in _yaml_files(root):
             if root.name == "tasks" and "suites" in path.relative_to(root).parts:
                 continue
+            if path.stat().st_size > MAX_BYTES:
+                raise ConfigError(f"larger than {MAX_BYTES} bytes", file=path, fix="is it a task?")
             for name in names_in(path.read_text(encoding="utf-8", errors="replace")):
                 found[name] = path
     return found
@@ -47,6 +54,19 @@ def _yaml_files(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*.yaml")):
         if not _IGNORED & set(path.parts):
             yield path
+
+
+def check_task_files(folder: Path) -> None:
+    """Raise ``ConfigError`` for a task file under ``folder`` that is huge or that expands to it.
+
+    lm-eval itself reads them, and has no limits.
+    """
+    for path in _yaml_files(folder):
+        text = read_text(path)
+        try:
+            check_expansion(text, path)
+        except (yaml.YAMLError, RecursionError):
+            continue  # lm-eval says what is wrong with it
 
 
 def names_in(text: str, tags: bool = False) -> set[str]:

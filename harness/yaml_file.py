@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,9 @@ from harness.errors import ConfigError, did_you_mean
 MAX_BYTES = 1_000_000
 #: Aliases let a few lines expand to gigabytes ("billion laughs"); nobody needs this many.
 MAX_ALIASES = 50
+#: Written out, aliases in aliases may stand for no more values than a long file holds.
+MAX_NODES = 100_000
+_OPEN = -1
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,6 +48,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         aliases = sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, _Loader))
         if aliases > MAX_ALIASES:
             raise ConfigError(f"more than {MAX_ALIASES} YAML aliases", file=path)
+        check_expansion(text, path)
         content = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -61,6 +66,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def check_expansion(text: str, path: Path) -> None:
+    """Refuse YAML whose aliases stand for more than ``MAX_NODES`` values, or for themselves."""
+    root = yaml.compose(text, yaml.SafeLoader)
+    if root is not None and _expanded(root, {}) > MAX_NODES:
+        raise ConfigError(f"aliases expand to more than {MAX_NODES} values", file=path)
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for once its aliases are written out."""
+    if id(node) in known:
+        size = known[id(node)]
+        if size == _OPEN:
+            raise ConfigError("an alias stands for what it is in", fix="write it out")
+        return size
+    known[id(node)] = _OPEN
+    inside: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inside = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inside = [each for pair in node.value for each in pair]
+    known[id(node)] = 1 + sum(_expanded(each, known) for each in inside)
+    return known[id(node)]
+
+
 def read_text(path: Path) -> str:
     """The text of a user's file, with a clear error where it is missing, huge or not UTF-8."""
     if path.is_dir():
@@ -75,6 +104,16 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ConfigError("not UTF-8 text", file=path) from None
+
+
+@contextmanager
+def allowed_names(file: object) -> Iterator[None]:
+    """A name in ``file`` that the system refuses (too long, say) is a ``ConfigError``."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise ConfigError(said, file=file, value=str(error.filename or "")[-60:]) from None
 
 
 def validated(

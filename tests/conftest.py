@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgresql import Server, programs, serving
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -30,3 +34,19 @@ def real_models() -> Path:
     if not folder.is_dir():
         pytest.skip("no real models: ../shared/models is missing and ASSAY_REAL_MODELS is not set")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of the tests' own, or a skip that says what is missing."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL: Debian's package 'postgresql' is not installed")
+    pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
+    with serving("-c fsync=off") as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgresql: Server) -> str:
+    """The address of a new, empty database."""
+    return postgresql.create(f"t{secrets.token_hex(6)}")

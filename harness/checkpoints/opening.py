@@ -7,15 +7,16 @@ folder of pickles is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from harness import identity, plugins
 from harness.errors import CheckpointError, did_you_mean
+from harness.json_file import limited_bytes, read_json_object
 from harness.records import Checkpoint, CheckpointManifest, Digests
 
 MANIFEST = "manifest.json"
@@ -64,7 +65,7 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
     """
     file = folder / MANIFEST
     try:
-        manifest = CheckpointManifest.model_validate_json(file.read_bytes())
+        manifest = CheckpointManifest.model_validate_json(limited_bytes(file, CheckpointError))
     except FileNotFoundError as error:
         fix = "name a folder that assay wrote, or take a model in with 'trainer: none'"
         raise CheckpointError(f"no {MANIFEST} there", file=folder, fix=fix) from error
@@ -128,14 +129,16 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
     """
     places: list[Path] = []
     if (folder / BASE_LINK).is_file():
-        link = json.loads((folder / BASE_LINK).read_text(encoding="utf-8"))
-        places += [folder / link["relative"], Path(link["absolute"])]
-    named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get(
-        "base_model_name_or_path"
-    )
+        link = read_json_object(folder / BASE_LINK, CheckpointError)
+        ways = (_text(link, "relative"), _text(link, "absolute"))
+        places += [folder / way for way in ways if way]
+    config = read_json_object(folder / "adapter_config.json", CheckpointError)
+    named = _text(config, "base_model_name_or_path")
     if named:
         places += [folder / named, Path(named)]
     for place in places:
+        if not _is_folder(place):
+            continue
         stated = _weights_digest_of(place)
         if None not in (stated, weights_digest) and stated != weights_digest:
             continue
@@ -145,6 +148,19 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
         return _registered_or_downloaded(named)
     fix = "move the base back, or train the adapter again"
     raise CheckpointError("the base of this adapter is gone", file=folder, value=named, fix=fix)
+
+
+def _text(content: Mapping[str, Any], key: str) -> str:
+    """The text under a key; empty where it is missing or is none."""
+    value = content.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # a name that no system allows
+        return False
 
 
 def _weights_digest_of(folder: Path) -> str | None:
@@ -261,12 +277,8 @@ def _dtype(folder: Path, gguf_file: str | None) -> str:
 
 
 def _config(folder: Path) -> dict[str, object]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        fix = "copy config.json from the model's page beside the weights"
-        raise CheckpointError("config.json cannot be read", file=folder, fix=fix) from error
-    return dict(config)
+    fix = "copy config.json from the model's page beside the weights"
+    return read_json_object(folder / "config.json", CheckpointError, fix=fix)
 
 
 def _verify(checkpoint: Checkpoint) -> None:

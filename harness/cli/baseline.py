@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from harness.cli.store_option import StoreCommand
 
 app = typer.Typer(help="A baseline as a file.", no_args_is_help=True)
 
@@ -17,7 +18,7 @@ def group() -> None:
     """A baseline as a file."""
 
 
-@app.command("save")
+@app.command("save", cls=StoreCommand)
 def save(
     run: Annotated[str, typer.Argument(help="A run: id prefix or `experiment/candidate`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path(

@@ -72,9 +72,9 @@ def _checkpoint_folder(model: str, workspace: Path) -> str:
     """A run's checkpoint folder where ``model`` names a run of the workspace; else as it is."""
     from harness import plugins
     from harness.errors import AssayError
-    from harness.store import open_store
+    from harness.store import is_there, open_store
 
-    if Path(model).exists() or model in plugins.names("bases") or not workspace.is_dir():
+    if Path(model).exists() or model in plugins.names("bases") or not is_there(workspace):
         return model
     store = open_store(workspace)
     try:

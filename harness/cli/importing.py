@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
+from harness.cli.store_option import StoreCommand
 
 if TYPE_CHECKING:
     from harness.imports import Imported
@@ -38,7 +39,7 @@ def group() -> None:
     """Other tools' results as runs, marked as imported."""
 
 
-@app.command("lm-eval")
+@app.command("lm-eval", cls=StoreCommand)
 def lm_eval(
     paths: Annotated[
         list[Path], typer.Argument(help="lm-eval's output folders, or results files.")
@@ -65,7 +66,7 @@ def lm_eval(
     _keep(found, workspace, format)
 
 
-@app.command("items")
+@app.command("items", cls=StoreCommand)
 def items(
     file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet, a row for each item.")],
     id: Annotated[str, typer.Option("--id", help="Column with the item's id.")] = "id",
@@ -131,7 +132,7 @@ def items(
     _keep([read_items(file, columns, settings)], workspace, format)
 
 
-@app.command("pairs")
+@app.command("pairs", cls=StoreCommand)
 def pairs(
     file: Annotated[
         Path, typer.Argument(help="CSV or JSONL: prompt (or id), model_a, model_b, winner, judge.")
@@ -165,7 +166,7 @@ def pairs(
     _keep(read_pairs(file, settings), workspace, format)
 
 
-@app.command("every-eval-ever")
+@app.command("every-eval-ever", cls=StoreCommand)
 def every_eval_ever(
     files: Annotated[list[Path], typer.Argument(help="Records of Every Eval Ever, JSON.")],
     name: Name = None,
@@ -193,7 +194,7 @@ class Phase(StrEnum):
     score = "score"
 
 
-@app.command("codecarbon")
+@app.command("codecarbon", cls=StoreCommand)
 def codecarbon(
     file: Annotated[Path, typer.Argument(help="codecarbon's emissions.csv.")],
     run: Annotated[

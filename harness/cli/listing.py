@@ -75,9 +75,9 @@ def _first_line(thing: object) -> str:
 
 
 def _runs(workspace: Path) -> list[dict[str, Any]]:
-    from harness.store import open_store
+    from harness.store import is_there, open_store
 
-    if not workspace.is_dir():
+    if not is_there(workspace):
         return []
     return [
         {

@@ -27,6 +27,7 @@ from harness.cli import (
     tasks,
     train,
 )
+from harness.cli.store_option import StoreCommand
 
 #: What a shell sees of Ctrl-C: 128 + SIGINT.
 INTERRUPTED = 130
@@ -54,21 +55,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("gate")(gate.gate)
-app.command("plan")(plan.plan)
-app.command("report")(report.report)
-app.command("leaderboard")(leaderboard.leaderboard)
+app.command("run", cls=StoreCommand)(run.run)
+app.command("train", cls=StoreCommand)(train.train)
+app.command("eval", cls=StoreCommand)(evaluate.evaluate)
+app.command("compare", cls=StoreCommand)(compare.compare)
+app.command("gate", cls=StoreCommand)(gate.gate)
+app.command("plan", cls=StoreCommand)(plan.plan)
+app.command("report", cls=StoreCommand)(report.report)
+app.command("leaderboard", cls=StoreCommand)(leaderboard.leaderboard)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(importing.app, name="import")
-app.command("export")(exporting.export)
+app.command("export", cls=StoreCommand)(exporting.export)
 app.add_typer(store.app, name="store")
 app.add_typer(tasks.app, name="tasks")
-app.command("list")(listing.list_things)
-app.command("show")(show.show)
+app.command("list", cls=StoreCommand)(listing.list_things)
+app.command("show", cls=StoreCommand)(show.show)
 app.command("doctor")(doctor.doctor)
 
 

@@ -99,10 +99,10 @@ def _task(name: str, tokenizer: str | None) -> dict[str, Any] | None:
 def _run(name: str, workspace: Any) -> dict[str, Any]:
     from harness import plugins
     from harness.errors import UnknownNameError, did_you_mean
-    from harness.store import open_store
+    from harness.store import is_there, open_store
     from harness.suites import list_suites, list_tasks
 
-    if workspace.is_dir():
+    if is_there(workspace):
         try:
             return open_store(workspace).get(name).model_dump(mode="json")
         except UnknownNameError:

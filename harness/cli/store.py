@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from harness.cli.store_option import StoreCommand
 
 if TYPE_CHECKING:
     from harness.store import FolderStore
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look after a workspace: check, rebuild, gc, copy.", no_args_is_help=True)
 
 
-@app.command("check")
+@app.command("check", cls=StoreCommand)
 def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Read every run, checkpoint and stage; one line for each damage, and exit 2 if there is any.
 
@@ -34,10 +35,10 @@ def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     if damage:
         typer.secho(f"error: {len(damage)} damaged; run the experiment again", fg="red", err=True)
         raise typer.Exit(2)
-    typer.echo(f"{workspace}: {len(store.summaries())} runs, no damage")
+    typer.echo(f"{store.name}: {len(store.summaries())} runs, no damage")
 
 
-@app.command("rebuild")
+@app.command("rebuild", cls=StoreCommand)
 def rebuild(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Make the index anew from the run folders, which are the truth.
 
@@ -46,10 +47,10 @@ def rebuild(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     store = _store(workspace)
     with _working("indexing"):
         count = store.rebuild()
-    typer.echo(f"{workspace}: {count} runs indexed")
+    typer.echo(f"{store.name}: {count} runs indexed")
 
 
-@app.command("gc")
+@app.command("gc", cls=StoreCommand)
 def gc(
     workspace: Workspace = DEFAULT_WORKSPACE,
     delete: Annotated[
@@ -70,9 +71,12 @@ def gc(
     typer.echo(f"{len(found)} items, {total} {said}" if found else "nothing to remove")
 
 
-@app.command("copy")
+@app.command("copy", cls=StoreCommand)
 def copy(
-    target: Annotated[Path, typer.Argument(help="The workspace to copy to; made if missing.")],
+    target: Annotated[
+        str,
+        typer.Argument(help="The workspace to copy to, made if missing; or a store's address."),
+    ],
     runs: Annotated[
         list[str] | None,
         typer.Argument(help="Id prefix or `experiment/candidate`; every run where none is named."),
@@ -89,20 +93,23 @@ def copy(
     from harness.copying import copy_runs
     from harness.errors import StoreError
     from harness.store import open_store
+    from harness.store.urls import is_url
 
-    if target.resolve() == workspace.resolve():
-        raise StoreError("a workspace cannot be copied onto itself", file=target)
     source = _store(workspace)
+    shared = is_url(target)
+    to = open_store(workspace if shared else Path(target), url=target if shared else "")
+    if to.root.resolve() == source.root.resolve():
+        raise StoreError("a workspace cannot be copied onto itself", file=to.name)
     with _working("copying") as say:
-        done = copy_runs(source, open_store(target), runs or (), weights=weights, each=say)
-    typer.echo(f"{target}: {done.runs} runs and {done.checkpoints} checkpoints copied")
+        done = copy_runs(source, to, runs or (), weights=weights, each=say)
+    typer.echo(f"{to.name}: {done.runs} runs and {done.checkpoints} checkpoints copied")
 
 
 def _store(workspace: Path) -> FolderStore:
     from harness.errors import StoreError
-    from harness.store import open_store
+    from harness.store import is_there, open_store
 
-    if not workspace.is_dir():
+    if not is_there(workspace):
         raise StoreError("no such workspace", file=workspace, fix="name one with --workspace")
     return open_store(workspace)
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from harness.errors import ConfigError
 from harness.records import Tier
-from harness.yaml_file import read_yaml, validated
+from harness.yaml_file import allowed_names, read_yaml, validated
 
 Claim = Literal["benchmark", "population"]
 OnInconclusive = Literal["block", "pass"]
@@ -192,7 +192,8 @@ def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) ->
     else:
         where = source
         content, key = _read(Path(source))
-    content = _extended(content, where, ())
+    with allowed_names(where):
+        content = _extended(content, where, ())
     rules = content.get("rules")
     if not rules:
         raise ConfigError(

@@ -20,6 +20,7 @@ from harness.imports.imported import (
     plain_name,
 )
 from harness.imports.lm_eval_results import number
+from harness.json_file import read_json_object
 from harness.records import Score, TaskSignature
 
 _Z95 = 1.959963984540054
@@ -34,11 +35,8 @@ def read_every_eval_ever(
 
     Raises ``DataError``, in one line, where the file is no such record.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError("cannot be read as JSON", file=path, fix=str(error)) from error
-    lacking = [k for k in _REQUIRED if not isinstance(content, dict) or not content.get(k)]
+    content = read_json_object(path, DataError)
+    lacking = [k for k in _REQUIRED if not content.get(k)]
     if lacking or not isinstance(content["evaluation_results"], list):
         missing = ", ".join(lacking) or "evaluation_results as a list"
         raise DataError(f"is no Every Eval Ever record: no {missing}", file=path)

@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import DataError
 from harness.identity import digest_json
 from harness.imports.imported import UNKNOWN, Model, modified
+from harness.json_file import read_json_object
 from harness.records import Kind, Score, TaskSignature
 from harness.task_identity import NOT_IDENTITY
 
@@ -116,11 +117,8 @@ class Results:
 
 def read_results(path: Path) -> Results:
     """A results file. Raises ``DataError`` where it is no lm-eval result."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError("cannot be read as JSON", file=path, fix=str(error)) from error
-    results = content.get("results") if isinstance(content, dict) else None
+    content = read_json_object(path, DataError, fix="give lm-eval's results_*.json")
+    results = content.get("results")
     if not isinstance(results, dict) or not any(isinstance(v, dict) for v in results.values()):
         raise DataError("has no 'results'", file=path, fix="give lm-eval's results_*.json")
     return Results(path, content)

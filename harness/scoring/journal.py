@@ -28,6 +28,9 @@ from harness.errors import StoreError
 
 MAGIC = b"assay journal 1\n"
 SYNC_SECONDS = 2.0
+#: A pack is a batch of answers, some kB; a larger record is damage.
+MAX_RECORD_BYTES = 256 * 1024 * 1024
+WINDOW_BYTES = 4 * 1024 * 1024
 _HEADER = struct.Struct("<I8s")
 
 
@@ -147,21 +150,21 @@ class Journal:
     def _catch_up(self) -> None:
         """Read on; a torn tail can only be a dead writer's, for we hold the lock."""
         size = os.fstat(self._file).st_size
-        content = _read(self._file, size - self._end, self._end)
-        position = 0
-        while (payload := _record(content, position)) is not None:
-            self._learn(json.loads(payload))
-            position += _HEADER.size + len(payload)
-        self._end += position
+        for payload in _payloads(self._file, self._end, size):
+            self._learn(_parsed(payload))
+            self._end += _HEADER.size + len(payload)
         if self._end < size:
             self.dropped_bytes += size - self._end
             os.ftruncate(self._file, self._end)
 
     def _learn(self, record: Mapping[str, Any]) -> None:
-        if record["kind"] == "pack":
-            self._packs.setdefault(record["key"], record["responses"])
-        elif record["kind"] == "settled":
-            self._settled.setdefault(record["name"], record["value"])
+        """What is no record of ours (a later version's, say) is passed over and scored again."""
+        kind, key, name = record.get("kind"), record.get("key"), record.get("name")
+        responses = record.get("responses")
+        if kind == "pack" and isinstance(key, str) and isinstance(responses, list):
+            self._packs.setdefault(key, responses)
+        elif kind == "settled" and isinstance(name, str):
+            self._settled.setdefault(name, record.get("value"))
 
     def _write(self, record: Mapping[str, Any]) -> None:
         with self._locked():
@@ -172,6 +175,8 @@ class Journal:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         payload = json.dumps(record, separators=(",", ":")).encode()
+        if len(payload) > MAX_RECORD_BYTES:
+            raise StoreError(f"a pack of {len(payload)} bytes", file=self.path)
         frame = _HEADER.pack(len(payload), _checksum(payload)) + payload
         written = 0
         while written < len(frame):
@@ -184,14 +189,47 @@ def _checksum(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=8).digest()
 
 
-def _record(content: bytes, position: int) -> bytes | None:
+def _payloads(file: int, start: int, end: int) -> Iterator[bytes]:
+    """The payload of every whole record from ``start`` on, up to the first that is not whole.
+
+    The file is read in windows: a journal may be larger than the memory.
+    """
+    window, position, at = b"", 0, start
+    while True:
+        record = _record(window, position)
+        if record is not None:
+            yield record
+            position += _HEADER.size + len(record)
+            continue
+        window, position = window[position:], 0
+        missing = _HEADER.size - len(window)
+        if missing <= 0:
+            missing += int(_HEADER.unpack_from(window)[0])
+            if missing <= 0 or missing > MAX_RECORD_BYTES:
+                return  # it is there and damaged, or its length is
+        more = _read(file, min(max(missing, WINDOW_BYTES), end - at), at)
+        if not more:
+            return
+        window += more
+        at += len(more)
+
+
+def _record(window: bytes, position: int) -> bytes | None:
     """The payload that starts here, or None where it is not whole."""
     start = position + _HEADER.size
-    if start > len(content):
+    if start > len(window):
         return None
-    length, checksum = _HEADER.unpack_from(content, position)
-    payload = content[start : start + length]
+    length, checksum = _HEADER.unpack_from(window, position)
+    payload = window[start : start + length]
     return payload if len(payload) == length and _checksum(payload) == checksum else None
+
+
+def _parsed(payload: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _read(file: int, count: int, offset: int) -> bytes:

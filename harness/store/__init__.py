@@ -1,5 +1,8 @@
-"""The workspace: run folders are the truth, the index is a rebuildable convenience."""
+"""The workspace: run folders are the truth, the index is a rebuildable convenience.
 
-from harness.store.folder import FolderStore, RunSummary, open_store
+A store that machines share (``shared``) keeps both in places that every machine reaches.
+"""
 
-__all__ = ["FolderStore", "RunSummary", "open_store"]
+from harness.store.folder import STORE_VARIABLE, FolderStore, RunSummary, is_there, open_store
+
+__all__ = ["STORE_VARIABLE", "FolderStore", "RunSummary", "is_there", "open_store"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from harness.errors import StoreError, UnknownNameError, did_you_mean
 from harness.records import Rows, Run, SampleRecord
 from harness.store import events, stages, upkeep
 from harness.store.atomic import storage_errors
-from harness.store.layout import Layout, digest_name, safe_name
+from harness.store.layout import SAFE_NAME, Layout, digest_name, safe_name
 from harness.store.locks import lease, writer_lock
 from harness.store.rows_file import read_rows
 from harness.store.runs import (
@@ -52,13 +53,31 @@ class RunSummary:
 _SUMMARY_FIELDS = tuple(RunSummary.__dataclass_fields__)
 
 
-def open_store(root: Path) -> FolderStore:
+#: Where a store that many machines share is named, for this process and its workers.
+STORE_VARIABLE = "ASSAY_STORE"
+
+
+def is_there(root: Path) -> bool:
+    """Whether there is a store to read: a workspace folder, or one that ``ASSAY_STORE`` names."""
+    return bool(os.environ.get(STORE_VARIABLE)) or root.is_dir()
+
+
+def open_store(root: Path, url: str | None = None) -> FolderStore:
     """The store in ``root``, which is made with the first write.
+
+    Where ``url`` (left out: the environment's ``ASSAY_STORE``; empty: none) names a database, the
+    store is the one that machines share there, and ``root`` holds its cache.
 
     Temporary files of processes that are gone are removed.
 
     Raises ``StoreError`` where ``root`` is a file.
     """
+    if url is None:
+        url = os.environ.get(STORE_VARIABLE)
+    if url:
+        from harness.store.shared import open_shared
+
+        return open_shared(root, url)
     root = Path(root).absolute()
     if root.exists() and not root.is_dir():
         raise StoreError("the workspace is a file", file=root, fix="name a folder")
@@ -78,6 +97,11 @@ class FolderStore:
     def root(self) -> Path:
         """The workspace folder."""
         return self.layout.root
+
+    @property
+    def name(self) -> str:
+        """The store, for people: the folder, or a database's address without what is secret."""
+        return str(self.root)
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -118,7 +142,7 @@ class FolderStore:
         """Runs with these fields (id, experiment, candidate, suite, checkpoint, complete), oldest
         first; each is read when it is reached."""
         for summary in self.summaries(**where):
-            yield read_run(self.layout.runs / summary.id)
+            yield read_run(self._fetched(summary.id))
 
     def summaries(self, **where: str | bool) -> list[RunSummary]:
         """The same as ``find``, from the index alone: no run is opened."""
@@ -144,8 +168,8 @@ class FolderStore:
 
     def _folder(self, reference: str) -> Path:
         """The folder of the run that ``reference`` names."""
-        if (exact := self.layout.runs / reference).parent == self.layout.runs and exact.is_dir():
-            return exact
+        if SAFE_NAME.fullmatch(reference) and self._has(reference):
+            return self._fetched(reference)
         started = self._indexed().ids_starting(reference) if reference else []
         if len(started) > 1:
             shown = ", ".join(started[:8]) + (", ..." if len(started) > 8 else "")
@@ -153,17 +177,24 @@ class FolderStore:
                 f"'{reference}' begins {len(started)} run ids: {shown}", fix="add digits"
             )
         if started:
-            return self.layout.runs / started[0]
+            return self._fetched(started[0])
         experiment, _, candidate = reference.rpartition("/")
         named = self.summaries(experiment=experiment, candidate=candidate)
         if named:
-            return self.layout.runs / named[-1].id
+            return self._fetched(named[-1].id)
         if reference and (folder := Path(reference)).is_dir() and (folder / RUN_FILE).is_file():
             return folder.absolute()
         known = {name for s in self.summaries() for name in (s.name, s.id[:12])}
         raise UnknownNameError(
             f"no run named '{reference}' in {self.root}", fix=did_you_mean(reference, known)
         )
+
+    def _has(self, id: str) -> bool:
+        return (self.layout.runs / id).is_dir()
+
+    def _fetched(self, id: str) -> Path:
+        """The folder of a run that there is; a shared store brings it here first."""
+        return self.layout.runs / id
 
     def _indexed(self) -> Index:
         if self._index is None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.store.urls import redacted
 
 POLL_SECONDS = 0.1
 
@@ -156,7 +157,7 @@ def lease(path: Path) -> Iterator[bool]:
 
 def this_process() -> str:
     """Who holds a lock, for those who wait."""
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+    command = redacted(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))[:200]
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return f"process {os.getpid()} on {socket.gethostname()} ('{command}', since {since})"
 

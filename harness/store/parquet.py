@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
+from harness.parquet_file import check_size
 from harness.store.atomic import plain
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 METADATA_KEY = b"assay"
-#: Refused before anything is decompressed; a run of 1,000,000 samples of 2 kB stays below.
-MAX_UNCOMPRESSED_BYTES = 4 * 1024**3
+#: What reading a damaged or foreign file may raise besides Arrow's own errors.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 #: Every page carries a checksum, so that a flipped bit is an error and never another number.
 WRITE_OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
@@ -55,19 +56,20 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
 
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            metadata = file.metadata
-            size = sum(
-                metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)
-            )
-            if size > MAX_UNCOMPRESSED_BYTES:
-                raise ValueError(f"{size} bytes unpacked, more than {MAX_UNCOMPRESSED_BYTES}")
+            check_size(file)
             yield file
     except FileNotFoundError as error:
         raise StoreError("missing", file=path, fix="'assay store check' lists damage") from error
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (*_DAMAGE, pa.ArrowException) as error:
         raise StoreError(
             f"damaged ({error})", file=path, fix="'assay store check' lists all damage"
         ) from error
+
+
+def require_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
+    """Raise ``ValueError`` where the columns are not those that we write."""
+    if not file.schema_arrow.equals(schema):
+        raise ValueError("other columns than ours")
 
 
 def metadata_of(file: pq.ParquetFile, path: Path) -> Any:

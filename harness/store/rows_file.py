@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
+from harness.parquet_file import read_row_group
 from harness.records import Rows
 from harness.store.atomic import plain
-from harness.store.parquet import WRITE_OPTIONS, metadata_of, opened, text_column, with_metadata
+from harness.store.parquet import (
+    WRITE_OPTIONS,
+    metadata_of,
+    opened,
+    require_columns,
+    text_column,
+    with_metadata,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +87,7 @@ def read_rows(path: Path, task: str | None = None) -> tuple[Rows, ...]:
     """
     with opened(path) as file:
         groups = metadata_of(file, path)["groups"]
+        require_columns(file, _rows_schema())
         return tuple(_rows_of(file, groups, task))
 
 
@@ -91,7 +100,7 @@ def _rows_of(file: pq.ParquetFile, groups: list[Any], task: str | None) -> Itera
                 yield _rows(name, metric, k, None)
             continue
         if wanted:
-            table = file.read_row_group(row_group)
+            table = read_row_group(file, row_group)
             if table.num_rows != n or _names(table) != {(name, metric)}:
                 raise ValueError(f"not the {n} rows of {name} {metric}")
             yield _rows(name, metric, k, table)

@@ -7,8 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.parquet_file import batches
 from harness.records import SampleRecord
-from harness.store.parquet import WRITE_OPTIONS, metadata_of, opened, text_column, with_metadata
+from harness.store.parquet import (
+    WRITE_OPTIONS,
+    metadata_of,
+    opened,
+    require_columns,
+    text_column,
+    with_metadata,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +82,7 @@ def read_samples(path: Path, task: str | None = None) -> tuple[SampleRecord, ...
     """
     with opened(path) as file:
         expected = metadata_of(file, path)["samples"]
+        require_columns(file, _samples_schema())
         if file.metadata.num_rows != expected:
             raise ValueError(f"{file.metadata.num_rows} samples, not {expected}")
         return tuple(_samples_of(file, task))
@@ -82,11 +91,10 @@ def read_samples(path: Path, task: str | None = None) -> tuple[SampleRecord, ...
 def _samples_of(file: pq.ParquetFile, task: str | None) -> Iterator[SampleRecord]:
     import pyarrow.compute as pc
 
-    for part in range(file.metadata.num_row_groups):
-        table = file.read_row_group(part)
+    for part in batches(file):
         if task is not None:
-            table = table.filter(pc.equal(table["task"], task))
-        for row in table.to_pylist():
+            part = part.filter(pc.equal(part.column("task"), task))
+        for row in part.to_pylist():
             row["document"] = json.loads(row["document"])
             row["slices"] = json.loads(row["slices"])
             yield SampleRecord.model_validate(row)

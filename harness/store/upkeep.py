@@ -21,7 +21,8 @@ from harness.store.stages import MANIFEST_FILE, manifest_digest
 class Garbage:
     """A folder or file that nothing refers to."""
 
-    path: Path
+    path: Path | str
+    """On this machine; an address where it lies in a location that machines share."""
     size_bytes: int
     why: str
 
@@ -33,25 +34,30 @@ def check(layout: Layout) -> list[str]:
 
 def _run_damage(layout: Layout) -> Iterator[str]:
     for folder in _children(layout.runs):
-        try:
-            run = read_run(folder)
-            rows = read_rows(folder / ROWS_FILE)
-            samples = read_samples(folder / SAMPLES_FILE)
-        except StoreError as error:
-            yield str(error)
-            continue
-        if run.id != folder.name:
-            yield f"{folder}: holds run {run.id}"
-        counts = {(r.task, r.metric): int(r.scored.sum()) for r in rows}
-        for score in run.scores:
-            found = counts.get((score.task, score.metric))
-            if found is not None and found != score.n:
-                yield f"{folder}: {score.task} {score.metric} has {found} rows, its score {score.n}"
-        asked = {(s.task, s.sample_id) for s in samples}
-        for group in rows:
-            lost = sum((group.task, sample) not in asked for sample in group.sample_ids)
-            if asked and lost:
-                yield f"{folder}: {lost} rows of {group.task} {group.metric} have no sample"
+        yield from run_damage(folder, folder.name, str(folder))
+
+
+def run_damage(folder: Path, id: str, where: str) -> Iterator[str]:
+    """What is wrong with the run in ``folder``, which lies ``where``; nothing where all is well."""
+    try:
+        run = read_run(folder)
+        rows = read_rows(folder / ROWS_FILE)
+        samples = read_samples(folder / SAMPLES_FILE)
+    except StoreError as error:
+        yield str(error)
+        return
+    if run.id != id:
+        yield f"{where}: holds run {run.id}"
+    counts = {(r.task, r.metric): int(r.scored.sum()) for r in rows}
+    for score in run.scores:
+        found = counts.get((score.task, score.metric))
+        if found is not None and found != score.n:
+            yield f"{where}: {score.task} {score.metric} has {found} rows, its score {score.n}"
+    asked = {(s.task, s.sample_id) for s in samples}
+    for group in rows:
+        lost = sum((group.task, sample) not in asked for sample in group.sample_ids)
+        if asked and lost:
+            yield f"{where}: {lost} rows of {group.task} {group.metric} have no sample"
 
 
 def _checkpoint_damage(layout: Layout) -> Iterator[str]:
@@ -83,16 +89,17 @@ def gc(layout: Layout, *, dry_run: bool) -> list[Garbage]:
     checkpoint that is (parent, base).
     """
     garbage = [*_unreferenced(layout), *_finished_states(layout)]
-    garbage += [Garbage(p, _size(p), "its process is gone") for p in layout.abandoned()]
+    garbage += [Garbage(p, size_of(p), "its process is gone") for p in layout.abandoned()]
     if not dry_run:
         for item in garbage:
-            with storage_errors(layout.root, f"remove {item.path.name}"):
-                if item.path.is_dir() and item.path.parent != layout.temporary:
-                    layout.discard(item.path)
-                elif item.path.is_dir():
-                    shutil.rmtree(item.path)
+            path = Path(item.path)
+            with storage_errors(layout.root, f"remove {path.name}"):
+                if path.is_dir() and path.parent != layout.temporary:
+                    layout.discard(path)
+                elif path.is_dir():
+                    shutil.rmtree(path)
                 else:
-                    item.path.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
     return garbage
 
 
@@ -112,17 +119,17 @@ def _unreferenced(layout: Layout) -> Iterator[Garbage]:
                 waiting.append(name)
     for name in sorted(manifests.keys() - kept):
         folder = layout.checkpoints / name
-        yield Garbage(folder, _size(folder), "no run and no stage refers to it")
+        yield Garbage(folder, size_of(folder), "no run and no stage refers to it")
     for journal in _children(layout.journal):
         if journal.name.partition(".")[0] not in named:
-            yield Garbage(journal, _size(journal), "no run and no stage refers to its checkpoint")
+            yield Garbage(journal, size_of(journal), "no run and no stage refers to its checkpoint")
 
 
 def _finished_states(layout: Layout) -> Iterator[Garbage]:
     finished = " ".join(path.stem for path in _children(layout.stages))
     for folder in _children(layout.states):
         if folder.name in finished:
-            yield Garbage(folder, _size(folder), "its stage has finished")
+            yield Garbage(folder, size_of(folder), "its stage has finished")
 
 
 def _children(folder: Path) -> list[Path]:
@@ -136,6 +143,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of every file in a folder."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     return sum(p.lstat().st_size for p in files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,24 @@ import pytest
 
 from harness.errors import AssayError
 from harness.store import open_store
+from harness.store.folder import STORE_VARIABLE
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "harness" / "store" / "writer.py"))
 
 
-@pytest.fixture(params=["folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    return open_store(tmp_path / ".assay")
+@pytest.fixture(params=["folder", "postgresql, folder", "postgresql, memory"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """Every kind of store: in a folder; and in PostgreSQL, with files where fsspec reaches."""
+    monkeypatch.delenv(STORE_VARIABLE, raising=False)
+    if request.param != "folder":
+        place = f"file://{tmp_path}/files" if "folder" in request.param else f"memory:/{tmp_path}"
+        database = request.getfixturevalue("database")
+        monkeypatch.setenv(STORE_VARIABLE, f"{database}?artifacts={place}")
+    store = open_store(tmp_path / ".assay")
+    yield store
+    store.close()
 
 
 def test_put_get_rows_samples_find(store: Any) -> None:

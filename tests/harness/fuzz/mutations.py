@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 #: What breaks parsers: limits of numbers, nesting, encodings, other languages' syntax.
 TOKENS = (
-    b"", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\x80", b"\xed\xa0\x80", b"\r", b"\n", b"\n\n", b"\t",
-    b"'", b'"', b"\\", b"\\ud800", b"{", b"}", b"[", b"]", b"[" * 3000, b'{"a":' * 3000, b": ", b"- ",
+    b"", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\x80", b"\xed\xa0\x80", b"\r", b"\n", b"\n\n",
+    b"\t",
+    b"'", b'"', b"\\", b"\\ud800", b"{", b"}", b"[", b"]", b"[" * 3000, b'{"a":' * 3000, b": ",
+    b"- ",
     b",", b"#", b"&a [*a]", b"*a", b"<<: *a", b"!!python/object/apply:os.getcwd []", b"!!set {a}",
     b"!!binary x", b"!!timestamp 9999-99-99", b"2026-13-45", b"2026-01-01", b"%YAML 9.9", b"---",
     b"!function x.y", b"? [a]", b"| ", b"NaN", b"Infinity", b"1e999", b"-1", b"0", b"9" * 30,
@@ -28,13 +30,16 @@ TOKENS = (
     b"PAR1", b"\x1f\x8b", b"\xe2\x80\xae", b"=1+1", b"%s%n", b"{{ 1/0 }}", b"x" * 5000,
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**400, -(10**30), 0.5, -0.0, 1e308, float("inf"),
-    float("nan"), "", " ", "x", "a/b", "../x", "/etc/hostname", "~", "a" * 300, "\x00", "\ud800", "\u202e",
-    "NaN", "inf", "1e999", "9" * 5000, "true", "2026-13-45", "*", "**", "[", "{{ x }}", [], [[]], {},
+    None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**400, -(10**30), 0.5, -0.0, 1e308,
+    float("inf"),
+    float("nan"), "", " ", "x", "a/b", "../x", "/etc/hostname", "~", "a" * 300, "\x00", "\ud800",
+    "\u202e",
+    "NaN", "inf", "1e999", "9" * 5000, "true", "2026-13-45", "*", "**", "[", "{{ x }}", [], [[]],
+    {},
     [None], [0], [1, "a"], {"a": None}, {"": {}}, {"a": [{"b": 1}]}, [[1], [1, 2]], {"task": 1},
 )  # fmt: skip
 
-values = st.sampled_from(VALUES) | st.recursive(
+values = st.sampled_from(VALUES).map(copy.deepcopy) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
@@ -118,6 +123,11 @@ def as_yaml(value: Any) -> bytes:
 def as_lines(value: Any) -> bytes:
     """JSON lines of a list; anything else is one line."""
     return b"\n".join(map(as_json, value if isinstance(value, list) else [value]))
+
+
+def as_tsv(value: Any) -> bytes:
+    """The same with tabs."""
+    return as_csv(value).replace(b",", b"\t")
 
 
 def as_csv(value: Any) -> bytes:

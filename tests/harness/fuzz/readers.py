@@ -6,6 +6,7 @@ return or raise an ``AssayError`` of one line; anything else is a fault.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -61,14 +62,16 @@ EXPERIMENT: dict[str, Any] = {
     "data": {"d": {"path": "d.jsonl", "prompt": "prompt", "completion": "completion", "weight": 2}},
     "candidates": {
         "a": {"trainer": "full", "data": "d", "learning_rate": 1e-4, "epochs": 1, "seed": 3},
-        "b": {"trainer": "lora", "data": ["d"], "rank": 4, "parent": "a", "target_modules": "all-linear"},
+        "b": {"trainer": "lora", "data": ["d"], "rank": 4, "parent": "a",
+        "target_modules": "all-linear"},
         "c": {"trainer": "quantize", "parent": "b", "scheme": "int8"},
         "m": {"trainer": "merge", "sources": ["a", "b"], "parent": "base"},
     },
     "suite": {"tasks": ["microworld_known", {"task": "microworld_choice", "limit": 5}]},
     "limit": 3,
     "energy": {"country": "FRA"},
-    "gate": {"baseline": "base", "alpha": 0.05, "rules": [{"task": "microworld_known", "margin": 0.02}]},
+    "gate": {"baseline": "base", "alpha": 0.05, "rules": [{"task": "microworld_known",
+        "margin": 0.02}]},
     "report": ["html", "json"],
 }  # fmt: skip
 POLICY: dict[str, Any] = {
@@ -138,8 +141,9 @@ def _task(path: Path) -> object:
     """The door of ``assay tasks check FILE``, to the built task."""
     from harness.task_card import built_suite, task_of_file
 
-    name, folder = task_of_file(path)
-    return built_suite(name, [str(folder)])
+    with contextlib.chdir(path.parent):  # its data file is named relative to here
+        name, folder = task_of_file(path)
+        return built_suite(name, [str(folder)])
 
 
 # --- lm-eval and other imports --------------------------------------------------------------
@@ -151,7 +155,8 @@ RESULTS: dict[str, Any] = {
     "higher_is_better": {"exam": {"acc": True}},
     "versions": {"exam": 1},
     "n-shot": {"exam": 2},
-    "config": {"model": "hf", "model_args": {"pretrained": "org/m"}, "limit": 0.5, "model_dtype": "x"},
+    "config": {"model": "hf", "model_args": {"pretrained": "org/m"}, "limit": 0.5,
+        "model_dtype": "x"},
     "date": 1.7e9,
     "max_length": 2048,
     "task_hashes": {"exam": "abc"},
@@ -159,9 +164,11 @@ RESULTS: dict[str, Any] = {
 }  # fmt: skip
 SAMPLES: list[Any] = [
     {
-        "doc_id": i, "doc": {"q": "?", "n": i}, "target": "1", "filter": "none", "metrics": ["acc"], "acc": 1.0,
+        "doc_id": i, "doc": {"q": "?", "n": i}, "target": "1", "filter": "none",
+        "metrics": ["acc"], "acc": 1.0,
         "arguments": {"gen_args_0": {"arg_0": "p", "arg_1": "a"}, "gen_args_1": {"arg_0": "p"}},
-        "resps": [[["-1", "False"]], [["-2", "False"]]], "filtered_resps": [["-1", "False"], ["-2", "False"]],
+        "resps": [[["-1", "False"]], [["-2", "False"]]], "filtered_resps": [["-1", "False"], ["-2",
+        "False"]],
         "doc_hash": f"d{i}", "prompt_hash": "p", "target_hash": "t",
     }
     for i in range(3)
@@ -173,7 +180,7 @@ ITEMS: list[Any] = [
 PAIRS: list[Any] = [
     {"prompt": f"p{i}", "model_a": "base", "model_b": "lora", "winner": w, "judge": "j"}
     for i, w in enumerate(["a", "b", "tie", "lora"])
-]
+] + [{"prompt": "p0", "model_a": "dpo", "model_b": "base", "winner": "a", "judge": "j"}]
 EVERY: dict[str, Any] = {
     "evaluation_id": "e",
     "model_info": {"id": "m", "name": "m"},
@@ -191,7 +198,8 @@ EVERY: dict[str, Any] = {
 EMISSIONS: list[Any] = [
     {
         "timestamp": "2026-01-01T00:00:00", "project_name": "p", "run_id": "r", "duration": 10.5,
-        "emissions": 0.01, "cpu_energy": 0.1, "gpu_energy": 0.0, "ram_energy": 0.1, "energy_consumed": 0.2,
+        "emissions": 0.01, "cpu_energy": 0.1, "gpu_energy": 0.0, "ram_energy": 0.1,
+        "energy_consumed": 0.2,
         "country_iso_code": "FRA", "codecarbon_version": "3", "pue": 1.0,
     }
 ]  # fmt: skip
@@ -228,7 +236,7 @@ def _pairs(path: Path) -> object:
 def _every(path: Path) -> object:
     from harness.imports.every_eval_ever import read_every_eval_ever
 
-    return list(read_every_eval_ever(path))
+    return read_every_eval_ever(path)
 
 
 def _codecarbon(path: Path) -> object:
@@ -421,6 +429,23 @@ def _open_ours(path: Path) -> object:
     return open_checkpoint(path.parent, verify=True)
 
 
+def _manifests() -> st.SearchStrategy[bytes]:
+    """Manifests of the model that lies beside them, whose digests are right."""
+    from harness import identity
+    from harness.records import Digests
+
+    with tempfile.TemporaryDirectory() as name:
+        _model_beside(Path(name))
+        model = Path(name) / "model"
+        digests = Digests(
+            weights=identity.weights_digest(model),
+            tokenizer=identity.tokenizer_digest(model),
+            chat_template=identity.chat_template_digest(model),
+        )
+    manifest = MAKE["make_manifest"]().model_copy(update={"digests": digests})
+    return m.hostile(manifest.model_dump(mode="json"), m.as_json)
+
+
 def _model_file(file: str, valid: Any) -> Reader:
     return Reader(file, lambda: m.hostile(valid, m.as_json), _open_model, _model_beside)
 
@@ -464,7 +489,7 @@ READERS: dict[str, Reader] = {
     "every-eval-ever": Reader("x.json", lambda: m.hostile(EVERY, m.as_json), _every),
     "codecarbon": Reader("emissions.csv", lambda: m.hostile(EMISSIONS, m.as_csv), _codecarbon),
     "data jsonl": Reader("x.jsonl", lambda: m.hostile(ITEMS, m.as_lines), _data),
-    "data tsv": Reader("x.tsv", lambda: m.hostile(ITEMS, m.as_csv), _data),
+    "data tsv": Reader("x.tsv", lambda: m.hostile(ITEMS, m.as_tsv), _data),
     "data parquet": Reader("x.parquet", lambda: m.hostile(ITEMS, m.as_parquet), _data),
     "run record": Reader("run.json", _record(MAKE["make_run"]()), _run_record),
     "stage record": Reader(
@@ -473,9 +498,7 @@ READERS: dict[str, Reader] = {
     "rows": Reader("rows.parquet", _parquets(_write_rows), _read_rows),
     "samples": Reader("samples.parquet", _parquets(_write_samples), _read_samples),
     "journal": Reader("x.journal", _journals, _journal),
-    "manifest": Reader(
-        "model/manifest.json", _record(MAKE["make_manifest"]()), _open_ours, _model_beside
-    ),
+    "manifest": Reader("model/manifest.json", _manifests, _open_ours, _model_beside),
     "safetensors": Reader("model/model.safetensors", _safetensors, _open_model, _model_beside),
     "config.json": _model_file("model/config.json", {"dtype": "float32", "architectures": ["x"]}),
     "tokenizer.json": _model_file("model/tokenizer.json", {"model": {"vocab": {"a": 1}}}),

@@ -58,7 +58,7 @@ def test_a_records_standard_error_becomes_an_interval(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "no evaluation_id"),
+        ("[]", "holds no JSON object"),
         ('{"evaluation_id": "x", "model_info": {"name": "y"}}', "no evaluation_results"),
         (
             '{"evaluation_id": "x", "model_info": {"a": 1}, "evaluation_results": [{}]}',

@@ -1,0 +1,61 @@
+"""Reads Parquet that others wrote without letting a small file fill the memory.
+
+A dictionary or a run length lets a few kilobytes stand for terabytes. So rows are decoded in
+batches small enough that none can exceed ``BATCH_BYTES`` (no value is longer than its column's
+chunk), and what has been decoded is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+#: Refused before anything is decompressed; a run of 1,000,000 samples of 2 kB stays below.
+MAX_UNCOMPRESSED_BYTES = 4 * 1024**3
+BATCH_BYTES = 256 * 1024**2
+_MOST_ROWS = 65_536
+
+
+def check_size(file: pq.ParquetFile) -> None:
+    """Raise ``ValueError`` where the file says that it unpacks to more than the limit."""
+    metadata = file.metadata
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if size > MAX_UNCOMPRESSED_BYTES:
+        raise ValueError(f"{size} bytes unpacked, more than {MAX_UNCOMPRESSED_BYTES}")
+
+
+def batches(
+    file: pq.ParquetFile, row_groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of ``row_groups`` (all where None), in batches that fit the memory.
+
+    Raises ``ValueError`` once more than ``MAX_UNCOMPRESSED_BYTES`` have been decoded.
+    """
+    groups = range(file.metadata.num_row_groups) if row_groups is None else row_groups
+    decoded = 0
+    for group in groups:
+        for batch in file.iter_batches(_rows_a_batch(file, group), row_groups=[group]):
+            decoded += batch.nbytes
+            if decoded > MAX_UNCOMPRESSED_BYTES:
+                raise ValueError(f"more than {MAX_UNCOMPRESSED_BYTES} bytes unpacked")
+            yield batch
+
+
+def read_row_group(file: pq.ParquetFile, group: int) -> pa.Table:
+    """One row group as a table, decoded within the limits."""
+    import pyarrow as pa
+
+    return pa.Table.from_batches(batches(file, [group]), schema=file.schema_arrow)
+
+
+def _rows_a_batch(file: pq.ParquetFile, group: int) -> int:
+    """So few rows that a batch whose every value is as long as its chunk still fits."""
+    described = file.metadata.row_group(group)
+    widths: list[int] = [
+        described.column(i).total_uncompressed_size for i in range(described.num_columns)
+    ]
+    return max(1, min(_MOST_ROWS, BATCH_BYTES // max(1, sum(max(w, 1) for w in widths))))

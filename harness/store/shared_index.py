@@ -1,0 +1,140 @@
+"""The index of a shared store: which runs and finished stages there are, in PostgreSQL.
+
+It can be made anew from the location (``assay store rebuild``), where the truth lies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from harness.errors import StoreError
+from harness.store.atomic import plain
+from harness.store.tables import RUNS, SETTINGS, STAGES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Executable, Row
+
+    from harness.records import Run
+    from harness.store.database import Database
+
+#: Rows in one statement of a rebuild.
+BATCH = 1_000
+
+
+def entry(run: Run) -> dict[str, Any]:
+    """The index row of ``run``; when it was stored is the database's to say."""
+    row = {
+        "id": run.id,
+        "experiment": run.experiment,
+        "candidate": run.candidate,
+        "suite": run.suite,
+        "checkpoint": run.checkpoint.digest,
+        "complete": run.complete,
+        "created_at": run.created_at,
+    }
+    return {name: _storable(value) for name, value in row.items()}
+
+
+def _storable(value: Any) -> Any:
+    """PostgreSQL's text holds every character but NUL."""
+    return plain(value).replace("\0", "\ufffd") if isinstance(value, str) else value
+
+
+class SharedIndex:
+    """Runs in the order in which they were stored, by the database's clock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- runs -------------------------------------------------------------------------------
+
+    def find(self, where: Mapping[str, Any]) -> list[Row[Any]]:
+        """Rows that match every value of ``where``, oldest first."""
+        statement = select(RUNS).order_by(RUNS.c.stored_at, RUNS.c.id)
+        for name, value in where.items():
+            statement = statement.where(RUNS.c[name] == _storable(value))
+        return list(self._database.ask(lambda c: c.execute(statement).all()))
+
+    def ids_starting(self, prefix: str) -> list[str]:
+        """Ids that begin with ``prefix``, sorted."""
+        starts = RUNS.c.id.startswith(_storable(prefix), autoescape=True)
+        statement = select(RUNS.c.id).where(starts).order_by(RUNS.c.id)
+        return list(self._database.ask(lambda c: c.scalars(statement).all()))
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add runs; one that is there already stays as it is."""
+        for start in range(0, len(rows), BATCH):
+            part = [dict(row) for row in rows[start : start + BATCH]]
+            statement = insert(RUNS).values(part).on_conflict_do_nothing()
+            self._run(statement)
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Remove runs from the index; their files are the location's."""
+        if ids:
+            statement = delete(RUNS).where(RUNS.c.id.in_(list(ids)))
+            self._run(statement)
+
+    # --- stages -----------------------------------------------------------------------------
+
+    def stage(self, key: str) -> dict[str, Any] | None:
+        """What the stage ``key`` produced; None where it has not finished."""
+        statement = select(STAGES.c.payload).where(STAGES.c.key == key)
+        text = self._database.ask(lambda c: c.scalar(statement))
+        try:
+            value = None if text is None else json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def finish_stages(self, payloads: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record what stages produced; a later word replaces an earlier one."""
+        rows = [{"key": k, "payload": json.dumps(v)} for k, v in payloads.items()]
+        for start in range(0, len(rows), BATCH):
+            new = insert(STAGES).values(rows[start : start + BATCH])
+            statement = new.on_conflict_do_update(
+                index_elements=["key"], set_={"payload": new.excluded.payload}
+            )
+            self._run(statement)
+
+    def stages(self) -> dict[str, str]:
+        """Key -> payload, as JSON text, of every finished stage."""
+        statement = select(STAGES.c.key, STAGES.c.payload)
+        rows = self._database.ask(lambda c: c.execute(statement).all())
+        return {key: text for key, text in rows}  # noqa: C416  rows, not pairs
+
+    def forget_stages(self, keys: Sequence[str]) -> None:
+        """Remove stages from the index."""
+        if keys:
+            statement = delete(STAGES).where(STAGES.c.key.in_(list(keys)))
+            self._run(statement)
+
+    # --- the store itself -------------------------------------------------------------------
+
+    def setting(self, name: str) -> str | None:
+        """What the store knows of itself under ``name``; None where nothing was settled."""
+        statement = select(SETTINGS.c.value).where(SETTINGS.c.name == name)
+        found: str | None = self._database.ask(lambda c: c.scalar(statement))
+        return found
+
+    def settle(self, name: str, value: str) -> str:
+        """The value that was settled under ``name`` first; ``value`` where there is none yet."""
+        new = insert(SETTINGS).values(name=name, value=value).on_conflict_do_nothing()
+        self._run(new)
+        found = self.setting(name)
+        if found is None:
+            raise StoreError(f"the setting '{name}' is gone", file=self._database.name)
+        return found
+
+    def _run(self, statement: Executable) -> None:
+        self._database.ask(lambda c: c.execute(statement))
+
+    def now(self) -> str:
+        """The database's clock, ISO 8601."""
+        found = self._database.ask(lambda c: c.scalar(select(func.clock_timestamp())))
+        assert found is not None, "a clock always answers"
+        return str(found.isoformat())

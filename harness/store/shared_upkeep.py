@@ -1,0 +1,200 @@
+"""Finding damage in a shared store, making its index anew, and what nothing refers to any more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StoreError
+from harness.store.atomic import storage_errors
+from harness.store.layout import DIGEST_CHARACTERS
+from harness.store.location import CHUNK_BYTES, DamagedError, Marker
+from harness.store.runs import RUN_FILE, read_run
+from harness.store.shared_index import entry
+from harness.store.upkeep import Garbage, run_damage, size_of
+
+if TYPE_CHECKING:
+    from harness.store.shared import SharedStore
+
+KINDS = ("runs", "checkpoints")
+_DIGEST = re.compile(rf"\b[0-9a-f]{{{DIGEST_CHARACTERS},}}\b")
+
+
+def equal(folder: Path, marker: Marker) -> bool:
+    """Whether a folder holds exactly what was published."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return found.keys() == marker.files.keys() and all(
+        path.stat().st_size == marker.files[name][0] and _sha256(path) == marker.files[name][1]
+        for name, path in found.items()
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def damage(store: SharedStore) -> Iterator[str]:
+    """Reads every file of the location; one line for each that is not what was put there."""
+    listed = {row.id for row in store.index.find({})}
+    there = set(store.location.names("runs"))
+    for id in sorted(listed - there):
+        yield f"{store.name}: lists run {id}, whose files are gone ('assay store rebuild')"
+    for id in sorted(there - listed):
+        yield f"{store.name}: does not list run {id} ('assay store rebuild')"
+    for kind in KINDS:
+        for name in store.location.names(kind):
+            with _fetched(store, kind, name) as found:
+                if isinstance(found, str):
+                    yield found
+                elif kind == "runs":
+                    yield from run_damage(found, name, f"{store.location.name}/{kind}/{name}")
+    for key in store.location.names("stages"):
+        if not isinstance(store.location.read_json("stages", key), dict):
+            yield f"{store.location.name}/stages/{key}.json: damaged JSON"
+
+
+@contextmanager
+def _fetched(
+    store: SharedStore, kind: str, name: str, only: tuple[str, ...] = ()
+) -> Iterator[Path | str]:
+    """A verified copy for the length of the block, or what is wrong with the original."""
+    folder = store.layout.scratch()
+    folder.mkdir()
+    try:
+        marker = store.location.marker(kind, name)
+        if marker is None:
+            yield f"{store.location.name}/{kind}/{name}.json: damaged JSON"
+            return
+        store.location.fetch(kind, name, marker, folder, only)
+    except DamagedError as error:
+        yield str(error)
+    else:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def rebuild(store: SharedStore) -> int:
+    """The index says what the location says, in the order in which things were stored.
+
+    Drivers may go on meanwhile: what they add is never taken away.
+    """
+    before = {row.id for row in store.index.find({})}
+    there = store.location.names("runs")
+    rows = [row for name in there if (row := _row(store, name)) is not None]
+    store.index.remove(sorted(before - {row["id"] for row in rows}))
+    # Again, in the recorded order: a database that was lost has none.
+    store.index.add(sorted(rows, key=lambda row: str(row["stored_at"])))
+    known = store.index.stages()
+    found = {
+        key: value
+        for key in store.location.names("stages")
+        if isinstance(value := store.location.read_json("stages", key), dict)
+    }
+    store.index.forget_stages(sorted(known.keys() - found.keys()))
+    store.index.finish_stages(found)
+    store.leases.forget_expired()
+    return len(rows)
+
+
+def _row(store: SharedStore, name: str) -> dict[str, Any] | None:
+    """The index row of a run in the location; None where it cannot be read (`check` names it)."""
+    with _fetched(store, "runs", name, only=(RUN_FILE,)) as found:
+        if isinstance(found, str):
+            return None
+        try:
+            run = read_run(found)
+        except StoreError:
+            return None
+    marker = store.location.marker("runs", name)
+    stored_at = None if marker is None else marker.about.get("stored_at")
+    return entry(run) | {"stored_at": stored_at or store.index.now()}
+
+
+def gc(store: SharedStore, *, dry_run: bool) -> list[Garbage]:
+    """Checkpoints that no run, no stage and no kept checkpoint names, files that no marker names,
+    and what the cache holds of either."""
+    found = [*_unreferenced(store), *_unpublished(store), *_here(store)]
+    if not dry_run:
+        for item in found:
+            _remove(store, item)
+    return found
+
+
+def _unreferenced(store: SharedStore) -> Iterator[Garbage]:
+    markers = {name: _marker(store, name) for name in store.location.names("checkpoints")}
+    texts = [row.checkpoint for row in store.index.find({})] + list(store.index.stages().values())
+    named = {name for text in texts for name in _digests(text)}
+    waiting = [name for name in markers if name in named]
+    kept = set(waiting)
+    while waiting:
+        marker = markers[waiting.pop()]
+        for name in _digests(json.dumps(dict(marker.about))) if marker else ():
+            if name in markers and name not in kept:
+                kept.add(name)
+                waiting.append(name)
+    for name in sorted(markers.keys() - kept):
+        marker = markers[name]
+        size = marker.size_bytes if marker else 0
+        place = f"{store.location.name}/checkpoints/{name}"
+        yield Garbage(place, size, "no run and no stage refers to it")
+
+
+def _digests(text: str) -> set[str]:
+    """The folder names of every digest in a text."""
+    return {digest[:DIGEST_CHARACTERS] for digest in _DIGEST.findall(text)}
+
+
+def _marker(store: SharedStore, name: str) -> Marker | None:
+    try:
+        return store.location.marker("checkpoints", name)
+    except DamagedError:
+        return None
+
+
+def _unpublished(store: SharedStore) -> Iterator[Garbage]:
+    """Attempts of writers that died, or that came second."""
+    for kind in KINDS:
+        for name, attempts in store.location.attempts(kind).items():
+            try:
+                marker = store.location.marker(kind, name)
+            except DamagedError:
+                continue
+            for attempt in attempts:
+                if marker is None or attempt != marker.attempt:
+                    place = f"{store.location.name}/{kind}/{name}/{attempt}"
+                    yield Garbage(place, 0, "its writer never finished, or came second")
+
+
+def _here(store: SharedStore) -> Iterator[Garbage]:
+    """In this machine's cache: temporary files of dead processes, states of finished stages."""
+    for path in store.layout.abandoned():
+        yield Garbage(path, size_of(path), "its process is gone")
+    finished = " ".join(store.index.stages())
+    if store.layout.states.is_dir():
+        for folder in sorted(store.layout.states.iterdir()):
+            if folder.name in finished:
+                yield Garbage(folder, size_of(folder), "its stage has finished")
+
+
+def _remove(store: SharedStore, item: Garbage) -> None:
+    if isinstance(item.path, Path):
+        with storage_errors(store.root, f"remove {item.path.name}"):
+            shutil.rmtree(item.path)
+        return
+    kind, name, *attempt = item.path.removeprefix(f"{store.location.name}/").split("/")
+    if attempt:
+        store.location.remove_attempt(kind, name, attempt[0])
+        return
+    store.location.remove(kind, name)
+    store.layout.discard(store.layout.checkpoints / name)
