@@ -17,6 +17,7 @@ from harness.stages.stage import StageBusyError
 SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-score", "sacrebleu")
 
 if TYPE_CHECKING:
+    from harness.energy.attempts import Attempts
     from harness.evaluate import BuiltSuite, Evaluation
     from harness.protocols import Meter
     from harness.store import FolderStore
@@ -54,13 +55,15 @@ class ScoreStage:
                 self._say(name, "reused")
                 return known
             self._say(name, "start", checkpoint.manifest.trainer)
-            with self.meter().window(f"score {name}") as reading:
+            attempts = self._attempts(f"score-{key}")
+            with attempts.window(self.meter(), f"score {name}") as reading:
                 evaluation = self._evaluate(name, built, checkpoint, parent)
             energy = self._with_shards(reading.energy("score"), key)
             run = self._record(name, key, checkpoint, evaluation, energy, inherited)
             self.store.put(run, evaluation.rows, evaluation.samples)
             if run.complete:
                 self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
+            attempts.forget()
             self._say(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
             return run
 
@@ -85,16 +88,23 @@ class ScoreStage:
             def progress(done: int, total: int | None, message: str) -> None:
                 self._say(label, "progress", message, done, total)
 
-            with self.meter().window(f"score {label}") as reading:
+            attempts = self._attempts(shard)
+            with attempts.window(self.meter(), f"score {label}") as reading:
                 fill(self.opened(checkpoint), built, share, progress)
             energy = reading.energy("score")
             self.store.finish_stage(shard, {"energy": energy.model_dump(mode="json")})
+            attempts.forget()
             self._say(label, "done", f"{energy.seconds:.1f} s")
 
     def _known(self, key: str) -> Run | None:
         """The run that this stage came to; None where it has not, or the run is damaged."""
         stage = self.store.stage(f"score-{key}")
         return self.store.stored(stage["run"]) if stage is not None else None
+
+    def _attempts(self, stage: str) -> Attempts:
+        from harness.energy.attempts import Attempts
+
+        return Attempts(self.store.state_folder(stage), "score")
 
     @contextmanager
     def _leased(self, stage: str) -> Iterator[None]:
@@ -173,13 +183,18 @@ class ScoreStage:
             return self._open[digest]
         while len(self._open) > 1:
             self._open.pop(next(iter(self._open)))
+        journal = Journal(self.store.journal_path(digest), digest)
+        if journal.dropped_bytes:
+            lost = f"{journal.dropped_bytes} damaged bytes at the end of its journal are dropped"
+            candidate = checkpoint.manifest.candidate
+            self._say(candidate, "again", f"{lost}; what they held is scored again")
         self._open[digest] = open_model(
             checkpoint.weights_folder,
             adapter=checkpoint.adapter_folder,
             gguf_file=checkpoint.gguf_file,
             dtype=self.experiment.settings.dtype,
             backend=self.experiment.settings.backend,
-            journal=Journal(self.store.journal_path(digest), digest),
+            journal=journal,
         )
         return self._open[digest]
 

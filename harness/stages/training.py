@@ -196,6 +196,7 @@ class Checkpoints:
         from harness.checkpoints.fresh_process import server
         from harness.checkpoints.opening import tokenizer_folder
         from harness.data import first_prompt
+        from harness.energy.attempts import Attempts
         from harness.environment import peak_memory
         from harness.protocols import TrainJob
         from harness.row_lengths import lengths_checked
@@ -219,8 +220,10 @@ class Checkpoints:
             state_folder=self.store.state_folder(key),
             progress=progress,
         )
+        attempts = Attempts(self.store.state_folder(f"train-{key}"), "train")
+        window = attempts.window(self.meter(), f"train {candidate.name}")
         try:
-            with self.meter().window(f"train {candidate.name}") as reading, peak_memory() as peak:
+            with window as reading, peak_memory() as peak:
                 checkpoint = candidate.trainer.train(job)  # type: ignore[attr-defined]
             checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
             asked = first_prompt(candidate.data)
@@ -230,6 +233,7 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(self.store.state_folder(key), ignore_errors=True)
+        attempts.forget()
         return checkpoint
 
 

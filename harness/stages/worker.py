@@ -33,8 +33,13 @@ class Workplace:
 
     def open(self, listener: Listener) -> Worker:
         """A worker in this process, with a meter of its own."""
+        import logging
+
         from harness.energy import EnergyConfig, open_meter
         from harness.store import open_store
+
+        # As the command does for itself: it asks for a package that fetches code from a hub.
+        logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
 
         config = EnergyConfig.model_validate(dict(self.experiment.settings.energy))
         opened: list[Meter] = []
@@ -66,13 +71,14 @@ class Worker:
     ) -> None:
         self.experiment = experiment
         self.store = store
-        self.meter = meter
+        self._meter = meter
         self.listener = listener
         self.logged = False
         """Whether this process's output goes to the stage's log, and a traceback with it."""
         self.shared = False
         """Whether other stages may run on this machine at the same time."""
-        self.checkpoints = Checkpoints(experiment, store, meter, self.tell)
+        self._gpu_shared = False
+        self.checkpoints = Checkpoints(experiment, store, self.meter, self.tell)
         self._scoring: ScoreStage | None = None
 
     @property
@@ -89,6 +95,14 @@ class Worker:
             self._scoring = ScoreStage(self.experiment, self.store, self.meter, self.tell)
         return self._scoring
 
+    def meter(self) -> Meter:
+        """This process's meter; where others use the machine too, for its share alone."""
+        if not self.shared:
+            return self._meter()
+        from harness.energy.sharing import SharedMeter
+
+        return SharedMeter(self._meter(), gpu_shared=self._gpu_shared)
+
     def tell(self, event: Event) -> None:
         """Pass an event on; all but progress stands in the log of events too."""
         if event.status != "progress":
@@ -101,6 +115,7 @@ class Worker:
         ``threads`` is this worker's share of the cores; the stage's own ``cpus`` come first.
         """
         use_threads(stage.resources.cpus or threads)
+        self._gpu_shared = 0 < stage.resources.gpus < 1
         try:
             return self._carried_out(stage)
         except StageBusyError as busy:

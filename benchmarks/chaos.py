@@ -1,0 +1,308 @@
+"""Chaos: a sweep whose workers, driver, files and disk are attacked ends with the same report.
+
+    python benchmarks/chaos.py --seeds 20        # about a minute a seed on two cores
+
+Each seed draws its own moments. A worker is killed with SIGKILL in the middle of a stage, then the
+driver; a byte of one finished checkpoint is turned, and one journal cut short; the next run finds
+the disk full (a small tmpfs where one may be mounted, a limit on file sizes elsewhere); the last run
+must end as an undisturbed one: the same checkpoints, rows, scores and verdicts, bit for bit, each
+event in the log, and nothing trained twice but what was lost. Results: benchmarks/results/chaos.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXPERIMENT = """
+name: chaos
+base: microworld
+candidates:
+  a: {trainer: prune, amount: 0.1}
+  b: {trainer: prune, amount: 0.2}
+  c: {trainer: prune, amount: 0.3, parent: a}
+  d: {trainer: quantize, parent: b, scheme: int8_absmax}
+  e: {trainer: merge, sources: [a, b], method: linear}
+suite: [microworld_known, microworld_unknown]
+limit: 12
+energy: {meter: fake}
+resources: {train: {cpus: 1}, score: {cpus: 1}}
+gate: {baseline: base, rules: [{task: microworld_known, margin: 0.2}]}
+report: [json]
+"""
+CANDIDATES = ("base", "a", "b", "c", "d", "e")
+TMPFS_MB = 64
+RUN_SECONDS = 600.0
+
+
+@dataclass
+class Attack:
+    """What was done to one seed's workspace, and what did not come out as it must."""
+
+    done: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    damaged: str | None = None
+    """The candidate whose checkpoint was damaged."""
+    seconds: float = 0.0
+
+
+def command(folder: Path, workers: int = 2) -> list[str]:
+    run = ["run", str(folder / "chaos.yaml"), "--workspace", str(folder / "ws")]
+    how = ["--executor", "local", "--workers", str(workers), "--format", "json"]
+    return [sys.executable, "-m", "harness.cli.main", *run, *how]
+
+
+def start(folder: Path, limit_bytes: int | None = None) -> subprocess.Popen[bytes]:
+    def limited() -> None:
+        if limit_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with (folder / "stderr.txt").open("ab") as log:
+        return subprocess.Popen(
+            command(folder),
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+            preexec_fn=limited,  # noqa: PLW1509
+        )
+
+
+def lines(folder: Path) -> list[str]:
+    path = folder / "ws" / "events.log"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_for_lines(folder: Path, process: subprocess.Popen[bytes], count: int) -> bool:
+    """Until the log has ``count`` lines; False where the run ended before."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while len(lines(folder)) < count and time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def children(pid: int) -> list[int]:
+    """Worker processes of a driver."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, IndexError):
+            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            text = (folder / "cmdline").read_bytes()
+            if int(stat[1]) == pid and b"spawn_main" in text:
+                found.append(int(folder.name))
+    return found
+
+
+def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -> None:
+    process = start(folder)
+    if not wait_for_lines(folder, process, draw.randint(3, 12)):
+        attack.wrong.append("the first run ended before it was attacked")
+        return
+    workers = children(process.pid)
+    if workers:
+        os.kill(draw.choice(workers), signal.SIGKILL)
+        attack.done.append("worker killed")
+    seen = len(lines(folder))
+    wait_for_lines(folder, process, seen + draw.randint(2, 8))
+    time.sleep(draw.uniform(0, 0.3))
+    orphans = children(process.pid)
+    process.kill()
+    process.wait()
+    attack.done.append("driver killed")
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in orphans):
+        if time.monotonic() > deadline:
+            attack.wrong.append("a worker outlived its driver")
+            return
+        time.sleep(0.05)
+
+
+def damage(folder: Path, draw: random.Random, attack: Attack) -> None:
+    import json
+
+    found = sorted((folder / "ws" / "checkpoints").glob("*/model.safetensors"))
+    if found:
+        path = draw.choice(found)
+        attack.damaged = json.loads((path.parent / "manifest.json").read_text())["candidate"]
+        with path.open("r+b") as file:
+            place = path.stat().st_size // 2 + draw.randrange(1000)
+            file.seek(place)
+            byte = file.read(1)[0]
+            file.seek(place)
+            file.write(bytes([byte ^ 0x40]))
+        attack.done.append(f"checkpoint of {attack.damaged} damaged")
+    journals = [p for p in sorted((folder / "ws" / "journal").glob("*")) if p.stat().st_size > 100]
+    if journals:
+        path = draw.choice(journals)
+        os.truncate(path, path.stat().st_size - draw.randint(1, 40))
+        attack.done.append("journal cut")
+
+
+def run_on_a_full_disk(folder: Path, mounted: bool, attack: Attack) -> None:
+    ballast = folder / "ws" / "ballast"
+    limit = None
+    if mounted:
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"\0" * 65536)
+    else:
+        limit = 100_000
+    process = start(folder, limit)
+    code = process.wait(RUN_SECONDS)
+    ballast.unlink(missing_ok=True)
+    attack.done.append(f"disk full (exit {code})")
+    if code not in (0, 2, 3):
+        attack.wrong.append(f"exit {code} on a full disk")
+
+
+def finish(folder: Path, attack: Attack) -> None:
+    code = start(folder).wait(RUN_SECONDS)
+    if code != 0:
+        attack.wrong.append(f"the last run exited {code}")
+
+
+def compare(folder: Path, undisturbed: Path, attack: Attack) -> None:
+    import numpy as np
+
+    from harness.store import open_store
+
+    expected, found = (open_store(path / "ws") for path in (undisturbed, folder))
+    theirs, ours = ({r.candidate: r for r in s.find(complete=True)} for s in (expected, found))
+    if ours.keys() != theirs.keys():
+        attack.wrong.append(f"runs of {sorted(ours)}")
+        return
+    for name, run in theirs.items():
+        other = ours[name]
+        if (run.id, run.scores) != (other.id, other.scores):
+            attack.wrong.append(f"{name}: other scores")
+        if run.checkpoint.digests != other.checkpoint.digests:
+            attack.wrong.append(f"{name}: another checkpoint")
+        for a, b in zip(expected.rows(run.id), found.rows(other.id), strict=True):
+            if a.sample_ids != b.sample_ids or not np.array_equal(a.values, b.values, True):
+                attack.wrong.append(f"{name}: other rows of {a.task} {a.metric}")
+    if report(folder) != report(undisturbed):
+        attack.wrong.append("another report")
+    attack.wrong += found.check()
+
+
+def report(folder: Path) -> list[str]:
+    """The verdicts and score tables of the report, as text."""
+    import json
+
+    page = json.loads((folder / "ws" / "reports" / "chaos" / "report.json").read_text())
+    kept = [s for s in page["sections"] if s.get("key", s.get("title")) not in SPENT]
+    return [json.dumps(section, sort_keys=True) for section in kept]
+
+
+#: Sections that tell of time, energy and machines, which differ between two undisturbed runs too.
+SPENT: set[str] = set()
+
+
+def check_log(folder: Path, attack: Attack) -> None:
+    """Each event is in the log, and nothing was trained or scored twice but what was lost."""
+    log = lines(folder)
+    text = "\n".join(log)
+    starts, ends = (sum(f"run chaos: {word}" in line for line in log) for word in ("start", "end"))
+    if starts - ends != 1:
+        attack.wrong.append(f"{starts} runs began and {ends} ended: one driver was killed")
+    if attack.damaged is not None and f"train {attack.damaged}: again damaged" not in text:
+        attack.wrong.append("the damaged checkpoint is not in the log")
+    trained = Counter(line.split()[4] for line in log if " train " in line and ": done" in line)
+    scored = Counter(line.split()[4] for line in log if " score " in line and ": done" in line)
+    for name in CANDIDATES:
+        allowed = 1 + (name == attack.damaged)
+        if trained[f"{name}:"] > allowed:
+            attack.wrong.append(f"{name} trained {trained[f'{name}:']} times")
+        if scored[f"{name}:"] > 1:
+            attack.wrong.append(f"{name} scored {scored[f'{name}:']} times")
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """``folder/ws`` on a tmpfs of its own where one may be mounted; whether it is."""
+    place = folder / "ws"
+    place.mkdir(parents=True)
+    options = f"size={TMPFS_MB}m"
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True
+    )
+    try:
+        yield done.returncode == 0
+    finally:
+        if done.returncode == 0:
+            subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def attacked(seed: int, folder: Path, undisturbed: Path) -> Attack:
+    """One seed: attack, repair, compare."""
+    attack, draw = Attack(), random.Random(seed)
+    began = time.monotonic()
+    with small_disk(folder) as mounted:
+        (folder / "chaos.yaml").write_text(EXPERIMENT)
+        kill_worker_then_driver(folder, draw, attack)
+        damage(folder, draw, attack)
+        run_on_a_full_disk(folder, mounted, attack)
+        finish(folder, attack)
+        compare(folder, undisturbed, attack)
+        check_log(folder, attack)
+        if attack.wrong:
+            shutil.copy(folder / "ws" / "events.log", folder / "events.txt")
+    attack.seconds = time.monotonic() - began
+    return attack
+
+
+def undisturbed_run(folder: Path) -> Path:
+    """A run that nobody attacks."""
+    folder.mkdir()
+    (folder / "chaos.yaml").write_text(EXPERIMENT)
+    code = start(folder).wait(RUN_SECONDS)
+    if code != 0:
+        sys.exit(f"the undisturbed run exited {code}: {(folder / 'stderr.txt').read_text()}")
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="keep the workspaces of failed seeds")
+    arguments = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="chaos-"))
+    undisturbed = undisturbed_run(root / "undisturbed")
+    table = ["| seed | attacks | seconds | wrong |", "|---|---|---|---|"]
+    wrong = 0
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
+        attack = attacked(seed, root / str(seed), undisturbed)
+        wrong += bool(attack.wrong)
+        said = "; ".join(attack.wrong) or "nothing"
+        table.append(f"| {seed} | {', '.join(attack.done)} | {attack.seconds:.0f} | {said} |")
+        print(table[-1], flush=True)
+    summary = f"{arguments.seeds} seeds, {wrong} of them differ from the undisturbed run."
+    print(summary)
+    results = Path(__file__).parent / "results" / "chaos.md"
+    results.write_text("\n".join(["# Chaos", "", summary, "", *table, ""]))
+    if not arguments.keep:
+        shutil.rmtree(root, ignore_errors=True)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What a stage used in all its attempts, those that failed or were killed too.
+
+Each attempt leaves its file in the stage's own folder of the workspace: while it runs, a sign of
+life; once it has failed, what it used. The file of a killed attempt says for how long it lived at
+least, and no more is claimed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from harness.energy.config import Phase
+from harness.energy.totals import total
+from harness.protocols import Meter, Reading
+from harness.records import Energy
+
+SIGN_OF_LIFE_SECONDS = 2.0
+
+
+class Attempts:
+    """The attempts at one stage; the caller holds the stage's lease.
+
+    Args:
+        folder: the stage's own, where earlier attempts left their files.
+        phase: ``train`` or ``score``.
+    """
+
+    def __init__(self, folder: Path, phase: Phase) -> None:
+        self._folder = folder
+        self._phase = phase
+
+    @contextmanager
+    def window(self, meter: Meter, name: str) -> Iterator[AttemptReading]:
+        """Measure this attempt; where the block raises, what it used is kept for the next one."""
+        earlier, lost_seconds = self._earlier()
+        reading: AttemptReading | None = None
+        with _alive(self._folder / f"{uuid.uuid4().hex}.json") as file:
+            try:
+                with meter.window(name) as own:
+                    reading = AttemptReading(own, earlier, lost_seconds)
+                    yield reading
+            except BaseException:
+                if reading is not None:
+                    _write(file, reading.own.energy(self._phase))
+                raise
+
+    def forget(self) -> None:
+        """The stage has finished, and its record has the sum."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _earlier(self) -> tuple[list[Energy], list[float]]:
+        """Energies of failed attempts, and for how long each killed one lived at least."""
+        known: list[Energy] = []
+        lost: list[float] = []
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                content, life = json.loads(file.read_text("utf-8")), file.stat()
+                if "energy" in content:
+                    known.append(Energy.model_validate(content["energy"]))
+                else:
+                    lost.append(max(0.0, life.st_mtime - float(content["began"])))
+            except (OSError, ValueError, KeyError, TypeError):
+                lost.append(0.0)
+        return known, lost
+
+
+class AttemptReading:
+    """This attempt's energy, with that of the attempts before it; readable after exit."""
+
+    def __init__(self, own: Reading, earlier: list[Energy], lost_seconds: list[float]) -> None:
+        self.own = own
+        self._earlier = earlier
+        self._lost_seconds = lost_seconds
+
+    def energy(self, phase: str) -> Energy:
+        """The sum; a killed attempt is not in it, and the note says so."""
+        summed = self.own.energy(phase)
+        if self._earlier:
+            summed = total([summed, *self._earlier], phase=cast("Phase", phase))
+        notes = [summed.note] if summed.note else []
+        if self._earlier:
+            notes.append(f"{len(self._earlier) + 1} attempts together")
+        if self._lost_seconds:
+            count = len(self._lost_seconds)
+            what = "a killed attempt" if count == 1 else f"{count} killed attempts"
+            seconds = sum(self._lost_seconds)
+            notes.append(f"without {what} of {seconds:.0f} s or more, whose energy is not known")
+        return summed.model_copy(update={"note": "; ".join(notes) or None})
+
+
+@contextmanager
+def _alive(file: Path) -> Iterator[Path]:
+    """Keep ``file`` fresh while the block runs; a full disk loses only the file."""
+    done = threading.Event()
+
+    def freshen() -> None:
+        while not done.wait(SIGN_OF_LIFE_SECONDS):
+            try:
+                os.utime(file)
+            except OSError:
+                return
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}", "utf-8")
+        file.write_text(json.dumps({"began": file.stat().st_mtime}), "utf-8")
+    except OSError:
+        pass
+    thread = threading.Thread(target=freshen, name="attempt", daemon=True)
+    thread.start()
+    try:
+        yield file
+    finally:
+        done.set()
+        thread.join()
+
+
+def _write(file: Path, energy: Energy) -> None:
+    try:
+        file.write_text(json.dumps({"energy": energy.model_dump(mode="json")}), "utf-8")
+    except OSError:
+        return
