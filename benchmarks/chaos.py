@@ -4,7 +4,7 @@
 
 Each seed draws its own moments. A worker is killed with SIGKILL in the middle of a stage, then the
 driver; a byte of one finished checkpoint is turned, and one journal cut short; the next run finds
-the disk full (a small tmpfs where one may be mounted, a limit on file sizes elsewhere); the last run
+the disk full (a small tmpfs where one may be mounted, a limit on file sizes elsewhere); the last
 must end as an undisturbed one: the same checkpoints, rows, scores and verdicts, bit for bit, each
 event in the log, and nothing trained twice but what was lost. Results: benchmarks/results/chaos.md.
 """
@@ -34,7 +34,7 @@ candidates:
   a: {trainer: prune, amount: 0.1}
   b: {trainer: prune, amount: 0.2}
   c: {trainer: prune, amount: 0.3, parent: a}
-  d: {trainer: quantize, parent: b, scheme: int8_absmax}
+  d: {trainer: quantize, parent: b, scheme: absmax-int8}
   e: {trainer: merge, sources: [a, b], method: linear}
 suite: [microworld_known, microworld_unknown]
 limit: 12
@@ -60,12 +60,15 @@ class Attack:
 
 
 def command(folder: Path, workers: int = 2) -> list[str]:
+    """The sweep on two workers."""
     run = ["run", str(folder / "chaos.yaml"), "--workspace", str(folder / "ws")]
     how = ["--executor", "local", "--workers", str(workers), "--format", "json"]
     return [sys.executable, "-m", "harness.cli.main", *run, *how]
 
 
 def start(folder: Path, limit_bytes: int | None = None) -> subprocess.Popen[bytes]:
+    """Begin a run in a session of its own, its files at most ``limit_bytes`` long."""
+
     def limited() -> None:
         if limit_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
@@ -83,6 +86,7 @@ def start(folder: Path, limit_bytes: int | None = None) -> subprocess.Popen[byte
 
 
 def lines(folder: Path) -> list[str]:
+    """The log of events."""
     path = folder / "ws" / "events.log"
     return path.read_text().splitlines() if path.exists() else []
 
@@ -112,6 +116,7 @@ def children(pid: int) -> list[int]:
 
 
 def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -> None:
+    """SIGKILL for one worker in the middle of the run, a little later for the driver."""
     process = start(folder)
     if not wait_for_lines(folder, process, draw.randint(3, 12)):
         attack.wrong.append("the first run ended before it was attacked")
@@ -136,6 +141,7 @@ def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -
 
 
 def damage(folder: Path, draw: random.Random, attack: Attack) -> None:
+    """Turn a bit of one finished checkpoint; cut one journal short."""
     import json
 
     found = sorted((folder / "ws" / "checkpoints").glob("*/model.safetensors"))
@@ -157,6 +163,7 @@ def damage(folder: Path, draw: random.Random, attack: Attack) -> None:
 
 
 def run_on_a_full_disk(folder: Path, mounted: bool, attack: Attack) -> None:
+    """Go on where nothing can be written; it fails, and says so."""
     ballast = folder / "ws" / "ballast"
     limit = None
     if mounted:
@@ -174,12 +181,14 @@ def run_on_a_full_disk(folder: Path, mounted: bool, attack: Attack) -> None:
 
 
 def finish(folder: Path, attack: Attack) -> None:
+    """The last run, left in peace."""
     code = start(folder).wait(RUN_SECONDS)
     if code != 0:
         attack.wrong.append(f"the last run exited {code}")
 
 
 def compare(folder: Path, undisturbed: Path, attack: Attack) -> None:
+    """Checkpoints, scores, rows and the report, bit for bit."""
     import numpy as np
 
     from harness.store import open_store
@@ -242,7 +251,9 @@ def small_disk(folder: Path) -> Iterator[bool]:
     place.mkdir(parents=True)
     options = f"size={TMPFS_MB}m"
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
     )
     try:
         yield done.returncode == 0
@@ -280,6 +291,7 @@ def undisturbed_run(folder: Path) -> Path:
 
 
 def main() -> None:
+    """Attack seed after seed; exit 1 where one differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)

@@ -83,12 +83,12 @@ class SharedReading:
             return whole
         if whole.name == "gpu" or self.share is None:
             method = f"{whole.method}, shared with other stages"
-            update = {"energy_kwh": None, "grade": "unavailable", "method": method}
-        else:
-            method = f"{whole.method} x {self.share:.0%} of the machine's processor time"
-            used = whole.energy_kwh * self.share
-            update = {"energy_kwh": used, "grade": "estimated", "method": method}
-        return whole.model_copy(update=update)
+            return EnergyComponent(
+                name=whole.name, energy_kwh=None, grade="unavailable", method=method
+            )
+        method = f"{whole.method} x {self.share:.0%} of the machine's processor time"
+        used = whole.energy_kwh * self.share
+        return EnergyComponent(name=whole.name, energy_kwh=used, grade="estimated", method=method)
 
 
 def _busy_seconds() -> float:
