@@ -1,0 +1,160 @@
+"""An experiment as stages: what follows what, what is found again, what heals and what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.energy.fake_meter import FakeMeter
+from harness.errors import ConfigError
+from harness.events import Event
+from harness.experiment import Experiment, load_experiment
+from harness.pipeline import Outcome, Pipeline
+from harness.resources import Resources
+from harness.stages import plan
+from harness.store import FolderStore, open_store
+from tests.trainers import tiny_jobs
+
+TEXT = """
+name: t
+base: ./base
+suite: [microworld_known]
+candidates:
+  x: {trainer: prune, amount: 0.2}
+  y: {trainer: prune, amount: 0.5, parent: x}
+  m: {trainer: merge, sources: [x, y], method: linear, resources: {gpus: 0.5}}
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    return written(tmp_path)
+
+
+def written(folder: Path, more: str = "") -> Experiment:
+    if not (folder / "base").exists():
+        (folder / "base").mkdir()
+        tiny_jobs.save_base(folder / "base")
+    (folder / "t.yaml").write_text(TEXT + more)
+    return load_experiment(folder / "t.yaml")
+
+
+def trained(
+    experiment: Experiment, store: FolderStore, listen: Callable[[Event], None] = lambda _: None
+) -> tuple[Outcome, list[str]]:
+    seen: list[str] = []
+
+    def hear(event: Event) -> None:
+        if event.status != "progress":
+            seen.append(f"{event.candidate} {event.status}")
+        listen(event)
+
+    return Pipeline(experiment, store, FakeMeter, hear).train(), seen
+
+
+def test_a_plan_names_what_each_stage_follows_and_needs(tmp_path: Path) -> None:
+    experiment = written(tmp_path, "resources: {score: {shards: 2, cpus: 3}}\n")
+    stages = {stage.name: stage for stage in plan(experiment, ["y"])}
+    assert list(stages)[:3] == ["train x", "train y", "score base 1/2"]
+    assert stages["train y"].after == ("train x",)
+    assert stages["score y"].after == ("train y", "score y 1/2", "score y 2/2")
+    assert stages["score y 2/2"].share == (1, 2)
+    assert stages["score base"].resources.cpus == 3
+    whole = {stage.name: stage for stage in plan(experiment)}
+    assert whole["train m"].after == ("train x", "train y")
+    assert whole["train m"].resources == Resources(gpus=0.5)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("resources: {train: {cpu: 1}}", "cpus"),
+        ("resources: {score: {shards: 0}}", "shards"),
+        ("  z: {trainer: prune, amount: 0.1, resources: {gpus: -1}}", "gpus"),
+        ("  z: {trainer: prune, amount: 0.1, resources: 3}", "memory_gb"),
+    ],
+)
+def test_wrong_resources_are_one_line(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(ConfigError, match="resources") as raised:
+        written(tmp_path, more + "\n")
+    assert said in str(raised.value)
+
+
+def test_a_damaged_checkpoint_is_made_again_and_nothing_else(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    store = open_store(tmp_path / ".assay")
+    first, _ = trained(experiment, store)
+    digest = first.checkpoints["x"].manifest.digest
+    weights = store.checkpoint_path(digest) / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-100] ^= 1
+    weights.write_bytes(bytes(content))
+
+    again, seen = trained(experiment, store)
+    assert not again.failures
+    assert seen == ["x again", "x start", "x done", "y reused", "m reused"]
+    assert again.checkpoints["x"].manifest.digest == digest
+    assert any("train x: again damaged, made again" in line for line in store.events())
+    assert trained(experiment, store)[1] == ["x reused", "y reused", "m reused"]
+
+
+def test_a_second_driver_does_other_stages_and_waits_for_the_first(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    # While the first driver is at `x`, the second asks for everything: it may not do `x` too.
+    store = open_store(tmp_path / ".assay")
+    other = written(tmp_path, "  z: {trainer: prune, amount: 0.3}\n")
+    met: list[str] = []
+
+    def meanwhile(event: Event) -> None:
+        if (event.candidate, event.status) != ("x", "start") or met:
+            return
+        from harness.stages import Worker
+
+        worker = Worker(
+            other,
+            open_store(store.root),
+            FakeMeter,
+            lambda e: met.append(f"{e.candidate} {e.status}"),
+        )
+        stages = {stage.name: stage for stage in plan(other, scoring=False)}
+        busy = worker.carry_out(stages["train x"])
+        assert busy.status == "busy"
+        assert "process" in busy.message
+        assert worker.carry_out(stages["train z"]).status == "done"
+
+    _, seen = trained(experiment, store, meanwhile)
+    assert [line for line in met if "progress" not in line] == ["z start", "z done"]
+    assert seen.count("x done") == 1
+    assert trained(other, store)[1] == ["x reused", "y reused", "m reused", "z reused"]
+
+
+def test_a_failure_on_a_full_disk_is_told_though_its_log_cannot_be_written(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.errors import StoreError
+    from trainers.prune import Prune
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def no_log(*_: object) -> None:
+        raise StoreError("cannot write a log: No space left on device")
+
+    monkeypatch.setattr(Prune, "train", full)
+    monkeypatch.setattr(FolderStore, "write_log", no_log)
+    outcome, seen = trained(experiment, open_store(tmp_path / ".assay"))
+    assert [failure.stage for failure in outcome.failures] == ["train x", "train y", "train m"]
+    assert "No space left on device" in outcome.failures[0].message
+    assert seen == ["x failed", "y skipped", "m skipped"] or seen[0] == "x start"
+
+
+def test_a_run_that_ends_says_so_in_the_log(experiment: Experiment, tmp_path: Path) -> None:
+    store = open_store(tmp_path / ".assay")
+    trained(experiment, store)
+    first, *_, last = store.events()
+    assert first.endswith("run t: start, 3 stages, executor inline")
+    assert last.endswith("run t: end, 0 failed")
