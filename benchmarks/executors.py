@@ -3,8 +3,8 @@
     python benchmarks/executors.py --repeat 3
 
 The clock runs over the whole command: interpreter, imports in every worker, training, scoring,
-comparison, report. Ray's own start (``ray.init`` and its daemons) is shown apart: it is the time from
-the command's first line in the log of events to the first that a worker writes, less the same for
+comparison, report. Ray's own start (``ray.init`` and its daemons) is shown apart: it is the time
+from the run's first line in the log of events to the first that a worker writes, less the same for
 ``local``. Results: benchmarks/results/executors.md.
 """
 
@@ -112,8 +112,8 @@ def page(best: dict[str, Timing], repeat: int, steps: int) -> str:
         f"Ten recipes of {steps} steps, eleven checkpoints scored; one thread a worker; best of "
         f"{repeat}; {len(os.sched_getaffinity(0))} cores.",
         "",
-        "| executor | whole command | to the first stage | without Ray's start | against one worker "
-        "| load average |",
+        "| executor | whole command | to the first stage | without Ray's start "
+        "| against one worker | load average |",
         "|---|---|---|---|---|---|",
     ]
     for name, timing in best.items():
