@@ -5,6 +5,7 @@ or the same mapping inline in an experiment file:
 
     name: mine
     extends: smoke                       # a suite or several; later entries replace earlier ones
+    without: [microworld_text]           # tasks of those suites that this one leaves out
     include: [local_data]                # folders with lm-eval task YAMLs, relative to this file
     tasks: [gsm8k, {task: mmlu, num_fewshot: 5, limit: 100}]
     fidelity: {task: wikitext2, limit: 8}
@@ -64,6 +65,7 @@ class _SuiteFile(Record):
     include: str | tuple[str, ...] = ()
     fidelity: FidelityText | None = None
     extends: str | tuple[str, ...] = ()
+    without: str | tuple[str, ...] = ()
     description: str | None = None
 
 
@@ -145,7 +147,14 @@ def _assembled(
     twice = {t.task for t in own if sum(o.task == t.task for o in own) > 1}
     if twice:
         raise ConfigError("a task stands twice", file=file, key="tasks", value=sorted(twice)[0])
-    merged = {t.task: t for parent in parents for t in parent.tasks} | {t.task: t for t in own}
+    inherited_tasks = {t.task: t for parent in parents for t in parent.tasks}
+    for name in (given.without,) if isinstance(given.without, str) else given.without:
+        if inherited_tasks.pop(name, None) is None:
+            fix = did_you_mean(name, inherited_tasks)
+            raise ConfigError(
+                "no such task to leave out", file=file, key="without", value=name, fix=fix
+            )
+    merged = inherited_tasks | {t.task: t for t in own}
     if not merged:
         raise ConfigError("a suite needs at least one task", file=file, key="tasks")
     folders = (given.include,) if isinstance(given.include, str) else given.include

@@ -175,3 +175,8 @@ def _articles() -> Rows:
         {"article": f"{number:03d} {piece.splitlines()[0].strip(' =')}", "text": piece}
         for number, piece in enumerate(found)
     ]
+
+
+def bbh(subtask: str, **_: object) -> Splits:
+    """One task of BIG-Bench Hard: a question and its answer's text."""
+    return {"test": Dataset.from_list(jsonl(f"bbh/{subtask}.jsonl", ("input", "target")))}
