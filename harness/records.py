@@ -64,6 +64,9 @@ class Energy(Record):
     co2e_g: float | None = None
     intensity: CarbonIntensity | None = None
     pue: float = 1.0
+    embodied_co2e_g: float | None = None
+    """Manufacture's share for these seconds, by a stated assumption; never part of ``co2e_g``."""
+    embodied_source: str | None = None
     meter: str = "none"
     note: str | None = None
 
@@ -200,6 +203,8 @@ class TaskSignature(Record):
     limit: int | None = None
     max_length: int | None = None
     decoding: str | None = None
+    hardware: str | None = None
+    """The device, where the numbers are times and energies; None: they do not depend on it."""
     backend: str = "assay"
     versions: Mapping[str, str] = Field(default_factory=dict)
 

@@ -19,7 +19,7 @@ SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-
 if TYPE_CHECKING:
     from harness.energy.attempts import Attempts
     from harness.evaluate import BuiltSuite, Evaluation
-    from harness.protocols import Meter
+    from harness.protocols import Meter, Reading
     from harness.store import FolderStore
 
 
@@ -58,7 +58,8 @@ class ScoreStage:
             attempts = self._attempts(f"score-{key}")
             with attempts.window(self.meter(), f"score {name}") as reading:
                 evaluation = self._evaluate(name, built, checkpoint, parent)
-            energy = self._with_shards(reading.energy("score"), key)
+            evaluation, energy = self._with_cost(checkpoint, built, evaluation, reading)
+            energy = self._with_shards(energy, key)
             run = self._record(name, key, checkpoint, evaluation, energy, inherited)
             self.store.put(run, evaluation.rows, evaluation.samples)
             if run.complete:
@@ -137,6 +138,19 @@ class ScoreStage:
         return evaluation.merged(
             divergence(lm, self.opened(parent), built, checkpoint=checkpoint, parent=parent)
         )
+
+    def _with_cost(
+        self, checkpoint: Checkpoint, built: BuiltSuite, evaluation: Evaluation, reading: Reading
+    ) -> tuple[Evaluation, Energy]:
+        """Cost scores beside the others; outside their window, since windows do not nest."""
+        from harness.cost import measured_cost
+        from harness.energy import total
+
+        energy = reading.energy("score")
+        if built.suite.cost is None:
+            return evaluation, energy
+        found, spent = measured_cost(self.opened(checkpoint), built, self.meter, checkpoint)
+        return evaluation.merged(found), total([energy, *spent], phase="score")
 
     def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
         """Documents, few-shot contexts and templates, built once for every checkpoint."""

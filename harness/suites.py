@@ -9,6 +9,7 @@ or the same mapping inline in an experiment file:
     include: [local_data]                # folders with lm-eval task YAMLs, relative to this file
     tasks: [gsm8k, {task: mmlu, num_fewshot: 5, limit: 100}]
     fidelity: {task: wikitext2, limit: 8}
+    cost: {task: wikitext2, prompt_tokens: 128, new_tokens: 64, batch_size: 1}
 
 Nothing heavy is imported here: task files are read as text, without lm-eval.
 """
@@ -47,14 +48,38 @@ class FidelityText(Record):
     limit: int | None = Field(default=None, ge=1)
 
 
+class CostMeasure(Record):
+    """How latency, throughput, memory and energy of answering are measured (``harness.cost``)."""
+
+    task: str
+    """A task from whose documents' texts the prompts are cut."""
+    prompt_tokens: int = Field(default=64, ge=1)
+    new_tokens: int = Field(default=32, ge=2)
+    batch_size: int = Field(default=1, ge=1)
+    queries: int = Field(default=8, ge=1)
+    """Batches in each pass."""
+    passes: int = Field(default=6, ge=2)
+    """Each answers every query again; fewer than six give no interval."""
+    warmup: int = Field(default=2, ge=1)
+    """Batches that are answered first and not counted."""
+
+
 class Suite(Record):
     """A validated suite; ``include`` holds absolute folders."""
 
     name: str
-    tasks: tuple[SuiteTask, ...] = Field(min_length=1)
+    tasks: tuple[SuiteTask, ...]
+    """May be empty where ``cost`` alone is measured."""
     include: tuple[str, ...] = ()
     fidelity: FidelityText | None = None
+    cost: CostMeasure | None = None
     extends: tuple[str, ...] = ()
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Every task that must exist: those scored, and those whose texts are used besides."""
+        besides = (self.fidelity, self.cost)
+        return (*(t.task for t in self.tasks), *(text.task for text in besides if text))
 
 
 class _SuiteFile(Record):
@@ -64,6 +89,7 @@ class _SuiteFile(Record):
     tasks: tuple[str | SuiteTask, ...] = ()
     include: str | tuple[str, ...] = ()
     fidelity: FidelityText | None = None
+    cost: CostMeasure | None = None
     extends: str | tuple[str, ...] = ()
     without: str | tuple[str, ...] = ()
     description: str | None = None
@@ -155,7 +181,9 @@ def _assembled(
                 "no such task to leave out", file=file, key="without", value=name, fix=fix
             )
     merged = inherited_tasks | {t.task: t for t in own}
-    if not merged:
+    costs = [given.cost, *(p.cost for p in reversed(parents))]
+    cost = next((c for c in costs if c is not None), None)
+    if not merged and cost is None:
         raise ConfigError("a suite needs at least one task", file=file, key="tasks")
     folders = (given.include,) if isinstance(given.include, str) else given.include
     inherited = tuple(path for parent in parents for path in parent.include)
@@ -166,6 +194,7 @@ def _assembled(
         tasks=tuple(merged.values()),
         include=tuple(dict.fromkeys((*inherited, *own_folders))),
         fidelity=given.fidelity or (fidelity[-1] if fidelity else None),
+        cost=cost,
         extends=names,
     )
 
@@ -189,8 +218,7 @@ def _capped(suite: Suite, limit: int) -> Suite:
 def _require_known(suite: Suite) -> None:
     """Every named task exists; the 14,000 names of lm-eval are read only where ours lack one."""
     ours = task_files(suite.include)
-    wanted = [t.task for t in suite.tasks] + ([suite.fidelity.task] if suite.fidelity else [])
-    missing = [name for name in wanted if name not in ours]
+    missing = [name for name in suite.task_names if name not in ours]
     if not missing:
         return
     theirs = lm_eval_names()

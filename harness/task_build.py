@@ -67,6 +67,8 @@ class BuiltSuite:
     system: str | None = None
     fidelity: BuiltTask | None = None
     """Whose documents are the text of the divergence; None where the suite names none."""
+    cost: BuiltTask | None = None
+    """From whose documents the prompts of the cost measurement are cut."""
     _requests: dict[str, dict[str, list[Instance]]] = field(default_factory=dict)
 
     @property
@@ -74,7 +76,10 @@ class BuiltSuite:
         """What is asked, and how: tasks, documents, shots, seed, template policy."""
         tasks = [(t.name, t.task_digest, t.data_digest, t.num_fewshot, t.limit) for t in self.tasks]
         fidelity = None if self.fidelity is None else self.fidelity.data_digest
-        return digest_json([tasks, fidelity, self.seed, self.apply_chat_template, self.system])
+        asked: list[Any] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
+        if self.cost is not None and self.suite.cost is not None:
+            asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
+        return digest_json(asked)
 
     def requests(self, lm: Any) -> dict[str, list[Instance]]:
         """Fresh requests of every task, ready to be answered by ``lm``."""
@@ -129,6 +134,9 @@ def build(
     if suite.fidelity is not None:
         spec = SuiteTask(task=suite.fidelity.task, limit=suite.fidelity.limit)
         fidelity = _load(manager, spec, seed)[0]
+    cost = None
+    if suite.cost is not None:
+        cost = _load(manager, SuiteTask(task=suite.cost.task), seed)[0]
     return BuiltSuite(
         suite=suite,
         tasks=tuple(tasks.values()),
@@ -136,6 +144,7 @@ def build(
         apply_chat_template=apply_chat_template,
         system=system,
         fidelity=fidelity,
+        cost=cost,
     )
 
 
@@ -145,9 +154,8 @@ def _task_manager(suite: Suite) -> Any:
     from harness.task_files import check_task_files, package_folder
 
     ours = task_files(suite.include)
-    names = [t.task for t in suite.tasks] + ([suite.fidelity.task] if suite.fidelity else [])
     # Indexing lm-eval's own 14,000 names takes 7 s: only where one of them is meant.
-    defaults = any(name not in ours for name in names)
+    defaults = any(name not in ours for name in suite.task_names)
     folders = [str(package_folder("tasks")), *suite.include]
     for folder in suite.include:
         check_task_files(Path(folder))

@@ -10,6 +10,8 @@ from harness.records import Comparison, Delta, Failure, Run, Score, Verdict
 
 #: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
 DIVERGENCE = ("fidelity", "divergence")
+#: The task, and the family of metrics, of what answering costs.
+COST = "cost"
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,10 @@ class Material:
         return metric_keys(self.runs)
 
     def families(self) -> dict[str, list[MetricKey]]:
-        """The metrics by family, divergence left out."""
+        """The metrics by family; divergence and cost have sections of their own."""
         grouped: dict[str, list[MetricKey]] = {}
         for key in self.metrics():
-            if key.family not in DIVERGENCE:
+            if key.family not in (*DIVERGENCE, COST):
                 grouped.setdefault(key.family, []).append(key)
         return grouped
 

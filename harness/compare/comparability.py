@@ -18,6 +18,7 @@ VOIDING: Mapping[str, str] = {
     "template": "the chat template changed",
     "limit": "another limit on the number of samples",
     "decoding": "the decoding settings changed",
+    "hardware": "measured on other hardware",
 }
 #: Fields that are told and do not void: the same question, asked on another machine or in another
 #: number format. Quantisation is what a comparison is often about.

@@ -48,12 +48,8 @@ class WindowReading:
         if known and energy_kwh is None:
             missing = ", ".join(p.name for p in self.components if p.energy_kwh is None)
             notes.append(f"at least {sum(known):.3g} kWh; no energy of {missing}")
-        if self.config.embodied_g_per_hour is not None:
-            embodied_g = self.config.embodied_g_per_hour * self.seconds / 3600
-            notes.append(
-                f"embodied {embodied_g:.3g} g CO2e not in the grams "
-                f"({self.config.embodied_g_per_hour:g} g/h: {self.config.embodied_source})"
-            )
+        rate = self.config.embodied_g_per_hour
+        embodied = None if rate is None else rate * self.seconds / 3600
         return Energy(
             phase=cast("Phase", phase),
             seconds=self.seconds,
@@ -63,6 +59,10 @@ class WindowReading:
             co2e_g=grams(energy_kwh, intensity, self.config.pue),
             intensity=intensity,
             pue=self.config.pue,
+            embodied_co2e_g=embodied,
+            embodied_source=(
+                None if rate is None else f"{rate:g} g an hour: {self.config.embodied_source}"
+            ),
             meter=self.meter,
             note="; ".join(notes) or None,
         )

@@ -36,6 +36,8 @@ def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
         lacking = ", ".join(dict.fromkeys(e.phase for e in energies if e.energy_kwh is None))
         notes.append(f"at least {sum(known):.3g} kWh; no energy of: {lacking}")
     complete = len(known) == len(energies)
+    embodied = [e.embodied_co2e_g for e in energies]
+    sources = list(dict.fromkeys(e.embodied_source for e in energies if e.embodied_source))
     return Energy(
         phase=phase or energies[0].phase,
         seconds=sum(e.seconds for e in energies),
@@ -45,6 +47,8 @@ def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
         co2e_g=None if None in grams else sum(g for g in grams if g is not None),
         intensity=places.pop() if len(places) == 1 else None,
         pue=_common([e.pue for e in energies]),
+        embodied_co2e_g=None if None in embodied else sum(g for g in embodied if g is not None),
+        embodied_source="; ".join(sources) or None,
         meter=" + ".join(dict.fromkeys(e.meter for e in energies)),
         note="; ".join(notes) or None,
     )

@@ -6,6 +6,7 @@ from harness.records import Energy, Run
 from reports.cells import carbon_number, energy_number, phases, run_heading, size_number
 from reports.document import Block, Column, Number, Paragraph, Row, Section, Table, Text
 from reports.material import Material
+from reports.sections.serving import serving_blocks
 
 
 def energy_section(material: Material) -> Section | None:
@@ -43,7 +44,7 @@ def energy_section(material: Material) -> Section | None:
         ),
         rows=(*(_row(run) for run in material.runs), total),
     )
-    blocks: list[Block] = [table]
+    blocks: list[Block] = [table, *serving_blocks(material)]
     blocks += [Paragraph(text=text) for text in _provenance(material)]
     blocks.append(_components(material))
     return Section(
@@ -104,6 +105,15 @@ def _provenance(material: Material) -> list[str]:
         f"Meter: {', '.join(meters)}. Power usage effectiveness: "
         f"{', '.join(f'{p:g}' for p in pues)}."
     )
+    # Parents' seconds stand in their own rows.
+    own = [e.embodied_co2e_g for e in energies if e.phase != "inherited"]
+    known = [grams for grams in own if grams is not None]
+    if known:
+        sources = sorted({e.embodied_source for e in energies if e.embodied_source})
+        lines.append(
+            f"Embodied emissions, an assumption and not in the grams above: {sum(known):.3g} g "
+            f"CO₂e over the experiment ({'; '.join(sources)}). SCI is both together."
+        )
     return lines
 
 

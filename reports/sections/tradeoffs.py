@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.records import Run
 from reports.cells import energy_number, phases, size_number
 from reports.document import Axis, Block, Chart, Number, Point, Section, Series
-from reports.material import DIVERGENCE, Material, MetricKey
+from reports.material import COST, DIVERGENCE, Material, MetricKey
 from reports.words import amount, metric_title, task_title
 
 RETENTION = "retention"
@@ -55,6 +55,17 @@ def tradeoffs_section(material: Material) -> Section | None:
             (_axis(gain), quality),
         )
     )
+    latency = next((k for k in material.metrics() if k.primary and k.family == COST), None)
+    if latency is not None:
+        blocks.append(
+            _chart(
+                material,
+                "quality-latency",
+                "Quality against latency",
+                (_axis(latency), _score(latency)),
+                (_axis(gain), quality),
+            )
+        )
     return Section(
         id="tradeoffs",
         title="What was bought, and with what",
@@ -69,7 +80,7 @@ def tradeoffs_section(material: Material) -> Section | None:
 
 
 def _primary(material: Material) -> list[MetricKey]:
-    return [k for k in material.metrics() if k.primary and k.family not in DIVERGENCE]
+    return [k for k in material.metrics() if k.primary and k.family not in (*DIVERGENCE, COST)]
 
 
 def gain_metric(material: Material) -> MetricKey | None:

@@ -84,7 +84,11 @@ def test_embodied_grams_are_a_stated_assumption_beside_the_operational_ones() ->
         pass
     record = reading.energy("train")
     assert record.co2e_g == pytest.approx(56.039)
-    assert record.note == "embodied 16.5 g CO2e not in the grams (33 g/h: GPU, 4 years)"
+    assert record.embodied_co2e_g == pytest.approx(16.5)
+    assert record.embodied_source == "33 g an hour: GPU, 4 years"
+    both = total([record, record])
+    assert both.embodied_co2e_g == pytest.approx(33.0)
+    assert both.embodied_source == record.embodied_source
 
 
 def test_nothing_has_no_sum() -> None:

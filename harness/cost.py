@@ -1,0 +1,281 @@
+"""Latency, throughput, memory and energy of answering, as scores with rows.
+
+    passes over the same queries, after a warm-up: one row a query and pass (times), or one row a
+    pass (memory, energy: a meter reads whole windows)
+
+Nothing here goes through the journal: a kept response has no latency. Times are positive costs
+(kind ``ratio``), so two models are held against each other by the paired logarithm of their ratio,
+query by query; the passes are clusters, so that a machine that was slower for a while widens the
+interval instead of passing for a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import AssayError, StatisticsError
+from harness.identity import digest_json
+from harness.records import Checkpoint, Energy, Failure, Rows, Score, TaskSignature
+from harness.stats import percentile_interval, score_interval
+
+if TYPE_CHECKING:
+    from harness.evaluate import BuiltSuite, Evaluation
+    from harness.protocols import Meter
+    from harness.scoring.serving import Server, Timing
+
+COST = "cost"
+ENERGY_METRICS = (
+    "kwh_per_1k_tokens",
+    "kwh_per_1k_queries",
+    "co2e_g_per_1k_tokens",
+    "co2e_g_per_1k_queries",
+)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Every query once."""
+
+    timings: tuple[Timing, ...]
+    energy: Energy
+    peak_bytes: int | None
+    """The most memory above what was held before the warm-up; None: the system does not tell."""
+
+
+def measured_cost(
+    lm: Any, built: BuiltSuite, meter: Callable[[], Meter], checkpoint: Checkpoint
+) -> tuple[Evaluation, tuple[Energy, ...]]:
+    """The cost scores of ``lm`` under the task ``cost``, and the energy that measuring them took.
+
+    What cannot be measured is a failure of the task; nothing where the suite names no cost.
+    """
+    from harness.evaluate import Evaluation
+
+    measure, task = built.suite.cost, built.cost
+    if measure is None or task is None:
+        return Evaluation(), ()
+    try:
+        from harness.scoring.serving import Server
+
+        texts = [str(task.task.doc_to_target(document)) for document in task.documents]
+        server = Server(lm, measure, texts)
+        passes = _passes(server, meter)
+    except AssayError as error:
+        return Evaluation(failures=(Failure(stage=COST, message=error.message),)), ()
+    scores, rows = _scores(server, passes)
+    signature = _signature(lm, server, task.data_digest, checkpoint)
+    energies = tuple(one.energy for one in passes)
+    return Evaluation(scores=scores, rows=rows, signatures=(signature,)), energies
+
+
+def _passes(server: Server, meter: Callable[[], Meter]) -> list[_Pass]:
+    from harness.environment import peak_memory
+
+    measure = server.measure
+    with peak_memory() as held:
+        pass
+    for index in range(measure.warmup):
+        server.answer(server.batches[index % len(server.batches)])
+    found = []
+    for number in range(measure.passes):
+        with meter().window(f"cost pass {number + 1}") as reading, peak_memory() as peak:
+            timings = tuple(server.answer(batch) for batch in server.batches)
+        found.append(_Pass(timings, reading.energy("score"), _growth(held, peak)))
+    return found
+
+
+def _growth(held: Any, peak: Any) -> int | None:
+    """On a GPU what torch allocated, else what the process holds, above what it held before."""
+    before, after = held.bytes, peak.bytes
+    if peak.gpu_bytes is not None:
+        before, after = held.gpu_bytes or 0, peak.gpu_bytes
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _scores(server: Server, passes: Sequence[_Pass]) -> tuple[tuple[Score, ...], tuple[Rows, ...]]:
+    measure = server.measure
+    total = np.array([[t.seconds for t in one.timings] for one in passes])
+    first = np.array([[t.first_token_seconds for t in one.timings] for one in passes])
+    prompt = measure.batch_size * measure.prompt_tokens
+    decoded = measure.batch_size * (measure.new_tokens - 1)
+    latency = _rows("latency_p50_seconds", total)
+    kept = [
+        latency,
+        _rows("time_to_first_token_p50_seconds", first),
+        _rows("prefill_tokens_per_second", prompt / first),
+        _rows("decode_tokens_per_second", decoded / (total - first)),
+    ]
+    scores = [
+        _percentile(latency, 50).model_copy(
+            update={"primary": True, "note": _conditions(server, total)}
+        ),
+        _percentile(latency, 95).model_copy(
+            update={"metric": "latency_p95_seconds", "note": "shown, not tested in pairs"}
+        ),
+        _percentile(kept[1], 50),
+        _mean(kept[2], "tokens/s", higher_is_better=True),
+        _mean(kept[3], "tokens/s", higher_is_better=True),
+    ]
+    memory = _memory(server, passes)
+    energy = _energy(server, passes)
+    for score, rows in (memory, *energy):
+        scores.append(score)
+        kept += [rows] if rows is not None else []
+    return tuple(scores), tuple(kept)
+
+
+def _rows(metric: str, values: np.ndarray[Any, Any]) -> Rows:
+    """Rows of (passes, queries) or (passes,) numbers; the passes are the clusters."""
+    grid = values.reshape(len(values), -1)
+    names = [
+        (f"pass {p + 1}", f"pass {p + 1} query {q + 1}")
+        for p in range(len(grid))
+        for q in range(grid.shape[1])
+    ]
+    alone = grid.shape[1] == 1
+    return Rows(
+        task=COST,
+        metric=metric,
+        sample_ids=tuple(digest_json([COST, name])[:32] for _, name in names),
+        values=grid.reshape(-1, 1).astype(np.float64),
+        scored=np.ones(grid.size, dtype=np.bool_),
+        flags=("",) * grid.size,
+        clusters=tuple(None if alone else cluster for cluster, _ in names),
+    )
+
+
+def _plain(metric: str, n: int, unit: str, *, higher_is_better: bool = False) -> Score:
+    return Score(
+        task=COST,
+        metric=metric,
+        value=None,
+        n=n,
+        kind="ratio",
+        higher_is_better=higher_is_better,
+        family=COST,
+        unit=unit,
+    )
+
+
+def _percentile(rows: Rows, percent: float) -> Score:
+    """A percentile of the rows with its order-statistic interval."""
+    found = percentile_interval(rows.values, percent)
+    numbers = {"value": found.value, "low": found.low, "high": found.high}
+    return _plain(rows.metric, len(rows.values), "seconds").model_copy(update=numbers)
+
+
+def _mean(rows: Rows, unit: str, *, higher_is_better: bool = False) -> Score:
+    """The geometric mean of the rows with its interval over passes."""
+    plain = _plain(rows.metric, len(rows.values), unit, higher_is_better=higher_is_better)
+    clusters = None if rows.clusters[0] is None else [str(c) for c in rows.clusters]
+    try:
+        found = score_interval(rows.values, kind="ratio", clusters=clusters)
+    except StatisticsError as error:
+        return plain.model_copy(update={"n": 0, "note": f"unavailable: {error.message}"})
+    return plain.model_copy(update={"value": found.value, "low": found.low, "high": found.high})
+
+
+def _conditions(server: Server, total: np.ndarray[Any, Any]) -> str:
+    """Under what the numbers were taken, and how much the passes differ."""
+    medians = np.median(total, axis=1)
+    apart = medians.max() / medians.min() - 1
+    measure = server.measure
+    return (
+        f"{_query(server)}; {measure.queries} queries x {measure.passes} passes after "
+        f"{measure.warmup} to warm up; the passes' medians are {apart:.1%} apart"
+    )
+
+
+def _query(server: Server) -> str:
+    measure = server.measure
+    return (
+        f"batch {measure.batch_size}, {measure.prompt_tokens} prompt and {measure.new_tokens} new "
+        f"tokens, greedy, transformers.generate on {server.hardware()}"
+    )
+
+
+def _memory(server: Server, passes: Sequence[_Pass]) -> tuple[Score, Rows | None]:
+    name = "serving_memory_bytes"
+    peaks = [one.peak_bytes for one in passes]
+    if None in peaks:
+        return _unavailable(name, "bytes", "the system does not tell"), None
+    weights = server.weight_bytes()
+    rows = _rows(name, np.array([weights + (peak or 0) for peak in peaks], dtype=np.float64))
+    note = "weights, and the most that answering took above what was held before"
+    return _mean(rows, "bytes").model_copy(update={"note": note}), rows
+
+
+def _energy(server: Server, passes: Sequence[_Pass]) -> list[tuple[Score, Rows | None]]:
+    """Energy and grams per thousand tokens (prompt and new) and queries, one row a pass."""
+    measure = server.measure
+    queries = measure.queries * measure.batch_size
+    tokens = queries * (measure.prompt_tokens + measure.new_tokens)
+    used = [one.energy for one in passes]
+    found: list[tuple[Score, Rows | None]] = []
+    known = [energy.energy_kwh for energy in used]
+    if any(kwh is None or kwh <= 0 for kwh in known):
+        why = next((e.note for e in used if e.note), None) or f"meter {used[0].meter}"
+        units = ("kWh", "kWh", "g", "g")
+        return [
+            (_unavailable(name, unit, why), None)
+            for name, unit in zip(ENERGY_METRICS, units, strict=True)
+        ]
+    kwh = np.array(known, dtype=np.float64)
+    standing = _standing(used)
+    for name, count in zip(ENERGY_METRICS[:2], (tokens, queries), strict=True):
+        rows = _rows(name, 1000 * kwh / count)
+        found.append((_mean(rows, "kWh").model_copy(update={"note": standing}), rows))
+    for name, (score, _) in zip(ENERGY_METRICS[2:], tuple(found), strict=True):
+        found.append((_derived(name, score, used[0]), None))
+    return found
+
+
+def _standing(used: Sequence[Energy]) -> str:
+    """How the energy is known; the gate reads the first word."""
+    methods = dict.fromkeys(f"{c.name}: {c.method}" for e in used for c in e.components)
+    said = "; ".join(methods)
+    short = next((e.note for e in used if e.note and "short" in e.note), None)
+    if short is None and all(e.grade == "measured" for e in used):
+        return f"measured ({said})"
+    grade = min((e.grade for e in used), key=("estimated", "measured").index)
+    return "; ".join(filter(None, (f"advisory: {grade}, shown and never gated on ({said})", short)))
+
+
+def _derived(name: str, energy: Score, record: Energy) -> Score:
+    """Grams from kWh: no rows of their own, since they say nothing that the energy does not."""
+    if record.intensity is None or energy.value is None:
+        return _unavailable(name, "g", "no country, no grams")
+    factor = record.pue * record.intensity.g_per_kwh
+    update = {
+        key: None if number is None else number * factor
+        for key, number in (("value", energy.value), ("low", energy.low), ("high", energy.high))
+    }
+    place = record.intensity
+    note = f"advisory: derived from energy by {place.g_per_kwh:g} g/kWh ({place.region})"
+    return _plain(name, energy.n, "g").model_copy(update={**update, "note": note})
+
+
+def _unavailable(name: str, unit: str, why: str) -> Score:
+    return _plain(name, 0, unit).model_copy(update={"note": f"unavailable: {why}"})
+
+
+def _signature(lm: Any, server: Server, data_digest: str, checkpoint: Checkpoint) -> TaskSignature:
+    measure = server.measure
+    settings = lm.scoring_record() if hasattr(lm, "scoring_record") else {}
+    return TaskSignature(
+        task=COST,
+        task_digest=digest_json([COST, measure.model_dump(mode="json")]),
+        data_digest=data_digest,
+        few_shot=0,
+        tokenizer=checkpoint.manifest.digests.tokenizer,
+        dtype=str(settings.get("dtype") or checkpoint.manifest.dtype),
+        decoding=(
+            f"batch {measure.batch_size}, {measure.prompt_tokens} + {measure.new_tokens} tokens"
+        ),
+        hardware=server.hardware(),
+        backend=str(settings.get("backend", type(lm).__name__)),
+    )
