@@ -1,0 +1,29 @@
+"""Documents of a task's own YAML from a file, also under plain lm-eval:
+
+    custom_dataset: !function tasks.local_data.documents
+    dataset_kwargs: {path: $MY_DATA/questions.csv, fields: {question: q, answer: a}}
+    test_split: test
+
+The keys are those of ``harness.task_data.TaskData``; paths may hold environment variables and are
+relative to the current folder. Few-shot examples are the split ``few_shot``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.task_data import Documents, TaskData
+from harness.yaml_file import validated
+
+
+def documents(**given: Any) -> Mapping[str, Any]:
+    """The splits of a task. Raises ``ConfigError`` or ``DataError`` in one line."""
+    known = {key: value for key, value in given.items() if key in TaskData.model_fields}
+    for key in ("path", "few_shot"):
+        if isinstance(known.get(key), str):
+            known[key] = os.path.expandvars(known[key])
+    data = validated(TaskData, known, file="dataset_kwargs")
+    return Documents(data.relative_to(Path()))()
