@@ -93,7 +93,7 @@ def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
     Raises ``DataError``, in one line, where the file is missing, empty or not what its name says.
     """
-    _check_file(path)
+    check_file(path)
     if path.suffix == ".parquet":
         yield from _parquet(path)
         return
@@ -127,7 +127,8 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
         yield line
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raises ``DataError`` for a file that is missing, empty or of a kind that is not read."""
     if not path.is_file():
         if path.is_dir():
             raise DataError("a folder, not a data file", file=path, fix="name a file in it")

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness import plugins
 from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_mean
 from harness.lineage import BASE, parents_first, sources_of
+from harness.noise_variants import NoiseVariant
 from harness.protocols import DataSource, Plugin
 from harness.resources import Resources, StageResources
 from harness.yaml_file import allowed_names, config_error, read_yaml, validated
@@ -54,6 +55,7 @@ class ExperimentFile(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     chat_template: bool = False
     energy: Mapping[str, Any] = Field(default_factory=dict)
+    noise: tuple[NoiseVariant, ...] = ()
     gate: Mapping[str, Any] | None = None
     resources: StageResources = StageResources()
     report: tuple[ReportFormat, ...] = ("html", "markdown")

@@ -8,6 +8,7 @@ from typing import Any
 from harness import plugins
 from harness.errors import MetricError
 from harness.protocols import Metric, Sample
+from harness.suites import EvaluateMetric
 from harness.task_build import BuiltTask
 
 #: lm-eval names that mean something else where the value is a (gold, predicted) pair.
@@ -32,7 +33,13 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
         metric = metric_for(name, better.get(name), first, built.metadata.graded, known)
         if metric is not None:
             chosen.append(metric)
-    return [*chosen, *(load_metric(name) for name in built.metadata.also)]
+    also = [load_metric(name) for name in built.metadata.also]
+    return [*chosen, *also, *map(_evaluated, built.evaluate)]
+
+
+def _evaluated(spec: EvaluateMetric) -> Metric:
+    metric: Metric = plugins.load("metrics", "evaluate")(**spec.model_dump())
+    return metric
 
 
 def metric_for(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from harness.contamination import ItemIndex
+from harness.contamination import Contamination, ItemIndex
 from harness.data import records
 from harness.protocols import DataSource
 from harness.task_build import BuiltSuite, BuiltTask
@@ -14,33 +15,53 @@ from harness.task_metadata import right_choices
 _SHOWN = 160
 
 
+class Overlaps:
+    """A suite's items, looked for in any number of data sources; each is read once."""
+
+    def __init__(self, suite: BuiltSuite) -> None:
+        self._suite = suite
+        self._found: dict[str, Contamination] = {}
+
+    @cached_property
+    def items(self) -> Mapping[str, list[str]]:
+        """Each task's items, in the order of its documents."""
+        return {t.name: [_item(t, document) for document in t.documents] for t in self._suite.tasks}
+
+    @cached_property
+    def _index(self) -> ItemIndex:
+        return ItemIndex([item for task in self.items.values() for item in task])
+
+    def of(self, source: DataSource) -> Iterator[tuple[str, Contamination]]:
+        """Each task with how much of its items ``source`` holds. Raises ``DataError``."""
+        key = str(source.path)
+        if key not in self._found:
+            self._found[key] = self._index.search(_texts(source))
+        found, begin = self._found[key], 0
+        for task, texts in self.items.items():
+            part = slice(begin, begin + len(texts))
+            begin += len(texts)
+            yield task, Contamination(found.shares[part], found.documents[part], 0)
+
+
 def overlaps(suite: BuiltSuite, sources: Sequence[DataSource]) -> list[dict[str, Any]]:
     """One row for each data source and task, as JSON values.
 
     ``contaminated`` of ``items`` are in the data; ``example`` is the closest: the data's row, how
     much of the item it holds, and the item. Raises ``DataError`` for data that cannot be read.
     """
-    asked = {
-        task.name: [_item(task, document) for document in task.documents] for task in suite.tasks
-    }
-    items = [item for task in asked.values() for item in task]
-    index = ItemIndex(items)
+    every = Overlaps(suite)
     rows: list[dict[str, Any]] = []
     for source in sources:
-        found = index.search(_texts(source))
-        begin = 0
-        for task, texts in asked.items():
-            part = slice(begin, begin + len(texts))
-            begin += len(texts)
-            shares, places = found.shares[part], found.documents[part]
-            count = int(found.contaminated[part].sum())
+        for task, found in every.of(source):
+            count = int(found.contaminated.sum())
+            texts = every.items[task]
             rows.append(
                 {
                     "data": source.name,
                     "task": task,
                     "items": len(texts),
                     "contaminated": count,
-                    "example": _example(texts, shares, places) if count else None,
+                    "example": _example(texts, found.shares, found.documents) if count else None,
                 }
             )
     return rows

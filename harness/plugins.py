@@ -52,6 +52,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "correct": "tasks.metrics.answers:Correct",
         "delta_log_likelihood": "tasks.metrics.ratios:DeltaLogLikelihood",
         "ece": "tasks.metrics.calibration:ExpectedCalibrationError",
+        "evaluate": "tasks.metrics.evaluated:Evaluated",
         "exact_match": "tasks.metrics.answers:ExactMatch",
         "f1": "tasks.metrics.answers:F1",
         "from_context": "tasks.metrics.answers:FromContext",

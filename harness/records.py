@@ -209,6 +209,20 @@ class TaskSignature(Record):
     versions: Mapping[str, str] = Field(default_factory=dict)
 
 
+class Contaminated(Record):
+    """How much of one task stands in the training data of a checkpoint or of its parents."""
+
+    task: str
+    items: int
+    contaminated: int
+    data: tuple[str, ...]
+    """The data sets that hold some of them, as the experiment file names them."""
+    metric: str | None = None
+    """The task's primary metric, on the two parts:"""
+    clean: float | None = None
+    within: float | None = None
+
+
 class Failure(Record):
     """A stage that failed; the rest of the experiment goes on."""
 
@@ -230,6 +244,8 @@ class Run(Record):
     signatures: tuple[TaskSignature, ...]
     energy: tuple[Energy, ...] = ()
     environment: Environment
+    contamination: tuple[Contaminated, ...] = ()
+    """Tasks of which at least one item is in the training data, its parents' included."""
     complete: bool = True
     failures: tuple[Failure, ...] = ()
     scoring: Mapping[str, Any] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.events import Event, Listener, Status
 from harness.experiment import Experiment
-from harness.records import Checkpoint, Energy, Run
+from harness.records import Checkpoint, Contaminated, Energy, Run
 from harness.stages.stage import StageBusyError
 
 #: Libraries whose version may move a score.
@@ -19,6 +19,7 @@ SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-
 if TYPE_CHECKING:
     from harness.energy.attempts import Attempts
     from harness.evaluate import BuiltSuite, Evaluation
+    from harness.overlaps import Overlaps
     from harness.protocols import Meter, Reading
     from harness.store import FolderStore
 
@@ -32,6 +33,7 @@ class ScoreStage:
     meter: Callable[[], Meter]
     listener: Listener
     _built: BuiltSuite | None = None
+    _overlaps: Overlaps | None = None
     _open: dict[str, Any] = field(default_factory=dict)
     """Opened models by checkpoint digest; the last two are kept (child and parent)."""
 
@@ -58,9 +60,11 @@ class ScoreStage:
             attempts = self._attempts(f"score-{key}")
             with attempts.window(self.meter(), f"score {name}") as reading:
                 evaluation = self._evaluate(name, built, checkpoint, parent)
+            evaluation, learnt = self._marked(name, built, evaluation)
             evaluation, energy = self._with_cost(checkpoint, built, evaluation, reading)
             energy = self._with_shards(energy, key)
             run = self._record(name, key, checkpoint, evaluation, energy, inherited)
+            run = run.model_copy(update={"contamination": learnt})
             self.store.put(run, evaluation.rows, evaluation.samples)
             if run.complete:
                 self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
@@ -138,6 +142,23 @@ class ScoreStage:
         return evaluation.merged(
             divergence(lm, self.opened(parent), built, checkpoint=checkpoint, parent=parent)
         )
+
+    def _marked(
+        self, name: str, built: BuiltSuite, evaluation: Evaluation
+    ) -> tuple[Evaluation, tuple[Contaminated, ...]]:
+        """What of the suite is in the data that the candidate and its parents were trained on."""
+        from harness.lineage import BASE, ancestors
+        from harness.overlaps import Overlaps
+        from harness.training_overlap import marked
+
+        if name == BASE:  # trained by others, on data that nobody here has
+            return evaluation, ()
+        lineage = {name, *ancestors(self.experiment.graph, name)} - {BASE}
+        made = [c for c in self.experiment.candidates if c.name in lineage]
+        sources = {source.path: source for candidate in made for source in candidate.data}
+        if self._overlaps is None:
+            self._overlaps = Overlaps(built)
+        return marked(evaluation, built, self._overlaps, tuple(sources.values()))
 
     def _with_cost(
         self, checkpoint: Checkpoint, built: BuiltSuite, evaluation: Evaluation, reading: Reading

@@ -7,7 +7,11 @@ or the same mapping inline in an experiment file:
     extends: smoke                       # a suite or several; later entries replace earlier ones
     without: [microworld_text]           # tasks of those suites that this one leaves out
     include: [local_data]                # folders with lm-eval task YAMLs, relative to this file
-    tasks: [gsm8k, {task: mmlu, num_fewshot: 5, limit: 100}]
+    tasks:
+      - gsm8k
+      - {task: mmlu, num_fewshot: 5, limit: 100}
+      - {task: triviaqa, data: {path: ours.csv, fields: {question: q, answer: a}}}
+      - {task: dialogsum, evaluate: [{module: my_metric.py, result: score}]}
     fidelity: {task: wikitext2, limit: 8}
     cost: {task: wikitext2, prompt_tokens: 128, new_tokens: 64, batch_size: 1}
 
@@ -20,14 +24,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from harness.errors import ConfigError, UnknownNameError, did_you_mean
+from harness.errors import ConfigError, DataError, UnknownNameError, did_you_mean
 from harness.records import Record
+from harness.task_data import TaskData
 from harness.task_files import lm_eval_names, package_folder, task_files
 from harness.yaml_file import allowed_names, read_yaml, validated
 
 _SUFFIXES = (".yaml", ".yml")
+
+
+class EvaluateMetric(Record):
+    """The options of ``tasks.metrics.evaluated``, where they stand beside a task."""
+
+    module: str
+    result: str | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    higher_is_better: bool = True
+    several_references: bool = False
 
 
 class SuiteTask(Record):
@@ -39,6 +54,12 @@ class SuiteTask(Record):
     """Items, chosen stratified and the same for every checkpoint; None: all."""
     weight: float = Field(default=1.0, gt=0)
     chance: float | None = None
+    data: TaskData | None = None
+    """Documents from a file or a pinned hub data set in place of the task's own."""
+    description: str | None = None
+    """Said before every prompt, in place of what the task says there."""
+    evaluate: tuple[EvaluateMetric, ...] = ()
+    """Metrics of Hugging Face ``evaluate`` beside the task's own, one row a sample."""
 
 
 class FidelityText(Record):
@@ -74,6 +95,7 @@ class Suite(Record):
     fidelity: FidelityText | None = None
     cost: CostMeasure | None = None
     extends: tuple[str, ...] = ()
+    description: str | None = None
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -86,13 +108,20 @@ class _SuiteFile(Record):
     """The keys of a suite file, before ``extends`` and paths are resolved."""
 
     name: str | None = None
-    tasks: tuple[str | SuiteTask, ...] = ()
+    tasks: tuple[SuiteTask, ...] = ()
     include: str | tuple[str, ...] = ()
     fidelity: FidelityText | None = None
     cost: CostMeasure | None = None
     extends: str | tuple[str, ...] = ()
     without: str | tuple[str, ...] = ()
     description: str | None = None
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _bare_names(cls, value: object) -> object:
+        if not isinstance(value, (list, tuple)):
+            return value
+        return [{"task": task} if isinstance(task, str) else task for task in value]
 
 
 def load_suite(
@@ -169,7 +198,7 @@ def _assembled(
     given = validated(_SuiteFile, content, file=file, key="" if file != "suite" else "suite")
     names = (given.extends,) if isinstance(given.extends, str) else given.extends
     parents = [_resolve(name, folder, chain) for name in names]
-    own = tuple(SuiteTask(task=t) if isinstance(t, str) else t for t in given.tasks)
+    own = tuple(_placed(t, folder, file) for t in given.tasks)
     twice = {t.task for t in own if sum(o.task == t.task for o in own) > 1}
     if twice:
         raise ConfigError("a task stands twice", file=file, key="tasks", value=sorted(twice)[0])
@@ -196,7 +225,25 @@ def _assembled(
         fidelity=given.fidelity or (fidelity[-1] if fidelity else None),
         cost=cost,
         extends=names,
+        description=given.description,
     )
+
+
+def _placed(task: SuiteTask, folder: Path, file: object) -> SuiteTask:
+    """A task of the suite with its files where they lie, which is beside the suite's own."""
+    try:
+        data = None if task.data is None else task.data.relative_to(folder)
+    except DataError as error:
+        raise ConfigError(str(error), file=file, key=f"tasks.{task.task}.data") from None
+    modules = []
+    for metric in task.evaluate:
+        path = folder / Path(metric.module).expanduser()
+        if metric.module.endswith(".py") and not path.is_file():
+            key = f"tasks.{task.task}.evaluate.module"
+            raise ConfigError("no such metric module", file=file, key=key, value=metric.module)
+        local = metric.module.endswith(".py")
+        modules.append(metric.model_copy(update={"module": str(path.resolve())} if local else {}))
+    return task.model_copy(update={"data": data, "evaluate": tuple(modules)})
 
 
 def _folder(text: str, folder: Path, file: object) -> Path:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AssayError, ConfigError, DataError, UnknownNameError
-from harness.identity import digest_json
+from harness.identity import digest_json, file_digest
 from harness.selection import stratified
-from harness.suites import Suite, SuiteTask
+from harness.suites import EvaluateMetric, Suite, SuiteTask
+from harness.task_data import check_examples, overrides
 from harness.task_files import task_files
 from harness.task_identity import content_digest, documents_digest, task_digest
 from harness.task_metadata import TaskMetadata, choice_floors, task_metadata
@@ -44,6 +45,8 @@ class BuiltTask:
     task_digest: str
     data_digest: str
     weight: float = 1.0
+    evaluate: tuple[EvaluateMetric, ...] = ()
+    """Metrics of ``evaluate`` that the suite asks for beside the task's own."""
 
     @property
     def output_type(self) -> str:
@@ -77,6 +80,7 @@ class BuiltSuite:
         tasks = [(t.name, t.task_digest, t.data_digest, t.num_fewshot, t.limit) for t in self.tasks]
         fidelity = None if self.fidelity is None else self.fidelity.data_digest
         asked: list[Any] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
+        asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
         if self.cost is not None and self.suite.cost is not None:
             asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
         return digest_json(asked)
@@ -115,13 +119,15 @@ def build(
     suite: Suite,
     *,
     seed: int = SUITE_SEED,
+    few_shot_seed: int | None = None,
     apply_chat_template: bool = False,
     system: str | None = None,
 ) -> BuiltSuite:
     """Load every task of ``suite`` with the documents that its limit keeps.
 
-    ``seed`` draws limits and few-shot examples. Raises ``UnknownNameError`` for a missing task,
-    ``ConfigError`` or ``DataError`` for one that does not load.
+    ``seed`` draws limits, and few-shot examples unless ``few_shot_seed`` is given. Raises
+    ``UnknownNameError`` for a missing task, ``ConfigError`` or ``DataError`` for one that does not
+    load.
     """
     manager = _task_manager(suite)
     tasks: dict[str, BuiltTask] = {}
@@ -140,7 +146,7 @@ def build(
     return BuiltSuite(
         suite=suite,
         tasks=tuple(tasks.values()),
-        seed=seed,
+        seed=seed if few_shot_seed is None else few_shot_seed,
         apply_chat_template=apply_chat_template,
         system=system,
         fidelity=fidelity,
@@ -169,7 +175,7 @@ def _task_manager(suite: Suite) -> Any:
 def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
     with quiet_building():
         try:
-            loaded = manager.load([spec.task])["tasks"]
+            loaded = manager.load([_wanted(spec)])["tasks"]
         except AssayError:
             raise
         except KeyError as error:
@@ -179,6 +185,14 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
         except Exception as error:
             raise _task_error(spec.task, error) from error
         return [_narrowed(name, task, spec, seed) for name, task in loaded.items()]
+
+
+def _wanted(spec: SuiteTask) -> str | dict[str, Any]:
+    """What lm-eval is asked for: a name, or the task as member of a group, which may change it."""
+    changed = overrides(spec.data) if spec.data is not None else {}
+    if spec.description is not None:
+        changed["description"] = spec.description
+    return {"group": "changed", "task": [{"task": spec.task, **changed}]} if changed else spec.task
 
 
 def _narrowed(name: str, task: Any, spec: SuiteTask, seed: int) -> BuiltTask:
@@ -194,6 +208,8 @@ def _narrowed(name: str, task: Any, spec: SuiteTask, seed: int) -> BuiltTask:
     elif task.get_config("num_fewshot") is None:
         task.set_config("num_fewshot", 0)
     task.set_fewshot_seed(seed)
+    if spec.data is not None:
+        check_examples(task, name, int(task.get_config("num_fewshot") or 0))
     metadata = task_metadata(task, name)
     if spec.chance is not None:
         metadata = metadata.model_copy(update={"chance": spec.chance})
@@ -215,7 +231,20 @@ def _narrowed(name: str, task: Any, spec: SuiteTask, seed: int) -> BuiltTask:
         task_digest=task_digest(task, int(task.get_config("num_fewshot") or 0)),
         data_digest=documents_digest(digests),
         weight=spec.weight,
+        evaluate=spec.evaluate,
     )
+
+
+def _metrics_digest(built: BuiltTask) -> list[Any]:
+    """What a task is measured by besides its own metrics, local modules by their content."""
+    return [
+        [m.model_dump(mode="json", exclude={"module"}), Path(m.module).name, _content(m.module)]
+        for m in built.evaluate
+    ]
+
+
+def _content(module: str) -> str | None:
+    return file_digest(Path(module)) if module.endswith(".py") else None
 
 
 def _taken(documents: Any, indices: list[int]) -> Any:

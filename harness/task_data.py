@@ -1,6 +1,6 @@
 """A task's documents from a file or a pinned hub data set, in place of those that its YAML names.
 
-    {task: gsm8k, data: {path: ours.csv, fields: {question: Frage, answer: "{steps}\\n#### {result}"}}}
+    {task: gsm8k, data: {path: ours.csv, fields: {question: q, answer: "{steps} #### {result}"}}}
 
 A field of the task is a column, a template over columns in braces, or a list of either. Columns
 that no field names stay as they are. lm-eval is handed a ``custom_dataset``, so that the task's own
@@ -149,8 +149,9 @@ def _mapped(rows: Iterable[tuple[str, Mapping[str, Any]]], data: TaskData, file:
 
 
 def _document(place: str, row: dict[str, Any], data: TaskData, file: object) -> dict[str, Any]:
-    document = row | {field: _value(field, source, row, place, file) for field, source in
-                      data.fields.items()}
+    document = row | {
+        field: _value(field, source, row, place, file) for field, source in data.fields.items()
+    }
     for field in data.integers:
         try:
             document[field] = int(str(document[field]).strip())

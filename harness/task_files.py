@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,6 +39,41 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
             for name in names_in(path.read_text(encoding="utf-8", errors="replace")):
                 found[name] = path
     return found
+
+
+def task_summary(path: Path) -> dict[str, str]:
+    """What a task asks the model for, its family and primary metric, from its YAML as text."""
+    content = _content(path, ())
+    metadata = content.get("metadata")
+    ours = metadata.get("assay") if isinstance(metadata, dict) else None
+    ours = ours if isinstance(ours, dict) else {}
+    listed = content.get("metric_list") or [{}]
+    first = listed[0].get("metric") if isinstance(listed[0], dict) else None
+    return {
+        "asks for": str(content.get("output_type") or ("a group" if "group" in content else "")),
+        "family": str(ours.get("family") or ""),
+        "primary metric": str(ours.get("primary") or first or ""),
+    }
+
+
+def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+    """The YAML with those that it includes beneath; a function is its name."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!function", lambda loader, node: str(node.value))
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    beneath = path.parent / str(content.get("include", ""))
+    if "include" in content and beneath not in chain:
+        return _content(beneath, (*chain, beneath)) | content
+    return content
 
 
 @cache

@@ -8,6 +8,7 @@ from harness.records import Comparison, Failure, Run, Verdict
 from reports.document import Document, Section
 from reports.leaderboard import build_leaderboard
 from reports.material import Material
+from reports.sections.contamination import contamination_section
 from reports.sections.energy import energy_section
 from reports.sections.forgetting import flips_section, forgetting_section
 from reports.sections.provenance import (
@@ -68,6 +69,7 @@ def build_report(
         hallucination_section(material),
         divergence_section(material),
         forgetting_section(material),
+        contamination_section(material),
         slices_section(material),
         flips_section(material),
         energy_section(material),

@@ -180,3 +180,23 @@ def _articles() -> Rows:
 def bbh(subtask: str, **_: object) -> Splits:
     """One task of BIG-Bench Hard: a question and its answer's text."""
     return {"test": Dataset.from_list(jsonl(f"bbh/{subtask}.jsonl", ("input", "target")))}
+
+
+def speeches(**_: object) -> Splits:
+    """The last tenth of the plays, twenty speeches a document."""
+    every = [part.strip() for part in text("tinyshakespeare/input.txt").split("\n\n")]
+    kept = [speech for speech in every[-(len(every) // 10) :] if speech]
+    rows = [{"text": "\n\n".join(kept[i : i + 20])} for i in range(0, len(kept), 20)]
+    return {"test": Dataset.from_list(rows)}
+
+
+def wmt17(**_: object) -> Splits:
+    """A reference and a machine's sentence in either order; equal ones ask nothing."""
+    system = "newstest2017.online-G.0.en-de"
+    rows = []
+    for row in jsonl("wmt17_ende/segments.jsonl", ("reference", system)):
+        if row["reference"] == row[system]:
+            continue
+        choices = shuffled([row["reference"], row[system]], row["reference"])
+        rows.append({"choices": choices, "gold": choices.index(row["reference"])})
+    return {"test": Dataset.from_list(rows)}

@@ -17,6 +17,14 @@ def compare(
     ],
     candidates: Annotated[list[str], typer.Argument(help="Runs to hold against it.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--noise",
+            help="A run of the baseline's own checkpoint under another setting: a smaller "
+            "difference is no claim; repeatable.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also write an HTML report here.")
     ] = None,
@@ -42,6 +50,7 @@ def compare(
             formats=("html",) if output else (),
             commands=[f"assay compare {baseline} {' '.join(candidates)}"],
             listener=listener,
+            noise=[scored(store, name) for name in noise or ()],
         )
     show(conclusion.document, format.value)
     lost = [EXIT_NOT_COMPARABLE for c in conclusion.comparisons if not c.comparable]

@@ -17,17 +17,19 @@ from harness.errors import (
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
     EXIT_USAGE,
+    ConfigError,
     ScoringError,
     exit_code_of,
 )
 from harness.events import Event, Listener
 
 if TYPE_CHECKING:
-    from harness.compare import Scored
+    from harness.compare import NoiseFloor, Scored
     from harness.experiment import Experiment
     from harness.gate import Gate
+    from harness.noise_variants import NoiseStage
     from harness.pipeline import Outcome
-    from harness.records import Comparison, Failure, Verdict
+    from harness.records import Checkpoint, Comparison, Failure, Run, Verdict
     from harness.store import FolderStore
 
 NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
@@ -62,6 +64,7 @@ def conclude(
     gating: bool,
     folder: Path,
     commands: Sequence[str],
+    noise: NoiseStage | None = None,
 ) -> Conclusion:
     """Compare every candidate with the baseline, hold the gate, and write the reports."""
     from harness.gate import load_gate
@@ -72,6 +75,8 @@ def conclude(
     _require_baseline(gate, outcome)
     baseline = scored_baseline(gate, store, runs, experiment.folder)
     candidates = [scored(store, id) for id in runs.values() if id != baseline.run.id]
+    asked = noise is not None and settings.noise
+    variants = noise.runs(*_own_baseline(experiment, gate, outcome)) if noise and asked else ()
     listener(Event("compare", "candidates", "start"))
     return decide_and_report(
         baseline,
@@ -83,6 +88,7 @@ def conclude(
         formats=settings.report,
         commands=commands,
         notes=settings.notes,
+        noise=variants,
         listener=listener,
         file=experiment.file,
     )
@@ -94,6 +100,22 @@ def _require_baseline(gate: Gate | None, outcome: Outcome) -> None:
     for failure in outcome.failures:
         if failure.stage == f"score {name}" or not outcome.runs:
             raise ScoringError(f"{failure.stage}: {failure.message}")
+
+
+def _own_baseline(
+    experiment: Experiment, gate: Gate | None, outcome: Outcome
+) -> tuple[str, Checkpoint]:
+    """The baseline's name and checkpoint, to be scored again for its noise floor."""
+    name = gate.baseline if gate and gate.baseline else "base"
+    if name not in outcome.checkpoints:
+        raise ConfigError(
+            "a noise floor is the baseline's own, and this one is not made here",
+            file=experiment.file,
+            key="noise",
+            value=name,
+            fix="use a candidate or base as gate.baseline",
+        )
+    return name, outcome.checkpoints[name]
 
 
 def decide_and_report(
@@ -109,14 +131,16 @@ def decide_and_report(
     notes: Sequence[str] = (),
     listener: Listener,
     file: Path | None = None,
+    noise: Sequence[Scored] = (),
 ) -> Conclusion:
     """Comparisons, verdicts and report files of ``candidates``; ``file`` holds the gate."""
-    from harness.compare import compare
+    from harness.compare import compare, noise_floors
     from harness.gate import judge
     from reports.build import build_report
 
     alpha = gate.alpha if gate else 0.05
-    comparisons = compare(baseline, candidates, alpha=alpha)
+    comparisons = compare(baseline, candidates, alpha=alpha, noise=noise)
+    notes = [*notes, *noise_notes(baseline.run, noise_floors(baseline, noise))]
     verdicts = judge(gate, baseline, candidates, comparisons=comparisons, file=file) if gate else ()
     listener(Event("compare", "candidates", "done", f"{len(comparisons)} against the baseline"))
     document = build_report(
@@ -137,6 +161,21 @@ def decide_and_report(
     if incomplete:
         codes.append(EXIT_NOT_COMPARABLE)
     return Conclusion(tuple(comparisons), tuple(verdicts), document, files, exit_code_of(codes))
+
+
+def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> list[str]:
+    """How far each primary score of the baseline moves by itself, and what moves it most."""
+    found = [
+        f"{score.task} {score.metric} {floor.size:.3g} ({floor.source})"
+        for score in baseline.scores
+        if score.primary and (floor := floors.get((score.task, score.metric))) is not None
+    ]
+    if not found:
+        return []
+    return [
+        f"Noise floor of {baseline.candidate}, below which no difference is a claim: "
+        + "; ".join(found)
+    ]
 
 
 def scored(store: FolderStore, name: str) -> Scored:

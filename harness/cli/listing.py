@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,13 +27,17 @@ class Thing(StrEnum):
 def list_things(
     what: Annotated[Thing, typer.Argument(help="What to list.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
+    include: Annotated[
+        list[Path] | None,
+        typer.Option("--include", help="Of tasks: a folder with further task files; repeatable."),
+    ] = None,
     format: OutputFormat = Format.terminal,
 ) -> None:
     """List trainers, tasks, suites, metrics, renderers or runs.
 
     Example: `assay list trainers`
     """
-    rows = _runs(workspace) if what is Thing.runs else _named(what)
+    rows = _runs(workspace) if what is Thing.runs else _named(what, include or ())
     if format is Format.json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -52,15 +57,35 @@ def list_things(
     Console(highlight=False, markup=False).print(table)
 
 
-def _named(what: Thing) -> list[dict[str, Any]]:
+def _suite_names() -> list[str]:
+    from harness.suites import list_suites
+
+    return list_suites()
+
+
+def _suite(name: str) -> dict[str, Any]:
+    from harness.suites import load_suite
+
+    suite = load_suite(name, folder=Path())
+    extras = [word for word in ("fidelity", "cost") if getattr(suite, word) is not None]
+    return {
+        "suite": name,
+        "tasks": len(suite.tasks),
+        "and": ", ".join(extras),
+        "measures": suite.description or "",
+    }
+
+
+def _named(what: Thing, include: Sequence[Path]) -> list[dict[str, Any]]:
     if what is Thing.suites:
-        from harness.suites import list_suites
-
-        return [{"suite": name} for name in list_suites()]
+        return [_suite(name) for name in _suite_names()]
     if what is Thing.tasks:
-        from harness.suites import list_tasks
+        from harness.task_files import task_files, task_summary
 
-        return [{"task": name} for name in list_tasks()]
+        folders = [str(folder) for folder in include]
+        return [
+            {"task": name, **task_summary(p)} for name, p in sorted(task_files(folders).items())
+        ]
     from harness import plugins
 
     single = what.value.removesuffix("s")

@@ -104,9 +104,12 @@ def run_experiment(
 
     check(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
+        from harness.noise_variants import NoiseStage
         from harness.pipeline import Pipeline
 
         find_baseline(experiment, store)
+        noise = NoiseStage(experiment, store, meter, listener)
+        noise.check()
         pipeline = Pipeline(experiment, store, meter, listener)
         outcome = (replace(pipeline, executor=executor) if executor else pipeline).run(only)
         show_logs(outcome, store)
@@ -116,6 +119,7 @@ def run_experiment(
             outcome,
             listener=listener,
             gating=gating,
+            noise=noise,
             folder=output or workspace / "reports" / experiment.name,
             commands=commands,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,10 @@ def show(
     tokenizer: Annotated[
         str, typer.Option(help="Of a task: the model folder whose tokenizer counts its cost.")
     ] = "microworld",
+    include: Annotated[
+        list[Path] | None,
+        typer.Option("--include", help="Of a task: a folder with its file; repeatable."),
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     format: OutputFormat = Format.terminal,
 ) -> None:
@@ -28,7 +33,10 @@ def show(
     """
     from harness.cli.console import print_yaml
 
-    found = _plugin(name) or _suite(name) or _task(name, tokenizer) or _run(name, workspace)
+    folders = [str(folder) for folder in include or ()]
+    found = (
+        _plugin(name) or _suite(name) or _task(name, folders, tokenizer) or _run(name, workspace)
+    )
     if format is Format.json:
         typer.echo(json.dumps(found, indent=2, default=str))
         return
@@ -71,27 +79,25 @@ def _described(plugin: Any) -> dict[str, Any]:
 
 
 def _suite(name: str) -> dict[str, Any] | None:
-    from pathlib import Path
-
     from harness.suites import list_suites, load_suite
 
-    if name not in list_suites():
+    if name not in list_suites() and not name.endswith((".yaml", ".yml")):
         return None
     suite = load_suite(name, folder=Path(), limit=None)
     return {"suite": name, **suite.model_dump(mode="json", exclude_none=True)}
 
 
-def _task(name: str, tokenizer: str | None) -> dict[str, Any] | None:
+def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any] | None:
     from harness.suites import list_tasks, task_file
 
-    if name not in list_tasks():
+    if name not in list_tasks(include):
         return None
     from harness.cli.tasks import card_fields, token_counter
     from harness.task_card import built_suite, task_cards
 
-    path = task_file(name)
+    path = task_file(name, include)
     counter = token_counter(tokenizer)
-    cards = task_cards(built_suite(name), count_tokens=counter, file=path)
+    cards = task_cards(built_suite(name, include), count_tokens=counter, file=path)
     shown = card_fields(cards[0]) if len(cards) == 1 else {"tasks": [*map(card_fields, cards)]}
     return shown | {"definition": path.read_text(encoding="utf-8")}
 
@@ -101,12 +107,18 @@ def _run(name: str, workspace: Any) -> dict[str, Any]:
     from harness.errors import UnknownNameError, did_you_mean
     from harness.store import is_there, open_store
     from harness.suites import list_suites, list_tasks
+    from harness.task_files import lm_eval_names
 
     if is_there(workspace):
         try:
             return open_store(workspace).get(name).model_dump(mode="json")
         except UnknownNameError:
             pass
+    if name in lm_eval_names():
+        raise UnknownNameError(
+            f"'{name}' is one of lm-eval's own tasks, whose data come from the hub",
+            fix=f"`assay tasks check {name}` fetches them and shows it",
+        )
     known = [n for group in PLUGIN_GROUPS for n in plugins.names(group)]
     known += [*list_suites(), *list_tasks()]
     raise UnknownNameError(f"nothing is called '{name}'", fix=did_you_mean(name, known))

@@ -16,6 +16,7 @@ from harness.errors import (
     ConfigError,
     exit_code_of,
 )
+from harness.gate.contaminated import doubted
 from harness.gate.costs import judge_cost
 from harness.gate.findings import Finding, judge_hypothesis
 from harness.gate.policy import Gate, Rule
@@ -118,7 +119,8 @@ def findings_of(
         claim = gate.claim_of(rule)
         for hypothesis in selected:
             with located(key, file):
-                findings += judge_hypothesis(hypothesis, claim, settings, same_checkpoint=same)
+                held = judge_hypothesis(hypothesis, claim, settings, same_checkpoint=same)
+            findings += doubted(held, gate, candidate.run, file)
     return findings, hypotheses
 
 

@@ -172,10 +172,22 @@ class Gate(BaseModel):
     """Default: ``population``, or ``benchmark`` with ``sequential``."""
     scope: Scope = "all"
     """``all``: a task or row that the candidate lost counts even where no rule looks."""
+    contaminated_share: float = Field(default=0.01, ge=0, le=1)
+    """A task of which more than this share (and more than one item) is in a candidate's training
+    data decides nothing. Not 0: the search finds a few items that only resemble a training row."""
+    waive_contamination: Mapping[str, str] = Field(default_factory=dict)
+    """Task (or pattern) -> the reason why it may be gated on all the same."""
     measured_share: float = Field(default=0.8, gt=0, le=1)
     """Energy and carbon are judged only where at least this share of the energy was measured."""
     draws: int = Field(default=10_000, ge=1000, le=1_000_000)
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("waive_contamination")
+    @classmethod
+    def _reasons(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        if bare := [task for task, reason in value.items() if not reason.strip()]:
+            raise ValueError(f"'{bare[0]}' is waived without a reason")
+        return value
 
     def claim_of(self, rule: Rule) -> Claim:
         """The claim that ``rule`` makes."""

@@ -43,6 +43,8 @@ def read_settings(arguments: dict[str, Any], end_text: str) -> Settings:
     stops = handle_stop_sequences(options.pop("until", None), eos=end_text)
     most = int(options.pop("max_gen_toks"))
     options.pop("max_length", None)
+    # A seed of its own makes another request, and what is drawn follows the request's digest.
+    options.pop("seed", None)
     if not options.get("do_sample"):
         options["do_sample"] = False
         if options.get("temperature") == 0.0:

@@ -9,7 +9,6 @@ the metric's own over all samples at once: for BLEU, chrF and TER use ours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -40,9 +39,11 @@ class Evaluated(Plugin):
 
     @property
     def name(self) -> str:
-        """The module's name with the number that is read from it."""
+        """The module's name with the number that is read from it; never that of one of ours."""
         name = Path(self.module).stem
-        return name if self.result in (None, name) else f"{name}_{self.result}"
+        return (
+            f"evaluate_{name}" if self.result in (None, name) else f"evaluate_{name}_{self.result}"
+        )
 
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
         """The metric of one text; None for an empty target.
@@ -64,7 +65,9 @@ class Evaluated(Plugin):
             )
         except (TypeError, ValueError) as error:
             said = str(error).strip().splitlines()[0]
-            raise MetricError(f"evaluate's '{self.name}' refuses '{sample.task}': {said}") from error
+            raise MetricError(
+                f"evaluate's '{self.name}' refuses '{sample.task}': {said}"
+            ) from error
         return (self._number(found),)
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
@@ -83,13 +86,11 @@ class Evaluated(Plugin):
                 fix=near if self.result else "name one of them as result:",
             )
         try:
-            value = float(results[key])
+            return float(results[key])
         except (TypeError, ValueError):
-            value = math.nan
             raise MetricError(
                 f"evaluate's '{self.name}' gives no single number", key="evaluate.result", value=key
             ) from None
-        return value
 
 
 @lru_cache
@@ -125,7 +126,9 @@ def _from_file(path: Path) -> Any:
     try:
         spec.loader.exec_module(python)
     except Exception as error:  # whatever a user's module raises
-        raise MetricError(f"cannot be imported: {error}", file=path, key="evaluate.module") from error
+        raise MetricError(
+            f"cannot be imported: {error}", file=path, key="evaluate.module"
+        ) from error
     found = [
         thing
         for thing in vars(python).values()
@@ -137,4 +140,4 @@ def _from_file(path: Path) -> Any:
         raise MetricError(
             f"defines {len(found)} subclasses of evaluate.Metric, one is needed", file=path
         )
-    return found[0]()
+    return found[0](keep_in_memory=True)

@@ -34,6 +34,7 @@ limit: 12
 energy: {country: FRA}
 gate:
   baseline: base
+  waive_contamination: {"microworld_*": the data teach the facts that the tasks ask for}
   rules:
     - {task: microworld_known, margin: 0.5}
 report: [html, markdown, json, csv, junit]

@@ -16,7 +16,11 @@ from tests.harness.toy_suite import Answering, broken, checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "examples" / "local_data"
-TASKS = ("dialogsum", "gsm8k", "halueval_qa", "mmlu", "truthfulqa", "wikitext2_paragraphs")
+TASKS = (
+    "dialogsum", "gsm8k", "halueval_qa", "mmlu", "truthfulqa", "wikitext2_paragraphs",
+    "tinyshakespeare", "wmt17_ende_fluency", "leaderboard_bbh_snarks",
+)  # fmt: skip
+CHOICES = ("halueval_qa", "truthfulqa", "wmt17_ende_fluency", "leaderboard_bbh_snarks")
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +36,14 @@ def test_a_broken_model_is_never_above_chance_on_real_tasks(
     evaluation = evaluate(broken(value), built, checkpoint=checkpoint(ROOT))
     assert not evaluation.failures
     for score in evaluation.scores:
-        if score.task in {"halueval_qa", "mmlu", "truthfulqa"}:
+        if score.task in {*CHOICES, "mmlu"}:
             assert score.value is None and score.unscored == 12 and score.flags
         elif score.task in {"dialogsum", "gsm8k"}:
             assert score.value == 0
 
 
 def test_a_model_that_always_takes_the_first_choice_gains_nothing(real_data: Path) -> None:
-    names = ["halueval_qa", "mmlu", "truthfulqa"]
+    names = [*CHOICES, "mmlu"]
     suite = load_suite({"include": [str(FOLDER)], "tasks": names}, folder=ROOT)
     for task in build(suite).tasks:
         first = [0 in right_choices(task.task, document) for document in task.documents]
@@ -127,6 +131,28 @@ def test_a_missing_column_is_named_with_those_that_are_there(
     suite = load_suite({"include": [str(FOLDER)], "tasks": ["dialogsum"]}, folder=ROOT)
     with pytest.raises(DataError, match="no 'summary1'; it has dialogue, summary"):
         build(suite)
+
+
+def test_big_bench_hard_asks_as_lm_evals_leaderboard_does(built: BuiltSuite) -> None:
+    import yaml
+
+    folder = Path(__import__("lm_eval").__file__).parent / "tasks" / "leaderboard" / "bbh_mc"
+    texts = [(folder / name).read_text() for name in ("_fewshot_template_yaml", "snarks.yaml")]
+    theirs = yaml.safe_load(texts[0]) | yaml.safe_load(texts[1])
+    ours = next(t for t in built.tasks if t.name == "leaderboard_bbh_snarks").config
+    for key in ("description", "doc_to_choice", "doc_to_target", "num_fewshot", "metric_list"):
+        assert getattr(ours, key) == theirs[key], key
+    assert ours.doc_to_text.strip() == theirs["doc_to_text"].strip()
+    assert ours.fewshot_config["samples"] == theirs["fewshot_config"]["samples"]
+
+
+def test_the_local_core_asks_four_of_cores_tasks_by_name_and_says_what_stands_in() -> None:
+    core = load_suite("core", folder=ROOT)
+    local = load_suite("suite.yaml", folder=ROOT / "examples" / "core_local")
+    shared = {t.task: t.num_fewshot for t in core.tasks} | {"wikitext": None}
+    asked = {t.task: t.num_fewshot for t in local.tasks}
+    assert set(shared) - set(asked) == {"arc_challenge", "hellaswag"}
+    assert all(asked[name] == shared[name] for name in set(shared) & set(asked))
 
 
 def test_every_shipped_suite_names_tasks_that_exist() -> None:

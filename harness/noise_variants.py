@@ -1,0 +1,187 @@
+"""The baseline scored again under another setting that should not matter: the noise floor.
+
+    noise:
+      - {dtype: bfloat16}
+      - {few_shot_seed: 1}            # other examples in the prompts, in another order
+      - {wording: "Answer briefly.\\n\\n"}   # said before every prompt
+      - {generation_seed: 1}          # where a task samples
+      - {chat_template: true}         # with it, where the experiment is without
+
+A difference between two candidates that is no larger than what such a change does to the baseline
+alone is no claim (``harness.compare.noise``). The runs are kept as results of stages, not as runs:
+they are no candidates and have no place on a leaderboard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.errors import ConfigError
+from harness.events import Event, Listener
+from harness.records import Checkpoint, Run
+
+if TYPE_CHECKING:
+    from harness.compare import Scored
+    from harness.experiment import Experiment
+    from harness.protocols import Meter
+    from harness.store import FolderStore
+    from harness.suites import Suite
+    from harness.task_build import BuiltSuite
+
+
+class NoiseVariant(BaseModel):
+    """One change, named by its one key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    few_shot_seed: int | None = Field(default=None, ge=0)
+    generation_seed: int | None = Field(default=None, ge=0)
+    wording: str | None = Field(default=None, min_length=1)
+    chat_template: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("a variant changes one thing: each is measured on its own")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The change in words."""
+        ((key, value),) = self.model_dump(exclude_unset=True).items()
+        if key == "chat_template":
+            return f"{'with' if value else 'without'} the chat template"
+        words = {"few_shot_seed": "few-shot order", "wording": "prompt wording"}
+        return f"{words.get(key, key.replace('_', ' '))} {value!s:.40}".replace("\n", " ").strip()
+
+
+@dataclass(frozen=True)
+class NoiseStage:
+    """Scores one checkpoint again under each variant of its experiment."""
+
+    experiment: Experiment
+    store: FolderStore
+    meter: Callable[[], Meter]
+    listener: Listener
+    _suites: dict[NoiseVariant, BuiltSuite] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises ``ConfigError`` for a variant that changes nothing: before hours of training."""
+        for variant in self.experiment.settings.noise:
+            self._built(variant)
+
+    def runs(self, name: str, checkpoint: Checkpoint) -> tuple[Scored, ...]:
+        """The checkpoint under every variant; what is in the store is not scored again."""
+        from harness.compare import Scored
+
+        return tuple(
+            Scored(self._run(name, checkpoint, variant), {})
+            for variant in self.experiment.settings.noise
+        )
+
+    def _run(self, name: str, checkpoint: Checkpoint, variant: NoiseVariant) -> Run:
+        from harness.environment import environment
+        from harness.evaluate import evaluate
+        from harness.identity import digest_json, scoring_code
+
+        built, settings = self._built(variant), self.experiment.settings
+        dtype = variant.dtype or settings.dtype
+        identity = [checkpoint.manifest.digest, built.digest, settings.backend, dtype]
+        key = f"noise-{digest_json([*identity, variant.label, scoring_code()])}"
+        done = self.store.stage(key)
+        label = f"{name}, {variant.label}"
+        if done is not None:
+            self.listener(Event("score", label, "reused"))
+            return Run.model_validate(done["noise"])
+        self.listener(Event("score", label, "start", "noise floor"))
+        with self.meter().window(f"noise {label}") as reading:
+            evaluation = evaluate(self._opened(checkpoint, dtype), built, checkpoint=checkpoint)
+        run = Run(
+            id=key.removeprefix("noise-")[:32],
+            experiment=self.experiment.name,
+            candidate=variant.label,
+            suite=built.suite.name,
+            checkpoint=checkpoint.manifest,
+            scores=evaluation.scores,
+            signatures=evaluation.signatures,
+            energy=(reading.energy("score"),),
+            environment=environment(),
+            failures=evaluation.failures,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self.store.finish_stage(key, {"noise": run.model_dump(mode="json")})
+        self.listener(Event("score", label, "done", f"{run.energy[0].seconds:.1f} s"))
+        return run
+
+    def _built(self, variant: NoiseVariant) -> BuiltSuite:
+        if variant not in self._suites:
+            self._suites[variant] = self._build(variant)
+        return self._suites[variant]
+
+    def _build(self, variant: NoiseVariant) -> BuiltSuite:
+        from harness.evaluate import build
+        from harness.suites import load_suite
+
+        settings = self.experiment.settings
+        suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
+        suite = suite.model_copy(update={"cost": None, "fidelity": None})
+        template = settings.chat_template
+        if variant.chat_template is not None:
+            if variant.chat_template == template:
+                raise _idle(self.experiment, variant, "the experiment scores so already")
+            template = variant.chat_template
+        built = build(
+            _reworded(suite, variant),
+            apply_chat_template=template,
+            few_shot_seed=variant.few_shot_seed,
+        )
+        if variant.few_shot_seed is not None and not any(t.num_fewshot for t in built.tasks):
+            raise _idle(self.experiment, variant, "no task of the suite shows examples")
+        if variant.generation_seed is not None:
+            _seeded(self.experiment, variant, built)
+        return built
+
+    def _opened(self, checkpoint: Checkpoint, dtype: str | None) -> Any:
+        from harness.scoring import open_model
+        from harness.scoring.journal import Journal
+
+        digest = checkpoint.manifest.digest
+        return open_model(
+            checkpoint.weights_folder,
+            adapter=checkpoint.adapter_folder,
+            gguf_file=checkpoint.gguf_file,
+            dtype=dtype,
+            backend=self.experiment.settings.backend,
+            journal=Journal(self.store.journal_path(digest), digest),
+        )
+
+
+def _reworded(suite: Suite, variant: NoiseVariant) -> Suite:
+    if variant.wording is None:
+        return suite
+    tasks = tuple(t.model_copy(update={"description": variant.wording}) for t in suite.tasks)
+    return suite.model_copy(update={"tasks": tasks})
+
+
+def _seeded(experiment: Experiment, variant: NoiseVariant, built: BuiltSuite) -> None:
+    """Another seed in the settings of every task that samples."""
+    changed = 0
+    for task in built.tasks:
+        settings = getattr(task.config, "generation_kwargs", None) or {}
+        if task.output_type == "generate_until" and settings.get("do_sample"):
+            settings["seed"] = variant.generation_seed
+            changed += 1
+    if not changed:
+        raise _idle(experiment, variant, "no task of the suite samples its answers")
+
+
+def _idle(experiment: Experiment, variant: NoiseVariant, why: str) -> ConfigError:
+    return ConfigError(
+        f"'{variant.label}' changes nothing: {why}", file=experiment.file, key="noise"
+    )

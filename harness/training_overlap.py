@@ -1,0 +1,109 @@
+"""Marks what a checkpoint was trained on: slices of its samples, and a record for its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.overlaps import Overlaps
+from harness.records import Contaminated, Kind, Rows, SampleRecord, Score
+from harness.responses import json_document
+from harness.task_build import BuiltSuite, BuiltTask
+from harness.task_identity import content_digest
+
+if TYPE_CHECKING:
+    from harness.evaluate import Evaluation
+    from harness.protocols import DataSource
+
+#: ``in_training_data=no`` is the clean part of a task (see ``harness.gate.contaminated``).
+SLICE = "in_training_data"
+_MEANS: tuple[Kind, ...] = ("accuracy", "bounded")
+
+
+def marked(
+    evaluation: Evaluation, suite: BuiltSuite, overlaps: Overlaps, sources: Sequence[DataSource]
+) -> tuple[Evaluation, tuple[Contaminated, ...]]:
+    """The evaluation with two slices where a task's items are in ``sources``, and how many are.
+
+    Raises ``DataError`` for data that cannot be read.
+    """
+    held: dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], list[str]]] = {}
+    for source in sources:
+        for task, found in overlaps.of(source):
+            if found.contaminated.any():
+                before, names = held.get(task, (np.zeros_like(found.contaminated), []))
+                held[task] = (before | found.contaminated, [*names, source.name])
+    if not held:
+        return evaluation, ()
+    tasks = {task.name: task for task in suite.tasks}
+    known = {name: _digests(tasks[name], mask) for name, (mask, _) in held.items()}
+    samples = tuple(_sliced(sample, known) for sample in evaluation.samples)
+    records = tuple(
+        _record(name, mask, names, replace(evaluation, samples=samples))
+        for name, (mask, names) in held.items()
+    )
+    return replace(evaluation, samples=samples), records
+
+
+def _digests(task: BuiltTask, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> set[str]:
+    documents = (task.documents[int(index)] for index in np.flatnonzero(mask))
+    return {content_digest(json_document(_mapping(document))) for document in documents}
+
+
+def _mapping(document: object) -> Mapping[str, object]:
+    """As a sample's record holds it."""
+    return document if isinstance(document, Mapping) else {"text": document}
+
+
+def _sliced(sample: SampleRecord, known: Mapping[str, set[str]]) -> SampleRecord:
+    if sample.task not in known:
+        return sample
+    inside = content_digest(sample.document) in known[sample.task]
+    slices = {**sample.slices, SLICE: "yes" if inside else "no"}
+    return sample.model_copy(update={"slices": slices})
+
+
+def _record(
+    task: str,
+    mask: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    names: Sequence[str],
+    evaluation: Evaluation,
+) -> Contaminated:
+    score = next((s for s in evaluation.scores if s.task == task and s.primary), None)
+    rows = next(
+        (r for r in evaluation.rows if score and (r.task, r.metric) == (task, score.metric)), None
+    )
+    clean = within = None
+    if score is not None and rows is not None:
+        inside = {s.sample_id for s in evaluation.samples if s.slices.get(SLICE) == "yes"}
+        part = np.array([sample_id in inside for sample_id in rows.sample_ids])
+        clean, within = (_value(score, rows, chosen & rows.scored) for chosen in (~part, part))
+    return Contaminated(
+        task=task,
+        items=len(mask),
+        contaminated=int(mask.sum()),
+        data=tuple(names),
+        metric=score.metric if score is not None else None,
+        clean=clean,
+        within=within,
+    )
+
+
+def _value(
+    score: Score, rows: Rows, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> float | None:
+    """The metric over a part of its rows; None where there are none."""
+    from harness.errors import AssayError
+    from harness.metric_choice import load_metric
+
+    if not chosen.any():
+        return None
+    if score.kind in _MEANS:
+        return float(rows.values[chosen, 0].mean())
+    try:
+        return float(load_metric(score.metric).aggregate(rows.values[chosen]))
+    except AssayError:
+        return None
