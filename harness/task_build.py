@@ -169,7 +169,7 @@ def _task_manager(suite: Suite) -> Any:
         try:
             return TaskManager(include_path=folders, include_defaults=defaults)
         except Exception as error:
-            raise _task_error(", ".join(names[:3]), error) from error
+            raise _task_error(", ".join(suite.task_names[:3]), error) from error
 
 
 def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
