@@ -6,7 +6,9 @@ Each seed draws its own moments. A worker is killed with SIGKILL in the middle o
 driver; a byte of one finished checkpoint is turned, and one journal cut short; the next run finds
 the disk full (a small tmpfs where one may be mounted, a limit on file sizes elsewhere); the last
 must end as an undisturbed one: the same checkpoints, rows, scores and verdicts, bit for bit, each
-event in the log, and nothing trained twice but what was lost. Results: benchmarks/results/chaos.md.
+event in the log, and nothing trained twice but what was lost. Where PostgreSQL is installed, a
+second sweep keeps its store in a database that is taken down for 20 seconds in the middle
+(``--no-database`` leaves that out). Results: benchmarks/results/chaos.md.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.store import FolderStore
+    from tests.postgresql import Server
 
 EXPERIMENT = """
 name: chaos
@@ -47,7 +54,9 @@ CANDIDATES = ("base", "a", "b", "c", "d", "e")
 #: Pruning more than a tenth is not told from no change by so few items.
 EXIT_CODE = 4
 TMPFS_MB = 64
-RUN_SECONDS = 600.0
+RUN_SECONDS = 1800.0
+OUTAGE_SECONDS = 20.0
+DONE = ": done"
 
 
 @dataclass
@@ -61,6 +70,45 @@ class Attack:
     seconds: float = 0.0
 
 
+@contextlib.contextmanager
+def database() -> Iterator[Server | None]:
+    """A PostgreSQL server of the script's own; None where it is not installed."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.postgresql import programs, serving
+
+    if programs() is None:
+        yield None
+        return
+    with serving("-c fsync=off") as server:
+        yield server
+
+
+def outage(
+    seed: int, folder: Path, server: Server, undisturbed: Path, draw: random.Random, attack: Attack
+) -> None:
+    """A sweep of its own in a shared store whose database goes away for ``OUTAGE_SECONDS``."""
+    from harness.store import open_store
+
+    place = folder / "shared"
+    place.mkdir()
+    (place / "chaos.yaml").write_text(EXPERIMENT)
+    url = f"{server.create(f'chaos_{seed}')}?artifacts=file://{place}/files"
+    process = start(place, store=url)
+    if wait_for_lines(place, process, draw.randint(2, 14)):
+        server.stop()
+        time.sleep(OUTAGE_SECONDS)
+        server.start()
+        attack.done.append(f"PostgreSQL down for {OUTAGE_SECONDS:.0f} s")
+    code = process.wait(RUN_SECONDS)
+    if code != EXIT_CODE:
+        attack.wrong.append(f"with PostgreSQL down: exit {code}")
+    compare(open_store(undisturbed / "ws", ""), open_store(place / "ws", url), attack)
+    trained = Counter(
+        line.split()[4] for line in lines(place) if " train " in line and DONE in line
+    )
+    attack.wrong += [f"{name} trained {n} times" for name, n in trained.items() if n > 1]
+
+
 def command(folder: Path, workers: int = 2) -> list[str]:
     """The sweep on two workers."""
     run = ["run", str(folder / "chaos.yaml"), "--workspace", str(folder / "ws")]
@@ -68,7 +116,7 @@ def command(folder: Path, workers: int = 2) -> list[str]:
     return [sys.executable, "-m", "harness.cli.main", *run, *how]
 
 
-def start(folder: Path, limit_bytes: int | None = None) -> subprocess.Popen[bytes]:
+def start(folder: Path, limit_bytes: int | None = None, store: str = "") -> subprocess.Popen[bytes]:
     """Begin a run in a session of its own, its files at most ``limit_bytes`` long."""
 
     def limited() -> None:
@@ -76,6 +124,7 @@ def start(folder: Path, limit_bytes: int | None = None) -> subprocess.Popen[byte
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment["ASSAY_STORE"] = store
     with (folder / "stderr.txt").open("ab") as log:
         return subprocess.Popen(
             command(folder),
@@ -89,8 +138,8 @@ def start(folder: Path, limit_bytes: int | None = None) -> subprocess.Popen[byte
 
 def lines(folder: Path) -> list[str]:
     """The log of events."""
-    path = folder / "ws" / "events.log"
-    return path.read_text().splitlines() if path.exists() else []
+    found = [folder / "ws" / "events.log", *(folder / "ws").glob("shared/*/events.log")]
+    return [line for path in found if path.exists() for line in path.read_text().splitlines()]
 
 
 def wait_for_lines(folder: Path, process: subprocess.Popen[bytes], count: int) -> bool:
@@ -189,13 +238,10 @@ def finish(folder: Path, attack: Attack) -> None:
         attack.wrong.append(f"the last run exited {code}")
 
 
-def compare(folder: Path, undisturbed: Path, attack: Attack) -> None:
-    """Checkpoints, scores, rows and the report, bit for bit."""
+def compare(expected: FolderStore, found: FolderStore, attack: Attack) -> None:
+    """Checkpoints, scores and rows, bit for bit."""
     import numpy as np
 
-    from harness.store import open_store
-
-    expected, found = (open_store(path / "ws") for path in (undisturbed, folder))
     theirs, ours = ({r.candidate: r for r in s.find(complete=True)} for s in (expected, found))
     if ours.keys() != theirs.keys():
         attack.wrong.append(f"runs of {sorted(ours)}")
@@ -209,8 +255,6 @@ def compare(folder: Path, undisturbed: Path, attack: Attack) -> None:
         for a, b in zip(expected.rows(run.id), found.rows(other.id), strict=True):
             if a.sample_ids != b.sample_ids or not np.array_equal(a.values, b.values, True):
                 attack.wrong.append(f"{name}: other rows of {a.task} {a.metric}")
-    if report(folder) != report(undisturbed):
-        attack.wrong.append("another report")
     attack.wrong += found.check()
 
 
@@ -264,8 +308,10 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "-l", str(place)], check=False)
 
 
-def attacked(seed: int, folder: Path, undisturbed: Path) -> Attack:
+def attacked(seed: int, folder: Path, undisturbed: Path, server: Server | None = None) -> Attack:
     """One seed: attack, repair, compare."""
+    from harness.store import open_store
+
     attack, draw = Attack(), random.Random(seed)
     began = time.monotonic()
     with small_disk(folder) as mounted:
@@ -274,10 +320,14 @@ def attacked(seed: int, folder: Path, undisturbed: Path) -> Attack:
         damage(folder, draw, attack)
         run_on_a_full_disk(folder, mounted, attack)
         finish(folder, attack)
-        compare(folder, undisturbed, attack)
+        compare(open_store(undisturbed / "ws", ""), open_store(folder / "ws", ""), attack)
+        if not attack.wrong and report(folder) != report(undisturbed):
+            attack.wrong.append("another report")
         check_log(folder, attack)
         if attack.wrong:
             shutil.copy(folder / "ws" / "events.log", folder / "events.txt")
+    if server is not None:
+        outage(seed, folder, server, undisturbed, draw, attack)
     attack.seconds = time.monotonic() - began
     return attack
 
@@ -297,21 +347,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--no-database", action="store_true")
     parser.add_argument("--keep", action="store_true", help="keep the workspaces of failed seeds")
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
     undisturbed = undisturbed_run(root / "undisturbed")
     table = ["| seed | attacks | seconds | wrong |", "|---|---|---|---|"]
     wrong = 0
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        attack = attacked(seed, root / str(seed), undisturbed)
-        wrong += bool(attack.wrong)
-        said = "; ".join(attack.wrong) or "nothing"
-        table.append(f"| {seed} | {', '.join(attack.done)} | {attack.seconds:.0f} | {said} |")
-        print(table[-1], flush=True)
-        summary = f"{len(table) - 2} seeds, {wrong} of them differ from the undisturbed run."
-        results = Path(__file__).parent / "results" / "chaos.md"
-        results.write_text("\n".join(["# Chaos", "", summary, "", *table, ""]))
+    with contextlib.nullcontext() if arguments.no_database else database() as server:
+        for seed in range(arguments.first, arguments.first + arguments.seeds):
+            attack = attacked(seed, root / str(seed), undisturbed, server)
+            wrong += bool(attack.wrong)
+            said = "; ".join(attack.wrong) or "nothing"
+            table.append(f"| {seed} | {', '.join(attack.done)} | {attack.seconds:.0f} | {said} |")
+            print(table[-1], flush=True)
+            summary = f"{len(table) - 2} seeds, {wrong} of them differ from the undisturbed run."
+            results = Path(__file__).parent / "results" / "chaos.md"
+            results.write_text("\n".join(["# Chaos", "", summary, "", *table, ""]))
     print(summary)
     if not arguments.keep:
         shutil.rmtree(root, ignore_errors=True)

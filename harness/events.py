@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stage = Literal["open", "build", "train", "score", "compare", "report"]
-Status = Literal["start", "progress", "done", "reused", "failed", "skipped", "again"]
+Status = Literal["start", "progress", "done", "reused", "failed", "skipped", "again", "waiting"]
 
 
 @dataclass(frozen=True)

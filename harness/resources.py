@@ -16,8 +16,8 @@ class Resources(BaseModel):
 
     cpus: int | None = Field(default=None, ge=1)
     """Cores, and so threads: the order of float sums follows it. None: the worker's share."""
-    gpus: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Whole GPUs, or a fraction below one to share one with other stages."""
+    gpus: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Whole GPUs, or a fraction below one to share one. None: one where there are any."""
     memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Main memory in GB (1e9 bytes); stages are not started beyond what the machine has."""
     accelerator: str | None = None

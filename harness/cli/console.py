@@ -22,8 +22,22 @@ VERBS = {
     "compare": "compare",
     "report": "report",
 }
-MARKS = {"start": "·", "done": "✓", "reused": "=", "failed": "✗", "skipped": "-", "again": "↻"}
-WORDS = {"reused": "already done", "failed": "FAILED", "skipped": "skipped", "again": "again"}
+MARKS = {
+    "start": "·",
+    "done": "✓",
+    "reused": "=",
+    "failed": "✗",
+    "skipped": "-",
+    "again": "↻",
+    "waiting": "…",
+}
+WORDS = {
+    "reused": "already done",
+    "failed": "FAILED",
+    "skipped": "skipped",
+    "again": "again",
+    "waiting": "waiting",
+}
 
 
 def print_yaml(*documents: object) -> None:

@@ -108,7 +108,7 @@ class _Running:
 
     def _begin(self) -> Iterator[StageOutcome]:
         """Start every stage that finds room; one that never could is a failure."""
-        while stage := self.schedule.take(self._fits):
+        while not self.shares.full and (stage := self.schedule.take(self._fits)):
             lacks = self.shares.machine.lacks(stage.resources)
             if lacks is not None:
                 self.worker.tell(stage.event("failed", lacks))

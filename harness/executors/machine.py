@@ -20,9 +20,13 @@ class Machine:
     gpus: tuple[tuple[str, str], ...] = ()
     """``(device, name)``: the device as ``CUDA_VISIBLE_DEVICES`` takes it."""
 
+    def gpus_for(self, needs: Resources) -> float:
+        """How many GPUs a stage is given: one where it says nothing and there are any."""
+        return needs.gpus if needs.gpus is not None else float(bool(self.gpus))
+
     def lacks(self, needs: Resources) -> str | None:
         """Why a stage could never run here; None where it can. Cores are not counted: it waits."""
-        if needs.gpus > len(self.gpus):
+        if self.gpus_for(needs) > len(self.gpus):
             return f"needs {needs.gpus:g} GPUs, this machine has {len(self.gpus)}"
         if needs.accelerator is not None:
             wanted = needs.accelerator.lower().replace("-", " ")
@@ -73,10 +77,13 @@ class Shares:
         """A stage's cores where it names none."""
         return max(1, self.machine.cores // self.workers)
 
+    @property
+    def full(self) -> bool:
+        """Whether every worker has a stage."""
+        return len(self._held) >= self.workers
+
     def fits(self, needs: Resources) -> bool:
         """Whether a stage with these needs may start beside those that run."""
-        if len(self._held) >= self.workers:
-            return False
         cpus = sum(held[0] for held in self._held.values())
         # More workers than cores were asked for by name: they share what there is.
         room = max(self.machine.cores, self.workers)
@@ -85,13 +92,13 @@ class Shares:
         memory = sum(held[1] for held in self._held.values()) + (needs.memory_gb or 0.0)
         if self.machine.memory_gb is not None and memory > self.machine.memory_gb:
             return False
-        return needs.gpus == 0 or self._devices(needs) is not None
+        return self._devices(needs) is not None
 
     def hold(self, stage: str, needs: Resources) -> tuple[str, ...]:
         """Take a stage's share until :meth:`free`; the GPUs that are its own."""
-        devices = self._devices(needs) if needs.gpus else ()
+        devices = self._devices(needs)
         assert devices is not None, "asked without looking whether it fits"
-        part = min(needs.gpus, 1.0)
+        part = min(self.machine.gpus_for(needs), 1.0)
         self._held[stage] = (self._cpus(needs), needs.memory_gb or 0.0, devices, part)
         return devices
 
@@ -104,10 +111,13 @@ class Shares:
 
     def _devices(self, needs: Resources) -> tuple[str, ...] | None:
         """Free devices for a stage: whole ones, or one with room for its fraction."""
+        wanted = self.machine.gpus_for(needs)
+        if wanted == 0:
+            return ()
         taken = {device: 0.0 for device, _ in self.machine.gpus}
         for _, _, devices, part in self._held.values():
             for device in devices:
                 taken[device] += part
-        each, count = min(needs.gpus, 1.0), max(1, round(needs.gpus))
+        each, count = min(wanted, 1.0), max(1, round(wanted))
         free = [device for device, share in taken.items() if share + each <= 1.0 + 1e-9]
         return tuple(free[:count]) if len(free) >= count else None

@@ -128,6 +128,7 @@ class _Running:
         self.schedule = schedule
         self.worker = worker
         self.most = most
+        self.gpus = float(bool(ray.cluster_resources().get("GPU")))
         self.run = uuid.uuid4().hex
         self.place = ray.put(worker.place)
         self.bell = ray.remote(num_cpus=0)(_Bell).remote()
@@ -167,7 +168,7 @@ class _Running:
         options: dict[str, Any] = {
             "name": stage.name,
             "num_cpus": needs.cpus or 1,
-            "num_gpus": needs.gpus,
+            "num_gpus": self.gpus if needs.gpus is None else needs.gpus,
             # Attempts are counted in the schedule, for lost workers only.
             "max_retries": 0,
         }

@@ -29,7 +29,8 @@ class Workplace:
 
     experiment: Experiment
     workspace: str
-    """What ``open_store`` opens."""
+    """What ``open_store`` opens; a database's address, which may hold a password, is no part of
+    it: workers find it where the driver does, in the environment."""
 
     def open(self, listener: Listener) -> Worker:
         """A worker in this process, with a meter of its own."""
@@ -78,13 +79,14 @@ class Worker:
         self.shared = False
         """Whether other stages may run on this machine at the same time."""
         self._gpu_shared = False
+        self._waiting: set[str] = set()
         self.checkpoints = Checkpoints(experiment, store, self.meter, self.tell)
         self._scoring: ScoreStage | None = None
 
     @property
     def place(self) -> Workplace:
         """From which another process opens a worker like this one."""
-        return Workplace(self.experiment, str(self.store.root))
+        return Workplace(self.experiment, str(self.store.workspace))
 
     @property
     def scoring(self) -> ScoreStage:
@@ -115,10 +117,13 @@ class Worker:
         ``threads`` is this worker's share of the cores; the stage's own ``cpus`` come first.
         """
         use_threads(stage.resources.cpus or threads)
-        self._gpu_shared = 0 < stage.resources.gpus < 1
+        self._gpu_shared = 0 < (stage.resources.gpus or 0) < 1
         try:
             return self._carried_out(stage)
         except StageBusyError as busy:
+            if stage.name not in self._waiting:
+                self._waiting.add(stage.name)
+                self.tell(stage.event("waiting", str(busy)))
             return StageOutcome(stage.name, "busy", message=str(busy))
         except Exception as error:
             message = self._explained(stage, error)

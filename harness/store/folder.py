@@ -99,6 +99,11 @@ class FolderStore:
         return self.layout.root
 
     @property
+    def workspace(self) -> Path:
+        """What ``open_store`` opens this store from again, in another process."""
+        return self.root
+
+    @property
     def name(self) -> str:
         """The store, for people: the folder, or a database's address without what is secret."""
         return str(self.root)

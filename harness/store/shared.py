@@ -130,6 +130,11 @@ class SharedStore(FolderStore):
         self._say = say
 
     @property
+    def workspace(self) -> Path:
+        """The folder whose cache this is; the address comes from the environment."""
+        return self.root.parent.parent
+
+    @property
     def name(self) -> str:
         """The database's address, without what is secret."""
         return self.database.name

@@ -127,7 +127,7 @@ def test_a_second_driver_does_other_stages_and_waits_for_the_first(
         assert worker.carry_out(stages["train z"]).status == "done"
 
     _, seen = trained(experiment, store, meanwhile)
-    assert [line for line in met if "progress" not in line] == ["z start", "z done"]
+    assert [line for line in met if "progress" not in line] == ["x waiting", "z start", "z done"]
     assert seen.count("x done") == 1
     assert trained(other, store)[1] == ["x reused", "y reused", "m reused", "z reused"]
 

@@ -85,20 +85,24 @@ def test_stages_share_cores_memory_and_gpus() -> None:
     half = Resources(gpus=0.5)
     assert [shares.hold(name, half) for name in "ab"] == [("0",), ("0",)]
     assert shares.hold("c", Resources(gpus=1)) == ("1",)
+    assert not shares.full
     assert not shares.fits(half)
     shares.free("a")
     assert shares.fits(half)
     assert not shares.fits(Resources(gpus=2))
     shares.free("b")
     shares.free("c")
+    assert shares.fits(Resources())
     assert shares.hold("d", Resources(gpus=2, memory_gb=10)) == ("0", "1")
-    assert not shares.fits(Resources(memory_gb=7))
-    assert shares.fits(Resources(memory_gb=6, cpus=3))
-    assert not shares.fits(Resources(cpus=4))
+    assert not shares.fits(Resources(memory_gb=7, gpus=0))
+    assert not shares.fits(Resources(memory_gb=6))
+    assert shares.fits(Resources(memory_gb=6, cpus=3, gpus=0))
+    assert not shares.fits(Resources(cpus=4, gpus=0))
 
 
 def test_what_a_machine_can_never_give_is_told() -> None:
     machine = Machine(2, 8.0, (("0", "NVIDIA A100-SXM4"),))
+    assert [machine.gpus_for(Resources()), Machine(2, 8.0).gpus_for(Resources())] == [1, 0]
     assert machine.lacks(Resources(gpus=2)) == "needs 2 GPUs, this machine has 1"
     assert machine.lacks(Resources(memory_gb=9)) == "needs 9 GB of memory, this machine has 8.0"
     assert "H100" in (machine.lacks(Resources(gpus=1, accelerator="H100")) or "")
