@@ -81,7 +81,8 @@ def conclude(
     return decide_and_report(
         baseline,
         candidates,
-        gate=gate if gating else None,
+        # Where every candidate failed there is nothing to judge: the report says what failed.
+        gate=gate if gating and (candidates or not outcome.failures) else None,
         title=experiment.name,
         failures=outcome.failures,
         folder=folder,
