@@ -132,12 +132,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def publish_folder(folder: Path, target: Path) -> bool:
+def publish_folder(folder: Path, target: Path, *, durable: bool = True) -> bool:
     """Move a finished folder to ``target`` in one rename; False where something is there already.
 
-    Two writers of the same content race harmlessly: the first rename wins.
+    Two writers of the same content race harmlessly: the first rename wins. What can be fetched
+    again need not be ``durable``: the disk is then not waited for.
     """
-    sync_tree(folder)
+    if durable:
+        sync_tree(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.rename(target)
@@ -145,5 +147,6 @@ def publish_folder(folder: Path, target: Path) -> bool:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
             return False
         raise
-    sync_folder(target.parent)
+    if durable:
+        sync_folder(target.parent)
     return True

@@ -89,6 +89,9 @@ def open_store(root: Path, url: str | None = None) -> FolderStore:
 class FolderStore:
     """Runs, checkpoints and finished stages in a folder; made by ``open_store``."""
 
+    #: Whether the folder is where the truth lies, so that every write waits for the disk.
+    durable = True
+
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._index: Index | None = None
@@ -120,7 +123,7 @@ class FolderStore:
             if intact(target):
                 return
             self.layout.discard(target)
-        publish_run(self.layout, target, run, rows, samples)
+        publish_run(self.layout, target, run, rows, samples, durable=self.durable)
 
     def stored(self, id: str) -> Run | None:
         """The run with exactly this id; None where it is not there or no longer intact."""

@@ -17,7 +17,6 @@ from harness.store.atomic import (
     read_limited,
     storage_errors,
     to_json,
-    write_synced,
 )
 from harness.store.layout import Layout
 from harness.store.parquet import is_parquet
@@ -34,16 +33,22 @@ def publish_run(
     run: Run,
     rows: Sequence[Rows],
     samples: Sequence[SampleRecord],
+    *,
+    durable: bool = True,
 ) -> None:
-    """Write a run's folder in private and move it to ``target`` in one rename."""
+    """Write a run's folder in private and move it to ``target`` in one rename.
+
+    Only a cache is written without being ``durable``: nothing then waits for the disk.
+    """
     folder = layout.scratch()
     try:
         with storage_errors(layout.root, f"store run {run.id[:12]}"):
             folder.mkdir()
             write_rows(folder / ROWS_FILE, rows)
             write_samples(folder / SAMPLES_FILE, samples)
-            write_synced(folder / RUN_FILE, to_json(plain(run.model_dump(mode="json"))))
-            publish_folder(folder, target)
+            text = to_json(plain(run.model_dump(mode="json")))
+            (folder / RUN_FILE).write_text(text, encoding="utf-8", newline="\n")
+            publish_folder(folder, target, durable=durable)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -33,6 +33,7 @@ from harness.store.layout import Layout, digest_name, safe_name
 from harness.store.leases import LEASE_SECONDS, Leases
 from harness.store.location import DamagedError, Location, Marker
 from harness.store.patience import PATIENCE_SECONDS, Say, on_screen
+from harness.store.runs import intact
 from harness.store.shared_index import SharedIndex, entry
 from harness.store.stages import MANIFEST_FILE
 from harness.store.urls import is_postgresql, is_url, redacted
@@ -113,6 +114,8 @@ def _artifacts(index: SharedIndex, given: str | None, where: str) -> str:
 class SharedStore(FolderStore):
     """Runs, checkpoints and stages that many drivers share; made by ``open_shared``."""
 
+    durable = False
+
     def __init__(
         self,
         layout: Layout,
@@ -154,15 +157,13 @@ class SharedStore(FolderStore):
 
     def stored(self, id: str) -> Run | None:
         """The run with exactly this id; None where it is not there or no longer intact."""
+        if not self._has(safe_name(id, "run id")):
+            return None
         try:
-            self._fetched(safe_name(id, "run id"))
+            self._fetched(id)
         except DamagedError as error:
             self._lost(RUNS, id, error)
             return None
-        except StoreError:
-            if not self._indexed().find({"id": id}):
-                return None
-            raise
         return super().stored(id)
 
     def delete(self, reference: str | Path) -> str:
@@ -177,7 +178,8 @@ class SharedStore(FolderStore):
 
     def _fetched(self, id: str) -> Path:
         folder = self.layout.runs / id
-        if not folder.is_dir():
+        if not intact(folder):
+            self.layout.discard(folder)  # a cache may rot, or be cut short with the power
             self._fetch(RUNS, id, folder)
         return folder
 
@@ -335,7 +337,7 @@ class SharedStore(FolderStore):
             folder.mkdir()
             try:
                 self.location.fetch(kind, name, marker, folder)
-                publish_folder(folder, target)
+                publish_folder(folder, target, durable=False)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
