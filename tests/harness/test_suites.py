@@ -1,0 +1,75 @@
+"""Suites as data: what extends what, what is left out, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import AssayError
+from harness.suites import list_suites, load_suite
+from harness.task_files import task_files, task_summary
+
+
+def test_a_suite_extends_another_without_some_of_its_tasks(tmp_path: Path) -> None:
+    spec = {
+        "extends": "smoke",
+        "without": ["microworld_text"],
+        "tasks": [{"task": "microworld_known", "limit": 3}, "microworld_new"],
+    }
+    suite = load_suite(spec, folder=tmp_path)
+    limits = {task.task: task.limit for task in suite.tasks}
+    assert limits == {
+        "microworld_known": 3,  # a later entry replaces an earlier one
+        "microworld_choice": 8,
+        "microworld_translate": 8,
+        "microworld_new": None,
+    }
+    assert suite.fidelity is not None and suite.fidelity.task == "microworld_text"
+
+
+def test_costs_are_inherited_and_may_be_all_that_a_suite_measures(tmp_path: Path) -> None:
+    alone = load_suite("cost", folder=tmp_path)
+    assert alone.tasks == () and alone.cost is not None
+    both = load_suite({"extends": ["cost", "smoke"]}, folder=tmp_path)
+    assert both.cost == alone.cost and both.tasks
+    own = {"task": "microworld_text", "batch_size": 4}
+    changed = load_suite({"extends": "cost", "cost": own}, folder=tmp_path)
+    assert changed.cost is not None and changed.cost.batch_size == 4
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"tasks": []}, "needs at least one task"),
+        ({"tasks": ["microworld_knwon"]}, "does not exist: 'microworld_knwon'; did you mean"),
+        ({"extends": "smok"}, "no suite named 'smok'; did you mean 'smoke'"),
+        ({"extends": "smoke", "without": "microworld_texts"}, "no such task to leave out .* did"),
+        ({"tasks": [{"task": "microworld_new", "limt": 3}]}, "tasks.0.limt: unknown key; did you"),
+        ({"cost": {"task": "microworld_text", "batch": 3}}, "cost.batch: unknown key; .*batch_s"),
+        ({"cost": {"task": "microworld_texts"}}, "does not exist: 'microworld_texts'; did you"),
+        ({"cost": {"task": "microworld_text", "new_tokens": 1}}, "cost.new_tokens: .* or equal"),
+        (["microworld_new", "microworld_new"], "a task stands twice"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_the_nearest_name(
+    tmp_path: Path, spec: object, said: str
+) -> None:
+    with pytest.raises(AssayError, match=said) as caught:
+        load_suite(spec, folder=tmp_path)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_every_suite_says_what_it_measures_and_every_task_what_it_asks_for() -> None:
+    assert {"core", "cost", "microworld", "open-llm-leaderboard-v2", "smoke"} <= set(list_suites())
+    for name in list_suites():
+        assert load_suite(name, folder=Path()).description, name
+    for name, path in task_files().items():
+        assert task_summary(path)["asks for"], name
+    local = task_files([str(Path(__file__).parents[2] / "examples" / "local_data")])
+    found = task_summary(local["leaderboard_bbh_snarks"])  # most of it stands in what it includes
+    assert found == {
+        "asks for": "multiple_choice",
+        "family": "benchmark",
+        "primary metric": "acc_norm",
+    }
