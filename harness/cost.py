@@ -64,8 +64,11 @@ def measured_cost(
         texts = [str(task.task.doc_to_target(document)) for document in task.documents]
         server = Server(lm, measure, texts)
         passes = _passes(server, meter)
-    except AssayError as error:
-        return Evaluation(failures=(Failure(stage=COST, message=error.message),)), ()
+    except Exception as error:  # whatever a model's generate raises: the scores stand all the same
+        said = (
+            error.message if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
+        )
+        return Evaluation(failures=(Failure(stage=COST, message=said),)), ()
     scores, rows = _scores(server, passes)
     signature = _signature(lm, server, task.data_digest, checkpoint)
     energies = tuple(one.energy for one in passes)

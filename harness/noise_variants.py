@@ -132,6 +132,8 @@ class NoiseStage:
         suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
         suite = suite.model_copy(update={"cost": None, "fidelity": None})
         template = settings.chat_template
+        if variant.dtype is not None and variant.dtype == settings.dtype:
+            raise _idle(self.experiment, variant, "the experiment scores so already")
         if variant.chat_template is not None:
             if variant.chat_template == template:
                 raise _idle(self.experiment, variant, "the experiment scores so already")

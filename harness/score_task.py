@@ -24,6 +24,7 @@ from harness.task_metadata import CHOICE_METRICS
 
 UNSCORED = "unscored"
 NOT_A_NUMBER = "NaN"
+EMPTY_REFERENCE = "empty reference"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,15 @@ def _record(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:
     )
 
 
+def _without_reference(metric: Metric, sample: Sample) -> str | None:
+    """An empty answer equals an empty reference, which says nothing of the model.
+
+    BLEU, chrF, TER and ROUGE look for themselves: their references come with the values.
+    """
+    compares = metric.name == "exact_match"
+    return EMPTY_REFERENCE if compares and not sample.target.strip() else None
+
+
 def _measure(
     metric: Metric,
     built: BuiltTask,
@@ -121,11 +131,12 @@ def _measure(
     found: list[Sequence[float] | None] = []
     flags: list[str] = []
     for sample, answer in zip(samples, answers, strict=True):
-        row = None if answer.unusable else metric.measure(sample, answer.raw)
+        unusable = answer.unusable or _without_reference(metric, sample)
+        row = None if unusable else metric.measure(sample, answer.raw)
         if row is not None and not all(map(math.isfinite, row)):
             row, flag = None, NOT_A_NUMBER
         else:
-            flag = answer.unusable or (UNSCORED if row is None else "")
+            flag = unusable or (UNSCORED if row is None else "")
         found.append(row)
         marks = [flag] if flag else []
         flags.append(", ".join(marks + ([LENGTH_LIMIT] if answer.cut else [])))

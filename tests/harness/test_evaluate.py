@@ -341,3 +341,16 @@ def test_a_misspelt_key_of_the_metadata_is_named(suite_file: Path) -> None:
     suite = load_suite(spec, folder=suite_file.parent)
     with pytest.raises(AssayError, match=r"metadata\.assay\.familly.*did you mean 'family'"):
         build(suite)
+
+
+def test_an_empty_reference_is_unscored_and_counted_whatever_the_metric(tmp_path: Path) -> None:
+    file = write_suite(tmp_path, documents=6)
+    data = tmp_path / "translate.jsonl"
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join(['{"source": "s", "target": ""}', *lines[1:]]) + "\n")
+    suite = build(load_suite({"include": ["tasks"], "tasks": ["toy_translate"]}, folder=tmp_path))
+    silent = evaluate(Answering(generate=lambda _: ""), suite, checkpoint=checkpoint(file.parent))
+    scores = {score.metric: score for score in silent.scores}
+    assert scores["exact_match"].value == 0.0  # five wrong answers, and no right one
+    assert scores["exact_match"].flags == {"empty reference": 1}
+    assert all(score.unscored == 1 and score.n == 5 for score in scores.values())
