@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,14 +103,15 @@ def run_experiment(
 
     check(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
+        from harness.executors.inline import Inline
         from harness.noise_variants import NoiseStage
         from harness.pipeline import Pipeline
 
         find_baseline(experiment, store)
         noise = NoiseStage(experiment, store, meter, listener)
         noise.check()
-        pipeline = Pipeline(experiment, store, meter, listener)
-        outcome = (replace(pipeline, executor=executor) if executor else pipeline).run(only)
+        chosen = executor or Inline()
+        outcome = Pipeline(experiment, store, meter, listener, chosen).run(only)
         show_logs(outcome, store)
         return conclude(
             experiment,

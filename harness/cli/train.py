@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Seed, Workspace
+from harness.cli.options import (
+    DEFAULT_WORKSPACE,
+    Address,
+    Base,
+    Executor,
+    Format,
+    OutputFormat,
+    RuntimeEnv,
+    Seed,
+    Workers,
+    Workspace,
+    open_executor,
+)
 
 
 def train(
@@ -19,6 +31,10 @@ def train(
     workspace: Workspace = DEFAULT_WORKSPACE,
     base: Base = None,
     seed: Seed = None,
+    executor: Executor = "inline",
+    workers: Workers = None,
+    address: Address = None,
+    runtime_env: RuntimeEnv = None,
     format: OutputFormat = Format.terminal,
 ) -> None:
     """Train the candidates of an experiment and keep their checkpoints; nothing is scored.
@@ -30,11 +46,13 @@ def train(
     from harness.errors import EXIT_USAGE
     from harness.experiment import load_experiment
 
+    chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed)
     with session(experiment, workspace) as (store, meter), watching() as listener:
         from harness.pipeline import Pipeline
 
-        outcome = Pipeline(experiment, store, meter, listener).train(candidates or ())
+        pipeline = Pipeline(experiment, store, meter, listener, chosen)
+        outcome = pipeline.train(candidates or ())
     if format is Format.json:
         typer.echo(
             json.dumps(

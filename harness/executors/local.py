@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +59,18 @@ class _Process:
         self.process.start()
         theirs.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return bool(self.process.is_alive())
+
     def begin(self, stage: Stage, worker: Worker) -> None:
         """Send a stage; its time runs from here."""
         self.stage = stage
         minutes = stage.resources.timeout_minutes
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.pipe.send((stage, worker.log_path(stage)))
+        with suppress(BrokenPipeError):  # it died idle: its pipe, which is listened to, tells
+            self.pipe.send((stage, worker.log_path(stage)))
 
     def kill(self) -> None:
         """End it at once; the store loses nothing by it."""
@@ -84,7 +91,11 @@ class _Running:
     def outcomes(self) -> Iterator[StageOutcome]:
         while self.schedule.left:
             yield from self._begin()
-            waited = connection.wait([p.pipe for p in self.processes if p.stage], self._patience())
+            patience = self._patience()
+            busy = [process.pipe for process in self.processes if process.stage]
+            if not busy and patience is None:
+                continue  # nothing runs and nothing rests: what was left could not be begun
+            waited = connection.wait(busy, patience)
             for process in [p for p in self.processes if p.pipe in waited]:
                 yield from self._heard(process)
             now = time.monotonic()
@@ -125,6 +136,9 @@ class _Running:
 
     def _process(self, gpus: tuple[str, ...], stage: Stage) -> _Process:
         """An idle worker with these GPUs, else a new one: CUDA's devices are fixed at its start."""
+        for process in [p for p in self.processes if p.stage is None and not p.alive]:
+            process.kill()
+            self.processes.remove(process)
         idle = [process for process in self.processes if process.stage is None]
         for process in idle:
             if process.gpus == gpus:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +69,26 @@ def test_a_stage_that_no_machine_like_this_can_carry_out_fails_at_once(tmp_path:
     ended = carried_out(tmp_path, [stage("big", memory_gb=1e6), stage("small")])
     assert "needs 1e+06 GB of memory" in ended["big"].message
     assert ended["small"].status == "done"
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do_costs_nothing(tmp_path: Path) -> None:
+    stages = [stage("say"), stage("sleep", "say"), stage("say.again", "sleep")]
+    running = Local(workers=2).run(stages, ToyWorker(tmp_path))  # type: ignore[arg-type]
+    ended = [next(running)]
+    for pid in {int(line.split()[0]) for line in (tmp_path / "say").read_text().splitlines()}:
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+    ended += list(running)
+    assert [one.status for one in ended] == ["done"] * 3
+    assert attempts(tmp_path, "sleep") == 1
+
+
+def test_a_graph_that_cannot_be_begun_ends(tmp_path: Path) -> None:
+    ended = carried_out(tmp_path, [stage("big", memory_gb=1e6), stage("child", "big")])
+    assert {name: one.status for name, one in ended.items()} == {
+        "big": "failed",
+        "child": "skipped",
+    }
 
 
 def test_inline_gives_the_same_outcomes(tmp_path: Path) -> None:
