@@ -84,7 +84,7 @@ def main() -> None:
     """Take turns, so that a busy moment of the machine falls on all; keep the best of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--without-ray", action="store_true")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="executors-"))

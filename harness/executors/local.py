@@ -127,14 +127,14 @@ class _Running:
                 yield from self.schedule.ended(failed)
                 continue
             gpus = self.shares.hold(stage.name, stage.resources)
-            self._process(gpus, stage).begin(stage, self.worker)
+            self._process(gpus).begin(stage, self.worker)
 
     def _fits(self, stage: Stage) -> bool:
         if self.shares.machine.lacks(stage.resources) is not None:
             return True
         return self.shares.fits(stage.resources)
 
-    def _process(self, gpus: tuple[str, ...], stage: Stage) -> _Process:
+    def _process(self, gpus: tuple[str, ...]) -> _Process:
         """An idle worker with these GPUs, else a new one: CUDA's devices are fixed at its start."""
         for process in [p for p in self.processes if p.stage is None and not p.alive]:
             process.kill()

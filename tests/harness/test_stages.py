@@ -158,3 +158,19 @@ def test_a_run_that_ends_says_so_in_the_log(experiment: Experiment, tmp_path: Pa
     first, *_, last = store.events()
     assert first.endswith("run t: start, 3 stages, executor inline")
     assert last.endswith("run t: end, 0 failed")
+
+
+def test_the_end_of_a_failed_stages_log_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.cli.run import LOG_TAIL_LINES, show_logs
+    from harness.records import Failure
+
+    store = open_store(tmp_path / ".assay")
+    store.write_log("train-x", "".join(f"line {n}\n" for n in range(90)) + "\x1b[2Jthe end\n")
+    outcome = Outcome(failures=[Failure(stage=f"train {name}", message="no") for name in "xy"])
+    show_logs(outcome, store)
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == f"--- the end of {store.log_path('train-x')}"
+    assert shown[-1] == "    the end"
+    assert len(shown) == 1 + LOG_TAIL_LINES
