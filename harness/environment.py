@@ -92,8 +92,12 @@ def _memory_bytes() -> int | None:
 
 
 def _gpus() -> tuple[str, ...]:
-    """GPU names by ``nvidia-smi``; none where there is no such command or it fails."""
-    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    return nvidia_smi("name,memory.total")
+
+
+def nvidia_smi(fields: str) -> tuple[str, ...]:
+    """A line of these fields for each GPU; none where there is no such command or it fails."""
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

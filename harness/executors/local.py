@@ -17,7 +17,7 @@ from pydantic import Field
 from harness.events import Event
 from harness.executors.machine import Machine, Shares, this_machine
 from harness.executors.process import why_lost, work
-from harness.executors.schedule import MOST_ATTEMPTS, Schedule
+from harness.executors.schedule import Schedule, lost
 from harness.protocols import Plugin
 from harness.stages.stage import Stage, StageOutcome
 
@@ -180,11 +180,4 @@ class _Running:
         process.kill()
         self.processes.remove(process)
         self.shares.free(stage.name)
-        attempt = self.schedule.attempt(stage.name)
-        ended = self.schedule.lost(stage.name, why)
-        if ended:
-            self.worker.tell(stage.event("failed", ended[0].message))
-        else:
-            message = f"{why}; attempt {attempt + 1} of {MOST_ATTEMPTS}"
-            self.worker.tell(stage.event("again", message))
-        yield from ended
+        yield from lost(self.schedule, self.worker, stage, why)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass, field
 
+from harness.environment import nvidia_smi
 from harness.resources import Resources
 
 BYTES_PER_GB = 1e9
@@ -47,15 +47,8 @@ def this_machine() -> Machine:
 
 
 def _gpus() -> tuple[tuple[str, str], ...]:
-    command = ["nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    if done.returncode != 0:
-        return ()
-    found = [tuple(part.strip() for part in line.split(",", 1)) for line in done.stdout.split("\n")]
-    devices = [(pair[0], pair[1]) for pair in found if len(pair) == 2]
+    found = [line.partition(",") for line in nvidia_smi("index,name")]
+    devices = [(index.strip(), name.strip()) for index, _, name in found]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return tuple(devices)

@@ -17,7 +17,7 @@ from pydantic import Field
 from harness.errors import AssayError, MissingExtraError
 from harness.events import Event
 from harness.executors.process import seldom
-from harness.executors.schedule import MOST_ATTEMPTS, Schedule
+from harness.executors.schedule import Schedule, lost
 from harness.protocols import Plugin
 from harness.stages.stage import Stage, StageOutcome
 
@@ -207,11 +207,4 @@ class _Running:
 
     def _lost(self, reference: Any, why: str) -> Iterator[StageOutcome]:
         stage = self.under_way.pop(reference)
-        attempt = self.schedule.attempt(stage.name)
-        ended = self.schedule.lost(stage.name, why)
-        if ended:
-            self.worker.tell(stage.event("failed", ended[0].message))
-        else:
-            message = f"{why}; attempt {attempt + 1} of {MOST_ATTEMPTS}"
-            self.worker.tell(stage.event("again", message))
-        yield from ended
+        yield from lost(self.schedule, self.worker, stage, why)

@@ -8,13 +8,29 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from harness.stages.stage import Stage, StageOutcome
+
+if TYPE_CHECKING:
+    from harness.stages.worker import Worker
 
 #: A stage whose worker was lost is tried so often in all.
 MOST_ATTEMPTS = 3
 #: How long to leave a stage alone that another process is carrying out.
 BUSY_SECONDS = 0.5
+
+
+def lost(schedule: Schedule, worker: Worker, stage: Stage, why: str) -> list[StageOutcome]:
+    """A stage whose worker is gone is tried again, or has failed; either way it is told."""
+    attempt = schedule.attempt(stage.name)
+    ended = schedule.lost(stage.name, why)
+    if ended:
+        worker.tell(stage.event("failed", ended[0].message))
+    else:
+        message = f"{why}; attempt {attempt + 1} of {schedule.attempts}"
+        worker.tell(stage.event("again", message))
+    return ended
 
 
 class Schedule:
@@ -33,7 +49,7 @@ class Schedule:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stages = list(stages)
-        self._attempts = attempts
+        self.attempts = attempts
         self._clock = clock
         self._place = {stage.name: place for place, stage in enumerate(self._stages)}
         self._missing = [len(set(stage.after)) for stage in self._stages]
@@ -104,7 +120,7 @@ class Schedule:
     def lost(self, name: str, why: str) -> list[StageOutcome]:
         """A stage whose worker is gone: ready again, or, after its last attempt, a failure."""
         place = self._place[name]
-        if self._started[place] < self._attempts:
+        if self._started[place] < self.attempts:
             heapq.heappush(self._ready, place)
             return []
         message = f"{why}, {self._started[place]} times"

@@ -14,7 +14,7 @@ import pytest
 from harness.executors.inline import Inline
 from harness.executors.local import Local
 from harness.stages.stage import Stage, StageOutcome
-from tests.harness.executors.toy import ToyWorker, stage
+from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
 
 def carried_out(folder: Path, stages: list[Stage], workers: int = 2) -> dict[str, StageOutcome]:
@@ -27,33 +27,16 @@ def attempts(folder: Path, name: str) -> int:
 
 
 def test_failing_dying_and_hanging_stages_leave_the_rest_alone(tmp_path: Path) -> None:
-    stages = [
-        stage("fail"),
-        stage("child", "fail"),
-        stage("die"),
-        stage("always-die"),
-        stage("hang", timeout_minutes=0.05),
-        stage("say"),
-        stage("good", "die", "hang"),
-    ]
-    ended = carried_out(tmp_path, stages)
-    statuses = {name: one.status for name, one in ended.items()}
-    assert statuses == {
-        "fail": "failed",
-        "child": "skipped",
-        "die": "done",
-        "always-die": "failed",
-        "hang": "done",
-        "say": "done",
-        "good": "done",
-    }
-    # What fails by itself is not tried again; what loses its worker is, three times in all.
-    tried = {name: attempts(tmp_path, name) for name in ("fail", "die", "always-die", "hang")}
-    assert tried == {"fail": 1, "die": 2, "always-die": 3, "hang": 2}
+    outcomes = Local(workers=2).run(faults(), ToyWorker(tmp_path))  # type: ignore[arg-type]
+    ended = assert_contained(tmp_path, outcomes)
     assert "SIGKILL" in ended["always-die"].message
     told = (tmp_path / "events").read_text()
     assert "train die: again its worker died of SIGKILL" in told
     assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told
+
+
+def test_what_a_stage_prints_goes_to_its_log(tmp_path: Path) -> None:
+    assert carried_out(tmp_path, [stage("say")])["say"].status == "done"
     assert (tmp_path / "logs" / "train-say.log").read_text() == "from C\n"
 
 
@@ -101,7 +84,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from harness.executors.local import Local
-from tests.harness.executors.toy import ToyWorker, stage
+from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
 if __name__ == "__main__":
     list(Local(workers=2).run([stage("hang"), stage("hang.too")], ToyWorker(Path(sys.argv[1]))))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import AssayError
-from tests.harness.executors.toy import ToyWorker, stage
+from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
 pytestmark = pytest.mark.slow
 
@@ -20,30 +20,8 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
 
     root = Path(__file__).resolve().parents[3]
     monkeypatch.setenv("PYTHONPATH", str(root))
-    stages = [
-        stage("fail"),
-        stage("child", "fail"),
-        stage("die"),
-        stage("always-die"),
-        stage("hang", timeout_minutes=0.05),
-        stage("good", "die", "hang"),
-    ]
-    executor = Ray(address="local", workers=2, runtime_env={"env_vars": {"ASSAY_TOY": "1"}})
-    ended = {one.stage.partition(" ")[2]: one for one in executor.run(stages, ToyWorker(tmp_path))}  # type: ignore[arg-type]
-    statuses = {name: one.status for name, one in ended.items()}
-    assert statuses == {
-        "fail": "failed",
-        "child": "skipped",
-        "die": "done",
-        "always-die": "failed",
-        "hang": "done",
-        "good": "done",
-    }
-    tried = {
-        name: len((tmp_path / name).read_text().splitlines())
-        for name in ("fail", "die", "always-die", "hang")
-    }
-    assert tried == {"fail": 1, "die": 2, "always-die": 3, "hang": 2}
+    outcomes = Ray(address="local", workers=2).run(faults(), ToyWorker(tmp_path))  # type: ignore[arg-type]
+    assert_contained(tmp_path, outcomes)
     told = (tmp_path / "events").read_text()
     assert "train die: again its worker was lost" in told
     assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told

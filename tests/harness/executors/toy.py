@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,36 @@ class ToyWorker:
         if what == "fail":
             return StageOutcome(stage.name, "failed", message="by itself")
         return StageOutcome(stage.name, "done", stage.candidate)
+
+
+def faults() -> list[Stage]:
+    """Stages that fail by themselves, lose their worker once or always, hang, and go well."""
+    return [
+        stage("fail"),
+        stage("child", "fail"),
+        stage("die"),
+        stage("always-die"),
+        stage("hang", timeout_minutes=0.05),
+        stage("good", "die", "hang"),
+    ]
+
+
+def assert_contained(folder: Path, outcomes: Iterable[StageOutcome]) -> dict[str, StageOutcome]:
+    """What fails by itself is not tried again; what loses its worker is, three times in all."""
+    ended = {one.stage.partition(" ")[2]: one for one in outcomes}
+    statuses = {name: one.status for name, one in ended.items()}
+    assert statuses == {
+        "fail": "failed",
+        "child": "skipped",
+        "die": "done",
+        "always-die": "failed",
+        "hang": "done",
+        "good": "done",
+    }
+    names = ("fail", "die", "always-die", "hang")
+    tried = {name: len((folder / name).read_text().splitlines()) for name in names}
+    assert tried == {"fail": 1, "die": 2, "always-die": 3, "hang": 2}
+    return ended
 
 
 def stage(candidate: str, *after: str, **needs: object) -> Stage:
