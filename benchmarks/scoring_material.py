@@ -11,7 +11,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+DATA = SHARED / "data"
+MODELS = ("llama-8m", "gpt2-124m", "smollm2")
 VOCABULARY = 8192
 KINDS = ("text", "letters", "hellaswag", "rolling", "generation")
 #: Rare enough that answers run from a few tokens to the limit.
@@ -19,7 +21,15 @@ STOPS = ["q", "Q", "z"]
 MOST_TOKENS = 250
 
 
-def save_model(folder: Path, name: str) -> None:
+def model(folder: Path, name: str) -> Path:
+    """The folder of a model: a made one, or SmolLM2-135M-Instruct where it lies."""
+    if name == "smollm2":
+        return SHARED / "models" / "smollm2-135m-instruct"
+    save_model(folder, name)
+    return folder / name
+
+
+def save_model(folder: Path, name: str, seed: int = 0) -> None:
     """``llama-8m`` (hidden 256, 8 layers) or ``gpt2-124m``, with the tokenizer beside it."""
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
@@ -41,13 +51,14 @@ def save_model(folder: Path, name: str) -> None:
         ),
         "gpt2-124m": GPT2Config(n_positions=2048, initializer_range=0.1, **special),
     }
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     AutoModelForCausalLM.from_config(configs[name]).save_pretrained(folder / name)
     tokenizer.save_pretrained(folder / name)
 
 
 def save_tasks(folder: Path, documents: int) -> None:
-    """One lm-eval task a kind, over ``documents`` documents each."""
+    """One lm-eval task a kind, over ``documents`` documents each (a quarter for rolling)."""
+    folder.mkdir(exist_ok=True)
     draw = random.Random(0)
     questions = _lines("mmlu/test.jsonl")
     draw.shuffle(questions)
@@ -73,6 +84,28 @@ def save_tasks(folder: Path, documents: int) -> None:
     exact = [{"metric": "exact_match"}]
     asked = "Question: {{question}}\nAnswer:"
     _task(folder, "generation", "sums", generate, asked, None, "{{answer}}", exact)
+
+
+def shape(folder: Path) -> list[str]:
+    """What the material looks like, in tokens of its tokenizer; one line a kind.
+
+    HellaSwag's own validation set begins (its first 90 documents) with contexts of about 115
+    characters, before which lm-eval puts the activity's name, and endings of about 65: an ending is
+    half as long as its context, as it is here.
+    """
+    tokenizer = _tokenizer()
+
+    def mean(texts: list[str]) -> float:
+        return sum(len(tokenizer.encode(text)) for text in texts) / len(texts)
+
+    endings = _lines_of(folder / "endings_test.jsonl")
+    context = mean([row["context"] for row in endings])
+    choice = mean([text for row in endings for text in row["choices"]])
+    pages = mean([row["page"] for row in _lines_of(folder / "pages_test.jsonl")])
+    return [
+        f"hellaswag: contexts of {context:.0f} tokens, four endings of {choice:.0f}",
+        f"rolling: {len(_lines_of(folder / 'pages_test.jsonl'))} pages of {pages:.0f} tokens",
+    ]
 
 
 def _task(
@@ -153,7 +186,11 @@ def _tokenizer() -> Any:
 
 
 def _lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (DATA / name).read_text().split("\n") if line]
+    return _lines_of(DATA / name)
+
+
+def _lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().split("\n") if line]
 
 
 def _write(folder: Path, name: str, test: list[Any], dev: list[Any]) -> None:

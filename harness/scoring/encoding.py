@@ -104,16 +104,17 @@ class Encoder:
         split = [_move_spaces(str(r.arguments[0]), str(r.arguments[1])) for r in requests]
         if self.is_encoder_decoder:
             return [self._apart(context, continuation) for context, continuation in split]
-        self.encode_all([c + k for c, k in split if c] + [c for c, _ in split if c])
+        texts = [text for c, k in split if c for text in (c, c + k)]
+        encoded = iter(self.encode_all(texts))
         pairs = []
         for request, (context, continuation) in zip(requests, split, strict=True):
-            pair = self._whole(context, continuation) if context else self._bare(continuation)
+            if context:
+                context_tokens = next(encoded)
+                pair = context_tokens, next(encoded)[len(context_tokens) :]
+            else:
+                pair = self._bare(continuation)
             pairs.append(self._mended(request, pair, continuation))
         return pairs
-
-    def _whole(self, context: str, continuation: str) -> Pair:
-        context_tokens = self.encode(context)
-        return context_tokens, self.encode(context + continuation)[len(context_tokens) :]
 
     def _bare(self, continuation: str) -> Pair:
         tokens = self.encode(continuation, add_special_tokens=False)

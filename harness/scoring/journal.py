@@ -32,12 +32,12 @@ SYNC_SECONDS = 2.0
 MAX_RECORD_BYTES = 256 * 1024 * 1024
 WINDOW_BYTES = 4 * 1024 * 1024
 _HEADER = struct.Struct("<I8s")
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
 
 
 def digest(*parts: object) -> str:
     """A 128-bit hex digest of JSON values, the same on every machine and in every process."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode(parts).encode(), digest_size=16).hexdigest()
 
 
 class Journal:
