@@ -3,7 +3,8 @@
 The file is a magic line and then records: ``length (u32) | checksum (8 bytes) | JSON``. A record is
 one *pack*: requests that were scored together. Because a pack is written and found again as a
 whole, a resumed run computes the same batches as an undisturbed one and its numbers are identical
-to the bit. Nothing is ever unpickled.
+to the bit. A call that was answered to its end is one more record, so that it is found again
+without tokenising anything. Nothing is ever unpickled.
 
 Writers take an exclusive lock for one append each, read what others wrote since, and cut off a
 record that a killed process left half-written. Data reach the operating system at once (a killed
@@ -99,6 +100,10 @@ class Journal:
             if name not in self._settled:
                 self._append({"kind": "settled", "name": name, "value": value})
             return self._settled[name]
+
+    def settled(self, name: str) -> Any:
+        """The value that was written under this name first, or None where there is none."""
+        return self._settled.get(name)
 
     def refresh(self) -> None:
         """Read what other processes have appended."""

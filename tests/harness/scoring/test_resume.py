@@ -68,12 +68,28 @@ def test_only_what_is_missing_is_scored_after_a_cut(llama: Path, tmp_path: Path)
     with Journal(path, "c") as journal:
         whole = open_small(llama, journal)
         answer(whole, "loglikelihood")
-    os.truncate(path, int(path.stat().st_size * 0.7))
+    os.truncate(path, int(path.stat().st_size * 0.6))
     with Journal(path, "c") as journal:
         resumed = open_small(llama, journal)
         before = resumed.inner.rung.tokens
         answer(resumed, "loglikelihood")
     assert 0 < resumed.inner.rung.tokens - before < 0.6 * whole.inner.rung.tokens
+
+
+def test_what_was_answered_to_its_end_is_found_without_encoding_a_text(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [*requests("loglikelihood"), tiny.instance("loglikelihood", "the fox", "")]
+    with Journal(tmp_path / "j", "c") as journal:
+        first = open_small(llama, journal)
+        answers = first.loglikelihood(asked)
+    with Journal(tmp_path / "j", "c") as journal:
+        again = open_small(llama, journal)
+        monkeypatch.setattr(again.inner.encoder, "encode_all", None)
+        assert again.loglikelihood(asked) == answers
+        assert again.scoring_record()["notes"] == first.scoring_record()["notes"] != []
+        with pytest.raises(TypeError):
+            again.loglikelihood(asked[:-1])
 
 
 def test_the_budget_of_the_first_start_is_kept(llama: Path, tmp_path: Path) -> None:
