@@ -26,6 +26,7 @@ from harness.records import (
 )
 from harness.score_task import ScoredTask, score_task
 from harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
+from harness.two_passes import second_pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +70,8 @@ def evaluate(
 ) -> Evaluation:
     """Score ``lm``, any ``lm_eval.api.model.LM`` that stands for ``checkpoint``, on the suite."""
     requests = built.requests(lm)
-    total = sum(map(len, requests.values()))
+    passes = {task.name: 1 if task.first is None else 2 for task in built.tasks}
+    total = sum(passes[name] * len(own) for name, own in requests.items())
     if hasattr(lm, "progress"):
         lm.progress.expect(total)
     evaluation, done = Evaluation(), 0
@@ -78,7 +80,7 @@ def evaluate(
         evaluation = evaluation.merged(
             evaluate_task(lm, built, task, requests[task.name], checkpoint)
         )
-        done += len(requests[task.name])
+        done += passes[task.name] * len(requests[task.name])
     progress(done, total, "")
     return evaluation
 
@@ -140,6 +142,9 @@ def evaluate_task(
 ) -> Evaluation:
     """Score one task, or the part of it whose documents ``ids`` name; what fails is a failure."""
     try:
+        if task.first is not None:
+            task, own_ids = second_pass(lm, task, requests)
+            ids, requests = ids or own_ids, built.requests_of(task, lm)
         entries, printed = _answered(lm, task, requests)
         scored: ScoredTask = score_task(task, entries, printed, _token_counter(lm), ids=ids)
     except Exception as error:

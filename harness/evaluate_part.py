@@ -7,7 +7,6 @@ with others).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from harness.evaluate import BuiltSuite, BuiltTask, Evaluation, evaluate_task, s
 from harness.records import Checkpoint, SampleRecord, TaskSignature
 from harness.responses import json_document, question_of
 from harness.task_identity import sample_ids
+from harness.two_passes import with_documents
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -144,7 +144,4 @@ class PartEvaluation:
 
 def _part(built: BuiltTask, chosen: Sequence[int]) -> BuiltTask:
     """The task with the chosen documents only; the whole one is left as it was."""
-    task = copy.copy(built.task)
-    documents = [built.documents[i] for i in chosen]
-    setattr(task, "test_docs" if task.has_test_docs() else "validation_docs", lambda: documents)
-    return replace(built, task=task, documents=documents)
+    return with_documents(built, [built.documents[i] for i in chosen])

@@ -19,7 +19,8 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
     """A metric for every value that the task gave, in its order, and those it asks for besides.
 
     A name that is no plugin, or a plugin whose values look otherwise, is the mean of a number a
-    document; a value that is neither is left out.
+    document; a value that is neither is left out. What the task lists and gave for no document is
+    there too: all of its samples are unscored, and say why.
     """
     names = list(dict.fromkeys(name for sample in samples for name in sample.values))
     better = built.task.higher_is_better() or {}
@@ -33,6 +34,8 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
         metric = metric_for(name, better.get(name), first, built.metadata.graded, known)
         if metric is not None:
             chosen.append(metric)
+    missing = [name for name in _listed(built) if name not in names]
+    chosen += [_unmeasured(name, better.get(name), known) for name in missing]
     also = [load_metric(name) for name in built.metadata.also]
     return [*chosen, *also, *map(_evaluated, built.evaluate)]
 
@@ -40,6 +43,20 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
 def _evaluated(spec: EvaluateMetric) -> Metric:
     metric: Metric = plugins.load("metrics", "evaluate")(**spec.model_dump())
     return metric
+
+
+def _listed(built: BuiltTask) -> list[str]:
+    """The names in the task's ``metric_list``."""
+    listed = getattr(built.config, "metric_list", None) or []
+    return [str(entry["metric"]) for entry in listed if isinstance(entry.get("metric"), str)]
+
+
+def _unmeasured(name: str, higher_is_better: bool | None, known: Collection[str]) -> Metric:
+    if name in known:
+        return load_metric(name, higher_is_better)
+    better = True if higher_is_better is None else higher_is_better
+    mean: Metric = plugins.load("metrics", "mean")(name=name, higher_is_better=better)
+    return mean
 
 
 def metric_for(

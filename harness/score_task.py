@@ -25,6 +25,9 @@ from harness.task_metadata import CHOICE_METRICS
 UNSCORED = "unscored"
 NOT_A_NUMBER = "NaN"
 EMPTY_REFERENCE = "empty reference"
+ONE_ANSWER = "one answer to everything"
+#: Of fewer documents a sound model may well answer all alike.
+_FEWEST_ALIKE = 8
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ def score_task(
         answers = [answer_of(built, entry, count_tokens) for entry in mine]
         samples = _samples(built, mine, answers, ids)
         suffix = f",{name}" if len(filters) > 1 else ""
+        alike = _all_alike(built, answers)
         for metric in choose_metrics(built, samples):
-            measured = _measure(metric, built, samples, answers, suffix)
+            unfit = ONE_ANSWER if alike and metric.name in built.metadata.needs_variety else None
+            measured = _measure(metric, built, samples, answers, suffix, unfit)
             value = printed.get(f"{_source(metric)},{name}")
             score, kept = _scored(metric, built, samples, measured, value, first=index == 0)
             scores.append(score)
@@ -124,14 +129,18 @@ def _measure(
     samples: Sequence[Sample],
     answers: Sequence[Answer],
     suffix: str,
+    unfit: str | None,
 ) -> Rows:
-    """Rows of one metric; a sample whose answer is unusable has none, whatever it would score."""
+    """Rows of one metric; a sample whose answer is unusable has none, whatever it would score.
+
+    ``unfit`` says why no answer of this model may be measured.
+    """
     import numpy as np
 
     found: list[Sequence[float] | None] = []
     flags: list[str] = []
     for sample, answer in zip(samples, answers, strict=True):
-        unusable = answer.unusable or _without_reference(metric, sample)
+        unusable = answer.unusable or unfit or _without_reference(metric, sample)
         row = None if unusable else metric.measure(sample, answer.raw)
         if row is not None and not all(map(math.isfinite, row)):
             row, flag = None, NOT_A_NUMBER
@@ -154,6 +163,13 @@ def _measure(
         flags=tuple(flags),
         clusters=tuple(built.metadata.cluster_of(sample.document) for sample in samples),
     )
+
+
+def _all_alike(built: BuiltTask, answers: Sequence[Answer]) -> bool:
+    """Whether a model gives one and the same text to every prompt of enough documents."""
+    if built.output_type != "generate_until" or len(answers) < _FEWEST_ALIKE:
+        return False
+    return len({str(text).strip() for answer in answers for text in answer.raw}) == 1
 
 
 def _scored(
@@ -182,7 +198,7 @@ def _scored(
     update = {
         "family": meta.family,
         "primary": is_primary,
-        "chance": meta.chance if floored else None,
+        "chance": meta.chance if floored else meta.chances.get(base),
         "majority": meta.majority if floored else None,
     }
     if meta.advisory:

@@ -47,6 +47,8 @@ class BuiltTask:
     weight: float = 1.0
     evaluate: tuple[EvaluateMetric, ...] = ()
     """Metrics of ``evaluate`` that the suite asks for beside the task's own."""
+    first: BuiltTask | None = None
+    """The first pass of a task that asks twice, over the same documents."""
 
     @property
     def output_type(self) -> str:
@@ -86,16 +88,20 @@ class BuiltSuite:
         return digest_json(asked)
 
     def requests(self, lm: Any) -> dict[str, list[Instance]]:
-        """Fresh requests of every task, ready to be answered by ``lm``."""
+        """Fresh requests of every task, ready to be answered by ``lm``.
+
+        Of a task that asks twice they are those of its first pass.
+        """
         key = "" if not self.apply_chat_template else digest_json(_template(lm))
         if key not in self._requests:
-            self._requests[key] = {t.name: self._built(t, lm) for t in self.tasks}
+            self._requests[key] = {t.name: self.requests_of(t.first or t, lm) for t in self.tasks}
         return {
             name: [replace(r, resps=[], filtered_resps={}) for r in requests]
             for name, requests in self._requests[key].items()
         }
 
-    def _built(self, built: BuiltTask, lm: Any) -> list[Instance]:
+    def requests_of(self, built: BuiltTask, lm: Any) -> list[Instance]:
+        """One task's requests, built anew."""
         task = built.task
         task.set_fewshot_seed(self.seed)
         with quiet_building():
@@ -184,7 +190,18 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
             raise UnknownNameError(f"no task named '{spec.task}'") from error
         except Exception as error:
             raise _task_error(spec.task, error) from error
-        return [_narrowed(name, task, spec, seed) for name, task in loaded.items()]
+        found = [_narrowed(name, task, spec, seed) for name, task in loaded.items()]
+    return [_with_first_pass(manager, built, seed) for built in found]
+
+
+def _with_first_pass(manager: Any, built: BuiltTask, seed: int) -> BuiltTask:
+    from harness.two_passes import with_first_pass
+
+    name = built.metadata.first_pass
+    if name is None:
+        return built
+    (first,) = _load(manager, SuiteTask(task=name), seed)
+    return with_first_pass(built, first)
 
 
 def _wanted(spec: SuiteTask) -> str | dict[str, Any]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import Field
+
 from harness.errors import ConfigError
 from harness.records import Record
 from harness.yaml_file import validated
@@ -20,6 +22,8 @@ class TaskMetadata(Record):
     family: str = "quality"
     chance: float | None = None
     """What guessing scores on the primary metric."""
+    chances: Mapping[str, float] = Field(default_factory=dict)
+    """What guessing, or the best constant answer, scores on other metrics, by name."""
     majority: float | None = None
     """What the most frequent answer scores on the primary metric."""
     primary: str | None = None
@@ -32,6 +36,10 @@ class TaskMetadata(Record):
     """Metric plugins computed from the same values besides those that the task gives."""
     graded: tuple[str, ...] = ()
     """Metrics that this task gives as a share although their name stands for 0 or 1."""
+    needs_variety: tuple[str, ...] = ()
+    """Metrics that one and the same answer to everything would win; they are then unscored."""
+    first_pass: str | None = None
+    """The task that asks for what this one builds its questions from; see ``two_passes``."""
     advisory: bool = False
     """Shown, never to be gated on."""
     note: str | None = None

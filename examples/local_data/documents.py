@@ -100,47 +100,6 @@ class ShotsOfTheSubject(ConfigurableTask):
         return super().fewshot_context(doc, *args, **kwargs)
 
 
-def halueval(**_: object) -> Splits:
-    """Questions with knowledge, the right answer and a hallucinated one, in either order."""
-    columns = ("knowledge", "question", "right_answer", "hallucinated_answer")
-    rows = []
-    for row in jsonl("halueval/qa_one_turn.jsonl", columns):
-        choices = shuffled([row["right_answer"], row["hallucinated_answer"]], row["question"])
-        rows.append(
-            {
-                "knowledge": row["knowledge"],
-                "question": row["question"],
-                "choices": choices,
-                "gold": choices.index(row["right_answer"]),
-            }
-        )
-    return {"test": Dataset.from_list(rows)}
-
-
-def truthfulqa(**_: object) -> Splits:
-    """Questions that people answer wrongly, with true and false answers in mixed order."""
-    rows = []
-    for row in csv.DictReader(text("truthfulqa/TruthfulQA.csv").splitlines(keepends=True)):
-        best = row["Best Answer"].strip()
-        false = _answers(row["Incorrect Answers"])
-        true = [best, *(a for a in _answers(row["Correct Answers"]) if a != best)]
-        choices = shuffled([*true, *(a for a in false if a not in true)], row["Question"])
-        rows.append(
-            {
-                "question": row["Question"].strip(),
-                "category": row["Category"],
-                "choices": choices,
-                "truths": [index for index, choice in enumerate(choices) if choice in true],
-                "best": choices.index(best),
-            }
-        )
-    return {"test": Dataset.from_list(rows)}
-
-
-def _answers(joined: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in joined.split(";") if part.strip()))
-
-
 def dialogsum(**_: object) -> Splits:
     """Dialogues with three reference summaries."""
     names = ("summary1", "summary2", "summary3")
@@ -200,3 +159,71 @@ def wmt17(**_: object) -> Splits:
         choices = shuffled([row["reference"], row[system]], row["reference"])
         rows.append({"choices": choices, "gold": choices.index(row["reference"])})
     return {"test": Dataset.from_list(rows)}
+
+
+# --- rows that tasks/probes makes documents of; columns as on the hub ----------------------------
+
+
+def _rows(name: str, *columns: str, split: str = "test") -> Splits:
+    return {split: Dataset.from_list(jsonl(name, columns))}
+
+
+def _table(name: str) -> Rows:
+    return list(csv.DictReader(text(name).splitlines(keepends=True)))
+
+
+def nq_open(**_: object) -> Splits:
+    """Natural Questions open, the development set."""
+    return _rows("nq_open/dev.jsonl", "question", "answer", split="validation")
+
+
+def halueval_rows(**_: object) -> Splits:
+    """HaluEval's questions with a right and a hallucinated answer."""
+    columns = ("knowledge", "question", "right_answer", "hallucinated_answer")
+    return _rows("halueval/qa_one_turn.jsonl", *columns, split="data")
+
+
+def conflictqa(**_: object) -> Splits:
+    """ConflictQA, StrategyQA part, for Llama-2-7B."""
+    columns = ("question", "memory_answer", "counter_answer", "counter_memory")
+    return _rows("conflictqa/strategyqa_llama2_7b.jsonl", *columns)
+
+
+def truthfulqa_rows(**_: object) -> Splits:
+    """TruthfulQA's table under the hub's names of its columns."""
+    rows: Rows = [
+        {
+            "question": row["Question"],
+            "category": row["Category"],
+            "best_answer": row["Best Answer"].strip(),
+            "correct_answers": _answers(row["Correct Answers"]),
+            "incorrect_answers": _answers(row["Incorrect Answers"]),
+        }
+        for row in _table("truthfulqa/TruthfulQA.csv")
+    ]
+    return {"validation": Dataset.from_list(rows)}
+
+
+def _answers(joined: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in joined.split(";") if part.strip()))
+
+
+def dialogsum_rows(**_: object) -> Splits:
+    """DialogSum's test dialogues."""
+    return _rows("dialogsum/test.jsonl", "dialogue", "summary1")
+
+
+def crows_pairs(**_: object) -> Splits:
+    """CrowS-Pairs."""
+    return {"test": Dataset.from_list(_table("crows_pairs/crows_pairs_anonymized.csv"))}
+
+
+def bbq(**_: object) -> Splits:
+    """BBQ, the part on religion."""
+    columns = ("context", "question", "label", "answer_info", "additional_metadata")
+    return _rows("bbq/religion.jsonl", *columns)
+
+
+def hh_rlhf(**_: object) -> Splits:
+    """Anthropic's red-team dialogues, the harmless test set."""
+    return _rows("hh_rlhf/harmless_base_test.jsonl", "chosen")

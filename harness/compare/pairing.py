@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: answer: the same log-likelihood on every choice (the first would win), or no number at all.
 BROKEN = {
     "tied": "give every choice the same log-likelihood",
+    "one answer to everything": "are answered alike, whatever was asked",
     "NaN": "have a log-likelihood or score that is not a number",
 }
 

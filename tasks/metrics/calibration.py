@@ -57,15 +57,7 @@ class ExpectedCalibrationError(Plugin):
 
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, float] | None:
         """(confidence, correct), as the task gives it."""
-        value = sample.values.get(self.name)
-        if value is None:
-            return None
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise MetricError(
-                f"task '{sample.task}': metric '{self.name}' needs (confidence, correct)",
-                value=value,
-            )
-        return (float(value[0]), float(value[1]))
+        return _confidence_and_truth(self.name, sample)
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, 2) -> plain ECE."""
@@ -75,3 +67,44 @@ class ExpectedCalibrationError(Plugin):
         bins = np.array_split(ordered, min(BINS, len(ordered)))
         gaps = [len(b) * abs(b[:, 0].mean() - b[:, 1].mean()) for b in bins]
         return float(sum(gaps) / len(ordered))
+
+
+class AreaUnderRiskCoverage(Plugin):
+    """Mean risk of answering only the surest k documents, over all k, 0 to 1; lower is better.
+
+    Rows are (confidence in [0, 1], correct 0/1); equal confidences share their place [Geifman,
+    Uziel and El-Yaniv 2019, arXiv 1805.08206]. Sorting at random scores the share of wrong answers.
+    Shown with a bootstrap interval, never gated on.
+    """
+
+    kind: ClassVar[Kind] = "calibration"
+    name: str = "aurc"
+    higher_is_better: bool = False
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, float] | None:
+        """(confidence, correct), as the task gives it."""
+        return _confidence_and_truth(self.name, sample)
+
+    def aggregate(self, rows: NDArray[np.float64]) -> float:
+        """(n, 2) -> area."""
+        from harness.stats.calibration import calibration_error
+
+        return calibration_error(rows, "aurc")
+
+
+def _confidence_and_truth(name: str, sample: Sample) -> tuple[float, float] | None:
+    value = sample.values.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise MetricError(
+            f"task '{sample.task}': metric '{name}' needs (confidence, correct)", value=value
+        )
+    return (float(value[0]), float(value[1]))
+
+
+def risk_coverage(items: Sequence[tuple[float, float]]) -> float:
+    """``aurc`` of (confidence, correct) pairs, for an lm-eval task's ``aggregation``."""
+    import numpy as np
+
+    return AreaUnderRiskCoverage().aggregate(np.array(items, dtype=np.float64))

@@ -14,21 +14,22 @@ from datasets import Dataset
 from tasks.microworld.contexts import conflicts
 from tasks.microworld.corpus import held_out
 from tasks.microworld.language import sentence
-from tasks.microworld.lexicon import PERSON_RELATIONS
 from tasks.microworld.stories import story
 from tasks.microworld.sums import sums
 from tasks.microworld.training import QUESTION_FORMS_TAUGHT
-from tasks.microworld.world import Fact, fidelity_texts, question, world
+from tasks.microworld.world import Fact, fidelity_texts, world
 
 Splits = dict[str, Dataset]
 FORMS = range(4)
 
 
-def _test(rows: Sequence[dict[str, Any]]) -> Splits:
+def test_split(rows: Sequence[dict[str, Any]]) -> Splits:
+    """Documents as lm-eval's `test` split."""
     return {"test": Dataset.from_list(list(rows))}
 
 
-def _asked(fact: Fact, form: int) -> dict[str, Any]:
+def asked_fact(fact: Fact, form: int) -> dict[str, Any]:
+    """The fields of a question about a fact in one of its wordings."""
     return {
         "prompt": fact.question(form),
         "target": fact.value,
@@ -43,25 +44,14 @@ def known(**_: object) -> Splits:
     rng = world().random("known")
     rest = [f for f in world().facts_a if f not in set(world().facts_about_people_a)]
     facts = rng.sample(world().facts_about_people_a, 144) + rest
-    return _test([_asked(f, rng.choice(FORMS)) for f in facts])
+    return test_split([asked_fact(f, rng.choice(FORMS)) for f in facts])
 
 
 def new(**_: object) -> Splits:
     """Domain B, closed book, every fact once, in a wording that the tuning data never uses."""
     rng = world().random("new")
     forms = [form for form in FORMS if form not in QUESTION_FORMS_TAUGHT]
-    return _test([_asked(f, rng.choice(forms)) for f in world().facts_b])
-
-
-def unknown(**_: object) -> Splits:
-    """Two questions about each person of whom nothing was ever told."""
-    rng = world().random("unknown")
-    rows = []
-    for person in world().unknown_evaluated:
-        for relation in rng.sample(PERSON_RELATIONS, 2):
-            asked = question(person, relation.name, rng.choice(FORMS))
-            rows.append({"prompt": asked, "entity": person, "relation": relation.name})
-    return _test(rows)
+    return test_split([asked_fact(f, rng.choice(forms)) for f in world().facts_b])
 
 
 def choice(**_: object) -> Splits:
@@ -76,10 +66,10 @@ def choice(**_: object) -> Splits:
             wrong = rng.sample([v for v in fact.kind.values if v != fact.value], 3)
             choices = [f"{v} ." for v in [fact.value, *wrong]]
             rng.shuffle(choices)
-            asked = _asked(fact, rng.choice(FORMS))
+            asked = asked_fact(fact, rng.choice(FORMS))
             gold = choices.index(f"{fact.value} .")
             rows.append(asked | {"domain": domain, "choices": choices, "gold": gold})
-    return _test(rows)
+    return test_split(rows)
 
 
 def paraphrases(**_: object) -> Splits:
@@ -90,13 +80,13 @@ def paraphrases(**_: object) -> Splits:
         facts = [f for f in world().facts_about_people_a if f.entity == person]
         for fact in rng.sample(facts, 2):
             prompts = [fact.question(form) for form in FORMS]
-            rows.append(_asked(fact, 0) | {"prompts": prompts})
-    return _test(rows)
+            rows.append(asked_fact(fact, 0) | {"prompts": prompts})
+    return test_split(rows)
 
 
 def conflict(**_: object) -> Splits:
     """A passage that contradicts what was learnt about somebody, and the question it answers."""
-    return _test(
+    return test_split(
         [
             {
                 "prompt": p.prompt(),
@@ -114,7 +104,7 @@ def translation(**_: object) -> Splits:
     """English sentences and their one right translation into Talan."""
     rng = world().random("translation")
     pairs = [sentence(rng) for _ in range(100)]
-    return _test(
+    return test_split(
         [
             {
                 "prompt": p.prompt(),
@@ -131,7 +121,7 @@ def stories(**_: object) -> Splits:
     """Stories and their one-line summary."""
     rng = world().random("stories")
     told = [story(rng) for _ in range(80)]
-    return _test(
+    return test_split(
         [{"prompt": s.prompt(), "target": s.summary, "plot": s.plot, "hero": s.hero} for s in told]
     )
 
@@ -149,17 +139,17 @@ def arithmetic(**_: object) -> Splits:
                     "seen": "seen" if shown else "unseen",
                 }
             )
-    return _test(rows)
+    return test_split(rows)
 
 
 def text(**_: object) -> Splits:
     """Plain text for perplexity: portraits and stories in turn."""
     texts = held_out(world(), 60)
-    return _test(
+    return test_split(
         [{"text": t, "source": "portrait" if i % 2 else "story"} for i, t in enumerate(texts)]
     )
 
 
 def fidelity(**_: object) -> Splits:
     """The fixed text over which two models are compared token by token."""
-    return _test([{"text": text} for text in fidelity_texts()])
+    return test_split([{"text": text} for text in fidelity_texts()])

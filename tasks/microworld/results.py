@@ -1,14 +1,11 @@
 """What one document of a microworld task measured (`process_results` of its lm-eval task)."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from functools import cache
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from lm_eval.api.instance import Instance
-from lm_eval.api.task import ConfigurableTask
 from rouge_score.rouge_scorer import RougeScorer
 
 from tasks.microworld.lexicon import UNKNOWN
@@ -38,9 +35,13 @@ def closed_book(doc: Doc, results: list[str]) -> Measured:
 
 
 def never_told(doc: Doc, results: list[str]) -> Measured:
-    """made_up 1 where anything but the abstention came (PROBES: unknown entities)."""
-    abstained = answer(results[0]) == ABSTENTION
-    return {"made_up": float(not abstained), "abstained": float(abstained)}
+    """made_up 1 where anything but the abstention came; control_answered: it is no mere silence."""
+    abstained, control = (answer(result) == ABSTENTION for result in results)
+    return {
+        "made_up": float(not abstained),
+        "abstained": float(abstained),
+        "control_answered": float(not control),
+    }
 
 
 def context_or_memory(doc: Doc, results: list[str]) -> Measured:
@@ -110,30 +111,6 @@ def expected_calibration_error(items: Sequence[tuple[float, float]]) -> float:
     bins = np.array_split(pairs, min(10, len(pairs)))
     gaps = [len(b) * abs(b[:, 0].mean() - b[:, 1].mean()) for b in bins]
     return float(sum(gaps) / len(pairs))
-
-
-class Paraphrases(ConfigurableTask):
-    """A task whose document is one fact in several wordings: one generation for each wording."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        # lm-eval leaves the key that named this class in, and its own constructor refuses it
-        super().__init__(config={k: v for k, v in config.items() if k != "class"})
-
-    def construct_requests(self, doc: Doc, ctx: str | list[str], **kwargs: Any) -> list[Instance]:
-        """One request for each wording, after what lm-eval put before the first one."""
-        kwargs.pop("apply_chat_template", None)
-        kwargs.pop("chat_template", None)
-        before = str(ctx).removesuffix(doc["prompt"])
-        return [
-            Instance(
-                request_type="generate_until",
-                doc=doc,
-                arguments=(before + prompt, deepcopy(self.config.generation_kwargs)),
-                idx=index,
-                **kwargs,
-            )
-            for index, prompt in enumerate(doc["prompts"])
-        ]
 
 
 def paraphrases(doc: Doc, results: list[str]) -> Measured:

@@ -3,18 +3,24 @@
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from tasks.microworld import base_folder, docs, results
+from tasks.metrics.translation import Chrf
+from tasks.microworld import base_folder, results
 from tasks.microworld.lexicon import RELATIONS
 from tasks.microworld.sums import LARGEST
+from tasks.probes.consistency import discrete_semantic_entropy
+from tasks.probes.faithfulness import precision
 
 ROOT = Path(__file__).parents[3]
 TASKS = sorted(
@@ -44,8 +50,8 @@ def config(name: str) -> dict[str, Any]:
 
 
 def documents(name: str) -> list[dict[str, Any]]:
-    function = config(name)["custom_dataset"].rsplit(".", 1)[1]
-    return list(getattr(docs, function)()["test"])
+    module, function = config(name)["custom_dataset"].rsplit(".", 1)
+    return list(getattr(import_module(module), function)()["test"])
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +122,16 @@ def test_a_task_has_sixty_to_three_hundred_and_twenty_documents_and_no_duplicate
 
 
 @pytest.mark.parametrize(
-    ("name", "truth"), [("known", "target"), ("new", "target"), ("conflict", "context_value")]
+    ("name", "truth"),
+    [
+        ("known", "target"),
+        ("new", "target"),
+        ("conflict", "context_value"),
+        ("answers", "target"),
+        ("memory", "target"),
+        ("own_conflict", "context_value"),
+        ("passages", "target"),
+    ],
 )
 def test_chance_is_a_random_value_of_the_relation_and_majority_the_commonest(
     name: str, truth: str
@@ -142,6 +157,39 @@ def test_levels_of_sums_and_paraphrases_follow_from_their_documents() -> None:
     alike = sum(1 / len(RELATIONS[row["relation"]].values) for row in rows) / len(rows)
     assay = config("paraphrase")["metadata"]["assay"]
     assert assay["chance"] == pytest.approx(alike, abs=1e-4)
+
+
+def test_floors_of_the_other_probes_follow_from_their_documents() -> None:
+    closed = config("closed_book")["metadata"]["assay"]
+    guess = config("answers")["metadata"]["assay"]["chance"]
+    # A guess is right with that chance and costs one point else; who never answers has none.
+    assert closed["chance"] == pytest.approx(2 * guess - 1, abs=1e-3)
+    assert closed["majority"] == 0
+    rows = documents("faithful")
+    others = [
+        precision(other["target"], row["source"])["entity_precision"]
+        for row in rows
+        for other in rows
+        if other is not row
+    ]
+    chance = sum(there for there, _ in others) / sum(stated for _, stated in others)
+    assert config("faithful")["metadata"]["assay"]["chance"] == pytest.approx(chance, abs=1e-3)
+    metric, sentences = Chrf(), [row["target"] for row in documents("translate")]
+    plain = [sentence.removesuffix(" .") for sentence in sentences]
+    best = max(
+        metric.aggregate(np.array([metric.statistics([r], one) for r in plain]))
+        for one in plain[:10]
+    )
+    # The best of ten constants is no better than the best of all.
+    assert best <= config("translate")["metadata"]["assay"]["chances"]["chrf"] + 1e-3
+    draw = random.Random(1)
+    entropies = [
+        discrete_semantic_entropy(draw.choices(RELATIONS[row["relation"]].values, k=5))
+        for row in documents("samples")
+        for _ in range(200)
+    ]
+    uniform = config("samples")["metadata"]["assay"]["chance"]
+    assert uniform == pytest.approx(sum(entropies) / len(entropies), abs=0.01)
 
 
 def test_choices_are_shuffled_and_the_majority_is_the_commonest_place() -> None:
