@@ -65,12 +65,16 @@ class _Process:
         return bool(self.process.is_alive())
 
     def begin(self, stage: Stage, worker: Worker) -> None:
-        """Send a stage; its time runs from here."""
+        """Send a stage."""
         self.stage = stage
-        minutes = stage.resources.timeout_minutes
-        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
         with suppress(BrokenPipeError):  # it died idle: its pipe, which is listened to, tells
             self.pipe.send((stage, worker.log_path(stage)))
+
+    def begun(self) -> None:
+        """It has opened what it needs and begins: the stage's time runs from here."""
+        assert self.stage is not None, "only a stage that was sent begins"
+        minutes = self.stage.resources.timeout_minutes
+        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
 
     def kill(self) -> None:
         """End it at once; the store loses nothing by it."""
@@ -169,6 +173,9 @@ class _Running:
             return
         if isinstance(said, Event):
             self.worker.listener(said)
+            return
+        if isinstance(said, str):
+            process.begun()
             return
         self.shares.free(process.stage.name)
         process.stage = process.deadline = None

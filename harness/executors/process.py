@@ -46,6 +46,7 @@ def work(place: Workplace, pipe: Any, threads: int, gpus: tuple[str, ...], share
                 if worker is None:
                     worker = place.open(seldom(pipe.send))
                     worker.logged, worker.shared = True, shared
+                pipe.send(stage.name)  # it begins: its time runs from here
                 outcome = worker.carry_out(stage, threads)
             except Exception as error:  # the worker could not be opened
                 traceback.print_exc()
