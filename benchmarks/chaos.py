@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,15 +109,19 @@ def outage(
     attack.wrong += [f"{name} trained {n} times" for name, n in trained.items() if n > 1]
 
 
-def command(folder: Path, workers: int = 2) -> list[str]:
-    """The sweep on two workers."""
-    run = ["run", str(folder / "chaos.yaml"), "--workspace", str(folder / "ws")]
-    how = ["--executor", "local", "--workers", str(workers), "--format", "json"]
-    return [sys.executable, "-m", "harness.cli.main", *run, *how]
+LOCAL = ("--executor", "local", "--workers", "2")
+INLINE = ("--executor", "inline")
 
 
-def start(folder: Path, limit_bytes: int | None = None, store: str = "") -> subprocess.Popen[bytes]:
+def start(
+    folder: Path,
+    how: Sequence[str] = LOCAL,
+    *,
+    limit_bytes: int | None = None,
+    store: str = "",
+) -> subprocess.Popen[bytes]:
     """Begin a run in a session of its own, its files at most ``limit_bytes`` long."""
+    run = ["run", str(folder / "chaos.yaml"), "--workspace", str(folder / "ws"), *how]
 
     def limited() -> None:
         if limit_bytes is not None:
@@ -127,7 +131,7 @@ def start(folder: Path, limit_bytes: int | None = None, store: str = "") -> subp
     environment["ASSAY_STORE"] = store
     with (folder / "stderr.txt").open("ab") as log:
         return subprocess.Popen(
-            command(folder),
+            [sys.executable, "-m", "harness.cli.main", *run, "--format", "json"],
             stdout=subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,
@@ -213,7 +217,7 @@ def damage(folder: Path, draw: random.Random, attack: Attack) -> None:
         attack.done.append("journal cut")
 
 
-def run_on_a_full_disk(folder: Path, mounted: bool, attack: Attack) -> None:
+def run_on_a_full_disk(folder: Path, mounted: bool, draw: random.Random, attack: Attack) -> None:
     """Go on where nothing can be written; it fails, and says so."""
     ballast = folder / "ws" / "ballast"
     limit = None
@@ -223,17 +227,16 @@ def run_on_a_full_disk(folder: Path, mounted: bool, attack: Attack) -> None:
                 file.write(b"\0" * 65536)
     else:
         limit = 100_000
-    process = start(folder, limit)
-    code = process.wait(RUN_SECONDS)
+    code = start(folder, draw.choice((LOCAL, INLINE)), limit_bytes=limit).wait(RUN_SECONDS)
     ballast.unlink(missing_ok=True)
     attack.done.append(f"disk full (exit {code})")
     if code not in (2, EXIT_CODE):
         attack.wrong.append(f"exit {code} on a full disk")
 
 
-def finish(folder: Path, attack: Attack) -> None:
-    """The last run, left in peace."""
-    code = start(folder).wait(RUN_SECONDS)
+def finish(folder: Path, draw: random.Random, attack: Attack) -> None:
+    """The last run, left in peace; on whichever executor."""
+    code = start(folder, draw.choice((LOCAL, INLINE))).wait(RUN_SECONDS)
     if code != EXIT_CODE:
         attack.wrong.append(f"the last run exited {code}")
 
@@ -291,6 +294,12 @@ def check_log(folder: Path, attack: Attack) -> None:
         attack.wrong.append(f"{starts} runs began and {ends} ended: one driver was killed")
     if attack.damaged is not None and f"train {attack.damaged}: again damaged" not in text:
         attack.wrong.append("the damaged checkpoint is not in the log")
+    if "worker killed" in attack.done:
+        moment = "in a stage" if "died of SIGKILL" in text else "between stages"
+        attack.done[attack.done.index("worker killed")] = f"worker killed {moment}"
+    full = "No space left" in text or "File too large" in text
+    if not full and "disk full (exit 2)" in attack.done:
+        attack.wrong.append("the full disk is not in the log")
     trained = Counter(line.split()[4] for line in log if " train " in line and ": done" in line)
     scored = Counter(line.split()[4] for line in log if " score " in line and ": done" in line)
     for name in CANDIDATES:
@@ -329,8 +338,8 @@ def attacked(seed: int, folder: Path, undisturbed: Path, server: Server | None =
         (folder / "chaos.yaml").write_text(EXPERIMENT)
         kill_worker_then_driver(folder, draw, attack)
         damage(folder, draw, attack)
-        run_on_a_full_disk(folder, mounted, attack)
-        finish(folder, attack)
+        run_on_a_full_disk(folder, mounted, draw, attack)
+        finish(folder, draw, attack)
         compare(open_store(undisturbed / "ws", ""), open_store(folder / "ws", ""), attack)
         if not attack.wrong and report(folder) != report(undisturbed):
             attack.wrong.append("another report")

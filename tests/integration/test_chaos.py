@@ -16,5 +16,5 @@ def test_a_sweep_under_attack_ends_as_an_undisturbed_one(tmp_path: Path) -> None
     undisturbed = chaos["undisturbed_run"](tmp_path / "undisturbed")
     attack = chaos["attacked"](3, tmp_path / "attacked", undisturbed)
     assert not attack.wrong
-    assert "worker killed" in attack.done
+    assert any(done.startswith("worker killed") for done in attack.done)
     assert "driver killed" in attack.done
