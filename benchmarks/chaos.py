@@ -271,11 +271,11 @@ def report(folder: Path) -> list[str]:
 
 
 def without_spending(value: object) -> object:
-    """A part of a document without the cells that come from a record of energy."""
+    """A part of a document without the cells that hold an energy."""
     if isinstance(value, list):
         return [without_spending(part) for part in value]
     if isinstance(value, dict):
-        if "/energy/" in str(value.get("source", "")):
+        if value.get("unit") == "kWh":
             return None
         return {key: without_spending(part) for key, part in value.items()}
     return value
@@ -346,6 +346,7 @@ def attacked(seed: int, folder: Path, undisturbed: Path, server: Server | None =
         check_log(folder, attack)
         if attack.wrong:
             shutil.copy(folder / "ws" / "events.log", folder / "events.txt")
+            shutil.copytree(folder / "ws" / "reports", folder / "reports", dirs_exist_ok=True)
     if server is not None:
         outage(seed, folder, server, undisturbed, draw, attack)
     attack.seconds = time.monotonic() - began
