@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["open", "build", "train", "score", "compare", "report"]
+Stage = Literal["open", "build", "plan", "train", "score", "compare", "report"]
 Status = Literal["start", "progress", "done", "reused", "failed", "skipped", "again", "waiting"]
 
 

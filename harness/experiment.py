@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import plugins
 from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_mean
+from harness.expansion import Expanded, checked_seeds, expanded
 from harness.lineage import BASE, parents_first, sources_of
 from harness.noise_variants import NoiseVariant
 from harness.protocols import DataSource, Plugin
@@ -25,7 +26,7 @@ from harness.yaml_file import allowed_names, config_error, read_yaml, validated
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_CANDIDATE_KEYS = ("trainer", "parent", "data", "seed", "resources")
+_CANDIDATE_KEYS = ("trainer", "parent", "data", "seed", "resources", "accelerate")
 
 ReportFormat = Literal["html", "markdown", "terminal", "json", "csv", "junit"]
 
@@ -47,6 +48,8 @@ class ExperimentFile(BaseModel):
     name: str
     base: str
     seed: int = Field(default=0, ge=0)
+    seeds: tuple[int, ...] | None = None
+    accelerate: str | None = None
     data: Mapping[str, DataSpec] = Field(default_factory=dict)
     candidates: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     suite: str | list[str | dict[str, Any]] | dict[str, Any]
@@ -77,6 +80,8 @@ class Candidate:
     """Other checkpoints that its trainer reads: candidates, ``base``, or models by name."""
     resources: Resources | None = None
     """What its training needs of a machine; None: what the experiment says for training."""
+    scored: bool = True
+    """Whether the suite scores it; the trials of a sweep never see the suite."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Experiment:
     file: Path
     settings: ExperimentFile
     candidates: tuple[Candidate, ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By a name in the file: the candidates that stand for it, one a seed."""
 
     @property
     def name(self) -> str:
@@ -111,6 +118,10 @@ class Experiment:
         """A base or checkpoint folder as the file names it: relative to the file, then to here."""
         beside = _resolved(name, self.file)
         return beside if beside.exists() else Path(name).expanduser()
+
+    def meant_by(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Candidates by the names that the file gives them, before seeds were written out."""
+        return tuple(one for name in names for one in self.groups.get(name, (name,)))
 
     def candidate(self, name: str) -> Candidate:
         """The candidate called ``name``. Raises ``UnknownNameError``."""
@@ -147,17 +158,35 @@ def _loaded(
     for key, value in (("base", base), ("seed", seed), ("limit", limit)):
         if value is not None:
             content[key] = value
+    if seed is not None:
+        content.pop("seeds", None)
     settings = validated(ExperimentFile, content, file=path)
     _check_name(settings.name, path, "name")
     specs = {name: dict(spec or {}) for name, spec in settings.candidates.items()}
     for candidate_name in specs:
         _check_candidate_name(candidate_name, path)
-    order = parents_first(specs, path)
+    parents_first(specs, path)  # a wrong parent is told by the name that the file gives it
+    written_out = _written_out(specs, settings, path)
+    order = parents_first(written_out.specs, path)
     sources = {name: _source(name, spec, path) for name, spec in settings.data.items()}
-    candidates = tuple(_candidate(n, specs[n], settings, sources, path) for n in order)
+    candidates = tuple(_candidate(n, written_out, settings, sources, path) for n in order)
     if check_files:
         _check_data(candidates, path)
-    return Experiment(file=path, settings=settings, candidates=candidates)
+    return Experiment(
+        file=path, settings=settings, candidates=candidates, groups=written_out.groups
+    )
+
+
+def _written_out(
+    specs: Mapping[str, dict[str, Any]], settings: ExperimentFile, path: Path
+) -> Expanded:
+    """Seeds and sweeps as plain candidates."""
+    if settings.seeds is not None:
+        checked_seeds(settings.seeds, path, "seeds")
+    found = expanded(specs, settings.seeds, path)
+    for name in found.specs:
+        _check_candidate_name(name, path)
+    return found
 
 
 def _check_name(name: str, path: Path, key: str) -> None:
@@ -194,14 +223,21 @@ def _resolved(text: str, path: Path) -> Path:
     return given if given.is_absolute() else path.parent / given
 
 
+def _beside(text: str, path: Path) -> str:
+    """Paths in a file are relative to it, like its data, where there is such a one."""
+    beside = _resolved(text, path)
+    return str(beside) if beside.exists() else text
+
+
 def _candidate(
     name: str,
-    spec: dict[str, Any],
+    written_out: Expanded,
     settings: ExperimentFile,
     sources: Mapping[str, DataSource],
     path: Path,
 ) -> Candidate:
     key = f"candidates.{name}"
+    spec = written_out.specs[name]
     trainer_name = spec.get("trainer")
     if not isinstance(trainer_name, str):
         known = ", ".join(plugins.names("trainers"))
@@ -212,11 +248,11 @@ def _candidate(
         key = f"{key}.trainer"
         raise ConfigError(error.message, file=path, key=key, fix=error.fix) from None
     options = {k: v for k, v in spec.items() if k not in _CANDIDATE_KEYS}
-    if (
-        isinstance(options.get("path"), str)
-        and (beside := _resolved(options["path"], path)).exists()
-    ):
-        options["path"] = str(beside)  # paths in a file are relative to it, like its data
+    if isinstance(options.get("path"), str):
+        options["path"] = _beside(options["path"], path)
+    for chosen_by in (options, options.get("early_stop")):
+        if isinstance(chosen_by, dict) and isinstance(chosen_by.get("include"), list):
+            chosen_by["include"] = [_beside(str(one), path) for one in chosen_by["include"]]
     trainer = _trainer(trainer_class, options, path, key)
     data = _data_of(name, spec.get("data"), sources, path)
     if not data and (trainer_class.data_roles or getattr(trainer, "needs_data", False)):
@@ -230,6 +266,13 @@ def _candidate(
         raise ConfigError(
             "expected a whole number from 0", file=path, key=f"{key}.seed", value=seed
         )
+    accelerate = spec.get("accelerate", settings.accelerate)
+    if accelerate is not None and ("accelerate" in spec or "learning_rate" in trainer.model_fields):
+        from harness.launching import launched
+
+        where = f"{key}.accelerate" if "accelerate" in spec else "accelerate"
+        config = _resolved(str(accelerate), path)
+        trainer = launched(trainer, trainer_name, config, file=path, key=where)
     return Candidate(
         name=name,
         trainer_name=trainer_name,
@@ -239,6 +282,7 @@ def _candidate(
         seed=seed,
         sources=sources_of(spec),
         resources=_resources(spec.get("resources"), path, key),
+        scored=name not in written_out.unscored,
     )
 
 
@@ -289,7 +333,7 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
     from harness.roles import choices_of, roles_for
 
     for candidate in candidates:
-        choices = choices_of(type(candidate.trainer))
+        choices = choices_of(plugins.load("trainers", candidate.trainer_name))
         for source in candidate.data:
             try:
                 check_data(source, roles_for(source, choices))
@@ -303,5 +347,7 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
 def _needs(candidate: Candidate) -> str:
     from harness.roles import choices_of
 
-    kinds = (", ".join(roles) for roles in choices_of(type(candidate.trainer)))
+    kinds = (
+        ", ".join(roles) for roles in choices_of(plugins.load("trainers", candidate.trainer_name))
+    )
     return f"{candidate.trainer_name} needs {' or '.join(kinds)}"

@@ -33,6 +33,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "prune": "trainers.prune:Prune",
         "quantize": "trainers.quantize:Quantize",
         "none": "trainers.none:NoTraining",
+        "select": "trainers.select:Select",
     },
     "metrics": {
         "abstained": "tasks.metrics.answers:Abstained",

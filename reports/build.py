@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Comparison, Failure, Run, Verdict
+from harness.compare import RecipeDelta
+from harness.records import CheckpointManifest, Comparison, Failure, Run, Verdict
 from reports.document import Document, Section
 from reports.leaderboard import build_leaderboard
 from reports.material import Material
@@ -16,6 +17,7 @@ from reports.sections.provenance import (
     failures_section,
     reproduce_section,
 )
+from reports.sections.recipes import recipes_section
 from reports.sections.rewards import rewards_section
 from reports.sections.scores import divergence_section, hallucination_section, scores_section
 from reports.sections.slices import slices_section
@@ -37,6 +39,8 @@ def build_report(
     commands: Sequence[str] = (),
     notes: Sequence[str] = (),
     failures: Sequence[Failure] = (),
+    recipes: Sequence[RecipeDelta] = (),
+    unscored: Sequence[CheckpointManifest] = (),
 ) -> Document:
     """The report of one experiment: the answer first, then down to the sentence that broke.
 
@@ -50,6 +54,8 @@ def build_report(
         commands: the exact commands that make these numbers again.
         notes: said at the top, e.g. that the country of the demo is an illustration.
         failures: of candidates that have no run.
+        recipes: differences over the seeds of recipes that were trained with several.
+        unscored: checkpoints that were trained here and not scored; their energy counts.
     """
     material = Material.of(
         experiment,
@@ -60,10 +66,13 @@ def build_report(
         commands=commands,
         notes=notes,
         failures=failures,
+        recipes=recipes,
+        unscored=unscored,
     )
     answer, sense = headline(material)
     sections: list[Section | None] = [
         verdicts_section(material),
+        recipes_section(material),
         scores_section(material),
         tradeoffs_section(material),
         hallucination_section(material),

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from harness.records import Comparison, Delta, Failure, Run, Score, Verdict
+from harness.compare import RecipeDelta
+from harness.records import CheckpointManifest, Comparison, Delta, Failure, Run, Score, Verdict
 
 #: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
 DIVERGENCE = ("fidelity", "divergence")
@@ -57,6 +58,9 @@ class Material:
     commands: tuple[str, ...]
     notes: tuple[str, ...]
     failures: tuple[Failure, ...]
+    recipes: tuple[RecipeDelta, ...] = ()
+    unscored: tuple[CheckpointManifest, ...] = ()
+    """Checkpoints that were trained and not scored, such as the trials of a sweep."""
 
     @classmethod
     def of(
@@ -70,6 +74,8 @@ class Material:
         commands: Sequence[str],
         notes: Sequence[str],
         failures: Sequence[Failure],
+        recipes: Sequence[RecipeDelta] = (),
+        unscored: Sequence[CheckpointManifest] = (),
     ) -> Material:
         """Order the runs, baseline first; a baseline that shares its name is told apart."""
         first = next((run for run in runs if run.candidate == baseline), None)
@@ -88,6 +94,8 @@ class Material:
             tuple(commands),
             tuple(notes),
             tuple(failures),
+            tuple(recipes),
+            tuple(unscored),
         )
 
     @property

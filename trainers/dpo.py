@@ -9,7 +9,7 @@ from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.preferences import PreferenceOptions
+from trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 LossType = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
@@ -20,7 +20,8 @@ LossType = Literal[
 class Dpo(PreferenceOptions):
     """Preference tuning against the start as frozen reference."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
+    data_roles: ClassVar[tuple[str, ...]] = PAIRS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (WHOLE_TEXTS,)
     libraries: ClassVar[tuple[str, ...]] = ("trl:DPOTrainer",)
 
     learning_rate: float = Field(1e-6, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -39,10 +40,11 @@ class Dpo(PreferenceOptions):
 
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
-        from trainers import loop
+        from trainers import early_stop, loop
         from trainers.preferences import finish_preferences, peft_config
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        rows, notes = pairs(job)
+        rows, held_out = early_stop.divided(rows, self.early_stop, job)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         reference: Any = None
@@ -60,8 +62,9 @@ class Dpo(PreferenceOptions):
                     label_smoothing=self.label_smoothing,
                 ),
                 train_dataset=rows,
+                eval_dataset=held_out,
                 processing_class=tokenizer,
                 peft_config=peft_config(self),
             )
-            watch = loop.run(trainer, job, len(rows))
+            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "dpo", watch, notes)

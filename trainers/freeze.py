@@ -14,13 +14,14 @@ from pydantic import Field, model_validator
 from harness.errors import TrainingError, did_you_mean
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 
 
-class Freeze(TrainingOptions):
+class Freeze(SupervisedOptions):
     """Supervised fine-tuning of a part of the weights; the rest is frozen."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer",)
 
     layers: int = Field(2, ge=1, description="How many layers train, counted from the last.")
@@ -43,24 +44,24 @@ class Freeze(TrainingOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from trl import SFTConfig, SFTTrainer
-
         from harness.checkpoints import finish, load_model, save_full
         from harness.scoring.quiet import quiet
         from trainers import loop
+        from trainers.supervised import lessons, run, sft_trainer
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         freeze(model, self)
         with quiet():
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
             )
-            watch = loop.run(trainer, job, len(rows))
+            watch = run(trainer, job, data, self)
             save_full(model, job)
         return finish(
             job,
@@ -69,7 +70,7 @@ class Freeze(TrainingOptions):
             format="full",
             steps=watch.steps,
             loss_curve=watch.curve,
-            notes=(*notes, *loop.merged_note(job), *watch.notes),
+            notes=(*data.notes, *loop.merged_note(job), *watch.notes),
             **loop.counts(model),
         )
 

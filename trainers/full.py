@@ -8,13 +8,14 @@ from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 
 
-class Full(TrainingOptions):
+class Full(SupervisedOptions):
     """Supervised fine-tuning of all weights on the completion's tokens."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer",)
 
     layer_decay: float = Field(
@@ -32,27 +33,27 @@ class Full(TrainingOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from trl import SFTConfig, SFTTrainer
-
         from harness.checkpoints import finish, load_model, save_full
         from harness.scoring.quiet import quiet
         from trainers import layers, loop
+        from trainers.supervised import lessons, run, sft_trainer
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
             )
             if self.layer_decay < 1:
                 trainer.optimizer = layers.discriminative_optimizer(trainer, self.layer_decay)
             if self.unfreeze_over:
                 trainer.add_callback(layers.GradualUnfreezing(model, self.unfreeze_over))
-            watch = loop.run(trainer, job, len(rows))
+            watch = run(trainer, job, data, self)
             save_full(model, job)
         return finish(
             job,
@@ -61,6 +62,6 @@ class Full(TrainingOptions):
             format="full",
             steps=watch.steps,
             loss_curve=watch.curve,
-            notes=(*notes, *loop.merged_note(job), *watch.notes),
+            notes=(*data.notes, *loop.merged_note(job), *watch.notes),
             **loop.counts(model),
         )

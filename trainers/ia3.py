@@ -11,16 +11,17 @@ from pydantic import Field, model_validator
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
 
 if TYPE_CHECKING:
     from peft import IA3Config
 
 
-class Ia3(TrainingOptions):
+class Ia3(ValidatedOptions):
     """Supervised fine-tuning of one scale for each channel of keys, values and feed-forward."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
 
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -44,26 +45,26 @@ class Ia3(TrainingOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
-        from trl import SFTConfig, SFTTrainer
-
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
         from trainers.adapters import finish_adapter
+        from trainers.supervised import lessons, run, sft_trainer
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
                 peft_config=_config(self),
             )
-            watch = loop.run(trainer, job, len(rows))
-            return finish_adapter(trainer.model, job, self, "ia3", watch, notes)
+            watch = run(trainer, job, data, self)
+            return finish_adapter(trainer.model, job, self, "ia3", watch, data.notes)
 
 
 def _config(options: Ia3) -> IA3Config:

@@ -45,10 +45,11 @@ class Kto(PreferenceOptions):
 
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
-        from trainers import loop
+        from trainers import early_stop, loop
         from trainers.preferences import finish_preferences, peft_config
 
         rows, notes = loop.in_memory(labelled(job))
+        rows, held_out = early_stop.divided(rows, self.early_stop, job)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         reference: Any = None
@@ -66,10 +67,11 @@ class Kto(PreferenceOptions):
                     undesirable_weight=self.undesirable_weight,
                 ),
                 train_dataset=rows,
+                eval_dataset=held_out,
                 processing_class=tokenizer,
                 peft_config=peft_config(self),
             )
-            watch = loop.run(trainer, job, len(rows))
+            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "kto", watch, notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,9 +16,15 @@ import transformers
 
 from harness.data import Row, duplicates, read_mix
 from harness.errors import DataError
+from harness.launching import leave_unless_first
 from harness.protocols import TrainJob
+from trainers import early_stop
+from trainers.early_stop import EarlyStop
 from trainers.options import TrainingOptions
 from trainers.watch import Watch
+
+#: Where states are saved in a job's folder while it trains, where it has no other place for them.
+STATES = "states"
 
 
 def dataset(job: TrainJob, roles: Sequence[str]) -> tuple[datasets.Dataset, list[str]]:
@@ -44,8 +51,10 @@ def prepare(job: TrainJob) -> None:
 def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
     """Keyword arguments of any TRL config: the options, the seed, and no file but saved states."""
     gpu = torch.cuda.is_available()
+    early: EarlyStop | None = getattr(options, "early_stop", None)
+    looks = {} if early is None else early_stop.arguments(early, options.batch_size)
     return {
-        "output_dir": str(job.state_folder or job.folder),
+        "output_dir": str(job.state_folder or job.folder / STATES),
         "learning_rate": options.learning_rate,
         "num_train_epochs": options.epochs,
         "max_steps": options.steps or -1,
@@ -57,6 +66,8 @@ def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
         "max_length": options.max_length,
         "seed": job.seed,
         "use_cpu": not gpu,
+        # Under accelerate's launcher; without a GPU there is one backend that works.
+        "ddp_backend": "gloo" if not gpu and "WORLD_SIZE" in os.environ else None,
         "bf16": options.dtype == "bfloat16" or (options.dtype == "auto" and gpu),
         "activation_checkpointing": False,
         "dataloader_pin_memory": gpu,
@@ -67,16 +78,23 @@ def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
         "save_total_limit": 1,
         "report_to": "none",
         "disable_tqdm": True,
+        **looks,
     }
 
 
 def run(
-    trainer: Any, job: TrainJob, rows: int, *, dropped: str = "the prompt alone fills"
+    trainer: Any,
+    job: TrainJob,
+    rows: int | None,
+    *,
+    dropped: str = "the prompt alone fills",
+    early: EarlyStop | None = None,
 ) -> Watch:
     """Train, from the last saved state where there is one, and watch the loss.
 
-    ``rows`` is how many rows the trainer was given, before it cut and dropped any; ``dropped`` says
-    why it drops some.
+    ``rows`` is how many rows the trainer was given, before it cut and dropped any (None: it packs
+    them, and they cannot be counted); ``dropped`` says why it drops some. With ``early`` the
+    weights are those of the best look.
 
     Raises:
         DataError: cutting to max_length leaves no row with anything to learn.
@@ -89,13 +107,30 @@ def run(
         why = f"in every row {dropped} max_length={longest}: nothing is left to learn"
         raise DataError(why, file=job.data[0].path, fix=fix)
     watch = Watch(job)
-    if left < rows:
+    if rows is not None and left < rows:
         watch.notes.append(f"{rows - left} of {rows} rows dropped: {dropped} max_length={longest}")
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(watch)
+    for callback in early_stop.callbacks(early, job, trainer) if early else ():
+        trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=_last_state(job.state_folder))
+    _gather(trainer)
+    leave_unless_first()
+    shutil.rmtree(job.folder / STATES, ignore_errors=True)
     watch.judge()
+    if early is not None:
+        watch.kept_step = early_stop.kept_step(trainer.state)
+        watch.notes.append(early_stop.note(early, trainer.state))
     return watch
+
+
+def _gather(trainer: Any) -> None:
+    """Have weights that FSDP or DeepSpeed keep in shards saved whole, by accelerate."""
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        return
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    save = trainer.model.save_pretrained
+    trainer.model.save_pretrained = functools.partial(save, state_dict=state)
 
 
 def _last_state(folder: Path | None) -> str | None:

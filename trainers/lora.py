@@ -6,35 +6,38 @@ from typing import ClassVar
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import LoraOptions
+from trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
 
 
 class Lora(LoraOptions):
     """Supervised fine-tuning of low-rank adapters on the completion's tokens."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
-        from trl import SFTConfig, SFTTrainer
-
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
         from trainers.adapters import finish_adapter, kept_start, lora_config
+        from trainers.supervised import lessons, run, sft_trainer
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
                 peft_config=lora_config(self),
             )
             started = kept_start(trainer.model, job, self)
-            watch = loop.run(trainer, job, len(rows))
-            return finish_adapter(trainer.model, job, self, "lora", watch, notes, started=started)
+            watch = run(trainer, job, data, self)
+            return finish_adapter(
+                trainer.model, job, self, "lora", watch, data.notes, started=started
+            )

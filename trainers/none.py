@@ -16,18 +16,24 @@ class NoTraining(Plugin):
 
     data_roles: ClassVar[tuple[str, ...]] = ()
 
-    path: str = Field(description="A folder of full weights, or of a PEFT adapter on the parent.")
+    path: str = Field(
+        description="A folder of full weights, or of a PEFT adapter on the parent; of a training's "
+        "output the final model is taken, or the last checkpoint-N where there is none."
+    )
+    step: int | None = Field(None, ge=1, description="Take checkpoint-N of this step instead.")
 
     def content_digest(self) -> str:
         """Digest of what lies in the folder now: other content is another candidate."""
-        from harness.checkpoints import open_base
+        from harness.checkpoints import chosen_folder, content_of
 
-        return open_base(self.path, resolve=lambda name: Path(name).expanduser()).manifest.digest
+        folder, _ = chosen_folder(Path(self.path).expanduser(), self.step)
+        return content_of(folder)
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Copy the folder's weights and tokenizer. Raises ``CheckpointError``."""
-        from harness.checkpoints import finish, take_in
+        from harness.checkpoints import chosen_folder, finish, take_in
 
-        kind = take_in(Path(self.path).expanduser(), job)
-        note = f"made elsewhere; taken in from a folder named {Path(self.path).name}"
+        folder, why = chosen_folder(Path(self.path).expanduser(), self.step)
+        kind = take_in(folder, job)
+        note = f"made elsewhere; taken in from a folder named {Path(self.path).name} ({why})"
         return finish(job, trainer=self, name="none", format=kind, notes=[note])

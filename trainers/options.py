@@ -7,6 +7,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from harness.protocols import Plugin
+from trainers.early_stop import EarlyStop
+
+#: Kinds of data of the supervised methods: answers to prompts, chats, whole texts.
+ANSWERS = ("prompt", "completion")
+CHATS = ("messages",)
+TEXTS = ("text",)
+OTHER_KINDS = (CHATS, TEXTS)
 
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 
@@ -32,7 +39,28 @@ class TrainingOptions(Plugin):
     )
 
 
-class LoraOptions(TrainingOptions):
+class ValidatedOptions(TrainingOptions):
+    """Methods that may stop early."""
+
+    early_stop: EarlyStop | None = Field(
+        None,
+        description="Stop where a validation task, or the loss on rows held out, improves no more; "
+        "the best state is kept. Keys: task, metric, limit, include, every, patience, holdout, "
+        "threshold.",
+    )
+
+
+class SupervisedOptions(ValidatedOptions):
+    """Methods that learn texts: answers to prompts, the answers in chats, or whole texts."""
+
+    packing: bool = Field(
+        False,
+        description="Several rows share one of max_length tokens and do not see one another; "
+        "batch_size counts the packed ones.",
+    )
+
+
+class LoraOptions(SupervisedOptions):
     """Low-rank adapters [Hu et al. 2021, arXiv 2106.09685]."""
 
     learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak learning rate of AdamW.")

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.preferences import PreferenceOptions
+from trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 
 class Orpo(PreferenceOptions):
     """Supervised loss on the chosen answer plus an odds-ratio penalty on the rejected one."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
+    data_roles: ClassVar[tuple[str, ...]] = PAIRS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (WHOLE_TEXTS,)
     libraries: ClassVar[tuple[str, ...]] = ("trl.experimental.orpo:ORPOTrainer",)
 
     learning_rate: float = Field(8e-6, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -28,10 +29,11 @@ class Orpo(PreferenceOptions):
 
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
-        from trainers import loop
+        from trainers import early_stop, loop
         from trainers.preferences import as_asked, finish_preferences, has_answers, peft_config
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        rows, notes = pairs(job)
+        rows, held_out = early_stop.divided(rows, self.early_stop, job)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
@@ -41,9 +43,10 @@ class Orpo(PreferenceOptions):
                     **loop.arguments(self, job), beta=self.beta, remove_unused_columns=False
                 ),
                 train_dataset=rows,
+                eval_dataset=held_out,
                 processing_class=as_asked(tokenizer),
                 peft_config=peft_config(self),
             )
             trainer.train_dataset = trainer.train_dataset.filter(has_answers)
-            watch = loop.run(trainer, job, len(rows))
+            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "orpo", watch, notes)

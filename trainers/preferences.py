@@ -9,18 +9,27 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from harness.checkpoints import finish, save_full
+from harness.data import Row, read_mix
+from harness.errors import DataError
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import LoraOptions, TrainingOptions
+from harness.roles import roles_for
+from trainers.options import LoraOptions, ValidatedOptions
 
 if TYPE_CHECKING:
+    import datasets
     from peft import LoraConfig
     from transformers import PreTrainedTokenizerBase
 
     from trainers.watch import Watch
 
 
-class PreferenceOptions(TrainingOptions):
+#: Two answers to a prompt, or two whole texts that begin with one prompt, as in HH-RLHF.
+PAIRS = ("prompt", "chosen", "rejected")
+WHOLE_TEXTS = ("chosen", "rejected")
+
+
+class PreferenceOptions(ValidatedOptions):
     """All weights move, or with ``rank`` a low-rank adapter beside frozen ones."""
 
     rank: int | None = Field(
@@ -36,6 +45,42 @@ class PreferenceOptions(TrainingOptions):
         "all-linear", description="With rank: modules that get an adapter."
     )
     merge: bool = Field(False, description="With rank: store merged full weights.")
+
+
+def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
+    """The job's preferences with their prompts, and notes. Raises ``DataError``."""
+    from trainers import loop
+
+    rows: list[Row] = []
+    for source in job.data:
+        roles = roles_for(source, (PAIRS, WHOLE_TEXTS))
+        found = read_mix((source,), roles, job.seed)
+        if roles == WHOLE_TEXTS:
+            found = [with_prompt(row) for row in found]
+            lacking = sum(not row["prompt"] for row in found)
+            if lacking:
+                raise DataError(
+                    f"chosen and rejected begin with no common prompt in {lacking} of "
+                    f"{len(found)} rows",
+                    file=source.path,
+                    fix="add a column 'prompt', or drop these rows",
+                )
+        rows += found
+    return loop.in_memory(rows)
+
+
+def with_prompt(row: Row) -> Row:
+    """What both texts begin with becomes the prompt: whole messages, or whole words.
+
+    The space between prompt and answer stays with the answers, where a tokenizer expects it.
+    """
+    chosen, rejected = row["chosen"], row["rejected"]
+    both = enumerate(zip(chosen, rejected, strict=False))
+    same = next((at for at, (a, b) in both if a != b), min(len(chosen), len(rejected)))
+    if isinstance(chosen, str):
+        while same and not chosen[same : same + 1].isspace():
+            same -= 1
+    return {"prompt": chosen[:same], "chosen": chosen[same:], "rejected": rejected[same:]}
 
 
 def peft_config(options: PreferenceOptions) -> LoraConfig | None:

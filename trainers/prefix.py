@@ -11,13 +11,14 @@ from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
 
 
-class Prefix(TrainingOptions):
+class Prefix(ValidatedOptions):
     """Supervised tuning of keys and values that every layer sees first; no weight moves."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
 
     learning_rate: float = Field(1e-2, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -33,23 +34,24 @@ class Prefix(TrainingOptions):
         adapter: virtual tokens cannot be merged.
         """
         from peft import PrefixTuningConfig
-        from trl import SFTConfig, SFTTrainer
 
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
         from trainers.adapters import finish_virtual_tokens, require_weights
+        from trainers.supervised import lessons, run, sft_trainer
 
         require_weights(job, "prefix")
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
                 peft_config=PrefixTuningConfig(
                     num_virtual_tokens=self.virtual_tokens,
                     prefix_projection=self.projection,
@@ -57,5 +59,5 @@ class Prefix(TrainingOptions):
                     task_type="CAUSAL_LM",
                 ),
             )
-            watch = loop.run(trainer, job, len(rows))
-            return finish_virtual_tokens(trainer.model, job, self, "prefix", watch, notes)
+            watch = run(trainer, job, data, self)
+            return finish_virtual_tokens(trainer.model, job, self, "prefix", watch, data.notes)

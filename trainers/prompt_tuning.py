@@ -11,13 +11,14 @@ from pydantic import Field
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
 
 
-class PromptTuning(TrainingOptions):
+class PromptTuning(ValidatedOptions):
     """Supervised tuning of virtual tokens in front of the prompt; no weight moves."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft")
 
     learning_rate: float = Field(1e-2, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -33,24 +34,25 @@ class PromptTuning(TrainingOptions):
         adapter: virtual tokens cannot be merged.
         """
         from peft import PromptTuningConfig, PromptTuningInit
-        from trl import SFTConfig, SFTTrainer
 
         from harness.checkpoints import load_model
         from harness.scoring.quiet import quiet
         from trainers import loop
         from trainers.adapters import finish_virtual_tokens, require_weights
+        from trainers.supervised import lessons, run, sft_trainer
 
         require_weights(job, "prompt_tuning")
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         drawn = self.init == "vocabulary"
         with quiet():
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
                 peft_config=PromptTuningConfig(
                     num_virtual_tokens=self.virtual_tokens,
                     prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB
@@ -59,5 +61,7 @@ class PromptTuning(TrainingOptions):
                     task_type="CAUSAL_LM",
                 ),
             )
-            watch = loop.run(trainer, job, len(rows))
-            return finish_virtual_tokens(trainer.model, job, self, "prompt_tuning", watch, notes)
+            watch = run(trainer, job, data, self)
+            return finish_virtual_tokens(
+                trainer.model, job, self, "prompt_tuning", watch, data.notes
+            )

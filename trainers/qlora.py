@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
-from trainers.options import LoraOptions
+from trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Qlora(LoraOptions):
     """Supervised fine-tuning of low-rank adapters over a base frozen in 4 bits."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+    data_roles: ClassVar[tuple[str, ...]] = ANSWERS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = OTHER_KINDS
     libraries: ClassVar[tuple[str, ...]] = ("trl:SFTTrainer", "peft", "bitsandbytes")
 
     scheme: Literal["nf4", "fp4"] = Field("nf4", description="The base's 4-bit number format.")
@@ -36,28 +37,28 @@ class Qlora(LoraOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""
-        from trl import SFTConfig, SFTTrainer
-
         from harness.scoring.quiet import quiet
         from trainers import loop
         from trainers.adapters import finish_adapter, lora_config, stored_merged
+        from trainers.supervised import lessons, run, sft_trainer
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        data = lessons(job, self)
         loop.prepare(job)
         with quiet():
             model, tokenizer = load_in_4bit(self, job)
-            trainer = SFTTrainer(
+            trainer = sft_trainer(
+                self,
+                job,
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
-                train_dataset=rows,
-                processing_class=tokenizer,
+                tokenizer,
+                data,
                 peft_config=lora_config(self),
             )
-            watch = loop.run(trainer, job, len(rows))
+            watch = run(trainer, job, data, self)
             trained = trainer.model
             if stored_merged(self, job):
                 trained = on_dequantised(trained, self, job)
-            return finish_adapter(trained, job, self, "qlora", watch, notes)
+            return finish_adapter(trained, job, self, "qlora", watch, data.notes)
 
 
 def load_in_4bit(options: Qlora, job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

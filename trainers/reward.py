@@ -14,12 +14,14 @@ from pydantic import Field
 from harness.protocols import TrainJob
 from harness.records import Checkpoint
 from trainers.options import TrainingOptions
+from trainers.preferences import PAIRS, WHOLE_TEXTS, pairs
 
 
 class RewardModel(TrainingOptions):
     """Train a model that tells good answers from bad; for grpo and rloo, not for a suite."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
+    data_roles: ClassVar[tuple[str, ...]] = PAIRS
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (WHOLE_TEXTS,)
     libraries: ClassVar[tuple[str, ...]] = ("trl:RewardTrainer",)
 
     learning_rate: float = Field(1e-5, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -35,7 +37,7 @@ class RewardModel(TrainingOptions):
         from harness.scoring.quiet import quiet
         from trainers import loop
 
-        rows, notes = loop.dataset(job, self.data_roles)
+        rows, notes = pairs(job)
         loop.prepare(job)
         with quiet():
             model, tokenizer = _with_a_score(job)

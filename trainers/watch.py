@@ -40,6 +40,8 @@ class Watch(TrainerCallback):
         self.job = job
         self.notes: list[str] = []
         self.log: list[Mapping[str, Any]] = []
+        self.kept_step: int | None = None
+        """The step that early stop went back to."""
         self._began = self._saved = time.monotonic()
         self._first_step = 0
 
@@ -101,7 +103,9 @@ class Watch(TrainerCallback):
 
     @property
     def steps(self) -> int:
-        """Optimizer steps taken."""
+        """Optimizer steps that the weights have taken."""
+        if self.kept_step is not None:
+            return self.kept_step
         steps = self._steps()
         return int(steps[-1]["step"]) if steps else 0
 

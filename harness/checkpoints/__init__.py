@@ -5,7 +5,7 @@ from harness.checkpoints.conversion import dequantised
 from harness.checkpoints.fresh_process import check_in_fresh_process
 from harness.checkpoints.loading import load_model
 from harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
-from harness.checkpoints.taking_in import take_in
+from harness.checkpoints.taking_in import chosen_folder, content_of, take_in
 from harness.checkpoints.writing import (
     finish,
     relink,
@@ -19,6 +19,8 @@ from harness.checkpoints.writing import (
 __all__ = [
     "check",
     "check_in_fresh_process",
+    "chosen_folder",
+    "content_of",
     "dequantised",
     "finish",
     "is_reward_model",

@@ -8,8 +8,63 @@ from pathlib import Path
 from harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
 from harness.checkpoints.writing import Format, copy_tokenizer, link_base
 from harness.errors import CheckpointError
-from harness.identity import weights_digest
+from harness.identity import (
+    TOKENIZER_FILES,
+    adapter_digest,
+    digest_json,
+    tokenizer_digest,
+    weights_digest,
+)
 from harness.protocols import TrainJob
+
+
+def chosen_folder(folder: Path, step: int | None = None) -> tuple[Path, str]:
+    """Which folder of a training's output is taken in, and why.
+
+    TRL, PEFT, LLaMA-Factory and axolotl write ``checkpoint-N`` folders while they train and the
+    final model beside them. The final one is taken; where there is none (the training was cut
+    short), the checkpoint of the highest step; with ``step``, that one.
+
+    Raises:
+        CheckpointError: the folder is missing, or has no checkpoint of that step.
+    """
+    if not folder.is_dir():
+        fix = "name a folder; a relative path counts from the working directory"
+        raise CheckpointError("no such folder", file=folder, fix=fix)
+    saved = {
+        int(path.name.removeprefix("checkpoint-")): path
+        for path in folder.glob("checkpoint-*")
+        if path.name.removeprefix("checkpoint-").isdigit() and _has_weights(path)
+    }
+    if step is not None:
+        if step not in saved:
+            there = ", ".join(map(str, sorted(saved))) or "none"
+            fix = f"the steps there are: {there}"
+            raise CheckpointError("no checkpoint of that step", file=folder, value=step, fix=fix)
+        return saved[step], f"checkpoint-{step}, as asked"
+    if _has_weights(folder) or not saved:
+        return folder, "the final model" if saved else "its only model"
+    last = max(saved)
+    return saved[last], f"checkpoint-{last}, the last of {len(saved)}: there is no final model"
+
+
+def content_of(folder: Path) -> str:
+    """Digest of the model or adapter in ``folder``, its tokenizer included.
+
+    An adapter's own base may lie on another machine; it counts as the adapter alone.
+    Raises ``CheckpointError`` where there are no weights, or only pickled ones.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        return describe(folder, name=folder.name).manifest.digest
+    require_safetensors(folder, "adapter")
+    has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
+    return digest_json(
+        [adapter_digest(folder), tokenizer_digest(folder) if has_tokenizer else None]
+    )
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors")) or any(folder.glob("*.gguf"))
 
 
 def take_in(source: Path, job: TrainJob) -> Format:

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from harness.gate import Gate
     from harness.noise_variants import NoiseStage
     from harness.pipeline import Outcome
-    from harness.records import Checkpoint, Comparison, Failure, Run, Verdict
+    from harness.records import (
+        Checkpoint,
+        CheckpointManifest,
+        Comparison,
+        Failure,
+        Run,
+        Verdict,
+    )
     from harness.store import FolderStore
 
 NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
@@ -68,6 +75,7 @@ def conclude(
 ) -> Conclusion:
     """Compare every candidate with the baseline, hold the gate, and write the reports."""
     from harness.gate import load_gate
+    from harness.validation import selection_notes
 
     settings = experiment.settings
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
@@ -88,7 +96,12 @@ def conclude(
         folder=folder,
         formats=settings.report,
         commands=commands,
-        notes=settings.notes,
+        notes=(*settings.notes, *selection_notes(experiment)),
+        unscored=[
+            checkpoint.manifest
+            for name, checkpoint in outcome.checkpoints.items()
+            if name not in outcome.runs
+        ],
         noise=variants,
         listener=listener,
         file=experiment.file,
@@ -130,12 +143,13 @@ def decide_and_report(
     commands: Sequence[str],
     failures: Sequence[Failure] = (),
     notes: Sequence[str] = (),
+    unscored: Sequence[CheckpointManifest] = (),
     listener: Listener,
     file: Path | None = None,
     noise: Sequence[Scored] = (),
 ) -> Conclusion:
     """Comparisons, verdicts and report files of ``candidates``; ``file`` holds the gate."""
-    from harness.compare import compare, noise_floors
+    from harness.compare import compare, noise_floors, recipe_deltas
     from harness.gate import judge
     from reports.build import build_report
 
@@ -153,6 +167,8 @@ def decide_and_report(
         commands=commands,
         notes=notes,
         failures=failures,
+        recipes=recipe_deltas(comparisons, candidates),
+        unscored=unscored,
     )
     files = write_documents(document, formats, folder, listener)
     codes = [EXIT_PASS, *(v.exit_code for v in verdicts)]

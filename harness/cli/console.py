@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VERBS = {
     "open": "open",
     "build": "build",
+    "plan": "plan",
     "train": "train",
     "score": "score",
     "compare": "compare",

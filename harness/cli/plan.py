@@ -1,21 +1,24 @@
-"""`assay plan`: what a gate needs before it can decide."""
+"""`assay plan`: what training will take, and what a gate needs before it can decide."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Workspace
 
 if TYPE_CHECKING:
     from harness.gate.planning import RulePlan
+    from harness.training_plan import CandidatePlan
 
 
 def plan(
     policy: Annotated[
-        Path, typer.Argument(help="Rules: a policy file, or an experiment file's gate.")
+        Path,
+        typer.Argument(help="An experiment, or a policy: rules alone.", metavar="FILE.yaml"),
     ],
     baseline: Annotated[
         str | None,
@@ -32,13 +35,36 @@ def plan(
     power: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="An equal candidate's chance to pass.")
     ] = 0.8,
+    trial_steps: Annotated[
+        int,
+        typer.Option(min=0, help="Steps of each recipe that are tried; 0: past runs alone."),
+    ] = 3,
+    base_model: Base = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     format: OutputFormat = Format.terminal,
 ) -> None:
-    """Say how many samples, minutes and Wh each rule needs, and which cannot be decided.
+    """Say beforehand what training takes, and how many samples each rule needs.
+
+    Of an experiment: parameters trained, memory, tokens, minutes and energy of each candidate,
+    from a few steps tried here or past runs; after `assay run`, the actual cost beside them. With
+    --baseline or --like, and of a policy: samples, minutes and Wh of each rule, and which cannot
+    be decided.
+
+    Example: `assay plan experiment.yaml`
 
     Example: `assay plan policy.yaml --baseline base.assay.json.gz --like microworld-demo/lora`
     """
+    from harness.yaml_file import read_yaml
+
+    training = None
+    if "candidates" in read_yaml(policy):
+        training = _plan_training(policy, base_model, workspace, trial_steps)
+        if baseline is None and like is None:
+            if format is Format.json:
+                _print_json((), training)
+            else:
+                _print_training(training)
+            return
     from harness.cli.conclude import scored
     from harness.errors import ConfigError
     from harness.gate import load_gate
@@ -61,16 +87,95 @@ def plan(
         file=policy,
     )
     if format is Format.json:
-        _print_json(found)
+        _print_json(found, training)
     else:
+        if training is not None:
+            _print_training(training)
         _print_table(found, power)
 
 
-def _print_json(found: tuple[RulePlan, ...]) -> None:
+def _plan_training(
+    file: Path, base: str | None, workspace: Path, trial_steps: int
+) -> list[CandidatePlan]:
+    """Estimate, and keep the estimates in the workspace for later."""
+    import json
+
+    from harness.checkpoints import open_base
+    from harness.cli.conclude import write_text
+    from harness.cli.console import watching
+    from harness.cli.session import session
+    from harness.experiment import load_experiment
+    from harness.training_plan import Planner, as_saved
+
+    experiment = load_experiment(file, base=base)
+    kept = workspace / "plans" / f"{experiment.name}.json"
+    saved = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+    opened = open_base(experiment.settings.base, resolve=experiment.resolve)
+    with session(experiment, workspace) as (store, meter), watching() as listener:
+        found = Planner(experiment, store, opened, meter, listener, trial_steps, saved).plan()
+    write_text(kept, json.dumps({**saved, **as_saved(found)}, indent=1) + "\n")
+    return found
+
+
+def _print_json(found: tuple[RulePlan, ...], training: list[CandidatePlan] | None = None) -> None:
     import json
     from dataclasses import asdict
 
-    typer.echo(json.dumps([asdict(rule) for rule in found], indent=2, allow_nan=False))
+    rules = [asdict(rule) for rule in found]
+    if training is None:
+        typer.echo(json.dumps(rules, indent=2, allow_nan=False))
+        return
+    document = {"training": [asdict(one) for one in training], "rules": rules}
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def _print_training(found: list[CandidatePlan]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.hostile import terminal_safe
+    from reports import words
+
+    def number(value: int | None) -> str:
+        return words.NONE if value is None else f"{value:,}"
+
+    def both(one: CandidatePlan, words_of: Callable[[Any], str], name: str) -> str:
+        first = words_of(getattr(one.estimate, name))
+        if one.actual is None:
+            return first
+        return f"{first}\nactual {words_of(getattr(one.actual, name))}"
+
+    table = Table(
+        title="Training: estimate, and actual where it ran",
+        box=box.SIMPLE_HEAD, expand=True, title_justify="left",
+    )  # fmt: skip
+    table.add_column("Candidate", ratio=2)
+    for name in ("Parameters trained", "Steps", "Tokens", "Time", "Energy", "Peak memory"):
+        table.add_column(name, justify="right", ratio=1)
+    table.add_column("From", ratio=2)
+    for one in found:
+        share = number(one.parameters_trained)
+        if one.parameters and one.parameters_trained is not None:
+            share += f"\nof {one.parameters:,}"
+        table.add_row(
+            terminal_safe(one.candidate),
+            share,
+            number(one.steps),
+            number(one.tokens),
+            both(one, words.seconds, "seconds"),
+            both(one, words.energy, "energy_kwh"),
+            both(one, words.bytes_, "peak_memory_bytes"),
+            terminal_safe(one.basis),
+        )
+    seconds = [one.estimate.seconds for one in found if one.estimate.seconds is not None]
+    energies = [one.estimate.energy_kwh for one in found if one.estimate.energy_kwh is not None]
+    told = f"all estimated: {words.seconds(sum(seconds))}"
+    if energies:
+        told += f", {words.energy(sum(energies))}"
+    console = Console(markup=False, highlight=False)
+    console.print(table)
+    console.print(f"{told}; scoring is not in it")
 
 
 def _print_table(found: tuple[RulePlan, ...], power: float) -> None:

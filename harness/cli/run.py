@@ -145,8 +145,10 @@ def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
     from harness.gate import load_gate
     from harness.suites import load_suite
+    from harness.validation import check_choices
 
     settings = experiment.settings
+    check_choices(experiment)
     load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
     if settings.gate:
         load_gate(settings.gate, file=experiment.file)

@@ -45,9 +45,11 @@ def train(
     from harness.cli.session import session
     from harness.errors import EXIT_USAGE
     from harness.experiment import load_experiment
+    from harness.validation import check_choices
 
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed)
+    check_choices(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
         from harness.pipeline import Pipeline
 

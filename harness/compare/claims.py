@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.compare.scored import Scored
 from harness.identity import digest_json
@@ -13,16 +14,46 @@ CHECKPOINT = "these checkpoints on items like these; not the recipe (one seed)"
 MIN_SEEDS = 3
 
 
-def recipe_of(manifest: CheckpointManifest) -> str:
-    """A digest of how a checkpoint was made, its seed left out."""
+def recipe_of(
+    manifest: CheckpointManifest, known: Mapping[str, CheckpointManifest] | None = None
+) -> str:
+    """A digest of how a checkpoint was made, its parents' recipes included, every seed left out.
+
+    ``known`` holds manifests by digest; a parent that is not among them counts as itself. Names of
+    candidates in a recipe (``sources``) are read without the ``-seedN`` that names the copy.
+    """
+    parent = (known or {}).get(manifest.parent or "")
+    # What came back to weights that it was made from (nothing changed) ends the chain.
+    above = {k: m for k, m in (known or {}).items() if k != manifest.digest}
+    recipe = {k: v for k, v in manifest.recipe.items() if k != "seed"}
+    if manifest.seed is not None:
+        recipe = _without_seed(recipe, f"-seed{manifest.seed}")
     return digest_json(
         {
             "trainer": manifest.trainer,
-            "recipe": {k: v for k, v in manifest.recipe.items() if k != "seed"},
+            "recipe": recipe,
             "data": dict(manifest.data_digests),
             "base": manifest.base_digest,
+            "parent": manifest.parent
+            if parent is None or parent.digest == manifest.digest
+            else recipe_of(parent, above),
         }
     )
+
+
+def manifests(candidates: Sequence[Scored]) -> dict[str, CheckpointManifest]:
+    """The candidates' manifests by digest."""
+    return {c.run.checkpoint.digest: c.run.checkpoint for c in candidates}
+
+
+def _without_seed(value: Any, ending: str) -> Any:
+    if isinstance(value, str):
+        return value.removesuffix(ending)
+    if isinstance(value, list | tuple):
+        return [_without_seed(one, ending) for one in value]
+    if isinstance(value, Mapping):
+        return {key: _without_seed(one, ending) for key, one in value.items()}
+    return value
 
 
 def claim_of(candidate: Scored, candidates: Sequence[Scored]) -> str:
@@ -30,8 +61,9 @@ def claim_of(candidate: Scored, candidates: Sequence[Scored]) -> str:
     manifest = candidate.run.checkpoint
     if manifest.seed is None:
         return CHECKPOINT
-    recipe = recipe_of(manifest)
-    kin = [c for c in candidates if recipe_of(c.run.checkpoint) == recipe]
+    known = manifests(candidates)
+    recipe = recipe_of(manifest, known)
+    kin = [c for c in candidates if recipe_of(c.run.checkpoint, known) == recipe]
     seeds = {c.run.checkpoint.seed for c in kin} - {None}
     if len(seeds) < 2:
         return CHECKPOINT

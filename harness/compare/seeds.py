@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from harness.compare.claims import recipe_of
+from harness.compare.claims import MIN_SEEDS, manifests, recipe_of
 from harness.compare.scored import Scored
-from harness.records import Comparison
+from harness.records import Comparison, DeltaVerdict
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,15 @@ class RecipeDelta:
         """How many seeds there are."""
         return len(self.candidates)
 
+    @property
+    def verdict(self) -> DeltaVerdict | None:
+        """What the interval says of the recipe; None where the seeds are too few to say."""
+        if self.seeds < MIN_SEEDS:
+            return None
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "inconclusive"
+
 
 def recipe_deltas(
     comparisons: Sequence[Comparison], candidates: Sequence[Scored]
@@ -43,11 +52,12 @@ def recipe_deltas(
 
     ``comparisons`` and ``candidates`` in the same order, as ``compare`` took and gave them.
     """
+    known = manifests(candidates)
     groups: dict[str, dict[int, Comparison]] = {}
     for comparison, candidate in zip(comparisons, candidates, strict=True):
         manifest = candidate.run.checkpoint
         if manifest.seed is not None and comparison.comparable:
-            groups.setdefault(recipe_of(manifest), {}).setdefault(manifest.seed, comparison)
+            groups.setdefault(recipe_of(manifest, known), {}).setdefault(manifest.seed, comparison)
     return tuple(
         found
         for group in groups.values()

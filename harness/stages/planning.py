@@ -20,7 +20,7 @@ def plan(experiment: Experiment, only: Sequence[str] = (), *, scoring: bool = Tr
     wanted = _wanted(experiment, only)
     stages = [_training(experiment, candidate) for candidate in wanted]
     if scoring:
-        for name in (BASE, *(candidate.name for candidate in wanted)):
+        for name in (BASE, *(candidate.name for candidate in wanted if candidate.scored)):
             stages += _scoring(experiment, name)
     return stages
 
@@ -29,7 +29,8 @@ def _wanted(experiment: Experiment, only: Sequence[str]) -> list[Candidate]:
     if not only:
         return list(experiment.candidates)
     graph = experiment.graph
-    waiting = [experiment.candidate(name).name for name in only if name != BASE]
+    meant = experiment.meant_by(only)
+    waiting = [experiment.candidate(name).name for name in meant if name != BASE]
     needed: set[str] = set()
     while waiting:
         name = waiting.pop()

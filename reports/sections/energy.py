@@ -13,7 +13,8 @@ def energy_section(material: Material) -> Section | None:
     """Training, parents and scoring of each candidate; the sum counts every parent once."""
     if not any(run.energy for run in material.runs):
         return None
-    own = [pair for run in material.runs for pair in phases(run, "train", "score")]
+    trials = _trials(material)
+    own = [pair for run in material.runs for pair in phases(run, "train", "score")] + trials
     total = Row(
         cells=(
             Text(text="The whole experiment", note="every parent once"),
@@ -42,7 +43,11 @@ def energy_section(material: Material) -> Section | None:
             Column(title="Size on disk", numeric=True),
             Column(title="Peak memory", detail="in training", numeric=True),
         ),
-        rows=(*(_row(run) for run in material.runs), total),
+        rows=(
+            *(_row(run) for run in material.runs),
+            *([_trials_row(trials)] if trials else []),
+            total,
+        ),
     )
     blocks: list[Block] = [table, *serving_blocks(material)]
     blocks += [Paragraph(text=text) for text in _provenance(material)]
@@ -56,6 +61,32 @@ def energy_section(material: Material) -> Section | None:
             "as its weakest part. Unavailable is not zero."
         ),
         blocks=tuple(blocks),
+    )
+
+
+def _trials(material: Material) -> list[tuple[str, Energy]]:
+    """What training checkpoints took that no suite scored, such as the trials of a sweep."""
+    return [
+        (f"checkpoints/{manifest.digest}/energy", manifest.energy)
+        for manifest in material.unscored
+        if manifest.energy is not None
+    ]
+
+
+def _trials_row(trials: list[tuple[str, Energy]]) -> Row:
+    nothing = Text(text="–")
+    return Row(
+        cells=(
+            Text(text="Trained, not scored", note=f"{len(trials)} checkpoints, as of a sweep"),
+            _phase(trials, "train"),
+            nothing,
+            nothing,
+            _phase(trials, "train"),
+            carbon_number(trials),
+            Number(value=sum(e.seconds for _, e in trials), unit="seconds"),
+            nothing,
+            nothing,
+        )
     )
 
 

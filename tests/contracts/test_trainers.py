@@ -45,6 +45,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prune": {"amount": 0.3},
     "quantize": {"scheme": "nf4"},
     "none": {},
+    "select": {"sources": ["a", "b"]},
 }
 #: More of one trainer, whose checkpoints are of another kind.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -81,6 +82,9 @@ def carry_out(
     options = dict(CASES[case]) | more
     if name == "none":
         options["path"] = str(base.folder)
+    if name == "select":  # by what is held out
+        folder.mkdir(parents=True)
+        options["data"] = tiny_jobs.supervised(folder, 8)
     named = getattr(plugins.load("trainers", name), "source_options", ())
     return tiny_jobs.train(name, base, folder / name, beside=others if named else {}, **options)
 
@@ -125,6 +129,7 @@ def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
             "none": {"path": "x"},
             "distill": {"teacher": "x"},
             "merge": {"sources": ["x", "y"]},
+            "select": {"sources": ["x"]},
             "grpo": {"rewards": [{"reward": "contains"}]},
             "rloo": {"rewards": [{"reward": "contains"}]},
         }
@@ -203,7 +208,8 @@ def test_the_manifest_says_where_the_checkpoint_comes_from(
     assert manifest.digests.tokenizer == base.manifest.digests.tokenizer
     assert manifest.steps == (4 if trained else None)
     assert len(manifest.loss_curve) == (4 if trained else 0)
-    assert bool(manifest.data_digests) == bool(plugins.load("trainers", name).data_roles)
+    read = bool(plugins.load("trainers", name).data_roles) or name == "select"
+    assert bool(manifest.data_digests) == read
     assert open_checkpoint(checkpoint.folder, verify=True) == checkpoint
 
 

@@ -18,14 +18,19 @@ def test_the_guide_s_trainer_is_a_candidate_like_any_other(tmp_path: Path) -> No
     assert source
     assert entry
     assert len(source[1].splitlines()) < 40
-    package = tmp_path / "site" / "my_trainers"
+    package = tmp_path / "source" / "my_trainers"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "shrink.py").write_text(source[1])
-    info = tmp_path / "site" / "my_trainers-0.1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-trainers\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text(f"[{entry[1]}]\n{entry[2]} = {entry[3]}\n")
+    (package.parent / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "my-trainers"\nversion = "0.1"\n' + entry[0] + "\n"
+    )
+    # A distribution of its own, installed by pip into a folder of its own.
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    pip += ["--no-build-isolation", "--target", str(tmp_path / "site"), str(package.parent)]
+    subprocess.run(pip, check=True, capture_output=True)
+    assert list((tmp_path / "site").glob("my_trainers-0.1.dist-info/entry_points.txt"))
     (tmp_path / "experiment.yaml").write_text(
         "name: guide\nbase: microworld\nsuite: microworld\n"
         "candidates:\n  small: {trainer: shrink, factor: 0.9}\n"
@@ -33,7 +38,7 @@ def test_the_guide_s_trainer_is_a_candidate_like_any_other(tmp_path: Path) -> No
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli.main", "train", "experiment.yaml"],
         cwd=tmp_path,
-        env={**environ, "PYTHONPATH": str(tmp_path / "site"), "HF_HUB_OFFLINE": "1"},
+        env={**environ, "PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,

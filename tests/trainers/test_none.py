@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints import check
+from harness.checkpoints import check, load_model
 from harness.errors import CheckpointError
 from harness.records import Checkpoint
 from tests.trainers import tiny_jobs
@@ -56,3 +56,84 @@ def test_an_adapter_of_other_weights_than_the_parents_is_refused(
 def test_a_folder_that_is_not_there_is_refused(base: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         tiny_jobs.train("none", base, tmp_path / "none", path=str(tmp_path / "nowhere"))
+
+
+@pytest.fixture(scope="module")
+def from_trl(base: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What TRL with PEFT writes: checkpoint-1, checkpoint-2, and the final adapter beside them."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    model, tokenizer = load_model(base, trainable=True)
+    folder = tmp_path_factory.mktemp("trl")
+    trainer = SFTTrainer(
+        model,
+        args=SFTConfig(
+            output_dir=str(folder), max_steps=2, save_steps=1, learning_rate=1e-2, bf16=False,
+            use_cpu=True, report_to="none", disable_tqdm=True, activation_checkpointing=False,
+            max_length=64, per_device_train_batch_size=2,
+        ),
+        train_dataset=Dataset.from_list([{"text": "the old man lives by the sea ."}] * 8),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=2),
+    )  # fmt: skip
+    trainer.train()
+    trainer.save_model()
+    return folder
+
+
+def adapter_of(checkpoint: Checkpoint) -> bytes:
+    return (checkpoint.folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_trl_folder_gives_its_final_adapter(
+    base: Checkpoint, from_trl: Path, tmp_path: Path
+) -> None:
+    taken = tiny_jobs.train("none", base, tmp_path / "none", path=str(from_trl))
+    assert taken.manifest.format == "adapter"
+    assert adapter_of(taken) == (from_trl / "adapter_model.safetensors").read_bytes()
+    assert "(the final model)" in taken.manifest.notes[0]
+    assert {p.suffix for p in taken.folder.iterdir()} <= {".json", ".safetensors", ".jinja"}
+    assert "move by" in check(taken, base)["adapter applied"]
+
+
+def test_a_training_that_was_cut_short_gives_its_last_checkpoint_or_the_one_asked_for(
+    base: Checkpoint, from_trl: Path, tmp_path: Path
+) -> None:
+    theirs = Path(shutil.copytree(from_trl, tmp_path / "cut"))
+    for path in (*theirs.glob("*.safetensors"), theirs / "adapter_config.json"):
+        path.unlink()
+    (theirs / "checkpoint-99").mkdir()  # half of a checkpoint, as a kill leaves it
+    last = tiny_jobs.train("none", base, tmp_path / "last", path=str(theirs))
+    first = tiny_jobs.train("none", base, tmp_path / "first", path=str(theirs), step=1)
+    assert "(checkpoint-2, the last of 2: there is no final model)" in last.manifest.notes[0]
+    assert adapter_of(last) == (from_trl / "checkpoint-2/adapter_model.safetensors").read_bytes()
+    assert adapter_of(first) == (from_trl / "checkpoint-1/adapter_model.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=r"no checkpoint of that step.*are: 1, 2"):
+        tiny_jobs.train("none", base, tmp_path / "none", path=str(theirs), step=7)
+
+
+#: What LLaMA-Factory and axolotl leave beside the adapter.
+EXTRAS = {
+    "llama-factory": ("all_results.json", "trainer_log.jsonl", "training_loss.png", "README.md"),
+    "axolotl": ("config.json", "debug.log", "README.md", "tokens_state.json"),
+}
+
+
+@pytest.mark.parametrize("tool", EXTRAS)
+def test_other_tools_extras_stay_behind_and_their_base_s_name_does_not_matter(
+    base: Checkpoint, from_trl: Path, tmp_path: Path, tool: str
+) -> None:
+    from trainers.none import NoTraining
+
+    theirs = Path(shutil.copytree(from_trl, tmp_path / tool))
+    for name in EXTRAS[tool]:
+        (theirs / name).write_text("{}")
+    config = json.loads((theirs / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "/data/models/theirs"
+    (theirs / "adapter_config.json").write_text(json.dumps(config))
+    assert NoTraining(path=str(theirs)).content_digest()
+    taken = tiny_jobs.train("none", base, tmp_path / "none", path=str(theirs))
+    assert not {path.name for path in taken.folder.iterdir()} & set(EXTRAS[tool])
+    assert taken.weights_folder == base.folder

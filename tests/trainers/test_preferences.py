@@ -205,7 +205,7 @@ LABELLED = {"prompt": "a", "completion": " b", "label": True}
         ("kto", LABELLED | {"label": "good"}, "the label is neither true nor false"),
         ("kto", LABELLED | {"completion": " "}, "an empty completion"),
         ("kto", PAIR | {"rejected": " b"}, "chosen equals rejected in 1 of 1 rows"),
-        ("dpo", LABELLED, r"dpo needs prompt, chosen, rejected\).*no column 'chosen'"),
+        ("dpo", LABELLED, r"dpo needs prompt, chosen, rejected or chosen, rejected\)"),
         ("simpo", PAIR | {"rejected": " b"}, "chosen equals rejected"),
         ("freeze", PAIR, r"freeze needs prompt, completion\).*no column 'completion'"),
         ("ia3", {"prompt": "", "completion": " b"}, "1 of 1 rows have an empty prompt"),
@@ -216,6 +216,31 @@ def test_data_that_do_not_fit_the_method_are_named_before_a_model_loads(
 ) -> None:
     with pytest.raises((DataError, ConfigError), match=expected):
         load_experiment(experiment(tmp_path, [row], trainer))
+
+
+def test_what_chosen_and_rejected_begin_with_is_their_prompt(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    from trainers.preferences import with_prompt
+
+    human = "\n\nHuman: who lives in the tower ?\n\nAssistant:"
+    whole = {"chosen": f"{human} the old man", "rejected": f"{human} the other"}
+    apart = {"prompt": human + " the", "chosen": " old man", "rejected": " other"}
+    assert with_prompt(whole) == apart
+    user, yes, no = ({"role": r, "content": c} for r, c in (("user", "?"), ("a", "y"), ("a", "n")))
+    chat = {"chosen": [user, yes], "rejected": [user, no]}
+    assert with_prompt(chat) == {"prompt": [user], "chosen": [yes], "rejected": [no]}
+    weights = [
+        tiny_jobs.train(
+            "dpo", base, tmp_path / name / "dpo", steps=2, batch_size=2, learning_rate=1e-3,
+            data=tiny_jobs.write_rows(tmp_path / f"{name}.jsonl", [row] * 4),
+        ).manifest.digest
+        for name, row in (("whole", whole), ("apart", apart))
+    ]  # fmt: skip
+    assert weights[0] == weights[1]
+    nothing = tiny_jobs.write_rows(tmp_path / "n.jsonl", [{"chosen": "a b", "rejected": "c b"}])
+    with pytest.raises(DataError, match="no common prompt in 1 of 1 rows"):
+        tiny_jobs.train("dpo", base, tmp_path / "none", data=nothing)
 
 
 def test_a_mapped_column_says_which_kind_of_data_is_meant(tmp_path: Path) -> None:

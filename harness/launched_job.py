@@ -1,0 +1,16 @@
+"""What ``accelerate launch`` starts in each process: ``-m harness.launched_job JOB.json``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from harness.errors import AssayError
+from harness.launching import work
+
+if __name__ == "__main__":
+    try:
+        work(Path(sys.argv[1]), int(os.environ.get("RANK", "0")))
+    except AssayError as error:
+        sys.exit(str(error))

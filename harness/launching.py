@@ -1,0 +1,238 @@
+"""A trainer under ``accelerate launch``: several processes, by the user's own config file.
+
+Nothing here is home-made: accelerate's own launcher reads the file that ``accelerate config``
+writes and starts the processes; each of them runs the very trainer that would have run here. The
+job goes over as JSON, and the first process's folder is the checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness import plugins
+from harness.errors import AssayError, ConfigError, TrainingError
+from harness.protocols import DataSource, Plugin, TrainJob
+from harness.records import Checkpoint, CheckpointManifest
+from harness.yaml_file import read_yaml
+
+if TYPE_CHECKING:
+    from harness.protocols import Progress
+
+#: Before a line of the worker's output that is for us: progress, or an error in one line.
+MARK = "assay-launched "
+_TAIL_LINES = 200
+#: Which of the launched processes this one is; 0 also where nothing was launched.
+_rank = 0
+
+
+class Launched(Plugin):
+    """A trainer with its options, and the accelerate config that it is launched with."""
+
+    trainer: str = Field(description="The trainer's registered name.")
+    options: Mapping[str, Any] = Field(description="The trainer's options, validated.")
+    accelerate: str = Field(description="A file that `accelerate config` wrote.")
+
+    @property
+    def inner(self) -> Plugin:
+        """The trainer itself."""
+        made: Plugin = plugins.load("trainers", self.trainer)(**self.options)
+        return made
+
+    def content_digest(self) -> str:
+        """Digest of config and trainer: other processes or precision are another recipe."""
+        from harness.identity import digest_json, source_digest
+
+        own = getattr(self.inner, "content_digest", None)
+        content = read_yaml(Path(self.accelerate))
+        return digest_json([content, source_digest(type(self.inner)), own and own()])
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Launch the trainer and open what its first process wrote.
+
+        Raises:
+            TrainingError: a process failed; the message is the trainer's own, or the end of what
+                the launcher said.
+        """
+        from harness.checkpoints import open_checkpoint
+        from harness.checkpoints.writing import write_manifest
+
+        with tempfile.TemporaryDirectory(prefix="assay-launch-") as scratch:
+            file = Path(scratch) / "job.json"
+            file.write_text(json.dumps({**to_json(job), "launched": self.model_dump()}), "utf-8")
+            # Output goes through a pipe, so that the terminal shows one bar and it is ours.
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "accelerate.commands.launch"),
+                    *("--config_file", self.accelerate, "-m", "harness.launched_job", str(file)),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            try:
+                said, failed = _listen(process, job.progress)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                process.wait()
+        if failed is not None:
+            raise TrainingError(failed)
+        if process.returncode != 0:
+            raise TrainingError(
+                f"candidate '{job.candidate}': accelerate launch ended with code "
+                f"{process.returncode}: {said}",
+                fix=f"try the config alone: accelerate test --config_file {self.accelerate}",
+            )
+        write_manifest(job.folder, self._noted(open_checkpoint(job.folder)))
+        return open_checkpoint(job.folder)
+
+    def _noted(self, checkpoint: Checkpoint) -> CheckpointManifest:
+        config = read_yaml(Path(self.accelerate))
+        note = (
+            f"trained under accelerate launch: {config['num_processes']} processes, "
+            f"{config['distributed_type']}; peak memory is the launching process's alone"
+        )
+        manifest = checkpoint.manifest
+        return manifest.model_copy(update={"notes": (*manifest.notes, note)})
+
+
+def launched(trainer: Plugin, name: str, config: Path, *, file: Path, key: str) -> Launched:
+    """``trainer`` under accelerate. Raises ``ConfigError`` where the config is none."""
+    if not config.is_file():
+        fix = "write one with: accelerate config --config_file accelerate.yaml"
+        raise ConfigError("no such file", file=file, key=key, value=str(config), fix=fix)
+    content = read_yaml(config)
+    if "distributed_type" not in content or "num_processes" not in content:
+        fix = "write it with: accelerate config --config_file accelerate.yaml"
+        raise ConfigError("not an accelerate config: it has no distributed_type or num_processes",
+                          file=config, fix=fix)  # fmt: skip
+    if "learning_rate" not in type(trainer).model_fields:
+        fix = "leave accelerate out; nothing is trained in several processes there"
+        raise ConfigError(f"trainer '{name}' has no training loop", file=file, key=key, fix=fix)
+    return Launched(
+        trainer=name, options=trainer.model_dump(mode="json"), accelerate=str(config.resolve())
+    )
+
+
+def _listen(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str | None]:
+    """The last that was said, and the trainer's own error; progress is passed on."""
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    failed = None
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not line.startswith(MARK):
+            tail.append(line.strip())
+            continue
+        kind, *rest = json.loads(line.removeprefix(MARK))
+        if kind == "progress":
+            progress(*rest)
+        else:
+            failed = str(rest[0])
+    # Torch's launcher says at the end that a child failed; what failed stands before it.
+    told = [line for line in tail if "Error" in line and "ChildFailedError" not in line]
+    other = [line for line in tail if any(map(str.isalpha, line))]
+    return (told or other or ["it said nothing"])[-1][:500], failed
+
+
+def to_json(job: TrainJob) -> dict[str, Any]:
+    """A job as JSON; its progress is not part of it."""
+    return {
+        "candidate": job.candidate,
+        "start": _checkpoint_json(job.start),
+        "data": [
+            {"name": s.name, "path": str(s.path), "columns": dict(s.columns), "weight": s.weight}
+            for s in job.data
+        ],
+        "seed": job.seed,
+        "folder": str(job.folder),
+        "base_name": job.base_name,
+        "base_digest": job.base_digest,
+        "sources": {name: _checkpoint_json(source) for name, source in job.sources.items()},
+        "state_folder": None if job.state_folder is None else str(job.state_folder),
+    }
+
+
+def from_json(content: Mapping[str, Any], **changes: Any) -> TrainJob:
+    """The job that :func:`to_json` wrote, with ``changes``."""
+    given = {
+        **{key: content[key] for key in ("candidate", "seed", "base_name", "base_digest")},
+        "start": _checkpoint(content["start"]),
+        "data": tuple(DataSource(**{**s, "path": Path(s["path"])}) for s in content["data"]),
+        "folder": Path(content["folder"]),
+        "sources": {name: _checkpoint(one) for name, one in content["sources"].items()},
+        "state_folder": None if content["state_folder"] is None else Path(content["state_folder"]),
+    }
+    return TrainJob(**(given | changes))
+
+
+def _checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    adapter = checkpoint.adapter_folder
+    return {
+        "folder": str(checkpoint.folder),
+        "manifest": checkpoint.manifest.model_dump(mode="json"),
+        "weights_folder": str(checkpoint.weights_folder),
+        "adapter_folder": None if adapter is None else str(adapter),
+        "gguf_file": checkpoint.gguf_file,
+    }
+
+
+def _checkpoint(content: Mapping[str, Any]) -> Checkpoint:
+    adapter = content["adapter_folder"]
+    return Checkpoint(
+        folder=Path(content["folder"]),
+        manifest=CheckpointManifest.model_validate(content["manifest"]),
+        weights_folder=Path(content["weights_folder"]),
+        adapter_folder=None if adapter is None else Path(adapter),
+        gguf_file=content["gguf_file"],
+    )
+
+
+def leave_unless_first() -> None:
+    """End a process that has trained and is not the first: that one writes the checkpoint.
+
+    Libraries save in the first process alone, so there would be nothing to go on with.
+    """
+    if _rank != 0:
+        sys.exit(0)
+
+
+def work(file: Path, rank: int) -> None:
+    """One of the launched processes: the trainer, over the job in ``file``.
+
+    Every process trains; what others than the first write goes to a folder that is thrown away.
+    Raises ``AssayError`` as the trainer does, after this process has told it: the launcher ends
+    all of them when one fails.
+    """
+    global _rank
+    _rank = rank
+    content = json.loads(file.read_text("utf-8"))
+    given = content["launched"]
+    trainer: Any = Launched(**given).inner
+
+    def say(*what: Any) -> None:
+        sys.stdout.write(MARK + json.dumps(what) + "\n")
+        sys.stdout.flush()
+
+    def progress(done: int, total: int | None, message: str) -> None:
+        if rank == 0:
+            say("progress", done, total, message)
+
+    with tempfile.TemporaryDirectory(prefix="assay-rank-") as scratch:
+        changes: dict[str, Any] = {"progress": progress}
+        if rank != 0:
+            changes["folder"] = Path(scratch)
+        try:
+            trainer.train(from_json(content, **changes))
+        except AssayError as error:
+            say("failed", str(error))
+            raise

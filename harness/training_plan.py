@@ -1,0 +1,314 @@
+"""What training an experiment will take, before it runs: parameters, memory, tokens, time, energy.
+
+Each recipe is tried for a few steps on this machine, or read off a past run of the store; a rate
+per step and what comes before the first step give the rest. What it came to afterwards stands
+beside the estimate.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from harness import plugins
+from harness.data import Row, read_mix
+from harness.errors import AssayError
+from harness.events import Event, Listener
+from harness.experiment import Candidate, Experiment
+from harness.identity import digest_json
+from harness.records import Checkpoint, CheckpointManifest
+from harness.roles import choices_of, roles_for
+
+if TYPE_CHECKING:
+    from harness.protocols import Meter
+    from harness.store import FolderStore
+
+#: Options that change how long a recipe runs, and not what one step of it costs.
+_NOT_A_STEP_S = (
+    "steps", "epochs", "learning_rate", "warmup_ratio", "scheduler", "weight_decay", "early_stop",
+)  # fmt: skip
+_TOKENISED_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training takes; None is unknown."""
+
+    seconds: float | None = None
+    energy_kwh: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A few steps of a recipe, or a past run of it."""
+
+    seconds_to_first_step: float
+    seconds_per_step: float
+    watts: float | None
+    peak_memory_bytes: int | None
+    parameters: int | None
+    parameters_trained: int | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class CandidatePlan:
+    """One candidate's estimate, and what it came to where it has been trained."""
+
+    candidate: str
+    trainer: str
+    parameters: int | None
+    parameters_trained: int | None
+    steps: int | None
+    tokens: int | None
+    """Tokens that pass through the model in training, padding left out."""
+    estimate: Cost
+    actual: Cost | None
+    basis: str
+    """Where the estimate comes from, or why there is none."""
+    recipe: str
+    """Digest of trainer, options and data: an estimate of another recipe is none of this one."""
+
+
+@dataclass
+class Planner:
+    """Estimates one experiment's training on this machine."""
+
+    experiment: Experiment
+    store: FolderStore
+    base: Checkpoint
+    meter: Callable[[], Meter]
+    listener: Listener
+    trial_steps: int
+    """Steps of a trial after the first; 0: no trial, past runs alone."""
+    saved: Mapping[str, Any]
+    """Estimates of an earlier call, by candidate."""
+
+    def plan(self) -> list[CandidatePlan]:
+        """Every candidate, parents first. Raises ``DataError`` for data that do not fit."""
+        self._trials: dict[str, Trial | str] = {}
+        self._past = {run.candidate: run.checkpoint for run in self.store.find()}
+        return [self._planned(candidate) for candidate in self.experiment.candidates]
+
+    def _planned(self, candidate: Candidate) -> CandidatePlan:
+        trainer = _inner(candidate)
+        recipe = digest_json(
+            [candidate.trainer_name, trainer.model_dump(mode="json"),
+             [[s.name, s.weight] for s in candidate.data]]
+        )  # fmt: skip
+        done = self._done(candidate)
+        rows = _rows(candidate)
+        steps = _steps(trainer, len(rows))
+        known = CandidatePlan(
+            candidate=candidate.name,
+            trainer=candidate.trainer_name,
+            parameters=done.parameters if done else None,
+            parameters_trained=done.parameters_trained if done else None,
+            steps=steps,
+            tokens=None if steps is None else self._tokens(trainer, rows, steps),
+            estimate=Cost(),
+            actual=_cost(done) if done else None,
+            basis="no training loop: seconds to a minute",
+            recipe=recipe,
+        )
+        saved = self.saved.get(candidate.name)
+        if saved is not None and saved.get("recipe") == recipe:
+            counts = {name: saved[name] for name in ("parameters", "parameters_trained")}
+            estimate = Cost(**saved["estimate"])
+            return replace(known, estimate=estimate, basis=saved["basis"], **counts)
+        if steps is None:
+            return known
+        trial = self._trial(candidate, done)
+        if isinstance(trial, str):
+            return replace(known, basis=trial)
+        seconds = trial.seconds_to_first_step + steps * trial.seconds_per_step
+        kwh = None if trial.watts is None else trial.watts * seconds / 3.6e6
+        return replace(
+            known,
+            parameters=trial.parameters,
+            parameters_trained=trial.parameters_trained,
+            estimate=Cost(seconds, kwh, trial.peak_memory_bytes),
+            basis=trial.basis,
+        )
+
+    def _done(self, candidate: Candidate) -> CheckpointManifest | None:
+        """What this very recipe came to in this workspace."""
+        manifest = self._past.get(candidate.name)
+        recipe = _inner(candidate).model_dump(mode="json")
+        same = manifest is not None and dict(manifest.recipe) == recipe
+        return manifest if same and manifest.seed == candidate.seed else None  # type: ignore[union-attr]
+
+    def _tokens(self, trainer: Any, rows: Sequence[Row], steps: int) -> int | None:
+        """Mean tokens of a row, cut to max_length, times the rows that the steps see."""
+        from transformers import AutoTokenizer
+
+        longest = getattr(trainer, "max_length", None)
+        if not rows or longest is None:
+            return None
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            self.base.weights_folder, local_files_only=True
+        )
+        looked_at = rows[:: -(-len(rows) // _TOKENISED_ROWS)]
+        counted = [
+            min(len(tokenizer(text)["input_ids"]), int(longest))
+            for row in looked_at
+            for text in _sequences(row)
+        ]
+        seen = steps * int(trainer.batch_size) * int(trainer.gradient_accumulation)
+        return round(sum(counted) / len(looked_at) * seen)
+
+    def _trial(self, candidate: Candidate, done: CheckpointManifest | None) -> Trial | str:
+        trainer = _inner(candidate)
+        options = {
+            name: value
+            for name, value in trainer.model_dump(mode="json").items()
+            if name not in _NOT_A_STEP_S
+        }
+        key = digest_json([candidate.trainer_name, options, [s.name for s in candidate.data]])
+        if key not in self._trials:
+            past = done or self._alike(candidate, options)
+            if past is not None:
+                self._trials[key] = _of_past(past)
+            elif self.trial_steps == 0:
+                self._trials[key] = "not tried, and no past run of it"
+            else:
+                self._trials[key] = self._tried(candidate, trainer)
+        return self._trials[key]
+
+    def _alike(self, candidate: Candidate, options: Mapping[str, Any]) -> CheckpointManifest | None:
+        """A past run on this base with the same options, whatever its length."""
+        for manifest in self._past.values():
+            recipe = {k: v for k, v in manifest.recipe.items() if k not in _NOT_A_STEP_S}
+            same = (manifest.trainer, recipe) == (candidate.trainer_name, options)
+            if same and manifest.base_digest == self.base.manifest.digest and manifest.steps:
+                return manifest
+        return None
+
+    def _tried(self, candidate: Candidate, trainer: Any) -> Trial | str:
+        """A few steps on this machine, from the base: a parent has the same shape."""
+        from harness.environment import peak_memory
+        from harness.protocols import TrainJob
+
+        steps = self.trial_steps + 1
+        changes: dict[str, Any] = {"steps": steps, "epochs": 1.0}
+        if "early_stop" in type(trainer).model_fields:
+            changes["early_stop"] = None
+        moments: list[float] = []
+        self.listener(Event("plan", candidate.name, "start", f"{steps} steps"))
+        with tempfile.TemporaryDirectory(prefix="assay-plan-") as scratch:
+            job = TrainJob(
+                candidate=candidate.name,
+                start=self.base,
+                data=candidate.data,
+                seed=candidate.seed,
+                folder=Path(scratch),
+                base_name=self.experiment.settings.base,
+                sources=dict.fromkeys(candidate.sources, self.base),
+                progress=lambda *_: moments.append(time.monotonic()),
+            )
+            try:
+                with self.meter().window("plan") as reading, peak_memory() as peak:
+                    began = time.monotonic()
+                    made = trainer.model_copy(update=changes).train(job)
+            except AssayError as error:
+                self.listener(Event("plan", candidate.name, "failed", str(error)))
+                return f"could not be tried: {error.message}"
+        self.listener(Event("plan", candidate.name, "done", f"{time.monotonic() - began:.1f} s"))
+        energy = reading.energy("train")
+        known = energy.energy_kwh is not None and energy.seconds > 0
+        per_step = median([b - a for a, b in pairwise(moments)])
+        return Trial(
+            seconds_to_first_step=max(moments[0] - began - per_step, 0.0),
+            seconds_per_step=per_step,
+            watts=(energy.energy_kwh or 0.0) * 3.6e6 / energy.seconds if known else None,
+            peak_memory_bytes=peak.bytes,
+            parameters=made.manifest.parameters,
+            parameters_trained=made.manifest.parameters_trained,
+            basis=f"trial of {steps} steps here",
+        )
+
+
+def _inner(candidate: Candidate) -> Any:
+    """The trainer itself, out of what launches it."""
+    return getattr(candidate.trainer, "inner", candidate.trainer)
+
+
+def _rows(candidate: Candidate) -> list[Row]:
+    choices = choices_of(plugins.load("trainers", candidate.trainer_name))
+    return [
+        row
+        for source in candidate.data
+        for row in read_mix((source,), roles_for(source, choices), candidate.seed)
+    ]
+
+
+def _steps(trainer: Any, rows: int) -> int | None:
+    """Optimizer steps as transformers counts them; None without a training loop."""
+    if not hasattr(trainer, "steps") or not hasattr(trainer, "batch_size"):
+        return None
+    if trainer.steps is not None:
+        return int(trainer.steps)
+    batches = math.ceil(rows / int(trainer.batch_size))
+    per_epoch = max(math.ceil(batches / int(trainer.gradient_accumulation)), 1)
+    return math.ceil(float(trainer.epochs) * per_epoch)
+
+
+def _sequences(row: Row) -> list[str]:
+    """The texts that pass through the model: a pair's prompt goes with either answer."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, list):
+            return " ".join(str(message.get("content", "")) for message in value)
+        return str(value)
+
+    if "chosen" in row:
+        prompt = text(row.get("prompt", ""))
+        return [prompt + text(row[answer]) for answer in ("chosen", "rejected")]
+    return ["".join(text(value) for role, value in row.items() if role != "label")]
+
+
+def _cost(manifest: CheckpointManifest) -> Cost:
+    energy = manifest.energy
+    return Cost(
+        None if energy is None else energy.seconds,
+        None if energy is None else energy.energy_kwh,
+        manifest.peak_memory_bytes,
+    )
+
+
+def _of_past(manifest: CheckpointManifest) -> Trial:
+    cost, steps = _cost(manifest), manifest.steps or 1
+    seconds = cost.seconds or 0.0
+    kwh = cost.energy_kwh
+    return Trial(
+        seconds_to_first_step=0.0,
+        seconds_per_step=seconds / steps,
+        watts=kwh * 3.6e6 / seconds if kwh is not None and seconds else None,
+        peak_memory_bytes=cost.peak_memory_bytes,
+        parameters=manifest.parameters,
+        parameters_trained=manifest.parameters_trained,
+        basis=f"past run of '{manifest.candidate}'",
+    )
+
+
+def as_saved(plans: Sequence[CandidatePlan]) -> dict[str, Any]:
+    """The estimates as JSON, for a later call to hold the actual cost against."""
+    return {
+        p.candidate: {
+            "recipe": p.recipe,
+            "basis": p.basis,
+            "parameters": p.parameters,
+            "parameters_trained": p.parameters_trained,
+            "estimate": asdict(p.estimate),
+        }
+        for p in plans
+        if p.estimate.seconds is not None
+    }

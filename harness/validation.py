@@ -1,0 +1,168 @@
+"""One number by which training stops, or a sweep chooses: a task's metric, or held-out loss.
+
+It is what a choice is made on, so it is no evidence afterwards: where it is asked on items that the
+gate holds a rule against, the report says so (:func:`selection_notes`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.errors import ConfigError, ScoringError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.evaluate import BuiltSuite
+    from harness.experiment import Candidate, Experiment
+    from harness.protocols import DataSource
+    from harness.records import Checkpoint
+
+
+class ValidationTask(BaseModel):
+    """A task on which a choice is made; lower or higher is better as the metric says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str | None = Field(None, description="A task of a suite; its metric decides.")
+    metric: str | None = Field(None, description="None takes the task's primary metric.")
+    limit: int | None = Field(100, ge=1, description="Items of the task, the same every time.")
+    include: tuple[str, ...] = Field((), description="Folders with task YAMLs of your own.")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One checkpoint's number."""
+
+    value: float
+    name: str
+    """``task metric``."""
+    higher_is_better: bool
+
+
+def built(spec: ValidationTask) -> BuiltSuite:
+    """The task with its documents, once for all checkpoints.
+
+    Raises ``UnknownNameError`` or ``ConfigError``.
+    """
+    from harness.evaluate import build
+    from harness.suites import load_suite
+
+    mapping = {
+        "name": "validation",
+        "include": list(spec.include),
+        "tasks": [{"task": spec.task, "limit": spec.limit}],
+    }
+    return build(load_suite(mapping, folder=Path.cwd()))
+
+
+def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoint) -> Measured:
+    """The metric of ``lm`` on the validation task; ``like`` describes its tokenizer.
+
+    Raises ``ScoringError`` where the task fails or gives no such number.
+    """
+    from harness.evaluate import evaluate
+
+    evaluation = evaluate(lm, suite, checkpoint=like)
+    for failure in evaluation.failures:
+        raise ScoringError(f"{failure.stage}: {failure.message}")
+    scores = {score.metric: score for score in evaluation.scores}
+    wanted = spec.metric or next((m for m, s in scores.items() if s.primary), next(iter(scores)))
+    if wanted not in scores:
+        fix = did_you_mean(wanted, scores)
+        raise ConfigError(f"task '{spec.task}' has no metric '{wanted}'", fix=fix)
+    score = scores[wanted]
+    if score.value is None or not math.isfinite(score.value):
+        raise ScoringError(f"{spec.task}: {wanted} has no value on {score.n} items")
+    return Measured(score.value, f"{spec.task} {wanted}", score.higher_is_better)
+
+
+def held_out_loss(lm: Any, sources: Sequence[DataSource]) -> Measured:
+    """Nats per completion byte of held-out data (prompt, completion), by the scorer.
+
+    Per byte, so that a longer tokenisation does not look like knowledge.
+    """
+    from lm_eval.api.instance import Instance
+
+    from harness.data import read_mix
+
+    rows = read_mix(sources, ("prompt", "completion"), seed=0)
+    pairs = [(str(row["prompt"]), str(row["completion"])) for row in rows]
+    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    nats = -sum(answer[0] for answer in lm.loglikelihood(requests))
+    size = sum(len(completion.encode()) for _, completion in pairs)
+    return Measured(nats / size, f"loss per byte of {', '.join(s.name for s in sources)}", False)
+
+
+def check_choices(experiment: Experiment) -> None:
+    """Find a validation task that does not exist before hours of training, not after.
+
+    Raises ``UnknownNameError`` or ``ConfigError``.
+    """
+    from harness.suites import load_suite
+
+    for candidate in experiment.candidates:
+        for spec in _specs_of(candidate):
+            mapping = {"include": list(spec.include), "tasks": [str(spec.task)]}
+            load_suite(mapping, folder=experiment.folder)
+
+
+def _specs_of(candidate: Candidate) -> list[ValidationTask]:
+    """Where the candidate's training or selection asks a task."""
+    trainer: Any = getattr(candidate.trainer, "inner", candidate.trainer)
+    specs = [getattr(trainer, "early_stop", None)]
+    specs += [trainer] if candidate.trainer_name == "select" else []
+    return [spec for spec in specs if spec is not None and spec.task is not None]
+
+
+def selection_notes(experiment: Experiment) -> tuple[str, ...]:
+    """What a reader of the report must know: choices that were made on the suite's own items."""
+    chosen: dict[str, list[str]] = {}
+    for name, task in _chosen_on(experiment):
+        chosen.setdefault(task, []).append(name)
+    if not chosen:
+        return ()
+    suite = _suite_tasks(experiment)
+    rules = _gate_patterns(experiment.settings.gate)
+    found = []
+    for task, names in chosen.items():
+        if any(fnmatchcase(task, pattern) for pattern in rules):
+            found.append(
+                f"Selected on {task}, on which the gate holds a rule: {', '.join(names)}. "
+                "Scores there are flattered, and a pass on them is no evidence."
+            )
+        elif task in suite:
+            found.append(
+                f"Selected on {task}, which the suite scores too: {', '.join(names)}. "
+                "Scores there are flattered."
+            )
+    return tuple(found)
+
+
+def _chosen_on(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """(candidate, task) for every choice; a child of a chosen one inherits it."""
+    own: dict[str, set[str]] = {}
+    for candidate in experiment.candidates:
+        tasks = {str(spec.task) for spec in _specs_of(candidate)}
+        for parent in experiment.graph[candidate.name]:
+            tasks |= own.get(parent, set())
+        own[candidate.name] = tasks
+        if candidate.scored:
+            yield from ((candidate.name, task) for task in sorted(tasks))
+
+
+def _gate_patterns(gate: Mapping[str, Any] | None) -> list[str]:
+    rules = (gate or {}).get("rules") or ()
+    return [str(rule["task"]) for rule in rules if isinstance(rule, Mapping) and rule.get("task")]
+
+
+def _suite_tasks(experiment: Experiment) -> set[str]:
+    from harness.suites import load_suite
+
+    settings = experiment.settings
+    return {task.task for task in load_suite(settings.suite, folder=experiment.folder).tasks}

@@ -1,0 +1,60 @@
+"""Several seeds of one recipe: what may be said of the recipe, and not of one checkpoint."""
+
+from __future__ import annotations
+
+from harness.compare import RecipeDelta
+from reports.document import Column, Number, Row, Section, Table, Text, Word
+from reports.material import Material
+from reports.words import DELTA_WORDS, metric_title, task_title
+
+
+def recipes_section(material: Material) -> Section | None:
+    """Mean and spread over seeds of every recipe that was trained with several."""
+    if not material.recipes:
+        return None
+    primary = {(key.task, key.metric) for key in material.metrics() if key.primary}
+    table = Table(
+        id="recipes-over-seeds",
+        caption=f"Differences from {material.baseline} over seeds; positive is better",
+        columns=(
+            Column(title="Candidates"),
+            Column(title="Task"),
+            Column(title="Metric"),
+            Column(title="Seeds", numeric=True),
+            Column(title="Mean difference", detail="95% interval over seeds", numeric=True),
+            Column(title="Spread", detail="standard deviation", numeric=True),
+            Column(title="The recipe is"),
+        ),
+        rows=tuple(
+            _row(found) for found in material.recipes if (found.task, found.metric) in primary
+        ),
+    )
+    return Section(
+        id="recipes-seeds",
+        title="Recipes over their seeds",
+        short="Recipes",
+        lead=(
+            "Every other section speaks of checkpoints. Here a difference is of the recipe: it "
+            "holds for further seeds on items like these where its interval leaves out zero."
+        ),
+        blocks=(table,),
+    )
+
+
+def _row(found: RecipeDelta) -> Row:
+    if found.verdict is None:
+        word = Word(word="too few seeds to say", sense="unknown")
+    else:
+        said, sense = DELTA_WORDS[found.verdict]
+        word = Word(word=said, sense=sense)
+    return Row(
+        cells=(
+            Text(text=", ".join(found.candidates)),
+            Text(text=task_title(found.task)),
+            Text(text=metric_title(found.metric)),
+            Text(text=str(found.seeds)),
+            Number(value=found.mean, low=found.low, high=found.high, signed=True),
+            Number(value=found.standard_deviation),
+            word,
+        )
+    )

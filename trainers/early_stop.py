@@ -1,0 +1,179 @@
+"""Stops where a validation number has not improved, and keeps the best state.
+
+transformers' own ``EarlyStoppingCallback`` and ``load_best_model_at_end`` do it; what is ours is
+what the number may be: the loss on rows held out of the training data, or a task's metric.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness.errors import DataError
+from harness.validation import Measured, ValidationTask, built, task_value
+
+if TYPE_CHECKING:
+    import datasets
+
+    from harness.protocols import TrainJob
+
+#: The name under which transformers finds a task's metric among its own.
+METRIC = "eval_validation"
+#: ... and the number as the task gives it, in the log.
+LOOK = "validation_value"
+
+
+class EarlyStop(ValidationTask):
+    """When to look, at what, and when to give up.
+
+    Rows are held out of the training data by their prompt, so that a repeated prompt never stands
+    on both sides.
+    """
+
+    every: int = Field(20, ge=1, description="Steps from one look to the next.")
+    patience: int = Field(3, ge=1, description="Looks without an improvement before the stop.")
+    holdout: float = Field(0.1, gt=0, lt=1, description="Share of the rows that is not trained on.")
+    threshold: float = Field(0.0, ge=0, description="A smaller change is no improvement.")
+
+
+def arguments(options: EarlyStop, batch_size: int) -> dict[str, Any]:
+    """Keyword arguments of any TRL config that make the trainer look, save and come back."""
+    return {
+        "eval_strategy": "steps",
+        "eval_steps": options.every,
+        "per_device_eval_batch_size": batch_size,
+        "prediction_loss_only": True,
+        "save_strategy": "steps",
+        "save_steps": options.every,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": METRIC,
+        # Every number is turned so that higher is better before transformers sees it.
+        "greater_is_better": True,
+        # Patience goes on where a kill left it.
+        "restore_callback_states_from_checkpoint": True,
+    }
+
+
+def divided(
+    rows: datasets.Dataset, options: EarlyStop | None, job: TrainJob
+) -> tuple[datasets.Dataset, datasets.Dataset | None]:
+    """The rows to train on, and those held out (None without early stop). Raises ``DataError``."""
+    if options is None:
+        return rows, None
+    first = "prompt" if "prompt" in rows.column_names else rows.column_names[0]
+    keys = [json.dumps(value, sort_keys=True) for value in rows[first]]
+    order = sorted(set(keys))
+    random.Random(f"{job.seed}:held out").shuffle(order)
+    wanted = max(1, round(options.holdout * len(keys)))
+    held: set[str] = set()
+    count = 0
+    for key in order:
+        if count >= wanted:
+            break
+        held.add(key)
+        count += keys.count(key)
+    if count >= len(keys):
+        raise DataError(
+            f"early_stop holds out {options.holdout:.0%} of {len(keys)} rows, which leaves none",
+            file=job.data[0].path,
+            fix="give more rows, or a smaller holdout",
+        )
+    kept = [at for at, key in enumerate(keys) if key not in held]
+    out = [at for at, key in enumerate(keys) if key in held]
+    return rows.select(kept), rows.select(out)
+
+
+def callbacks(options: EarlyStop, job: TrainJob, trainer: Any) -> list[Any]:
+    """What the trainer is given: the number first, then transformers' own patience."""
+    from transformers import EarlyStoppingCallback
+
+    return [
+        _number_callback(options, job, trainer),
+        EarlyStoppingCallback(options.patience, options.threshold),
+    ]
+
+
+def _number_callback(options: EarlyStop, job: TrainJob, trainer: Any) -> Any:
+    import transformers
+
+    class Number(transformers.TrainerCallback):
+        """Puts the validation number beside the loss that transformers measured."""
+
+        suite: Any = None
+
+        def on_evaluate(
+            self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+        ) -> None:
+            found = Measured(float(metrics["eval_loss"]), "held-out loss", False)
+            if options.task is not None:
+                found = self.of_task()
+            metrics[METRIC] = found.value if found.higher_is_better else -found.value
+            state.log_history[-1].update({LOOK: found.value, "validation": found.name})
+
+        def of_task(self) -> Measured:
+            self.suite = self.suite or built(options)
+            with _random_state_kept():
+                return task_value(_as_lm(trainer), self.suite, options, job.start)
+
+    return Number()
+
+
+def _as_lm(trainer: Any) -> Any:
+    """The model in training as lm-eval's own ``hf`` model; a training step sets its mode again."""
+    from harness.scoring.hf import wrap
+    from harness.scoring.loading import LoadedModel, Source
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
+    loaded = LoadedModel(
+        model, trainer.processing_class, Source("in training", "in training"), encoder_decoder
+    )
+    return wrap(loaded, max_length=None)
+
+
+def _random_state_kept() -> Any:
+    """What a task draws must not move what training draws next."""
+    from contextlib import contextmanager
+
+    import numpy as np
+    import torch
+
+    @contextmanager
+    def kept() -> Any:
+        python, numpy = random.getstate(), np.random.get_state()
+        try:
+            with torch.random.fork_rng():
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+    return kept()
+
+
+def kept_step(state: Any) -> int:
+    """The step whose weights are kept."""
+    if state.best_model_checkpoint is None:
+        return int(state.global_step)
+    return int(str(state.best_model_checkpoint).rsplit("-", 1)[-1])
+
+
+def note(options: EarlyStop, state: Any) -> str:
+    """What was looked at, and which state was kept, for the manifest."""
+    looks = {
+        entry["step"]: (entry[LOOK], entry["validation"])
+        for entry in state.log_history
+        if LOOK in entry
+    }
+    if not looks:
+        return f"early stop never looked: {state.max_steps} steps, a look every {options.every}"
+    (_, name), *_ = looks.values()
+    told = ", ".join(f"{value:.4g} at {step}" for step, (value, _) in looks.items())
+    ended = "stopped" if state.global_step < state.max_steps else "not stopped before the end"
+    return (
+        f"early stop by {name}: {ended} ({state.global_step} of {state.max_steps} steps), the "
+        f"state of step {kept_step(state)} kept; {told}"
+    )

@@ -1,0 +1,77 @@
+"""The best of several checkpoints by a validation task or held-out data: the end of a sweep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from harness.errors import TrainingError
+from harness.protocols import Plugin, TrainJob
+from harness.records import Checkpoint
+from harness.validation import ValidationTask
+
+if TYPE_CHECKING:
+    from harness.validation import Measured
+
+
+class Select(Plugin, ValidationTask):
+    """Take in the best of ``sources``; all of them stand in its energy, as its ancestors.
+
+    What decides is a task's metric (``task``) or, with ``data``, the loss on held-out completions.
+    A tie goes to the first.
+    """
+
+    data_roles: ClassVar[tuple[str, ...]] = ()
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "completion"),)
+    source_options: ClassVar[tuple[str, ...]] = ("sources",)
+    libraries: ClassVar[tuple[str, ...]] = ("lm_eval",)
+
+    sources: tuple[str, ...] = Field(description="Candidates to choose from.", min_length=1)
+
+    @model_validator(mode="after")
+    def _metric_of_a_task(self) -> Self:
+        if self.metric is not None and self.task is None:
+            raise ValueError("metric needs a task")
+        return self
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        """Score the sources on what decides, and copy the best. Raises ``TrainingError``."""
+        from harness.checkpoints import finish, take_in
+
+        if (self.task is None) == (not job.data):
+            raise TrainingError(
+                f"candidate '{job.candidate}': {'both' if job.data else 'nothing'} to select by",
+                fix="give select either a task or data",
+            )
+        found: dict[str, Measured] = {}
+        for number, (name, source) in enumerate(job.sources.items()):
+            job.progress(number, len(job.sources), name)
+            found[name] = self._measured(source, job)
+        sign = 1 if next(iter(found.values())).higher_is_better else -1
+        best = max(found, key=lambda name: sign * found[name].value)
+        kind = take_in(job.sources[best].folder, job)
+        told = ", ".join(f"{name} {one.value:.4g}" for name, one in found.items())
+        manifest = job.sources[best].manifest
+        return finish(
+            job,
+            trainer=self,
+            name="select",
+            format=kind,
+            steps=manifest.steps,
+            loss_curve=manifest.loss_curve,
+            parameters=manifest.parameters,
+            parameters_trained=manifest.parameters_trained,
+            notes=[f"selected '{best}' of {len(found)} by {found[best].name}: {told}"],
+        )
+
+    def _measured(self, source: Checkpoint, job: TrainJob) -> Measured:
+        from harness.scoring import open_model
+        from harness.validation import built, held_out_loss, task_value
+
+        lm = open_model(
+            source.weights_folder, adapter=source.adapter_folder, gguf_file=source.gguf_file
+        )
+        if self.task is None:
+            return held_out_loss(lm, job.data)
+        return task_value(lm, built(self), self, source)

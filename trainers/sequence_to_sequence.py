@@ -1,0 +1,74 @@
+"""Encoder-decoders (T5, BART) learn the completion that the decoder gives to an encoded prompt.
+
+As in transformers' summarisation guide: ``Seq2SeqTrainer`` with ``DataCollatorForSeq2Seq``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError
+from harness.protocols import TrainJob
+from trainers import loop
+from trainers.options import ValidatedOptions
+
+if TYPE_CHECKING:
+    from trainers.supervised import Lessons
+
+#: Arguments that TRL's configurations know and transformers' own do not.
+_TRL_ONLY = ("max_length", "activation_checkpointing")
+
+
+def seq2seq_trainer(
+    options: ValidatedOptions,
+    job: TrainJob,
+    model: Any,
+    tokenizer: Any,
+    data: Lessons,
+    peft_config: Any,
+) -> Any:
+    """The trainer over tokenised rows. Raises ``DataError`` for whole texts, or with packing."""
+    from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
+
+    if not data.answers or getattr(options, "packing", False):
+        what = "packed rows" if data.answers else "whole texts"
+        fix = "give prompt and completion, and no packing"
+        raise DataError(f"an encoder-decoder cannot learn {what}", file=job.data[0].path, fix=fix)
+    if peft_config is not None:
+        from peft import get_peft_model
+
+        peft_config.task_type = "SEQ_2_SEQ_LM"
+        model = get_peft_model(model, peft_config)
+    arguments = loop.arguments(options, job)
+    length = options.max_length
+
+    def tokenised(row: dict[str, Any]) -> dict[str, list[int]]:
+        prompt, completion = row["prompt"], row["completion"]
+        if isinstance(prompt, list):
+            prompt = tokenizer.apply_chat_template(
+                prompt, tokenize=False, add_generation_prompt=True
+            )
+            completion = completion[0]["content"]
+        given = tokenizer(prompt, truncation=True, max_length=length)
+        labels = tokenizer(text_target=completion, truncation=True, max_length=length)["input_ids"]
+        if labels[-1] != tokenizer.eos_token_id:  # or the model would never learn to end
+            labels = [*labels[: length - 1], tokenizer.eos_token_id]
+        return {
+            "input_ids": given["input_ids"],
+            "attention_mask": given["attention_mask"],
+            "labels": labels,
+        }
+
+    def mapped(rows: Any) -> Any:
+        return None if rows is None else rows.map(tokenised, remove_columns=rows.column_names)
+
+    return Seq2SeqTrainer(
+        model,
+        args=Seq2SeqTrainingArguments(
+            **{name: value for name, value in arguments.items() if name not in _TRL_ONLY}
+        ),
+        train_dataset=mapped(data.rows),
+        eval_dataset=mapped(data.held_out),
+        processing_class=tokenizer,
+        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+    )
