@@ -89,10 +89,20 @@ def _named(what: Thing, include: Sequence[Path]) -> list[dict[str, Any]]:
     from harness import plugins
 
     single = what.value.removesuffix("s")
+    loaded = {name: plugins.load(what.value, name) for name in plugins.names(what.value)}
     return [
-        {single: name, "does": _first_line(plugins.load(what.value, name))}
-        for name in plugins.names(what.value)
+        {single: name, **_measured(plugin), "does": _first_line(plugin)}
+        for name, plugin in loaded.items()
     ]
+
+
+def _measured(plugin: Any) -> dict[str, str]:
+    """Of a metric: which test belongs to its rows, and which way is better."""
+    if not hasattr(plugin, "kind"):
+        return {}
+    field = getattr(plugin, "model_fields", {}).get("higher_is_better")
+    higher = True if field is None else field.default
+    return {"kind": plugin.kind, "better": "higher" if higher else "lower"}
 
 
 def _first_line(thing: object) -> str:
