@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints import dequantised
 from harness.protocols import DataSource
 from harness.records import Checkpoint
 from harness.scoring import open_model
@@ -116,7 +117,8 @@ def kl_by_scheme(
     start: Checkpoint, folder: Path, schemes: Sequence[str], texts: Sequence[str]
 ) -> dict[str, float]:
     """Quantise by every scheme and measure the divergence; each folder is removed at once."""
-    parent = open_model(start.weights_folder, gguf_file=start.gguf_file)
+    start = dequantised(start, folder / "float32")
+    parent = open_model(start.weights_folder)
     found = {}
     for scheme in schemes:
         # int8 without outlier columns, whose rows do not depend on what shares a batch

@@ -152,3 +152,16 @@ def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -
 
     # The tokenizer rebuilt from the GGUF file does not split digits.
     assert len(_load_tokenizer(source).encode("2024")) == 4
+
+
+def test_nothing_draws_a_bar_while_it_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    from tqdm.auto import tqdm
+
+    from harness.scoring.quiet import quiet
+
+    with quiet():
+        assert list(tqdm(range(3), desc="silent")) == [0, 1, 2]
+    list(tqdm(range(3), desc="heard again"))
+    said = capfd.readouterr().err
+    assert "silent" not in said
+    assert "heard again" in said
