@@ -120,8 +120,6 @@ def write_calibrated(model: Any, tokenizer: Any, job: TrainJob, options: Calibra
         shutil.rmtree(whole, ignore_errors=True)
         shutil.rmtree(made, ignore_errors=True)
         task.unlink(missing_ok=True)
-        for name in ("sparse_logs", "recipe.yaml"):
-            shutil.rmtree(job.folder / name, ignore_errors=True)
     tokens = sum(map(len, rows))
     return [
         f"calibrated on {len(rows)} rows, {tokens} tokens, in a separate environment: "

@@ -9,6 +9,7 @@ github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,13 @@ from harness.errors import CheckpointError
 Kind = Literal["F32", "Q8_0", "Q4_0"]
 
 #: model_type -> GGUF architecture, for those whose export was read back and compared by a test.
-ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "qwen2": "qwen2"}
+ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+#: Entries of a configuration that do not say what its weights compute.
+_NOT_THE_MODEL = frozenset(
+    {"architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id"}
+    | {"initializer_range", "pad_token_id", "pretraining_tp", "transformers_version"}
+    | {"unk_token_id", "use_cache"}
+)
 _BLOCK = 32
 _FILE_TYPES = {
     "F32": gguf.LlamaFileType.ALL_F32,
@@ -40,8 +47,8 @@ def export(model: Any, tokenizer_folder: Path, file: Path, kind: Kind) -> list[s
         Notes on what the file does not hold.
 
     Raises:
-        CheckpointError: an architecture, rotary embedding or row length that GGUF readers would
-            read back as something else.
+        CheckpointError: an architecture that is not exported, or one of its properties that
+            transformers does not read back.
     """
     config = model.config
     architecture = _architecture(config, file)
@@ -66,6 +73,7 @@ def export(model: Any, tokenizer_folder: Path, file: Path, kind: Kind) -> list[s
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    _require_same(config, file)
     return notes
 
 
@@ -77,15 +85,33 @@ def _architecture(config: Any, file: Path) -> str:
             file=file,
             fix=f"exported are {', '.join(ARCHITECTURES)}; others by llama.cpp's own converter",
         )
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type", "default") != "default":
+    return architecture
+
+
+def _require_same(config: Any, file: Path) -> None:
+    """Raise where transformers reads another model out of ``file`` than was written into it.
+
+    The shape in a GGUF file says less than a configuration does: a scaled rotary embedding, biases,
+    another activation or a head size that the reader does not expect are lost without a word.
+    """
+    from transformers import AutoConfig
+
+    found = AutoConfig.from_pretrained(file.parent, gguf_file=file.name).to_dict()
+    for key, ours in config.to_dict().items():
+        theirs = found.get(key)
+        if key in _NOT_THE_MODEL or key.startswith("_") or ours == theirs:
+            continue
+        if (
+            isinstance(ours, float)
+            and isinstance(theirs, float)
+            and math.isclose(ours, theirs, rel_tol=1e-6)
+        ):  # GGUF keeps float32
+            continue
         raise CheckpointError(
-            f"its rotary embedding is scaled ({rope['rope_type']}), which is lost when "
-            "transformers reads a GGUF file",
+            f"read back from GGUF, its {key} is {theirs}, not {ours}",
             file=file,
             fix="use another scheme, or convert it by llama.cpp and name the file as a base",
         )
-    return architecture
 
 
 def _add_shape(writer: gguf.GGUFWriter, config: Any, kind: Kind) -> None:

@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,35 +91,39 @@ def carry_out(
     return tiny_jobs.train(name, base, folder / name, beside=others if named else {}, **options)
 
 
-@pytest.fixture(scope="module")
-def seconds() -> dict[str, float]:
-    """By case: how long its first training took."""
-    return {}
+@dataclass(frozen=True)
+class Trained:
+    """The same recipe and seed, trained two times."""
+
+    first: Checkpoint
+    second: Checkpoint
+    seconds: float
+    """Of processor time, for the first."""
 
 
 @pytest.fixture(scope="module")
 def trained(
-    base: Checkpoint,
-    others: dict[str, Checkpoint],
-    seconds: dict[str, float],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, tuple[Checkpoint, Checkpoint]]:
-    """By case: the same recipe and seed, trained two times."""
-    found = {}
-    for case in CASES:
+    base: Checkpoint, others: dict[str, Checkpoint], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Trained]:
+    """A case of ``CASES``, trained when it is first asked for."""
+
+    @cache
+    def get(case: str) -> Trained:
         root = tmp_path_factory.mktemp(case.replace(" ", "_"))
         began = time.process_time()
         first = carry_out(case, base, others, root / "a")
-        seconds[case] = time.process_time() - began
-        found[case] = (first, carry_out(case, base, others, root / "b"))
-    return found
+        seconds = time.process_time() - began
+        return Trained(first, carry_out(case, base, others, root / "b"), seconds)
+
+    return get
 
 
 @pytest.fixture(params=list(CASES))
 def twice(
-    request: pytest.FixtureRequest, trained: dict[str, tuple[Checkpoint, Checkpoint]]
+    request: pytest.FixtureRequest, trained: Callable[[str], Trained]
 ) -> tuple[str, Checkpoint, Checkpoint]:
-    return request.param, *trained[request.param]
+    found = trained(request.param)
+    return request.param, found.first, found.second
 
 
 def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
@@ -148,10 +154,10 @@ def test_two_runs_with_one_seed_are_bit_identical(
 
 
 def test_a_few_steps_take_less_than_thirty_seconds(
-    twice: tuple[str, Checkpoint, Checkpoint], seconds: dict[str, float]
+    twice: tuple[str, Checkpoint, Checkpoint], trained: Callable[[str], Trained]
 ) -> None:
     """Of processor time, which another process beside this one does not lengthen."""
-    assert seconds[twice[0]] < SECONDS_AT_MOST
+    assert trained(twice[0]).seconds < SECONDS_AT_MOST
 
 
 class Killed(BaseException):
@@ -169,7 +175,7 @@ def test_killed_and_resumed_equals_undisturbed(
     case: str,
     base: Checkpoint,
     others: dict[str, Checkpoint],
-    trained: dict[str, tuple[Checkpoint, Checkpoint]],
+    trained: Callable[[str], Trained],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -188,7 +194,7 @@ def test_killed_and_resumed_equals_undisturbed(
             case, base, others, tmp_path / "killed", state_folder=state, progress=kill_at_three
         )
     again = carry_out(case, base, others, tmp_path / "again", state_folder=state)
-    whole = trained[case][0].manifest
+    whole = trained(case).first.manifest
     assert again.manifest.digest == whole.digest
     assert again.manifest.loss_curve == whole.loss_curve
     assert any("resumed from a state saved at step 2" in note for note in again.manifest.notes)
@@ -254,10 +260,11 @@ for folder in sys.argv[1:]:
 
 
 def test_plain_libraries_in_a_fresh_process_give_the_same_logits(
-    trained: dict[str, tuple[Checkpoint, Checkpoint]],
+    trained: Callable[[str], Trained],
 ) -> None:
     # A reward model gives no logits of tokens; tests/trainers/test_rewards.py opens one.
-    text = {name: first for name, (first, _) in trained.items() if not is_reward_model(first)}
+    firsts = {case: trained(case).first for case in CASES}
+    text = {case: first for case, first in firsts.items() if not is_reward_model(first)}
     folders = [str(first.folder) for first in text.values()]
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, *folders],
