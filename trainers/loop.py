@@ -113,6 +113,7 @@ def run(
     trainer.add_callback(watch)
     for callback in early_stop.callbacks(early, job, trainer) if early else ():
         trainer.add_callback(callback)
+    _keep_precision(trainer)
     trainer.train(resume_from_checkpoint=_last_state(job.state_folder))
     _gather(trainer)
     leave_unless_first()
@@ -131,6 +132,25 @@ def _gather(trainer: Any) -> None:
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     save = trainer.model.save_pretrained
     trainer.model.save_pretrained = functools.partial(save, state_dict=state)
+
+
+def _keep_precision(trainer: Any) -> None:
+    """Have a resumed adapter go on in the precision that it was trained in.
+
+    TRL trains the adapter of a 4-bit base in bfloat16, and PEFT reads it back from a saved state in
+    float32: without this the rest of the run would be another computation.
+    """
+    load = trainer._load_from_checkpoint
+
+    def load_in_its_precision(*given: Any, **named: Any) -> None:
+        before = {name: one.dtype for name, one in trainer.model.named_parameters()}
+        load(*given, **named)
+        # Others than before: PEFT makes new ones.
+        for name, one in trainer.model.named_parameters():
+            if one.dtype != before[name]:
+                one.data = one.data.to(before[name])
+
+    trainer._load_from_checkpoint = load_in_its_precision
 
 
 def _last_state(folder: Path | None) -> str | None:

@@ -167,7 +167,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "case",
     [
-        case if case in ("freeze", "lora", "dpo", "grpo") else pytest.param(case, marks=SLOW)
+        case if case in ("freeze", "qlora", "dpo", "grpo") else pytest.param(case, marks=SLOW)
         for case in STEPPED
     ],
 )
