@@ -16,6 +16,7 @@ from harness.records import Checkpoint
 from harness.scoring import open_model
 from harness.scoring.fidelity import divergence
 from tasks.microworld import training
+from tasks.microworld.corpus import pretraining
 from tasks.microworld.world import Fact, world
 from tests.trainers import tiny_jobs
 
@@ -26,8 +27,7 @@ TUNING: dict[str, Any] = {
     "warmup_ratio": 0.05,
     "max_length": 64,
 }
-#: One learning rate and one alpha / rank for every rank, so that the rank alone differs.
-LORA = TUNING | {"learning_rate": 1e-3}
+#: One for every rank, and the learning rate is full's, so that the rank alone differs.
 ALPHA_OVER_RANK = 4.0
 STEPS = 120
 
@@ -85,6 +85,15 @@ def taught(folder: Path, name: str, facts: Sequence[Fact]) -> DataSource:
     return tiny_jobs.write_rows(folder / f"{name}.jsonl", rows)
 
 
+def texts(folder: Path, count: int, purpose: str) -> DataSource:
+    """Training rows of the texts that the base was pretrained on the likes of, two words asked."""
+    rows = []
+    for text in itertools.islice(pretraining(world(), random.Random(purpose)), count):
+        words = text.split(" ")
+        rows.append({"prompt": " ".join(words[:2]), "completion": " " + " ".join(words[2:])})
+    return tiny_jobs.write_rows(folder / "texts.jsonl", rows)
+
+
 def tuned(
     start: Checkpoint, folder: Path, kind: str, *, rank: int = 0, seed: int = 0
 ) -> Checkpoint:
@@ -99,7 +108,7 @@ def tuned(
     if kind == "lora":
         return tiny_jobs.train(
             "lora", start, folder / f"lora{rank}", data=data, seed=seed, steps=STEPS,
-            rank=rank, lora_alpha=ALPHA_OVER_RANK * rank, **LORA,
+            rank=rank, lora_alpha=ALPHA_OVER_RANK * rank, **TUNING,
         )  # fmt: skip
     return tiny_jobs.train(
         "full", start, folder / kind, data=data, seed=seed, steps=STEPS, **TUNING

@@ -17,10 +17,8 @@ from harness.checkpoints import check, open_base
 from harness.errors import ConfigError, DataError, MissingExtraError, TrainingError
 from harness.experiment import load_experiment
 from harness.identity import digest_json
-from harness.protocols import DataSource
 from harness.records import Checkpoint
 from harness.scoring import open_model
-from tasks.microworld import training
 from tasks.microworld.world import fidelity_texts
 from tests.trainers import effects, tiny_jobs
 from trainers import calibrated, environments
@@ -120,13 +118,12 @@ def test_what_pip_cannot_install_is_told_in_one_line(
 
 @pytest.mark.slow
 def test_gptq_is_better_than_rounding_at_equal_bits_and_block(tmp_path: Path) -> None:
-    """For real, where the environment is there (a first `quantize` with `gptq` makes it)."""
+    """By texts like those it is measured on; where a first use has made the environment."""
     digest = digest_json([*calibrated.REQUIREMENTS, sys.version_info[:2]])[:12]
     if not (environments.kept_in() / f"llmcompressor-{digest}" / "complete").is_file():
         pytest.skip("llmcompressor's environment is not made on this machine")
-    training.write(tmp_path)
     microworld = open_base("microworld")
-    data = DataSource("facts_b_replay", tmp_path / "facts_b_replay.jsonl")
+    data = effects.texts(tmp_path, 256, "calibration")
     one, two = (
         tiny_jobs.train("quantize", microworld, tmp_path / c / "q", scheme="gptq", data=data)
         for c in "ab"

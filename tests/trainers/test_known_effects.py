@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ from harness.protocols import DataSource
 from harness.records import Checkpoint
 from harness.scoring import open_model
 from tasks.microworld import training
-from tasks.microworld.corpus import held_out, pretraining
+from tasks.microworld.corpus import held_out
 from tasks.microworld.docs import unknown
 from tasks.microworld.lexicon import UNKNOWN
 from tasks.microworld.world import fidelity_texts, world
@@ -157,11 +155,7 @@ def test_distillation_beats_training_from_scratch_at_equal_steps(
         shutil.copy(file, tmp_path / "student")
     student = open_base(str(tmp_path / "student"))
 
-    rows = []
-    for text in itertools.islice(pretraining(world(), random.Random("distil")), 2000):
-        words = text.split(" ")
-        rows.append({"prompt": " ".join(words[:2]), "completion": " " + " ".join(words[2:])})
-    data = tiny_jobs.write_rows(tmp_path / "texts.jsonl", rows)
+    data = effects.texts(tmp_path, 2000, "distil")
     options: dict[str, Any] = effects.TUNING | {
         "steps": 120, "batch_size": 16, "max_length": 96, "learning_rate": 3e-3, "data": data,
     }  # fmt: skip
