@@ -54,13 +54,7 @@ class Freeze(SupervisedOptions):
         model, tokenizer = load_model(job.start, trainable=True)
         freeze(model, self)
         with quiet():
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-            )
+            trainer = sft_trainer(self, job, model, tokenizer, data)
             watch = run(trainer, job, data, self)
             save_full(model, job)
         return finish(

@@ -42,13 +42,7 @@ class Full(SupervisedOptions):
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-            )
+            trainer = sft_trainer(self, job, model, tokenizer, data)
             if self.layer_decay < 1:
                 trainer.optimizer = layers.discriminative_optimizer(trainer, self.layer_decay)
             if self.unfreeze_over:

@@ -55,14 +55,7 @@ class Ia3(ValidatedOptions):
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-                peft_config=_config(self),
-            )
+            trainer = sft_trainer(self, job, model, tokenizer, data, _config(self))
             watch = run(trainer, job, data, self)
             return finish_adapter(trainer.model, job, self, "ia3", watch, data.notes)
 

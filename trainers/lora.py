@@ -28,14 +28,7 @@ class Lora(LoraOptions):
         loop.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-                peft_config=lora_config(self),
-            )
+            trainer = sft_trainer(self, job, model, tokenizer, data, lora_config(self))
             started = kept_start(trainer.model, job, self)
             watch = run(trainer, job, data, self)
             return finish_adapter(

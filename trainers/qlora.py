@@ -46,14 +46,7 @@ class Qlora(LoraOptions):
         loop.prepare(job)
         with quiet():
             model, tokenizer = load_in_4bit(self, job)
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-                peft_config=lora_config(self),
-            )
+            trainer = sft_trainer(self, job, model, tokenizer, data, lora_config(self))
             watch = run(trainer, job, data, self)
             trained = trainer.model
             if stored_merged(self, job):
