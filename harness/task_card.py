@@ -202,10 +202,11 @@ def task_of_file(path: Path) -> tuple[str, Path]:
     Raises ``ConfigError`` where it defines none.
     """
     from harness.task_files import names_in
+    from harness.yaml_file import read_text
 
     if not path.is_file():
         raise ConfigError("no such file", file=path, fix="name a task or its YAML file")
-    names = sorted(names_in(path.read_text(encoding="utf-8", errors="replace")))
+    names = sorted(names_in(read_text(path)))
     if not names:
         raise ConfigError("defines no task", file=path, key="task", fix="add `task: NAME`")
     return names[0], path.parent

@@ -68,7 +68,10 @@ def open_shared(
     index = SharedIndex(database)
     place = _artifacts(index, artifacts, database.name)
     location = Location(place, say=say, patience_seconds=patience_seconds)
-    layout = Layout(Path(root).absolute() / "shared" / index.settle("store", uuid.uuid4().hex)[:16])
+    cache = Path("shared") / index.settle("store", uuid.uuid4().hex)[:16]
+    root = Path(root).absolute()
+    # A worker that is handed the root of this very store works in the same cache.
+    layout = Layout(root if root.parts[-2:] == cache.parts else root / cache)
     layout.clean()
     return SharedStore(layout, database, location, lease_seconds=lease_seconds, say=say)
 

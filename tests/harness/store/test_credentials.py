@@ -1,0 +1,109 @@
+"""A password of a shared store is in no file, on no screen and in no error, whatever goes wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.postgresql import Server
+
+ITEMS = "id,acc\n" + "".join(f"q{i},{i % 2}\n" for i in range(40))
+
+
+@pytest.fixture
+def said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> list[str]:
+    """Everything that commands print, once ``assay`` has been called."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    return []
+
+
+def _assay(
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    *arguments: str,
+) -> int:
+    from harness.cli.main import main
+
+    monkeypatch.setattr(sys, "argv", ["assay", *arguments])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capfd.readouterr()
+    said += [out, err]
+    return code
+
+
+def _written(folder: Path, secret: str) -> list[Path]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_a_password_is_written_nowhere_and_shown_nowhere(
+    database: str,
+    postgresql: Server,
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from harness.store import open_store
+
+    def assay(*arguments: str) -> int:
+        return _assay(said, monkeypatch, capfd, *arguments)
+
+    url = f"{database}?artifacts=file://{tmp_path}/files"
+    for name, text in (("old", ITEMS), ("new", ITEMS.replace(",1", ",0", 3))):
+        Path(f"{name}.csv").write_text(text)
+        assert assay("import", "items", f"{name}.csv", "--store", url) == 0
+    monkeypatch.setenv("ASSAY_STORE", url)
+    for command in (
+        ["list", "runs"],
+        ["show", "imported/new"],
+        ["compare", "imported/old", "imported/new"],
+        ["report", "imported", "--baseline", "old", "--format", "html", "-o", "page"],
+        ["leaderboard", "-o", "site"],
+        ["export", "imported/new", "--to", "csv", "-o", "exported"],
+        ["baseline", "save", "imported/old", "-o", "old.assay.json.gz"],
+        ["store", "check"],
+        ["store", "rebuild"],
+        ["store", "gc", "--delete"],
+        ["store", "copy", "folder"],
+    ):
+        code = assay(*command)
+        assert code in (0, 1, 3, 4), (command, said[-2:])
+    assert len(open_store(tmp_path / "folder", "").summaries()) == 2
+    # What a killed command leaves behind: its lock names the command line that held it.
+    monkeypatch.setattr(sys, "argv", ["assay", "run", "--store", url])
+    with open_store(Path(".assay")).writing(shared=True), open_store(Path(".assay")).lease("k"):
+        assert _written(tmp_path, postgresql.password) == []
+    wrong = postgresql.url("postgres", "hunter2hunter2")
+    assert assay("list", "runs", "--store", wrong) == 2
+    assert "password authentication failed" in said[-1]
+    assert assay("list", "runs", "--store", f"{database}?artifacts=/elsewhere") == 2
+    assert assay("list", "runs", "--store", database.replace("postgresql", "mysql")) == 2
+    assert assay("store", "copy", url.replace("file:", "nonsense:")) == 2
+    assert assay("list", "runs", "--store", f"{database}x") == 2
+    assert not [text for text in said if postgresql.password in text or "hunter2" in text]
+    assert _written(tmp_path, postgresql.password) == []
+
+
+def test_the_password_file_of_libpq_is_enough(
+    database: str, postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.store.shared import open_shared
+
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"127.0.0.1:{postgresql.port}:*:*:{postgresql.password}\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    bare = database.replace(f":{postgresql.password}@", "@")
+    assert open_shared(tmp_path / "a", f"{bare}?artifacts={tmp_path}/files").summaries() == []
