@@ -21,6 +21,7 @@ class Thing(StrEnum):
     suites = "suites"
     metrics = "metrics"
     renderers = "renderers"
+    executors = "executors"
     runs = "runs"
 
 
@@ -33,7 +34,7 @@ def list_things(
     ] = None,
     format: OutputFormat = Format.terminal,
 ) -> None:
-    """List trainers, tasks, suites, metrics, renderers or runs.
+    """List trainers, tasks, suites, metrics, renderers, executors or runs.
 
     Example: `assay list trainers`
     """

@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 
-PLUGIN_GROUPS = ("trainers", "metrics", "renderers", "meters")
+PLUGIN_GROUPS = ("trainers", "metrics", "renderers", "meters", "executors")
 
 
 def show(

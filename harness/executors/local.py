@@ -31,8 +31,11 @@ LEAVE_SECONDS = 5.0
 class Local(Plugin):
     """Worker processes on this machine; a stage whose worker dies or hangs is tried again."""
 
-    workers: int | None = Field(default=None, ge=1)
-    """Most stages at a time; None: one a GPU, or, without GPUs, one for each two cores."""
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="Most stages at a time; left out: one a GPU, else one for each two cores.",
+    )
 
     def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
         """Carry the stages out, those first that come first and find room."""

@@ -36,13 +36,18 @@ class RayError(AssayError):
 class Ray(Plugin):
     """Tasks on a Ray cluster, or on a Ray started here for this run."""
 
-    workers: int | None = Field(default=None, ge=1)
-    """Most stages at a time; None: as many as the cluster has room for."""
-    address: str = "auto"
-    """``auto``: the cluster that this machine belongs to; ``local``: one started for this run;
-    or ``HOST:PORT``."""
-    runtime_env: Mapping[str, Any] = Field(default_factory=dict)
-    """Ray's runtime environment (``working_dir``, ``pip``, ``env_vars``, ...) of every stage."""
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="Most stages at a time; left out: as many as the cluster has room for.",
+    )
+    address: str = Field(
+        "auto",
+        description="auto: this machine's cluster; local: one started for this run; or HOST:PORT.",
+    )
+    runtime_env: Mapping[str, Any] = Field(
+        {}, description="Ray's runtime environment of every stage: working_dir, pip, env_vars, ..."
+    )
 
     def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
         """Carry the stages out on the cluster; an interrupt cancels those under way."""
