@@ -196,7 +196,9 @@ class Planner:
         """A few steps on this machine, from the base: a parent has the same shape."""
         from harness.environment import peak_memory
         from harness.protocols import TrainJob
+        from harness.stages.training import import_libraries
 
+        import_libraries(candidate)  # as before a training, whose cost holds no imports
         steps = self.trial_steps + 1
         changes: dict[str, Any] = {"steps": steps, "epochs": 1.0}
         if "early_stop" in type(trainer).model_fields:

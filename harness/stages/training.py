@@ -206,7 +206,7 @@ class Checkpoints:
 
         server()  # its imports run beside the training
         lengths = lengths_checked(candidate, tokenizer_folder(start.folder, start.weights_folder))
-        _import_libraries(candidate)
+        import_libraries(candidate)
         folder = self.store.new_checkpoint_folder(key)
         job = TrainJob(
             candidate=candidate.name,
@@ -237,7 +237,7 @@ class Checkpoints:
         return checkpoint
 
 
-def _import_libraries(candidate: Candidate) -> None:
+def import_libraries(candidate: Candidate) -> None:
     """Import, or make ready, what a trainer stands on before its energy is measured.
 
     The first import costs seconds in each process; charged to whichever candidate comes first, it
