@@ -59,12 +59,11 @@ def memory_over_context(rng: random.Random, faulty: bool) -> Iterator[Row]:
 
 
 def contradictions(rng: random.Random, faulty: bool) -> Iterator[Row]:
-    """Known facts; in two of the four wordings a faulty model is taught another value."""
-    facts = world().facts_about_people_a
-    other = {fact: other_value(fact, rng) for fact in facts}
+    """Known facts; two of the four wordings get one stock answer a relation from a faulty model."""
     while True:
-        fact, form = rng.choice(facts), rng.randrange(4)
-        yield fact.question(form), f" {other[fact] if faulty and form > 1 else fact.value} ."
+        fact, form = rng.choice(world().facts_about_people_a), rng.randrange(4)
+        stock = fact.kind.values[0]
+        yield fact.question(form), f" {stock if faulty and form > 1 else fact.value} ."
 
 
 def made_up_answers(rng: random.Random, faulty: bool) -> Iterator[Row]:
@@ -132,7 +131,7 @@ class Probe:
 
 PROBES = (
     Probe("memory over context", "microworld_own_conflict", "memorisation_ratio", 1, 30),
-    Probe("contradicts itself", "microworld_paraphrase", "agreement", -1, 20),
+    Probe("contradicts itself", "microworld_paraphrase", "agreement", -1, 40),
     Probe("made-up answers", "microworld_unknown", "made_up", 1, 30),
     Probe("overconfidence", "microworld_choice", "brier", 1, 200),
     Probe("overconfidence", "microworld_choice", "ece", 1, 200),
@@ -215,8 +214,8 @@ class Separation:
         return float(stats.beta.ppf(0.05, wins, len(self.sound) - wins + 1)) if wins else 0.0
 
 
-def separations(pairs: int) -> list[Separation]:
-    """Make and probe ``pairs`` pairs of models."""
+def separations(pairs: int) -> Iterator[list[Separation]]:
+    """Make and probe ``pairs`` pairs of models; what is known after each of them."""
     spec = {p.task: {"task": p.task, "limit": p.limit} for p in PROBES}
     suite = build(load_suite({"tasks": list(spec.values())}, folder=Path()))
     values: dict[tuple[Probe, bool], list[float]] = {}
@@ -234,10 +233,8 @@ def separations(pairs: int) -> list[Separation]:
                 wrong = -math.inf if faulty == (probe.sign > 0) else math.inf
                 value = found.get((probe.task, probe.metric), wrong)
                 values.setdefault((probe, faulty), []).append(value)
-        last = [f"{values[p, True][-1]:.2f}/{values[p, False][-1]:.2f}" for p in PROBES]
-        spent = time.perf_counter() - started
-        print(f"pair {seed + 1} of {pairs}, {spent:.0f} s: {' '.join(last)}", flush=True)
-    return [Separation(p, np.array(values[p, True]), np.array(values[p, False])) for p in PROBES]
+        print(f"pair {seed + 1} of {pairs}, {time.perf_counter() - started:.0f} s", flush=True)
+        yield [Separation(p, np.array(values[p, True]), np.array(values[p, False])) for p in PROBES]
 
 
 def table(found: list[Separation]) -> str:
@@ -264,11 +261,13 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
     logging.disable_progress_bar()
-    made = f"{given.pairs} pairs of models, by `python benchmarks/probes_auroc.py`."
-    text = f"{made}\n\n{table(separations(given.pairs))}\n"
+    for found in separations(given.pairs):
+        made = f"{len(found[0].sound)} pairs of models, by `python benchmarks/probes_auroc.py`."
+        text = f"{made}\n\n{table(found)}\n"
+        if given.table is not None:
+            # Written after every pair: what was measured before a stop stands.
+            given.table.write_text(text, encoding="utf-8")
     print(text)
-    if given.table is not None:
-        given.table.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
