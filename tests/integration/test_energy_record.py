@@ -36,14 +36,18 @@ KWH = (3600 + 360) / 3.6e6  # the fake meter's joules in every window
 GRAMS = KWH * 100 * 1.5
 
 
-def finished(folder: Path, energy: str) -> Path:
+def finished(folder: Path, energy: str, only: tuple[str, ...] = ()) -> Path:
     (folder / "facts.jsonl").write_text(
         "".join(json.dumps({"prompt": f"a{n} is", "completion": f" b{n}"}) + "\n" for n in range(4))
     )
     file = folder / "experiment.yaml"
     file.write_text(EXPERIMENT.format(energy=energy))
     run_experiment(
-        load_experiment(file), workspace=folder / "ws", commands=[], output=folder / "report"
+        load_experiment(file),
+        workspace=folder / "ws",
+        only=only,
+        commands=[],
+        output=folder / "report",
     )
     return folder
 
@@ -62,7 +66,8 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unmetered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished(tmp_path_factory.mktemp("unmetered"), "{meter: none, country: FRA}")
+    folder = tmp_path_factory.mktemp("unmetered")
+    return finished(folder, "{meter: none, country: FRA}", only=("parent",))
 
 
 def numbers(value: Any) -> Iterator[dict[str, Any]]:
@@ -172,5 +177,5 @@ def test_without_a_meter_everything_says_unavailable_and_nothing_is_zero(unmeter
     leaderboard(unmetered, site)
     with (site / "leaderboard.csv").open() as file:
         rows = {row["candidate"]: row for row in csv.DictReader(file)}
-    assert rows["both"]["training_energy_kwh"] == ""
-    assert rows["both"]["energy_grade"] == "unavailable"
+    assert rows["parent"]["training_energy_kwh"] == ""
+    assert rows["parent"]["energy_grade"] == "unavailable"
