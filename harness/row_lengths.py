@@ -19,15 +19,16 @@ _ANSWERS = ("completion", "chosen", "rejected")
 def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str, str]:
     """How many rows leave an answer whole, cut, or wiped out, for the manifest.
 
-    Nothing is said of chat messages, of methods without data or length limit, and of those that
-    sample their answers themselves.
+    Nothing is said of chat messages, of packed rows, of methods without data or length limit, and
+    of those that sample their answers themselves.
 
     Raises:
         DataError: in every row that was looked at the prompt alone fills ``max_length``.
     """
     longest = getattr(candidate.trainer, "max_length", None)
     sampled = hasattr(candidate.trainer, "completion_length")
-    if longest is None or sampled or not candidate.data:
+    packed = getattr(candidate.trainer, "packing", False)  # rows are laid end to end, none is cut
+    if longest is None or sampled or packed or not candidate.data:
         return {}
     rows = [
         row
