@@ -66,6 +66,11 @@ def entry(run: Run, stored_ns: int) -> dict[str, Any]:
         created = datetime.fromisoformat(run.created_at).timestamp()
     except ValueError:
         created = 0.0
+    return described(run) | {"created": created, "stored_ns": stored_ns}
+
+
+def described(run: Run) -> dict[str, Any]:
+    """What every index says of a run."""
     return {
         "id": run.id,
         "experiment": run.experiment,
@@ -74,8 +79,6 @@ def entry(run: Run, stored_ns: int) -> dict[str, Any]:
         "checkpoint": run.checkpoint.digest,
         "complete": run.complete,
         "created_at": run.created_at,
-        "created": created,
-        "stored_ns": stored_ns,
     }
 
 

@@ -230,13 +230,15 @@ class SharedStore(FolderStore):
         here = super().checkpoint(digest)
         if here is not None:
             return here
-        try:
-            for each in self._with_bases(name):
-                if not (target := self.layout.checkpoints / each).is_dir():
-                    self._fetch(CHECKPOINTS, each, target)
-        except DamagedError as error:
-            self._lost(CHECKPOINTS, name, error)
-            return None
+        for each in self._with_bases(name):
+            if (target := self.layout.checkpoints / each).is_dir():
+                continue
+            try:
+                self._fetch(CHECKPOINTS, each, target)
+            except DamagedError as error:
+                self._lost(CHECKPOINTS, each, error)
+                self.layout.discard(self.layout.checkpoints / name)  # of no use without its base
+                return None
         return super().checkpoint(digest)
 
     def discard_checkpoint(self, digest: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from harness.errors import StoreError
 from harness.store.atomic import plain
+from harness.store.index import described
 from harness.store.tables import RUNS, SETTINGS, STAGES
 
 if TYPE_CHECKING:
@@ -28,16 +29,7 @@ BATCH = 1_000
 
 def entry(run: Run) -> dict[str, Any]:
     """The index row of ``run``; when it was stored is the database's to say."""
-    row = {
-        "id": run.id,
-        "experiment": run.experiment,
-        "candidate": run.candidate,
-        "suite": run.suite,
-        "checkpoint": run.checkpoint.digest,
-        "complete": run.complete,
-        "created_at": run.created_at,
-    }
-    return {name: _storable(value) for name, value in row.items()}
+    return {name: _storable(value) for name, value in described(run).items()}
 
 
 def _storable(value: Any) -> Any:

@@ -83,6 +83,21 @@ def test_a_checkpoint_comes_with_the_weights_it_stands_on(
     assert there.checkpoint("f" * 64) is None
 
 
+def test_a_damaged_base_is_made_again_and_not_what_stands_on_it(
+    machine: Machine, make: SimpleNamespace, tmp_path: Path
+) -> None:
+    here = machine("a")
+    base = _checkpoint(here, make, "base")
+    digest = _checkpoint(here, make, "adapter", base)
+    (weights,) = _files(tmp_path, f"checkpoints/{base[:16]}/*/model.safetensors")
+    weights.write_bytes(b"rot")
+    there = machine("b")
+    assert there.checkpoint(digest) is None
+    assert there.checkpoint(base) is None
+    _checkpoint(there, make, "base")
+    assert machine("c").checkpoint(digest) is not None
+
+
 def test_a_damaged_checkpoint_is_not_there_and_can_be_made_again(
     machine: Machine, make: SimpleNamespace, tmp_path: Path
 ) -> None:
