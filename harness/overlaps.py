@@ -68,6 +68,14 @@ def overlaps(suite: BuiltSuite, sources: Sequence[DataSource]) -> list[dict[str,
 
 
 def _item(built: BuiltTask, document: Any) -> str:
+    """The question and its right answer; of a task that asks in ways of its own, all its texts."""
+    try:
+        return _question(built, document)
+    except Exception:  # whatever the Python of a user's task raises outside of scoring
+        return " ".join(_strings(document))
+
+
+def _question(built: BuiltTask, document: Any) -> str:
     """The question and its right answer, without few-shot examples."""
     task = built.task
     chooses = built.output_type == "multiple_choice"

@@ -39,3 +39,19 @@ def test_data_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     suite = build(load_suite(str(write_suite(tmp_path)), folder=tmp_path))
     with pytest.raises(DataError, match=r"gone\.jsonl"):
         overlaps(suite, [DataSource("gone", tmp_path / "gone.jsonl")])
+
+
+def test_a_task_that_asks_in_ways_of_its_own_is_looked_for_by_its_texts(tmp_path: Path) -> None:
+    suite = build(load_suite(str(write_suite(tmp_path)), folder=tmp_path))
+    choice = next(task for task in suite.tasks if task.name == "toy_choice")
+
+    def refuses(_: object) -> str:
+        raise NotImplementedError
+
+    choice.task.doc_to_text = refuses
+    document = json.loads((tmp_path / "choice.jsonl").read_text().splitlines()[4])
+    data = tmp_path / "train.jsonl"
+    data.write_text(json.dumps({"text": " ".join([document["question"], *document["choices"]])}))
+    found = overlaps(suite, [DataSource("facts", data)])
+    counts = {row["task"]: row["contaminated"] for row in found}
+    assert counts["toy_choice"] >= 1
