@@ -173,7 +173,7 @@ def children(pid: int) -> list[int]:
 def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -> None:
     """SIGKILL for one worker in the middle of the run, a little later for the driver."""
     process = start(folder)
-    if not wait_for_lines(folder, process, draw.randint(3, 12)):
+    if not wait_for_lines(folder, process, draw.randint(3, 18)):
         attack.wrong.append("the first run ended before it was attacked")
         return
     workers = children(process.pid)
@@ -181,7 +181,7 @@ def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -
         os.kill(draw.choice(workers), signal.SIGKILL)
         attack.done.append("worker killed")
     seen = len(lines(folder))
-    wait_for_lines(folder, process, seen + draw.randint(2, 8))
+    wait_for_lines(folder, process, seen + draw.randint(2, 9))
     time.sleep(draw.uniform(0, 0.3))
     orphans = children(process.pid)
     process.kill()
@@ -210,6 +210,11 @@ def damage(folder: Path, draw: random.Random, attack: Attack) -> None:
             file.seek(place)
             file.write(bytes([byte ^ 0x40]))
         attack.done.append(f"checkpoint of {attack.damaged} damaged")
+    cut_journal(folder, draw, attack)
+
+
+def cut_journal(folder: Path, draw: random.Random, attack: Attack) -> None:
+    """Take the end off one journal; what was scored from it already stays."""
     journals = [p for p in sorted((folder / "ws" / "journal").glob("*")) if p.stat().st_size > 100]
     if journals:
         path = draw.choice(journals)
@@ -339,6 +344,8 @@ def attacked(seed: int, folder: Path, undisturbed: Path, server: Server | None =
         kill_worker_then_driver(folder, draw, attack)
         damage(folder, draw, attack)
         run_on_a_full_disk(folder, mounted, draw, attack)
+        if "journal cut" not in attack.done:
+            cut_journal(folder, draw, attack)
         finish(folder, draw, attack)
         compare(open_store(undisturbed / "ws", ""), open_store(folder / "ws", ""), attack)
         if not attack.wrong and report(folder) != report(undisturbed):
