@@ -174,3 +174,27 @@ def test_the_end_of_a_failed_stages_log_is_shown(
     assert shown[0] == f"--- the end of {store.log_path('train-x')}"
     assert shown[-1] == "    the end"
     assert len(shown) == 1 + LOG_TAIL_LINES
+
+
+def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import harness.scoring
+    from harness.checkpoints import open_base
+    from harness.score_stage import ScoreStage
+    from harness.scoring.journal import Journal
+
+    store = open_store(tmp_path / ".assay")
+    checkpoint = open_base("./base", resolve=experiment.resolve)
+    path = store.journal_path(checkpoint.manifest.digest)
+    with Journal(path, checkpoint.manifest.digest) as journal:
+        journal.append("first", ["r"], [1.0])
+        journal.append("second", ["r"], [2.0])
+    path.write_bytes(path.read_bytes()[:-3])
+
+    monkeypatch.setattr(harness.scoring, "open_model", lambda *_, journal, **__: journal)
+    told: list[Event] = []
+    kept = ScoreStage(experiment, store, FakeMeter, told.append).opened(checkpoint)
+    assert (kept.pack("first"), kept.pack("second")) == ([1.0], None)
+    assert [event.status for event in told] == ["again"]
+    assert "damaged bytes" in told[0].message
