@@ -87,6 +87,7 @@ def test_killed_and_resumed_stops_where_the_undisturbed_run_stops(
     assert looks(again) == looks(whole)
 
 
+@pytest.mark.slow
 def test_a_suite_s_task_decides_and_does_not_move_the_weights(tmp_path: Path) -> None:
     """Asking a task draws nothing from what training draws: the steps are those without it."""
     from harness.checkpoints import open_base
