@@ -8,9 +8,16 @@ from typing import Any
 from harness import plugins
 from harness.errors import MetricError
 from harness.protocols import Metric, Sample
-from harness.suites import EvaluateMetric
+from harness.suites import EvaluateMetric, ExtraMetric
 from harness.task_build import BuiltTask
 
+#: Metrics that a suite asks for with a model of their own.
+NEED_A_MODEL = (
+    "semantic_entropy_nli",
+    "semantic_entropy_embedding",
+    "nli_faithfulness",
+    "toxicity",
+)
 #: lm-eval names that mean something else where the value is a (gold, predicted) pair.
 _OF_PAIRS = {"f1": "binary_f1"}
 
@@ -37,7 +44,20 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
     missing = [name for name in _listed(built) if name not in names]
     chosen += [_unmeasured(name, better.get(name), known) for name in missing]
     also = [load_metric(name) for name in built.metadata.also]
-    return [*chosen, *also, *map(_evaluated, built.evaluate)]
+    return [*chosen, *also, *map(_evaluated, built.evaluate), *map(_extra, built.extras)]
+
+
+def _extra(spec: ExtraMetric) -> Metric:
+    metric_class = plugins.load("metrics", spec.metric)
+    if "model" not in metric_class.model_fields:
+        fix = "metrics with an extra model are " + ", ".join(NEED_A_MODEL)
+        raise MetricError(
+            "this metric takes no extra model", key="extras", value=spec.metric, fix=fix
+        )
+    metric: Metric = metric_class(model=spec.model)
+    if spec.model is None:
+        metric.loaded()  # type: ignore[attr-defined]  # says which model it needs
+    return metric
 
 
 def _evaluated(spec: EvaluateMetric) -> Metric:

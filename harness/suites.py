@@ -45,6 +45,14 @@ class EvaluateMetric(Record):
     several_references: bool = False
 
 
+class ExtraMetric(Record):
+    """A metric that needs a model of its own (``tasks.metrics.judged``), and that model."""
+
+    metric: str
+    model: str | None = None
+    """A local folder (relative to the suite's file) or a hub id."""
+
+
 class SuiteTask(Record):
     """One task (or lm-eval group or tag) of a suite; None takes the task's own setting."""
 
@@ -60,6 +68,8 @@ class SuiteTask(Record):
     """Said before every prompt, in place of what the task says there."""
     evaluate: tuple[EvaluateMetric, ...] = ()
     """Metrics of Hugging Face ``evaluate`` beside the task's own, one row a sample."""
+    extras: tuple[ExtraMetric, ...] = ()
+    """Metrics by an extra model: entailment, embeddings, a classifier of toxicity."""
 
 
 class FidelityText(Record):
@@ -243,7 +253,13 @@ def _placed(task: SuiteTask, folder: Path, file: object) -> SuiteTask:
             raise ConfigError("no such metric module", file=file, key=key, value=metric.module)
         local = metric.module.endswith(".py")
         modules.append(metric.model_copy(update={"module": str(path.resolve())} if local else {}))
-    return task.model_copy(update={"data": data, "evaluate": tuple(modules)})
+    extras = tuple(
+        extra.model_copy(update={"model": str((folder / extra.model).resolve())})
+        if extra.model and (folder / extra.model).is_dir()
+        else extra
+        for extra in task.extras
+    )
+    return task.model_copy(update={"data": data, "evaluate": tuple(modules), "extras": extras})
 
 
 def _folder(text: str, folder: Path, file: object) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import AssayError, ConfigError, DataError, UnknownNameError
 from harness.identity import digest_json, file_digest
 from harness.selection import stratified
-from harness.suites import EvaluateMetric, Suite, SuiteTask
+from harness.suites import EvaluateMetric, ExtraMetric, Suite, SuiteTask
 from harness.task_data import check_examples, overrides
 from harness.task_files import task_files
 from harness.task_identity import content_digest, documents_digest, task_digest
@@ -47,6 +47,8 @@ class BuiltTask:
     weight: float = 1.0
     evaluate: tuple[EvaluateMetric, ...] = ()
     """Metrics of ``evaluate`` that the suite asks for beside the task's own."""
+    extras: tuple[ExtraMetric, ...] = ()
+    """Metrics by an extra model that the suite asks for."""
     first: BuiltTask | None = None
     """The first pass of a task that asks twice, over the same documents."""
 
@@ -83,6 +85,7 @@ class BuiltSuite:
         fidelity = None if self.fidelity is None else self.fidelity.data_digest
         asked: list[Any] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
         asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
+        asked += [[m.model_dump(mode="json") for m in t.extras] for t in self.tasks if t.extras]
         if self.cost is not None and self.suite.cost is not None:
             asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
         return digest_json(asked)
@@ -249,6 +252,7 @@ def _narrowed(name: str, task: Any, spec: SuiteTask, seed: int) -> BuiltTask:
         data_digest=documents_digest(digests),
         weight=spec.weight,
         evaluate=spec.evaluate,
+        extras=spec.extras,
     )
 
 

@@ -7,11 +7,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from harness import plugins
 from harness.cli.main import app
-from harness.suites import list_suites, list_tasks
+from harness.suites import list_suites, list_tasks, load_suite
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "probes.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^assay (.+)$", GUIDE, re.MULTILINE)
@@ -27,6 +28,13 @@ def test_commands_of_the_guide_run(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, shlex.split(command))
     assert result.exit_code == 0, result.output
+
+
+def test_the_suite_of_the_guide_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    suite = load_suite(yaml.safe_load(block)["suite"], folder=tmp_path)
+    asked = {extra.metric for task in suite.tasks for extra in task.extras}
+    assert asked == {"semantic_entropy_nli", "toxicity"} <= set(plugins.names("metrics"))
 
 
 def test_every_probe_and_suite_of_the_guide_exists() -> None:
