@@ -44,6 +44,14 @@ def test_every_sample_keeps_its_row_and_rows_give_the_score(tiny) -> None:  # ty
             assert score.value == pytest.approx(float(np.mean(rows.values[rows.scored, 0])))
 
 
+def test_a_run_says_by_which_way_its_model_was_scored_and_why(tiny) -> None:  # type: ignore[no-untyped-def]
+    scoring = tiny.runs["lora"].scoring
+    assert scoring["canary"]["rung"] == "tree"
+    assert scoring["canary"]["tried"]["tree"].startswith("agrees")
+    assert scoring["out_of_memory"] == 0
+    assert scoring["tokens_per_batch"] > 0
+
+
 def test_energy_says_how_it_is_known_and_counts_parents(tiny) -> None:  # type: ignore[no-untyped-def]
     orpo = {e.phase: e for e in tiny.runs["orpo"].energy}
     assert set(orpo) == {"train", "score", "inherited"}
