@@ -104,38 +104,25 @@ def test_the_budget_of_the_first_start_is_kept(llama: Path, tmp_path: Path) -> N
         assert len(journal) == count
 
 
+@pytest.mark.parametrize(("kind", "fitting"), [("loglikelihood", 80), ("generate_until", 60)])
 def test_an_out_of_memory_halves_the_pack_and_the_record_says_so(
-    llama: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, fitting: int, llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = answer(open_small(llama), "loglikelihood")
+    expected = answer(open_small(llama), kind)
     lm = open_small(llama)
     forward = lm.model.forward
 
     def small_memory(*args: Any, **options: Any) -> Any:
-        if options["input_ids"].numel() > 80:
+        if options["input_ids"].numel() > fitting:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return forward(*args, **options)
 
     monkeypatch.setattr(lm.model, "forward", small_memory)
-    found = answer(lm, "loglikelihood")
-    assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
-    assert lm.scoring_record()["out_of_memory"] > 0
-
-
-def test_an_out_of_memory_while_generating_halves_the_rows_and_changes_no_answer(
-    llama: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = answer(open_small(llama), "generate_until")
-    lm = open_small(llama)
-    forward = lm.model.forward
-
-    def small_memory(*args: Any, **options: Any) -> Any:
-        if options["input_ids"].numel() > 60:
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-        return forward(*args, **options)
-
-    monkeypatch.setattr(lm.model, "forward", small_memory)
-    assert answer(lm, "generate_until") == expected
+    found = answer(lm, kind)
+    if kind == "generate_until":
+        assert found == expected
+    else:
+        assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
     assert lm.scoring_record()["out_of_memory"] > 0
 
 
