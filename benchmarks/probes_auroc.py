@@ -1,6 +1,7 @@
 """Does each probe tell a model that has its fault from one that has not? Pairs of tuned models.
 
     python benchmarks/probes_auroc.py --pairs 40 --table benchmarks/results/probes_auroc.md
+    python benchmarks/probes_auroc.py --alone overconfidence     # pairs that differ in that alone
 
 Every model starts from the microworld's base and is tuned for the same few steps on the same kinds
 of questions. For each of five faults a coin decides whether it is taught the fault or the right
@@ -214,27 +215,32 @@ class Separation:
         return float(stats.beta.ppf(0.05, wins, len(self.sound) - wins + 1)) if wins else 0.0
 
 
-def separations(pairs: int) -> Iterator[list[Separation]]:
-    """Make and probe ``pairs`` pairs of models; what is known after each of them."""
-    spec = {p.task: {"task": p.task, "limit": p.limit} for p in PROBES}
+def separations(pairs: int, alone: str | None = None) -> Iterator[list[Separation]]:
+    """Make and probe ``pairs`` pairs of models; what is known after each of them.
+
+    Where a fault is to stand ``alone``, the two models of a pair share the other four coins.
+    """
+    probes = [p for p in PROBES if alone in (None, p.fault)]
+    spec = {p.task: {"task": p.task, "limit": p.limit} for p in probes}
     suite = build(load_suite({"tasks": list(spec.values())}, folder=Path()))
     values: dict[tuple[Probe, bool], list[float]] = {}
     started = time.perf_counter()
     for seed in range(pairs):
         coins = random.Random(f"coins:{seed}")
         first = {name: coins.random() < 0.5 for name in TEACHINGS}
-        for taught in (first, {name: not has for name, has in first.items()}):
+        other = {name: has ^ (alone in (None, name)) for name, has in first.items()}
+        for taught in (first, other):
             with tempfile.TemporaryDirectory() as folder:
                 tuned(Path(folder), taught, seed)
                 found = probed(Path(folder), suite)
-            for probe in PROBES:
+            for probe in probes:
                 faulty = taught[probe.fault]
                 # A probe without a value says nothing: it is put on the wrong side.
                 wrong = -math.inf if faulty == (probe.sign > 0) else math.inf
                 value = found.get((probe.task, probe.metric), wrong)
                 values.setdefault((probe, faulty), []).append(value)
         print(f"pair {seed + 1} of {pairs}, {time.perf_counter() - started:.0f} s", flush=True)
-        yield [Separation(p, np.array(values[p, True]), np.array(values[p, False])) for p in PROBES]
+        yield [Separation(p, np.array(values[p, True]), np.array(values[p, False])) for p in probes]
 
 
 def table(found: list[Separation]) -> str:
@@ -258,11 +264,14 @@ def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--alone", choices=sorted(TEACHINGS), help="differ in this fault only")
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
     logging.disable_progress_bar()
-    for found in separations(given.pairs):
-        made = f"{len(found[0].sound)} pairs of models, by `python benchmarks/probes_auroc.py`."
+    how = f" --alone '{given.alone}'" if given.alone else ""
+    for found in separations(given.pairs, given.alone):
+        count = len(found[0].sound)
+        made = f"{count} pairs of models, by `python benchmarks/probes_auroc.py{how}`."
         text = f"{made}\n\n{table(found)}\n"
         if given.table is not None:
             # Written after every pair: what was measured before a stop stands.
