@@ -12,6 +12,8 @@ from tasks.probes.requests import Doc
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+#: Masks of DialogSum, ``#Person1#``, also without their signs: who speaks is no name and no number.
+_MASK = re.compile(r"#\w+#|\bperson ?\d+\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?:][\"'”’)]*\s+$")
 
 
@@ -47,6 +49,7 @@ _FUNCTION_WORDS = frozenset(
 
 def numbers(text: str) -> list[str]:
     """Every number of a text in digits; thousands' separators are dropped."""
+    text = _MASK.sub("#", text)
     found = [match.replace(",", "") for match in _NUMBER.findall(text)]
     words = (word.lower() for word in _WORD.findall(text))
     return found + [_NUMBER_WORDS[word] for word in words if word in _NUMBER_WORDS]
@@ -54,7 +57,9 @@ def numbers(text: str) -> list[str]:
 
 def entities(text: str) -> list[str]:
     """Names in a text, lower case; its words of content where it has no capitals at all."""
-    if text == text.lower():
+    uncapitalised = text == text.lower()
+    text = _MASK.sub("#", text)
+    if uncapitalised:
         words = [match.group().lower() for match in _WORD.finditer(text)]
         return [w for w in words if len(w) > 2 and w not in _FUNCTION_WORDS | _NUMBER_WORDS.keys()]
     found = []
