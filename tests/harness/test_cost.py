@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.checkpoints import open_base
 from harness.compare import Scored, compare
-from harness.cost import COST, ENERGY_METRICS, measured_cost
+from harness.cost import COST, ENERGY_METRICS, _percentile, _rows, measured_cost
 from harness.energy import EnergyConfig, open_meter
 from harness.energy.fake_meter import FakeMeter
 from harness.evaluate import BuiltSuite, Evaluation, build
@@ -108,16 +109,31 @@ def test_every_query_of_every_pass_has_a_row_and_passes_are_the_clusters(done) -
 
 def test_percentiles_carry_order_statistics_and_the_conditions_are_said(done) -> None:  # type: ignore[no-untyped-def]
     evaluation, _ = done
-    values = {r.metric: r for r in evaluation.rows}["latency_p50_seconds"].values[:, 0].tolist()
+    values = {r.metric: r for r in evaluation.rows}["latency_p50_seconds"].values.reshape(6, 2)
     p50, p95 = (score(evaluation, f"latency_p{p}_seconds") for p in (50, 95))
-    assert p50.low in values and p50.high in values and p50.low <= p50.value <= p50.high
-    assert (
-        p95.value >= p50.value and p95.low in values and p95.high is None
-    )  # 12 rows: no upper end
+    # Six passes: the middle one's percentile lies between the least and the greatest, 97%.
+    for found, percent in ((p50, 50), (p95, 95)):
+        by_pass = np.percentile(values, percent, axis=1)
+        assert (found.low, found.high) == (by_pass.min(), by_pass.max())
+        assert found.value == np.median(by_pass) and found.n == 12
     for words in ("batch 2", "8 prompt and 4 new tokens", "2 queries x 6 passes after 1", "apart"):
         assert words in p50.note
     (signature,) = evaluation.signatures
     assert signature.hardware and signature.decoding == "batch 2, 8 + 4 tokens"
+
+
+@pytest.mark.parametrize(("percent", "z"), [(50, 0.0), (95, 1.6449)])
+def test_an_interval_holds_where_whole_passes_are_slower(percent: int, z: float) -> None:
+    rng = np.random.default_rng(7)
+    truth, covered, trials = np.exp(0.02 * z), 0, 300
+    rows = _rows("latency", np.ones((6, 60)))
+    for _ in range(trials):
+        seconds = np.exp(rng.normal(0, 0.1, (6, 1)) + rng.normal(0, 0.02, (6, 60)))
+        found = _percentile(rows, seconds, percent)
+        covered += found.low <= truth <= found.high
+    assert covered / trials > 0.93  # 31 of 32 by the order statistics of six
+    found = _percentile(rows, seconds[:5], percent)
+    assert found.value is not None and (found.low, found.high) == (None, None)
 
 
 def test_a_meters_joules_arrive_as_energy_per_thousand_queries_and_tokens(done) -> None:  # type: ignore[no-untyped-def]
