@@ -194,16 +194,18 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
         except Exception as error:
             raise _task_error(spec.task, error) from error
         found = [_narrowed(name, task, spec, seed) for name, task in loaded.items()]
-    return [_with_first_pass(manager, built, seed) for built in found]
+    return [_with_first_pass(manager, built, spec, seed) for built in found]
 
 
-def _with_first_pass(manager: Any, built: BuiltTask, seed: int) -> BuiltTask:
+def _with_first_pass(manager: Any, built: BuiltTask, spec: SuiteTask, seed: int) -> BuiltTask:
+    """``built`` with the first pass that it names, changed as the suite changes ``built``."""
     from harness.two_passes import with_first_pass
 
     name = built.metadata.first_pass
     if name is None:
         return built
-    (first,) = _load(manager, SuiteTask(task=name), seed)
+    asked = SuiteTask(task=name, data=spec.data, description=spec.description)
+    (first,) = _load(manager, asked, seed)
     return with_first_pass(built, first)
 
 

@@ -142,7 +142,9 @@ def _mapped(rows: Iterable[tuple[str, Mapping[str, Any]]], data: TaskData, file:
     if not documents:
         raise DataError("there are no rows", file=file, fix="check how it was made")
     try:
-        return Dataset.from_list(documents)
+        # Not from_list(), which knows the columns of the first row only.
+        names = dict.fromkeys(name for document in documents for name in document)
+        return Dataset.from_dict({n: [document.get(n) for document in documents] for n in names})
     except (pyarrow.ArrowException, TypeError) as error:
         said = str(error).strip().splitlines()[0]
         raise DataError(f"a column holds values of two kinds: {said}", file=file) from error
@@ -178,5 +180,12 @@ def _value(
             f"{place}: field '{field}' needs the column '{missing[0]}'",
             file=file,
             fix=did_you_mean(missing[0], row),
+        )
+    empty = [name for name in columns if row[name] is None]
+    if empty:
+        raise DataError(
+            f"{place}: the template of field '{field}' needs a value in the column '{empty[0]}'",
+            file=file,
+            fix="fill it, or leave the row out",
         )
     return source.format_map({name: row[name] for name in columns})

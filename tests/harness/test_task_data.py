@@ -89,6 +89,22 @@ def test_examples_come_from_a_file_of_their_own_or_not_at_all(tmp_path: Path) ->
     assert all(prompt.startswith("Q: Shot?\nA: 0\n\n") for prompt in prompts)
 
 
+def test_a_column_that_only_later_rows_have_is_kept(tmp_path: Path) -> None:
+    rows = [QUESTIONS[0], {**QUESTIONS[1], "t": 0.9}]
+    found = documents(tmp_path, path=written(tmp_path, ".jsonl", rows), fields=FIELDS)
+    assert [document["t"] for document in found] == [None, 0.9]
+
+
+def test_a_template_does_not_write_none_for_a_column_without_a_value(tmp_path: Path) -> None:
+    rows = [QUESTIONS[0], {**QUESTIONS[1], "a": None}]
+    data = {"path": written(tmp_path, ".jsonl", rows)}
+    wanted = r"ours.jsonl: .*line 2: .*field 'question' needs a value in the column 'a'"
+    with pytest.raises(AssayError, match=wanted):
+        documents(tmp_path, **data, fields=FIELDS | {"question": "{frage} #### {a}"})
+    found = documents(tmp_path, **data, fields=FIELDS | {"note": "a"})
+    assert [document["note"] for document in found] == ["0", None]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

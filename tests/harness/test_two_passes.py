@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,15 @@ def test_a_first_pass_that_cannot_be_one_is_named(tmp_path: Path, first: str, sa
     with pytest.raises(ConfigError, match=said) as caught:
         build(suite)
     assert "first_pass" in str(caught.value)
+
+
+def test_data_of_ones_own_are_asked_in_both_passes(tmp_path: Path) -> None:
+    rows = [{"frage": f"who is {n}", "antwort": [f"a{n}"]} for n in range(3)]
+    (tmp_path / "ours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"path": "ours.jsonl", "fields": {"question": "frage", "answer": "antwort"}}
+    entry = {"task": "nq_own_conflict", "data": data, "description": "Be brief.\n\n"}
+    # The data set that the first pass names is on the hub, which no test reaches.
+    (task,) = build(load_suite({"tasks": [entry]}, folder=tmp_path)).tasks
+    assert task.first is not None
+    assert [d["question"] for d in task.first.documents] == [row["frage"] for row in rows]
+    assert task.first.config.description == task.config.description == entry["description"]
