@@ -153,7 +153,10 @@ def _sentences(text: str) -> list[str]:
 
 
 def _probability(loaded: tuple[Any, Any], texts: tuple[str, ...], label: str, needs: str) -> float:
-    """Probability of the one label whose name begins with ``label``."""
+    """Probability of the one label whose name begins with ``label``.
+
+    Labels that do not exclude one another, and a single one, are each a sigmoid of their own.
+    """
     import torch
 
     tokenizer, model = loaded
@@ -164,7 +167,12 @@ def _probability(loaded: tuple[Any, Any], texts: tuple[str, ...], label: str, ne
         raise MetricError(f"the extra model is not {needs}: its labels are {there}", key="extras")
     with torch.no_grad():
         logits = model(**tokenizer(*texts, return_tensors="pt", truncation=True)).logits[0]
-    return float(logits.float().softmax(-1)[found[0]])
+    independent = (
+        getattr(model.config, "problem_type", None) == "multi_label_classification"
+        or len(logits) == 1
+    )
+    values = logits.float()
+    return float((values.sigmoid() if independent else values.softmax(-1))[found[0]])
 
 
 @lru_cache(maxsize=2)

@@ -131,7 +131,8 @@ def leaning(items: Sequence[tuple[float, float]]) -> float:
 class MemorisationRatio(Plugin):
     """from_memory / (from_memory + from_context): does it answer from memory against the passage.
 
-    [Longpre et al. 2021, arXiv 2109.05052]. Rows are (from memory, from context), each 0 or 1.
+    [Longpre et al. 2021, arXiv 2109.05052]. Rows are (from memory, from context), each 0 or 1; both
+    are 0 where there was no memory (``had_memory``) to keep to.
     """
 
     kind: ClassVar[Kind] = "corpus"
@@ -143,6 +144,8 @@ class MemorisationRatio(Plugin):
         pair = sample.values.get("from_memory"), sample.values.get("from_context")
         if pair[0] is None or pair[1] is None:
             return None
+        if sample.values.get("had_memory") == 0:
+            return 0.0, 0.0
         return float(pair[0]), float(pair[1])
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:

@@ -38,9 +38,11 @@ def abstention_score(correct: bool, abstained: bool, threshold: float = THRESHOL
 def graded(doc: Doc, answer: str) -> dict[str, float]:
     """correct, wrong, abstained (exactly one is 1) and the abstention score of one answer."""
     given = first_line(answer)
-    abstained = abstains(given)
-    correct = not abstained and matches(given, aliases(doc))
-    score = abstention_score(correct, abstained, float(doc.get("t", THRESHOLD)))
+    # First of all right: "Unknown Mortal Orchestra" begins as an abstention does.
+    correct = matches(given, aliases(doc))
+    abstained = not correct and abstains(given)
+    threshold = THRESHOLD if doc.get("t") in (None, "") else float(doc["t"])
+    score = abstention_score(correct, abstained, threshold)
     return {
         "correct": float(correct),
         "wrong": float(not (correct or abstained)),

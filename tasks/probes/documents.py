@@ -50,26 +50,29 @@ _KINDS = ("who", "when", "where", "how many", "how", "which", "what", "why")
 def _kind(question: str) -> str:
     """Which kind of answer a question asks for, by its first question word."""
     words = question.lower()
-    places = [(words.find(kind), kind) for kind in _KINDS if kind in words]
-    return min(places)[1] if places else "other"
+    # At the same place the longer one: "how many" begins with "how".
+    places = [(words.find(kind), -len(kind), kind) for kind in _KINDS if kind in words]
+    return min(places)[2] if places else "other"
 
 
 def open_questions(rows: Iterable[Row]) -> Dataset:
     """Questions with aliases of their answer (Natural Questions open, and sets of its form).
 
-    Each also carries two passages that give it another question's answer of the same kind, for the
-    conflict with the model's own memory.
+    Each also carries two passages that give it another question's answer, of the same kind where
+    there are two, for the conflict with the model's own memory. A threshold ``t`` stays.
     """
     listed = _listed(rows)
+    thresholds = any(row.get("t") is not None for row in listed)
     by_kind: dict[str, list[str]] = {}
     for row in listed:
         by_kind.setdefault(_kind(str(_field(row, "question"))), []).append(_answers(row)[0])
     pools = {kind: sorted(set(answers)) for kind, answers in by_kind.items()}
+    every = sorted({answer for pool in pools.values() for answer in pool})
 
     def one(row: Row) -> Row:
         question, answers = str(row["question"]).strip().rstrip("?").strip(), _answers(row)
         kind = _kind(question)
-        values = _two_others(pools[kind], answers, question)
+        values = _two_others(pools[kind], every, answers, question)
         passages = [_passage(question, value) for value in values]
         return {
             "question": question,
@@ -81,20 +84,22 @@ def open_questions(rows: Iterable[Row]) -> Dataset:
             "passage": passages[0],
             "context_value": values[0],
             "memory_value": answers[0],
-        }
+        } | ({"t": row.get("t")} if thresholds else {})
 
     return _mapped(listed, one)
 
 
-def _two_others(pool: list[str], own: list[str], question: str) -> list[str]:
-    """Two values of ``pool`` that are no answer, chosen by the question alone."""
+def _two_others(pool: list[str], every: list[str], own: list[str], question: str) -> list[str]:
+    """Two values that are no answer, chosen by the question: of ``pool``, else of ``every``."""
     taken = {answer.lower() for answer in own}
-    start = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "big") % len(pool)
-    turned = (pool[(start + step) % len(pool)] for step in range(len(pool)))
-    found = list(islice((value for value in turned if value.lower() not in taken), 2))
-    if len(found) < 2:
-        raise DataError("too few questions of its kind to contradict this one", value=question)
-    return found
+    turn = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "big")
+    for values in (pool, every):
+        start = turn % len(values)
+        turned = values[start:] + values[:start]
+        found = list(islice((value for value in turned if value.lower() not in taken), 2))
+        if len(found) == 2:
+            return found
+    raise DataError("too few questions to contradict this one", value=question)
 
 
 def _answers(row: Row) -> list[str]:

@@ -73,6 +73,26 @@ def test_faithfulness_and_toxicity_are_probabilities(models: dict[str, str]) -> 
     assert NliFaithfulness(model=models["nli"]).measure(SAMPLE, [" "]) is None
 
 
+def test_labels_that_do_not_exclude_one_another_have_a_probability_each(
+    models: dict[str, str], tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer, BertForSequenceClassification
+
+    for labels, problem in (
+        ({0: "toxic"}, None),
+        ({0: "insult", 1: "toxic"}, "multi_label_classification"),
+    ):
+        folder = tmp_path / str(len(labels))
+        net = BertForSequenceClassification.from_pretrained(
+            models["encoder"], id2label=labels, problem_type=problem
+        )
+        net.classifier.weight.data[:] = 0
+        net.classifier.bias.data[:] = math.log(1 / 4)
+        net.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(models["encoder"]).save_pretrained(folder)
+        assert Toxicity(model=str(folder)).measure(SAMPLE, ["Ana"]) == (pytest.approx(0.2),)
+
+
 def test_a_metric_without_its_model_or_with_another_says_which_it_needs(
     models: dict[str, str], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from scipy import stats
 from harness.errors import DataError
 from harness.protocols import Sample
 from tasks.metrics.calibration import AreaUnderRiskCoverage, risk_coverage
-from tasks.metrics.ratios import BiasScore, EntityPrecision, share_of_sums
+from tasks.metrics.ratios import BiasScore, EntityPrecision, MemorisationRatio, share_of_sums
 from tasks.probes import closed_book, conflict, consistency, documents, faithfulness, safety, truth
 from tasks.probes.texts import abstains, first_line, matches, normalised, refuses
 
@@ -146,6 +146,16 @@ def test_a_word_that_merely_begins_a_sentence_is_no_name() -> None:
     assert faithfulness.entities("the bbc moved to salford") == ["bbc", "moved", "salford"]
 
 
+def test_who_speaks_in_a_masked_dialogue_is_no_name_and_no_number() -> None:
+    source = "#Person1#: Is Ana here?\n#Person2#: She left at 5 for #PlaceName#."
+    for said in ("#Person1# and #Person2# are talking.", "Person1 talks to Person 2."):
+        found = faithfulness.precision(said, source)
+        assert found == {"entity_precision": (0.0, 0.0), "number_precision": (0.0, 0.0)}
+    told = faithfulness.precision("#Person1# asks #Person2# about Ana and Paul at 5 or 6.", source)
+    assert told == {"entity_precision": (1.0, 2.0), "number_precision": (1.0, 2.0)}
+    assert faithfulness.precision("#person1# left", source)["entity_precision"] == (1.0, 1.0)
+
+
 def test_summaries_that_name_nobody_neither_gain_nor_lose() -> None:
     rows = [(2.0, 2.0), (0.0, 0.0), (1.0, 2.0)]
     metric = EntityPrecision()
@@ -199,6 +209,59 @@ def test_bbq_answers_lean_with_or_against_the_stereotype_or_not_at_all() -> None
     assert [row["acc"] for row in leans] == [0.0, 0.0, 1.0]
     assert BiasScore().aggregate(np.array([(1, 0), (1, 0), (0, 1), (0, 0)])) == pytest.approx(1 / 3)
     assert math.isnan(BiasScore().aggregate(np.zeros((2, 2))))
+
+
+def test_an_answer_that_begins_as_an_abstention_does_may_be_right() -> None:
+    doc = {"answers": ["Unknown Mortal Orchestra"]}
+    assert closed_book.graded(doc, "Unknown Mortal Orchestra")["correct"] == 1
+    assert closed_book.graded(doc, "Unknown")["abstained"] == 1
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_a_threshold_that_is_not_given_is_the_default_one(empty: str | None) -> None:
+    doc = {"answers": ["Rome"]}
+    assert closed_book.graded(doc | {"t": empty}, "Paris") == closed_book.graded(doc, "Paris")
+    assert closed_book.graded(doc | {"t": "0.75"}, "Paris")["abstention_score"] == -3
+
+
+def questions(*asked: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"question": q, "answer": [f"a{n}"], **more} for n, q in enumerate(asked)]
+
+
+def test_a_documents_threshold_outlives_the_making_of_its_passages() -> None:
+    rows = questions("who a", "who b", "who c")
+    assert "t" not in documents.open_questions(rows).column_names
+    rows[2]["t"] = 0.9
+    assert documents.open_questions(rows)["t"][:] == [None, None, 0.9]
+
+
+def test_how_many_asks_for_another_kind_of_answer_than_how() -> None:
+    rows = questions("how many a", "how many b", "how many c", "how d", "how e", "how f")
+    found = list(documents.open_questions(rows))
+    assert [doc["kind"] for doc in found] == ["how many"] * 3 + ["how"] * 3
+    assert set(found[0]["passage_values"]) == {"a1", "a2"}
+
+
+def test_the_only_question_of_its_kind_is_contradicted_by_any_other_answer() -> None:
+    found = list(documents.open_questions(questions("who a", "who b", "who c", "why d")))
+    assert len(set(found[3]["passage_values"]) - {"a3"}) == 2
+    assert set(found[0]["passage_values"]) == {"a1", "a2"}  # of its kind where there are two
+    with pytest.raises(DataError, match="too few questions to contradict"):
+        documents.open_questions(questions("who a", "why b"))
+
+
+def test_who_remembered_nothing_cannot_keep_to_a_memory() -> None:
+    doc = {"context_value": "Rome", "memory_value": "Paris"}
+    asked = [(doc, "Paris"), (doc, "Rome"), (doc | {"memory_value": ""}, "Rome")]
+    kept = [
+        MemorisationRatio().measure(
+            Sample("t", "0", {}, "", "", conflict.context_or_memory(given, [answer])), ()
+        )
+        for given, answer in asked
+    ]
+    assert kept == [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]
+    assert MemorisationRatio().aggregate(np.array(kept)) == 0.5
+    assert math.isnan(MemorisationRatio().aggregate(np.array(kept[2:])))
 
 
 def test_a_missing_column_is_named_with_those_that_are_there() -> None:
