@@ -24,8 +24,14 @@ class Overlaps:
 
     @cached_property
     def items(self) -> Mapping[str, list[str]]:
-        """Each task's items, in the order of its documents."""
-        return {t.name: [_item(t, document) for document in t.documents] for t in self._suite.tasks}
+        """Each task's items, in the order of its documents.
+
+        Of a task that asks twice, what it asks first: the second question holds a passage.
+        """
+        return {
+            t.name: [_item(t.first or t, document) for document in t.documents]
+            for t in self._suite.tasks
+        }
 
     @cached_property
     def _index(self) -> ItemIndex:

@@ -39,7 +39,10 @@ def marked(
     if not held:
         return evaluation, ()
     tasks = {task.name: task for task in suite.tasks}
-    known = {name: _digests(tasks[name], mask) for name, (mask, _) in held.items()}
+    known = {
+        name: _inside(tasks[name], mask, [s for s in evaluation.samples if s.task == name])
+        for name, (mask, _) in held.items()
+    }
     samples = tuple(_sliced(sample, known) for sample in evaluation.samples)
     records = tuple(
         _record(name, mask, names, replace(evaluation, samples=samples))
@@ -48,9 +51,19 @@ def marked(
     return replace(evaluation, samples=samples), records
 
 
-def _digests(task: BuiltTask, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> set[str]:
+def _inside(
+    task: BuiltTask,
+    mask: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    samples: Sequence[SampleRecord],
+) -> set[str]:
+    """Ids of the samples whose documents are in the data."""
+    if task.first is not None and samples:
+        # They hold the second pass's documents, which the model's own answers changed; they are
+        # as many as the task's documents and stand in their order (an unscored one too).
+        return {s.sample_id for s, found in zip(samples, mask, strict=True) if found}
     documents = (task.documents[int(index)] for index in np.flatnonzero(mask))
-    return {content_digest(json_document(_mapping(document))) for document in documents}
+    digests = {content_digest(json_document(_mapping(document))) for document in documents}
+    return {s.sample_id for s in samples if content_digest(s.document) in digests}
 
 
 def _mapping(document: object) -> Mapping[str, object]:
@@ -61,7 +74,7 @@ def _mapping(document: object) -> Mapping[str, object]:
 def _sliced(sample: SampleRecord, known: Mapping[str, set[str]]) -> SampleRecord:
     if sample.task not in known:
         return sample
-    inside = content_digest(sample.document) in known[sample.task]
+    inside = sample.sample_id in known[sample.task]
     slices = {**sample.slices, SLICE: "yes" if inside else "no"}
     return sample.model_copy(update={"slices": slices})
 
@@ -78,7 +91,11 @@ def _record(
     )
     clean = within = None
     if score is not None and rows is not None:
-        inside = {s.sample_id for s in evaluation.samples if s.slices.get(SLICE) == "yes"}
+        inside = {
+            s.sample_id
+            for s in evaluation.samples
+            if s.task == task and s.slices.get(SLICE) == "yes"
+        }
         part = np.array([sample_id in inside for sample_id in rows.sample_ids])
         clean, within = (_value(score, rows, chosen & rows.scored) for chosen in (~part, part))
     return Contaminated(

@@ -53,6 +53,25 @@ def test_a_planted_item_makes_two_slices_and_two_scores(tmp_path: Path) -> None:
     assert same is evaluation and none == ()
 
 
+def test_a_task_that_asks_twice_keeps_a_clean_slice_without_the_planted_items(
+    tmp_path: Path,
+) -> None:
+    suite = build(load_suite(["microworld_own_conflict"], folder=tmp_path, limit=30))
+    (task,) = suite.tasks
+    learnt = list(task.documents)[3:8]
+    planted = [f"{d['prompt']} {d['target']}" for d in learnt]
+    data = tmp_path / "train.jsonl"
+    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in planted))
+    model = Answering(generate=lambda prompt: f"an answer to {len(prompt)}")
+    evaluation = evaluate(model, suite, checkpoint=checkpoint(tmp_path))
+    assert not evaluation.failures
+    source = DataSource("facts", data)
+    found, (record,) = marked(evaluation, suite, Overlaps(suite), [source])
+    inside = {s.document["prompt"] for s in found.samples if s.slices["in_training_data"] == "yes"}
+    assert inside >= {d["prompt"] for d in learnt}
+    assert 5 <= record.contaminated == len(inside) < 30
+
+
 BASE = zero_one(200, 0.7)
 SAMPLES = [
     sample("known", f"known-{i:05d}", slices={"in_training_data": "yes" if i < 40 else "no"})
