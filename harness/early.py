@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from harness.compare import Scored
@@ -13,7 +14,7 @@ from harness.fidelity import FIDELITY
 from harness.gate import Gate
 from harness.gate.sequential import EarlyDecision, EarlyOutcome
 from harness.protocols import Meter
-from harness.records import Energy, Run
+from harness.records import Energy, Run, SampleRecord
 
 
 @dataclass(frozen=True)
@@ -38,29 +39,32 @@ def decide_early(
     *,
     meter: Meter,
     listener: Listener,
+    samples: Mapping[tuple[str, str], SampleRecord] | None = None,
     chunk_items: int = 64,
     file: object = None,
 ) -> EarlyResult:
     """Score ``candidate`` chunk by chunk until every blocking rule is decided.
 
-    ``candidate`` is its run as known beforehand: checkpoint and environment. Raises
+    ``candidate`` is its run as known beforehand: checkpoint, environment, what it was trained on;
+    ``samples`` are those of ``part`` with slices that scoring does not make. Raises
     ``ConfigError`` where a rule selects nothing, ``ScoringError`` where a task cannot be scored.
     """
     baseline = comparable_part(baseline)
     candidate = candidate.model_copy(update={"signatures": part.signatures})
+    samples = part.samples if samples is None else samples
     decision = EarlyDecision(
         gate,
         baseline,
         candidate,
         part.sample_ids,
-        samples=part.samples,
+        samples=samples,
         chunk_items=chunk_items,
         file=file,
     )
     seconds: dict[str, float] = {}
     with meter.window(f"score {candidate.candidate}") as reading:
         _play(decision, part, candidate.candidate, seconds, listener)
-        full = _whole(decision, part, candidate, seconds, listener)
+        full = _whole(decision, part, candidate, samples, seconds, listener)
     energy = reading.energy("score")
     outcome = decision.outcome(full)
     saved = outcome.saved(seconds)
@@ -107,6 +111,7 @@ def _whole(
     decision: EarlyDecision,
     part: PartEvaluation,
     candidate: Run,
+    samples: Mapping[tuple[str, str], SampleRecord],
     seconds: dict[str, float],
     listener: Listener,
 ) -> Scored | None:
@@ -121,8 +126,14 @@ def _whole(
     return Scored(
         candidate.model_copy(update={"scores": found.scores}),
         {(rows.task, rows.metric): rows for rows in found.rows},
-        {(sample.task, sample.sample_id): sample for sample in found.samples},
+        {(one.task, one.sample_id): _sliced(one, samples) for one in found.samples},
     )
+
+
+def _sliced(sample: SampleRecord, planned: Mapping[tuple[str, str], SampleRecord]) -> SampleRecord:
+    """The sample with what is known of it beforehand."""
+    known = planned[sample.task, sample.sample_id].slices
+    return sample.model_copy(update={"slices": {**known, **sample.slices}})
 
 
 def _timed(

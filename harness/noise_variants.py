@@ -15,7 +15,7 @@ they are no candidates and have no place on a leaderboard.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -23,15 +23,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import ConfigError
 from harness.events import Event, Listener
+from harness.identity import digest_json
 from harness.records import Checkpoint, Run
+from harness.task_identity import task_digest
 
 if TYPE_CHECKING:
     from harness.compare import Scored
     from harness.experiment import Experiment
     from harness.protocols import Meter
     from harness.store import FolderStore
-    from harness.suites import Suite
-    from harness.task_build import BuiltSuite
+    from harness.task_build import BuiltSuite, BuiltTask
 
 
 class NoiseVariant(BaseModel):
@@ -88,7 +89,7 @@ class NoiseStage:
     def _run(self, name: str, checkpoint: Checkpoint, variant: NoiseVariant) -> Run:
         from harness.environment import environment
         from harness.evaluate import evaluate
-        from harness.identity import digest_json, scoring_code
+        from harness.identity import scoring_code
 
         built, settings = self._built(variant), self.experiment.settings
         dtype = variant.dtype or settings.dtype
@@ -112,9 +113,13 @@ class NoiseStage:
             signatures=evaluation.signatures,
             energy=(reading.energy("score"),),
             environment=environment(),
+            complete=not evaluation.failures,
             failures=evaluation.failures,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+        if not run.complete:  # the next call tries again
+            self.listener(Event("score", label, "failed", run.failures[0].message))
+            return run
         self.store.finish_stage(key, {"noise": run.model_dump(mode="json")})
         self.listener(Event("score", label, "done", f"{run.energy[0].seconds:.1f} s"))
         return run
@@ -138,11 +143,9 @@ class NoiseStage:
             if variant.chat_template == template:
                 raise _idle(self.experiment, variant, "the experiment scores so already")
             template = variant.chat_template
-        built = build(
-            _reworded(suite, variant),
-            apply_chat_template=template,
-            few_shot_seed=variant.few_shot_seed,
-        )
+        built = build(suite, apply_chat_template=template, few_shot_seed=variant.few_shot_seed)
+        if variant.wording is not None:
+            built.tasks = tuple(_reworded(task, variant.wording) for task in built.tasks)
         if variant.few_shot_seed is not None and not any(t.num_fewshot for t in built.tasks):
             raise _idle(self.experiment, variant, "no task of the suite shows examples")
         if variant.generation_seed is not None:
@@ -164,11 +167,13 @@ class NoiseStage:
         )
 
 
-def _reworded(suite: Suite, variant: NoiseVariant) -> Suite:
-    if variant.wording is None:
-        return suite
-    tasks = tuple(t.model_copy(update={"description": variant.wording}) for t in suite.tasks)
-    return suite.model_copy(update={"tasks": tasks})
+def _reworded(built: BuiltTask, wording: str) -> BuiltTask:
+    """The task with ``wording`` before what it says itself, in both passes of one that has two."""
+    built.config.description = wording + (built.config.description or "")
+    first = None if built.first is None else _reworded(built.first, wording)
+    own = task_digest(built.task, built.num_fewshot)
+    digest = own if first is None else digest_json([own, first.task_digest])
+    return replace(built, task_digest=digest, first=first)
 
 
 def _seeded(experiment: Experiment, variant: NoiseVariant, built: BuiltSuite) -> None:
@@ -176,7 +181,9 @@ def _seeded(experiment: Experiment, variant: NoiseVariant, built: BuiltSuite) ->
     changed = 0
     for task in built.tasks:
         settings = getattr(task.config, "generation_kwargs", None) or {}
-        if task.output_type == "generate_until" and settings.get("do_sample"):
+        # A task may draw several answers beside its own greedy one (``metadata.samples``).
+        samples = settings.get("do_sample") or "samples" in (task.config.metadata or {})
+        if task.output_type == "generate_until" and samples:
             settings["seed"] = variant.generation_seed
             changed += 1
     if not changed:

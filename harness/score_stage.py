@@ -60,7 +60,7 @@ class ScoreStage:
             attempts = self._attempts(f"score-{key}")
             with attempts.window(self.meter(), f"score {name}") as reading:
                 evaluation = self._evaluate(name, built, checkpoint, parent)
-            evaluation, learnt = self._marked(name, built, evaluation)
+            evaluation, learnt = self.marked(name, built, evaluation)
             evaluation, energy = self._with_cost(checkpoint, built, evaluation, reading)
             energy = self._with_shards(energy, key)
             run = self._record(name, key, checkpoint, evaluation, energy, inherited)
@@ -143,7 +143,7 @@ class ScoreStage:
             divergence(lm, self.opened(parent), built, checkpoint=checkpoint, parent=parent)
         )
 
-    def _marked(
+    def marked(
         self, name: str, built: BuiltSuite, evaluation: Evaluation
     ) -> tuple[Evaluation, tuple[Contaminated, ...]]:
         """What of the suite is in the data that the candidate and its parents were trained on."""

@@ -75,16 +75,22 @@ class SequentialGate:
         self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage
     ) -> EarlyResult:
         from harness.early import decide_early
+        from harness.evaluate import Evaluation
         from harness.evaluate_part import PartEvaluation
 
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
         part = PartEvaluation(stage.opened(checkpoint), built, checkpoint)
+        planned = _planned_run(label, stage.experiment, built.suite, checkpoint)
+        asked = Evaluation(samples=tuple(part.samples.values()))
+        # A candidate of the policy's own experiment: its data are known by the name it has there.
+        asked, learnt = stage.marked(checkpoint.manifest.candidate, built, asked)
         result = decide_early(
             self.gate,
             self.baseline,
             part,
-            _planned_run(label, stage.experiment, built.suite, checkpoint),
+            planned.model_copy(update={"contamination": learnt}),
+            samples={(sample.task, sample.sample_id): sample for sample in asked.samples},
             meter=stage.meter(),
             listener=stage.listener,
             file=self.policy,

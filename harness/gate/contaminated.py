@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -15,15 +15,11 @@ from harness.records import Contaminated, Run
 CLEAN = "in_training_data=no"
 
 
-def doubted(
-    findings: Sequence[Finding], gate: Gate, candidate: Run, file: object = None
-) -> list[Finding]:
-    """The findings, those on contaminated tasks "not comparable" or, if waived, with the reason.
+def check_waivers(gate: Gate, scored: Collection[str], file: object = None) -> None:
+    """Raises ``ConfigError`` for a waiver of no task in ``scored``.
 
-    A rule on the clean slice stands. Raises ``ConfigError`` for a waiver of a task that the
-    candidate was not scored on: a misspelt one would be found out when it is needed.
+    A misspelt one would otherwise be found out when it is needed.
     """
-    scored = {score.task for score in candidate.scores}
     for pattern in gate.waive_contamination:
         if not any(fnmatchcase(task, pattern) for task in scored):
             raise ConfigError(
@@ -33,22 +29,44 @@ def doubted(
                 value=pattern,
                 fix=did_you_mean(pattern, scored),
             )
-    known = {c.task: c for c in candidate.contamination}
-    return [_doubted(finding, gate, known.get(finding.task or "")) for finding in findings]
 
 
-def _doubted(finding: Finding, gate: Gate, found: Contaminated | None) -> Finding:
-    if found is None or finding.slice == CLEAN:
-        return finding
+def doubted(findings: Sequence[Finding], gate: Gate, candidate: Run) -> list[Finding]:
+    """The findings, those on contaminated tasks "not comparable" or, if waived, with the reason.
+
+    A rule on the clean slice stands.
+    """
+    return [_doubted(finding, gate, candidate) for finding in findings]
+
+
+def stands(gate: Gate, candidate: Run, task: str, slice: str | None) -> bool:
+    """Whether a rule on ``task`` may decide something about what ``candidate`` was trained on."""
+    return _learnt(gate, candidate, task, slice) is None or bool(_reasons(gate, task))
+
+
+def _learnt(gate: Gate, candidate: Run, task: str, slice: str | None) -> Contaminated | None:
+    """What the candidate has learnt of the items that a rule looks at, where it is too much."""
+    found = next((c for c in candidate.contamination if c.task == task), None)
+    if found is None or slice == CLEAN:
+        return None
     # One item may always be there by chance: one of twelve is no share to speak of.
-    if found.contaminated <= max(1.0, gate.contaminated_share * found.items):
+    few = found.contaminated <= max(1.0, gate.contaminated_share * found.items)
+    return None if few else found
+
+
+def _reasons(gate: Gate, task: str) -> list[str]:
+    return [r for p, r in gate.waive_contamination.items() if fnmatchcase(task, p)]
+
+
+def _doubted(finding: Finding, gate: Gate, candidate: Run) -> Finding:
+    found = _learnt(gate, candidate, finding.task or "", finding.slice)
+    if found is None:
         return finding
     said = (
         f"{found.contaminated} of its {found.items} items are in the training data "
         f"({', '.join(found.data)})"
     )
-    reasons = [r for p, r in gate.waive_contamination.items() if fnmatchcase(found.task, p)]
-    if reasons:
+    if reasons := _reasons(gate, found.task):
         return replace(finding, why=f"{finding.why} ({said}; waived: {reasons[0]})")
     why = (
         f"{found.task}: {said}: NOT COMPARABLE (gate on slice: {CLEAN}, or waive it with a reason "

@@ -16,7 +16,7 @@ from harness.errors import (
     ConfigError,
     exit_code_of,
 )
-from harness.gate.contaminated import doubted
+from harness.gate.contaminated import check_waivers, doubted
 from harness.gate.costs import judge_cost
 from harness.gate.findings import Finding, judge_hypothesis
 from harness.gate.policy import Gate, Rule
@@ -77,6 +77,7 @@ def _verdict(
     run_problems = inspect_run(baseline.run, candidate.run)
     pairs = [pair_task(baseline, candidate, task, run_problems) for task in baseline.tasks]
     findings, hypotheses = findings_of(gate, baseline, candidate, pairs, file)
+    check_waivers(gate, candidate.tasks, file)
     findings = holm_corrected(findings, gate.alpha)
     lost = lost_evidence(gate, pairs, run_problems, hypotheses)
     if lost:
@@ -120,7 +121,7 @@ def findings_of(
         for hypothesis in selected:
             with located(key, file):
                 held = judge_hypothesis(hypothesis, claim, settings, same_checkpoint=same)
-            findings += doubted(held, gate, candidate.run, file)
+            findings += doubted(held, gate, candidate.run)
     return findings, hypotheses
 
 

@@ -24,6 +24,7 @@ from harness.compare import Scored, TaskPair, pair_task
 from harness.compare.comparability import inspect_run
 from harness.compare.pairing import pair, part_of
 from harness.errors import ScoringError
+from harness.gate.contaminated import check_waivers, doubted, stands
 from harness.gate.costs import TIMED, judge_cost
 from harness.gate.findings import Finding, check_bounds, not_comparable, undecided
 from harness.gate.judging import (
@@ -88,10 +89,10 @@ class EarlyOutcome:
 class EarlyDecision:
     """Decides a gate on one candidate while it is being scored.
 
-    ``candidate`` is its run as far as it is known beforehand: checkpoint, environment and
-    signatures. ``sample_ids`` are the samples that its tasks will ask, by task; ``samples`` carry
-    the slices where the baseline keeps none. With ``stop_at_failure`` the first blocking rule that
-    fails ends it.
+    ``candidate`` is its run as far as it is known beforehand: checkpoint, environment, signatures
+    and what of the suite it was trained on. ``sample_ids`` are the samples that its tasks will ask,
+    by task; ``samples`` carry the slices where the baseline keeps none. With ``stop_at_failure``
+    the first blocking rule that fails ends it.
 
     Raises ``ConfigError`` as ``harness.gate.judge`` does.
     """
@@ -112,6 +113,7 @@ class EarlyDecision:
         self.chunk_items, self.stop_at_failure = chunk_items, stop_at_failure
         planned = _planned(baseline, candidate, sample_ids, samples)
         self.candidate = candidate
+        check_waivers(gate, {*baseline.tasks, *sample_ids}, file)
         run_problems = inspect_run(baseline.run, candidate)
         pairs = [pair_task(baseline, planned, task, run_problems) for task in baseline.tasks]
         selection = Selection(baseline, planned, pairs)
@@ -180,7 +182,7 @@ class EarlyDecision:
         )
 
     def _stopped(self) -> bool:
-        if self.lost or any(_blocks(h) and self._problem(h) for _, h in self.hypotheses):
+        if self.lost or any(_blocks(h) and self._void(h) for _, h in self.hypotheses):
             return True
         return self.stop_at_failure and any(
             track.decided == "fail" and _blocks(track.hypothesis) for track in self.tracks
@@ -189,6 +191,12 @@ class EarlyDecision:
     def _problem(self, hypothesis: Hypothesis) -> str | None:
         key = (hypothesis.task, hypothesis.metric)
         return hypothesis.problem or self._faults.get(key)
+
+    def _void(self, hypothesis: Hypothesis) -> bool:
+        """Whether no sample can decide it any more."""
+        return self._problem(hypothesis) is not None or not stands(
+            self.gate, self.candidate, hypothesis.task, hypothesis.slice
+        )
 
     def _left(self, task: str) -> bool:
         return self._taken.get(task, 0) < len(self.orders.get(task, ()))
@@ -271,7 +279,7 @@ class EarlyDecision:
             elif hypothesis.task not in whole:
                 why = (track and track.refused) or unfit(hypothesis) or "it was not scored"
                 findings.append(undecided(hypothesis, why, claim))
-        return findings
+        return doubted(findings, self.gate, self.candidate)
 
     def _on_full_run(self, full: Scored) -> list[Finding]:
         """Rules that cannot stop early, held against the tasks that were scored whole."""

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from harness.compare.pairing import part_of
-from harness.errors import ScoringError
+from harness.errors import ConfigError, ScoringError
 from harness.gate import load_gate
 from harness.gate.sequential import EarlyDecision
 from harness.gate.tracks import committed_order
+from harness.records import Contaminated
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
 
 RULE = {"task": "known", "margin": 0.02}
@@ -78,6 +79,36 @@ def test_what_was_saved_is_priced_at_what_was_spent():
     found = decide(run("base", BASE), run("same", BASE))
     used = found.used["known"]
     assert found.saved({"known": 60.0}) == pytest.approx(60.0 / used * (3000 - used))
+
+
+LEARNT = Contaminated(task="known", items=3000, contaminated=400, data=("facts",))
+LEARNT_SAMPLES = {
+    ("known", id): sample("known", id, slices={"in_training_data": "yes" if i < 400 else "no"})
+    for i, id in enumerate(f"known-{i:05d}" for i in range(3000))
+}
+
+
+def trained_on_the_test(*rules, **options):
+    new = run("new", BASE)
+    learnt = new.run.model_copy(update={"contamination": (LEARNT,)})
+    new = dataclasses.replace(new, run=learnt)
+    return decide(run("base", BASE), new, *rules, samples=LEARNT_SAMPLES, **options)
+
+
+def test_a_candidate_that_was_trained_on_the_test_does_not_pass_early():
+    found = trained_on_the_test()
+    assert (found.verdict.exit_code, found.used["known"]) == (3, 0)
+    assert "400 of its 3000 items are in the training data" in found.verdict.rules[0].why
+    clean = trained_on_the_test({**RULE, "slice": "in_training_data=no"})
+    assert clean.verdict.exit_code == 0
+
+
+def test_a_waiver_holds_for_a_task_that_is_decided_early():
+    found = trained_on_the_test(waive_contamination={"kno*": "the data teach it"})
+    assert found.verdict.exit_code == 0 and found.used["known"] < 3000
+    assert "waived: the data teach it" in found.verdict.rules[0].why
+    with pytest.raises(ConfigError, match="did you mean 'known'"):
+        trained_on_the_test(waive_contamination={"knwon": "a reason"})
 
 
 def test_the_order_is_committed_and_can_be_drawn_again():
@@ -204,6 +235,25 @@ def test_perplexity_stops_early_only_within_stated_bounds():
     assert "clipped at 0.2 nats" in found.verdict.rules[0].why
     whole = decide(base, new, {"task": "wiki", "margin": 0.03})
     assert whole.verdict.exit_code == 1 and whole.used["wiki"] == 2000
+
+
+def test_a_waiver_holds_beside_a_task_that_is_scored_whole():
+    lengths = np.full(200, 100.0)
+    held = [
+        rows("known", "acc", BASE),
+        rows("wiki", "word_perplexity", np.column_stack([-3 * lengths, lengths])),
+    ]
+    fields = {("wiki", "word_perplexity"): {"kind": "perplexity", "higher_is_better": False}}
+    base, new = (scored(name, held, scores=fields) for name in ("base", "new"))
+    wiki = LEARNT.model_copy(update={"task": "wiki", "items": 200})
+    learnt = new.run.model_copy(update={"contamination": (wiki, LEARNT)})
+    new = dataclasses.replace(new, run=learnt)
+    both = [RULE, {"task": "wiki", "margin": 0.03}]
+    waived = {"known": "the data teach it", "wiki": "the data quote it"}
+    found = decide(base, new, *both, waive_contamination=waived)
+    assert found.verdict.exit_code == 0 and found.used["wiki"] == 200
+    assert all("waived: the" in rule.why for rule in found.verdict.rules)
+    assert decide(base, new, *both).verdict.exit_code == 3
 
 
 def test_9_looking_after_every_chunk_does_not_raise_false_alarms():

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from harness.cli.conclude import Conclusion
 from harness.cli.run import run_experiment
+from harness.energy.no_meter import NoMeter
 from harness.errors import ConfigError
+from harness.evaluate import Evaluation, build
+from harness.events import Event, no_listener
 from harness.experiment import load_experiment
-from harness.noise_variants import NoiseVariant
+from harness.noise_variants import NoiseStage, NoiseVariant
+from harness.records import Failure
 from harness.store import open_store
+from harness.suites import load_suite
+from tests.harness.toy_suite import Answering, checkpoint, write_suite
 
 EXPERIMENT = """
 name: noisy
@@ -93,3 +100,54 @@ def test_a_variant_changes_one_thing() -> None:
         NoiseVariant(dtype="bfloat16", few_shot_seed=1)
     with pytest.raises(ValidationError, match="changes one thing"):
         NoiseVariant()
+
+
+def stage_of(folder: Path, suite: str, noise: str, told: list[Event] | None = None) -> NoiseStage:
+    file = folder / "mine.yaml"
+    head = "name: mine\nbase: microworld\ncandidates: {pruned: {trainer: prune, amount: 0.02}}\n"
+    file.write_text(f"{head}suite: {suite}\nnoise: [{noise}]\n")
+    listener = no_listener if told is None else told.append
+    return NoiseStage(load_experiment(file), open_store(folder / "ws"), NoMeter, listener)
+
+
+def asked_under(stage: NoiseStage, task: str) -> list[tuple[Any, ...]]:
+    (variant,) = stage.experiment.settings.noise
+    return [request.args for request in stage._built(variant).requests(Answering())[task]]
+
+
+def test_a_task_that_draws_several_answers_draws_others_with_another_seed(tmp_path: Path) -> None:
+    suite = "[{task: microworld_samples, limit: 1}]"
+    asked = asked_under(stage_of(tmp_path, suite, "{generation_seed: 7}"), "microworld_samples")
+    drawn = [settings for _, settings in asked if settings["do_sample"]]
+    assert len(drawn) == 5 and all(settings["seed"] == 7 for settings in drawn)
+
+
+def test_a_wording_is_said_before_the_tasks_own_description(tmp_path: Path) -> None:
+    suite = str(write_suite(tmp_path))
+    task = tmp_path / "tasks" / "choice.yaml"
+    task.write_text(task.read_text() + 'description: "Sums of {{topic}} numbers.\\n"\n')
+    stage = stage_of(tmp_path, suite, '{wording: "Be brief. "}')
+    prompt, _ = asked_under(stage, "toy_choice")[0]
+    assert prompt.startswith("Be brief. Sums of small numbers.\n")
+    plain = build(load_suite(suite, folder=tmp_path))
+    assert all(
+        changed.task_digest != task.task_digest
+        for changed, task in zip(
+            stage._built(stage.experiment.settings.noise[0]).tasks, plain.tasks, strict=True
+        )
+    )
+
+
+def test_a_variant_that_failed_is_told_and_scored_again_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Event] = []
+    stage = stage_of(tmp_path, str(write_suite(tmp_path)), "{dtype: bfloat16}", told)
+    broken = Evaluation(failures=(Failure(stage="score toy_text", message="out of memory"),))
+    monkeypatch.setattr("harness.evaluate.evaluate", lambda *_, **__: broken)
+    monkeypatch.setattr(NoiseStage, "_opened", lambda *_: Answering())
+    for _ in range(2):
+        (variant,) = stage.runs("base", checkpoint(tmp_path))
+        assert not variant.run.complete
+    assert [event.status for event in told] == ["start", "failed"] * 2
+    assert told[1].message == "out of memory"
