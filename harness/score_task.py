@@ -201,7 +201,7 @@ def _scored(
         "chance": meta.chance if floored else meta.chances.get(base),
         "majority": meta.majority if floored else None,
     }
-    if meta.advisory:
+    if meta.is_advisory(base):
         # The gate reads the first word.
         update["note"] = "; ".join(filter(None, ("advisory: shown, never gated on", score.note)))
     return score.model_copy(update=update), kept

@@ -42,11 +42,17 @@ class TaskMetadata(Record):
     """The task that asks for what this one builds its questions from; see ``two_passes``."""
     advisory: bool = False
     """Shown, never to be gated on."""
+    ungated: tuple[str, ...] = ()
+    """Metrics that are shown and never to be gated on, though the task's others may be."""
     note: str | None = None
 
     def stratum(self, document: Mapping[str, Any]) -> str:
         """Which stratum of a limit a document belongs to."""
         return str(document.get(self.slices[0])) if self.slices else ""
+
+    def is_advisory(self, metric: str) -> bool:
+        """Whether a metric (its name, without a filter's) is shown and never gated on."""
+        return self.advisory or metric in self.ungated
 
     def slices_of(self, document: Mapping[str, Any]) -> dict[str, str]:
         """Slice field -> value of a document."""

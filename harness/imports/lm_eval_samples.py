@@ -260,7 +260,7 @@ def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Scor
         update: dict[str, Any] = {"primary": score.metric == primary}
         if score.metric == primary:
             update |= {"chance": metadata.chance, "majority": metadata.majority}
-        if metadata.advisory:
+        if metadata.is_advisory(score.metric.split(",")[0]):
             # The gate reads the first word.
             said = ("advisory: shown, never gated on", score.note)
             update["note"] = "; ".join(filter(None, said))
