@@ -53,7 +53,8 @@ class Launched(Plugin):
 
         own = getattr(self.inner, "content_digest", None)
         content = read_yaml(Path(self.accelerate))
-        return digest_json([content, source_digest(type(self.inner)), own and own()])
+        named = _deepspeed_digest(content, Path(self.accelerate).parent)
+        return digest_json([content, named, source_digest(type(self.inner)), own and own()])
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Launch the trainer and open what its first process wrote.
@@ -122,6 +123,16 @@ def launched(trainer: Plugin, name: str, config: Path, *, file: Path, key: str) 
     return Launched(
         trainer=name, options=trainer.model_dump(mode="json"), accelerate=str(config.resolve())
     )
+
+
+def _deepspeed_digest(config: Mapping[str, Any], folder: Path) -> str | None:
+    """Digest of the DeepSpeed file that a config names, as the launch finds it, or beside it."""
+    from harness.identity import file_digest
+
+    deepspeed = config.get("deepspeed_config")
+    named = deepspeed.get("deepspeed_config_file") if isinstance(deepspeed, Mapping) else None
+    places = [Path(str(named)), folder / str(named)] if named else []
+    return next((file_digest(place) for place in places if place.is_file()), None)
 
 
 def _listen(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str | None]:

@@ -25,15 +25,16 @@ def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str
     Raises:
         DataError: in every row that was looked at the prompt alone fills ``max_length``.
     """
-    longest = getattr(candidate.trainer, "max_length", None)
-    sampled = hasattr(candidate.trainer, "completion_length")
-    packed = getattr(candidate.trainer, "packing", False)  # rows are laid end to end, none is cut
+    trainer = getattr(candidate.trainer, "inner", candidate.trainer)  # out of what launches it
+    longest = getattr(trainer, "max_length", None)
+    sampled = hasattr(trainer, "completion_length")
+    packed = getattr(trainer, "packing", False)  # rows are laid end to end, none is cut
     if longest is None or sampled or packed or not candidate.data:
         return {}
     rows = [
         row
         for source in candidate.data
-        for row in read_rows(source, roles_for(source, choices_of(type(candidate.trainer))))
+        for row in read_rows(source, roles_for(source, choices_of(type(trainer))))
     ]
     looked_at = rows[:: -(-len(rows) // ROWS_AT_MOST)]
     lengths = [one for one in _lengths(looked_at, tokenizer_folder) if one is not None]

@@ -70,7 +70,7 @@ def _has_weights(folder: Path) -> bool:
 def take_in(source: Path, job: TrainJob) -> Format:
     """Copy weights (or an adapter for the job's start) and tokenizer; say which it was.
 
-    Only safetensors, JSON and tokenizer files are copied: optimizer states and pickles stay.
+    Only safetensors, GGUF, JSON and tokenizer files are copied: optimizer states and pickles stay.
 
     Raises:
         CheckpointError: the folder is missing, has no weights or only pickled ones, or holds an
@@ -82,9 +82,11 @@ def take_in(source: Path, job: TrainJob) -> Format:
     if (source / "adapter_config.json").is_file():
         return _take_in_adapter(source, job)
     found = describe(source, name=source.name)
-    if found.gguf_file is not None:
-        fix = "give it as the experiment's base, or convert it to safetensors"
+    if found.gguf_file is not None and not (source / "config.json").is_file():
+        fix = "give it as the experiment's base, or put the model's config.json beside it"
         raise CheckpointError("a GGUF file cannot be taken in", file=source, fix=fix)
+    if found.gguf_file is not None:
+        shutil.copyfile(source / found.gguf_file, job.folder / found.gguf_file)
     for pattern in ("*.safetensors", "*.safetensors.index.json", "config.json"):
         for file in source.glob(pattern):
             shutil.copyfile(file, job.folder / file.name)

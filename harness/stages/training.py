@@ -93,8 +93,9 @@ class Checkpoints:
                 "trainer": candidate.trainer_name,
                 "options": candidate.trainer.model_dump(mode="json"),
                 "source": source_digest(type(candidate.trainer)),
-                "data": [
-                    [self._data_digest(s.path), dict(s.columns), s.weight] for s in candidate.data
+                "data": [  # the name too: it seeds which part of a weighted source is drawn
+                    [s.name, self._data_digest(s.path), dict(s.columns), s.weight]
+                    for s in candidate.data
                 ],
                 "content": content() if content is not None else None,
                 "start": start.manifest.digest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_what_trains_is_launched_and_what_does_not_is_left_alone(tmp_path: Path)
     digest = a.trainer.content_digest()
     experiment(tmp_path, "  a: {trainer: lora, data: d, rank: 4}\n", CONFIG.replace("2", "4"))
     assert load_experiment(file).candidates[0].trainer.content_digest() != digest  # type: ignore[attr-defined]
+
+
+def test_the_deepspeed_file_that_a_config_names_is_part_of_the_recipe(tmp_path: Path) -> None:
+    named = CONFIG + "deepspeed_config: {deepspeed_config_file: ds.json}\n"
+    file = experiment(tmp_path, "  a: {trainer: lora, data: d}\n", named)
+    trainer: Any = load_experiment(file).candidates[0].trainer
+    digests = []
+    for stage in (2, 3):
+        (tmp_path / "ds.json").write_text(f'{{"zero_optimization": {{"stage": {stage}}}}}')
+        digests.append(trainer.content_digest())
+    assert digests[0] != digests[1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from harness import plugins
 from harness.errors import DataError
 from harness.experiment import Candidate
+from harness.launching import Launched
 from harness.protocols import DataSource
 from harness.row_lengths import lengths_checked
 from tests.harness.scoring import tiny
@@ -61,3 +63,14 @@ def test_methods_that_sample_their_answers_and_chats_are_left_out(tmp_path: Path
         tmp_path / "c.jsonl", [{"prompt": turns[0], "completion": turns[1]}]
     )
     assert lengths_checked(candidate("full", chat), tmp_path) == {}
+
+
+def test_rows_of_a_launched_trainer_are_counted_as_its_own_are(tmp_path: Path) -> None:
+    tiny.save_tokenizer(tmp_path)
+    plain = candidate("lora", rows(tmp_path, 3, 2))
+    launched = Launched(
+        trainer="lora", options=plain.trainer.model_dump(mode="json"), accelerate="two.yaml"
+    )
+    found = lengths_checked(replace(plain, trainer=launched), tmp_path)
+    assert found
+    assert found == lengths_checked(plain, tmp_path)

@@ -132,6 +132,16 @@ def test_a_gguf_candidate_is_a_parent_like_any_other(base: Checkpoint, tmp_path:
     assert any("its parent is an adapter or a GGUF file" in note for note in lora.manifest.notes)
 
 
+def test_a_gguf_candidate_may_be_what_a_sweep_takes(base: Checkpoint, tmp_path: Path) -> None:
+    q8 = tiny_jobs.train("quantize", base, tmp_path / "q8", scheme="gguf-q8_0")
+    taken = tiny_jobs.train("none", base, tmp_path / "taken", path=str(q8.folder))
+    assert (taken.manifest.format, taken.gguf_file) == ("gguf", "model.gguf")
+    assert taken.manifest.digest == q8.manifest.digest
+    (q8.folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="a GGUF file cannot be taken in"):
+        tiny_jobs.train("none", base, tmp_path / "bare", path=str(q8.folder))
+
+
 @pytest.mark.slow
 def test_smollm2_is_written_as_llama_cpp_wrote_it(real_models: Path, tmp_path: Path) -> None:
     """Names, shapes and figures against llama.cpp's own file; the vocabulary token by token."""
