@@ -61,6 +61,45 @@ def built(spec: ValidationTask) -> BuiltSuite:
     return build(load_suite(mapping, folder=Path.cwd()))
 
 
+def choice_digest(spec: ValidationTask) -> str:
+    """Digest of the validation task, its documents, and the code that scores it.
+
+    A recipe that chooses by a task is another one where the task changed. The task is built once
+    for all that choose by it, and again where one of its files changed since.
+    Raises ``UnknownNameError`` or ``ConfigError``.
+    """
+    from harness.identity import digest_json, scoring_code
+
+    asked = (spec.task, spec.limit, spec.include, Path.cwd())
+    files, stamps, digest = _known_choices.get(asked, ((), (), ""))
+    if not digest or stamps != _stamps(files, spec.include):
+        suite = built(spec)
+        files = tuple(_data_files(suite))
+        stamps, digest = _stamps(files, spec.include), suite.digest
+        _known_choices[asked] = (files, stamps, digest)
+    return digest_json([digest, scoring_code()])
+
+
+#: What :func:`choice_digest` built in this process: data files, when they were written, digest.
+_known_choices: dict[tuple[Any, ...], tuple[tuple[str, ...], tuple[Any, ...], str]] = {}
+
+
+def _data_files(suite: BuiltSuite) -> Iterator[str]:
+    """The local data files that the tasks' YAMLs name."""
+    for task in suite.tasks:
+        named = (getattr(task.config, "dataset_kwargs", None) or {}).get("data_files")
+        for one in named.values() if isinstance(named, Mapping) else [named]:
+            yield from [one] if isinstance(one, str) else one or ()
+
+
+def _stamps(files: Sequence[str], folders: Sequence[str]) -> tuple[Any, ...]:
+    """(path, time written, size) of the files, and of all under the folders."""
+    paths = [Path(file) for file in files]
+    paths += [path for folder in folders for path in sorted(Path(folder).rglob("*"))]
+    known = [(path, path.stat()) for path in paths if path.is_file()]
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in known)
+
+
 def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoint) -> Measured:
     """The metric of ``lm`` on the validation task; ``like`` describes its tokenizer.
 

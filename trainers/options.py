@@ -1,4 +1,4 @@
-"""Options that every method with a training loop shares. Fields only: nothing to override."""
+"""Options that every method with a training loop shares, and what they read beside the data."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ class ValidatedOptions(TrainingOptions):
         "the best state is kept. Keys: task, metric, limit, include, every, patience, holdout, "
         "threshold.",
     )
+
+    def content_digest(self) -> object:
+        """Digest of the task that ``early_stop`` asks: another task stops at another step."""
+        from harness.validation import choice_digest
+
+        asked = self.early_stop
+        return None if asked is None or asked.task is None else choice_digest(asked)
 
 
 class SupervisedOptions(ValidatedOptions):

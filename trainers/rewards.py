@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -119,6 +121,18 @@ def functions(
         else:
             found.append(_called(reward))
     return found
+
+
+def source_of(reward: Function) -> str | None:
+    """Digest of the file that the function's module is; None where there is none."""
+    from harness.identity import file_digest
+
+    try:
+        found = find_spec(reward.name.partition(":")[0])
+    except (ImportError, ValueError):  # told, with the fix, where it is imported
+        return None
+    path = Path(found.origin) if found is not None and found.origin else None
+    return file_digest(path) if path is not None and path.is_file() else None
 
 
 def tokenizers(rewards: Sequence[Reward], models: Mapping[str, Checkpoint]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The options that GRPO and RLOO share. Fields only: nothing to override."""
+"""The options that GRPO and RLOO share, and what they read beside the data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from trainers.preferences import PreferenceOptions
-from trainers.rewards import Reward
+from trainers.rewards import Function, Reward, source_of
 
 PROMPTS = ("prompt",)
 ANSWERED = ("prompt", "completion")
@@ -34,6 +34,12 @@ class RolloutOptions(PreferenceOptions):
     max_kl: float | None = Field(
         None, gt=0, description="Stop where the divergence (nats per token) passes this."
     )
+
+    def content_digest(self) -> object:
+        """... and of the modules that ``reward: function`` names: other code rewards otherwise."""
+        own = [[r.name, source_of(r)] for r in self.rewards if isinstance(r, Function)]
+        inherited = super().content_digest()
+        return [inherited, own] if own else inherited
 
     @model_validator(mode="after")
     def _batches_hold_whole_groups(self) -> Self:

@@ -35,6 +35,13 @@ class Select(Plugin, ValidationTask):
             raise ValueError("metric needs a task")
         return self
 
+    def content_digest(self) -> str:
+        """Digest of what the choice is made by, the data aside: the key holds those."""
+        from harness.identity import scoring_code
+        from harness.validation import choice_digest
+
+        return scoring_code() if self.task is None else choice_digest(self)
+
     def train(self, job: TrainJob) -> Checkpoint:
         """Score the sources on what decides, and copy the best. Raises ``TrainingError``."""
         from harness.checkpoints import finish, take_in
