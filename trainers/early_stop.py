@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -65,7 +66,8 @@ def divided(
         return rows, None
     first = "prompt" if "prompt" in rows.column_names else rows.column_names[0]
     keys = [json.dumps(value, sort_keys=True) for value in rows[first]]
-    order = sorted(set(keys))
+    rows_of = Counter(keys)
+    order = sorted(rows_of)
     random.Random(f"{job.seed}:held out").shuffle(order)
     wanted = max(1, round(options.holdout * len(keys)))
     held: set[str] = set()
@@ -74,7 +76,7 @@ def divided(
         if count >= wanted:
             break
         held.add(key)
-        count += keys.count(key)
+        count += rows_of[key]
     if count >= len(keys):
         raise DataError(
             f"early_stop holds out {options.holdout:.0%} of {len(keys)} rows, which leaves none",

@@ -22,7 +22,8 @@ def kept_in() -> Path:
     """The folder that the environments lie in: the user's cache, unless the variable names one."""
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named)
+        # Absolute: what runs its Python does so in another folder.
+        return Path(named).expanduser().absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "assay" / "environments"
 

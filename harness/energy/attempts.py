@@ -1,7 +1,8 @@
 """What a stage used in all its attempts, those that failed or were killed too.
 
 Each attempt leaves its file in the stage's own folder of the workspace: while it runs, a sign of
-life; once it has failed, what it used. The file of a killed attempt says for how long it lived at
+life; once its window has closed, what it used, for as long as the stage has not finished: it may
+still fail after it was measured. The file of a killed attempt says for how long it lived at
 least, and no more is claimed.
 """
 
@@ -39,7 +40,7 @@ class Attempts:
 
     @contextmanager
     def window(self, meter: Meter, name: str) -> Iterator[AttemptReading]:
-        """Measure this attempt; where the block raises, what it used is kept for the next one."""
+        """Measure this attempt; what it used is kept for the next one until ``forget``."""
         earlier, lost_seconds = self._earlier()
         reading: AttemptReading | None = None
         with _alive(self._folder / f"{uuid.uuid4().hex}.json") as file:
@@ -47,17 +48,16 @@ class Attempts:
                 with meter.window(name) as own:
                     reading = AttemptReading(own, earlier, lost_seconds)
                     yield reading
-            except BaseException:
+            finally:
                 if reading is not None:
                     _write(file, reading.own.energy(self._phase))
-                raise
 
     def forget(self) -> None:
         """The stage has finished, and its record has the sum."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _earlier(self) -> tuple[list[Energy], list[float]]:
-        """Energies of failed attempts, and for how long each killed one lived at least."""
+        """Energies of measured attempts, and for how long each killed one lived at least."""
         known: list[Energy] = []
         lost: list[float] = []
         for file in sorted(self._folder.glob("*.json")):

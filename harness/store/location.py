@@ -49,6 +49,10 @@ class DamagedError(StoreError):
     """Files whose content is not what their marker says."""
 
 
+class GoneError(DamagedError):
+    """What the index lists has no marker: it was found damaged before, and removed."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """What a published folder holds."""

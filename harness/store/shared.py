@@ -31,7 +31,7 @@ from harness.store.database import Database
 from harness.store.folder import FolderStore
 from harness.store.layout import Layout, digest_name, safe_name
 from harness.store.leases import LEASE_SECONDS, Leases
-from harness.store.location import DamagedError, Location, Marker
+from harness.store.location import DamagedError, GoneError, Location, Marker
 from harness.store.patience import PATIENCE_SECONDS, Say, on_screen
 from harness.store.runs import intact
 from harness.store.shared_index import SharedIndex, entry
@@ -331,12 +331,12 @@ class SharedStore(FolderStore):
     def _fetch(self, kind: str, name: str, target: Path) -> None:
         """Bring what is published under ``name`` here, whole or not at all.
 
-        Raises ``StoreError`` where it is not in the location, ``DamagedError`` where it is no
+        Raises ``GoneError`` where it is not in the location, ``DamagedError`` where it is no
         longer what was put there.
         """
         marker = self.location.marker(kind, name)
         if marker is None:
-            raise StoreError("not in the store's files", file=f"{self.location.name}/{kind}/{name}")
+            raise GoneError("not in the store's files", file=f"{self.location.name}/{kind}/{name}")
         folder = self.layout.scratch()
         with storage_errors(self.root, f"fetch {kind}/{name}"):
             folder.mkdir()
@@ -349,7 +349,9 @@ class SharedStore(FolderStore):
     def _lost(self, kind: str, name: str, error: DamagedError) -> None:
         self._say(f"{error}; it is made again")
         self.log_event(f"damaged in the store: {kind}/{name}")
-        self.location.remove(kind, name)
+        # Where nothing is published any more, files may be those of whoever makes it again.
+        if not isinstance(error, GoneError):
+            self.location.remove(kind, name)
 
 
 def _bases(folder: Path) -> list[str]:

@@ -59,7 +59,7 @@ def damage(store: SharedStore) -> Iterator[str]:
                 elif kind == "runs":
                     yield from run_damage(found, name, f"{store.location.name}/{kind}/{name}")
     for key in store.location.names("stages"):
-        if not isinstance(store.location.read_json("stages", key), dict):
+        if _stage(store, key) is None:
             yield f"{store.location.name}/stages/{key}.json: damaged JSON"
 
 
@@ -99,7 +99,7 @@ def rebuild(store: SharedStore) -> int:
     found = {
         key: value
         for key in store.location.names("stages")
-        if isinstance(value := store.location.read_json("stages", key), dict)
+        if (value := _stage(store, key)) is not None
     }
     store.index.forget_stages(sorted(known.keys() - found.keys()))
     store.index.finish_stages(found)
@@ -121,9 +121,21 @@ def _row(store: SharedStore, name: str) -> dict[str, Any] | None:
     return entry(run) | {"stored_at": stored_at or store.index.now()}
 
 
+def _stage(store: SharedStore, key: str) -> dict[str, Any] | None:
+    """What the location says of a finished stage; None where it cannot be read."""
+    try:
+        value = store.location.read_json("stages", key)
+    except DamagedError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def gc(store: SharedStore, *, dry_run: bool) -> list[Garbage]:
     """Checkpoints that no run, no stage and no kept checkpoint names, files that no marker names,
-    and what the cache holds of either."""
+    and what the cache holds of either.
+
+    Raises ``StoreError`` where the index lacks runs or stages that ``rebuild`` would list.
+    """
     found = [*_unreferenced(store), *_unpublished(store), *_here(store)]
     if not dry_run:
         for item in found:
@@ -132,9 +144,8 @@ def gc(store: SharedStore, *, dry_run: bool) -> list[Garbage]:
 
 
 def _unreferenced(store: SharedStore) -> Iterator[Garbage]:
+    named = {name for text in _referring(store) for name in _digests(text)}
     markers = {name: _marker(store, name) for name in store.location.names("checkpoints")}
-    texts = [row.checkpoint for row in store.index.find({})] + list(store.index.stages().values())
-    named = {name for text in texts for name in _digests(text)}
     waiting = [name for name in markers if name in named]
     kept = set(waiting)
     while waiting:
@@ -148,6 +159,40 @@ def _unreferenced(store: SharedStore) -> Iterator[Garbage]:
         size = marker.size_bytes if marker else 0
         place = f"{store.location.name}/checkpoints/{name}"
         yield Garbage(place, size, "no run and no stage refers to it")
+
+
+def _referring(store: SharedStore) -> Iterator[str]:
+    """Every text that may name a checkpoint: what the index lists, and what it cannot list.
+
+    Raises ``StoreError`` where the index lacks what ``rebuild`` would list: next to a new database
+    nothing would seem to be referred to. What no rebuild can list keeps nobody waiting: damaged
+    files name nothing (``check`` names them), a newer Assay's run is searched as it is.
+    """
+    # Listed before the index is asked: a driver adds to the location first.
+    runs, stages = set(store.location.names("runs")), set(store.location.names("stages"))
+    listed = {row.id: row.checkpoint for row in store.index.find({})}
+    payloads = store.index.stages()
+    for key in sorted(stages - payloads.keys()):
+        if _stage(store, key) is not None:
+            raise _unlisted(store, f"stage {key}")
+    for name in sorted(runs - listed.keys()):
+        with _fetched(store, "runs", name, only=(RUN_FILE,)) as found:
+            if isinstance(found, str) or not (found / RUN_FILE).is_file():
+                continue
+            try:
+                id = read_run(found).id
+            except StoreError:
+                yield (found / RUN_FILE).read_text("utf-8", errors="replace")
+                continue
+            if id not in listed:  # listed under another name: a copied marker
+                raise _unlisted(store, f"run {id}")
+    yield from listed.values()
+    yield from payloads.values()
+
+
+def _unlisted(store: SharedStore, what: str) -> StoreError:
+    message = f"does not list {what}, so nobody knows what is still referred to"
+    return StoreError(message, file=store.name, fix="run 'assay store rebuild' first")
 
 
 def _digests(text: str) -> set[str]:

@@ -102,6 +102,16 @@ def test_an_environment_is_made_once_and_a_half_made_one_again(
     assert environment("toy", ["a==2"]) != first
 
 
+def test_a_relative_folder_for_environments_is_found_from_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for named, found in (("kept", "kept"), ("~/kept", "home/kept")):
+        monkeypatch.setenv(environments.VARIABLE, named)
+        assert environments.kept_in() == tmp_path / found
+
+
 @pytest.mark.slow
 def test_what_pip_cannot_install_is_told_in_one_line(
     kept: Path, monkeypatch: pytest.MonkeyPatch

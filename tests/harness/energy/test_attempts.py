@@ -39,6 +39,15 @@ def test_what_a_failed_attempt_used_is_added(tmp_path: Path) -> None:
     assert "3 attempts together" in (energy.note or "")
 
 
+def test_an_attempt_that_failed_after_its_window_is_known(tmp_path: Path) -> None:
+    for _ in range(2):  # the second: what was measured could not be stored
+        with Attempts(tmp_path / "s", "train").window(FakeMeter(), "x") as reading:
+            pass
+    energy = reading.energy("train")
+    assert energy.seconds == 2.0
+    assert energy.note == "2 attempts together"
+
+
 def test_a_killed_attempt_is_stated_and_not_guessed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"

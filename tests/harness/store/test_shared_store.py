@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import signal
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ConfigError, MissingExtraError, StoreError
-from harness.store.location import Location
+from harness.store.location import MAX_MARKER_BYTES, Location
 from harness.store.shared import SharedStore, open_shared
 from tests.postgresql import Server
 
@@ -148,6 +149,21 @@ def test_a_damaged_run_is_an_error_and_is_scored_again(
     assert [s.id for s in there.summaries()] == [run.id]
 
 
+def test_a_run_that_is_listed_but_whose_files_are_gone_is_scored_again(
+    machine: Machine, make: SimpleNamespace, tmp_path: Path
+) -> None:
+    # A driver that found it damaged removed its marker, and died before it was made again.
+    here, there, run = machine("a"), machine("b"), make.run()
+    here.put(run, [make.rows()], make.samples())
+    (marker,) = _files(tmp_path, "runs/*.json")
+    written = marker.read_bytes()
+    marker.unlink()
+    assert there.stored(run.id) is None
+    marker.write_bytes(written)  # whoever was making it again loses nothing to who asked
+    assert there.stored(run.id) == run
+    assert there.check() == []
+
+
 def test_files_without_a_marker_are_not_there_and_are_swept_up(
     machine: Machine, make: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +227,52 @@ def test_gc_keeps_what_is_referred_to_and_waits_for_no_driver(
     store.gc(dry_run=False)
     assert machine("c").checkpoint(lonely) is None
     assert machine("c").checkpoint(used) is not None
+
+
+def test_gc_refuses_an_index_that_knows_less_than_the_files(
+    machine: Machine, make: SimpleNamespace
+) -> None:
+    store, run = machine(), make.run()
+    trained, scored = _checkpoint(store, make, "trained"), _checkpoint(store, make, run.candidate)
+    store.finish_stage("train-t", {"checkpoint": trained})
+    store.put(run, [], [])
+    store.index.forget_stages(["train-t"])  # as in a database that was lost
+    with pytest.raises(StoreError, match=r"does not list stage train-t.*'assay store rebuild'"):
+        store.gc(dry_run=False)
+    store.rebuild()
+    store.index.remove([run.id])
+    with pytest.raises(StoreError, match=rf"does not list run {run.id}.*'assay store rebuild'"):
+        store.gc(dry_run=False)
+    store.rebuild()
+    assert store.gc(dry_run=False) == []
+    assert all(store.checkpoint(digest) for digest in (trained, scored))
+
+
+def test_gc_goes_on_beside_what_no_rebuild_can_list(
+    machine: Machine, make: SimpleNamespace, tmp_path: Path
+) -> None:
+    store, run = machine(), make.run("newer")
+    kept, lonely = _checkpoint(store, make, run.candidate), _checkpoint(store, make, "lonely")
+    store.put(run, [], [])
+    files = tmp_path / "files"
+    (record,) = files.glob("runs/*/*/run.json")
+    later = json.loads(record.read_text()) | {"schema_version": 99, "candidate": {"later": True}}
+    record.write_text(json.dumps(later))
+    written, digest = record.read_bytes(), hashlib.sha256(record.read_bytes()).hexdigest()
+    (marker,) = files.glob("runs/*.json")
+    content = json.loads(marker.read_text())
+    content["files"]["run.json"] = {"size": len(written), "sha256": digest}
+    marker.write_text(json.dumps(content))
+    for kind in ("runs", "stages"):
+        (files / kind).mkdir(exist_ok=True)
+        (files / kind / "torn.json").write_text("{")
+        (files / kind / "foreign.json").write_text("[1]")
+    (files / "stages" / "huge.json").write_bytes(b" " * (MAX_MARKER_BYTES + 1))
+    assert store.rebuild() == 0
+    (garbage,) = store.gc(dry_run=False)
+    assert str(garbage.path).endswith(f"checkpoints/{lonely[:16]}")
+    assert store.checkpoint(kept) is not None, "the record of a newer Assay still names it"
+    assert any("stages/huge.json: damaged JSON" in line for line in store.check())
 
 
 def test_a_lease_is_kept_while_its_holder_lives_whatever_the_clock_says(
