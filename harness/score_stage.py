@@ -50,12 +50,12 @@ class ScoreStage:
         known = self._known(key)
         if known is not None:
             self._say(name, "reused")
-            return known
+            return self._made_as(known, key, checkpoint, inherited)
         with self._leased(f"score-{key}"):
             known = self._known(key)
             if known is not None:  # by another process, since we looked
                 self._say(name, "reused")
-                return known
+                return self._made_as(known, key, checkpoint, inherited)
             self._say(name, "start", checkpoint.manifest.trainer)
             attempts = self._attempts(f"score-{key}")
             with attempts.window(self.meter(), f"score {name}") as reading:
@@ -105,6 +105,33 @@ class ScoreStage:
         """The run that this stage came to; None where it has not, or the run is damaged."""
         stage = self.store.stage(f"score-{key}")
         return self.store.stored(stage["run"]) if stage is not None else None
+
+    def _made_as(
+        self, known: Run, key: str, checkpoint: Checkpoint, inherited: Sequence[Energy]
+    ) -> Run:
+        """The known scores as a run of how the weights were made now; ``known`` where as then.
+
+        Another recipe, or more trials of a sweep, may come to the same weights at another cost.
+        """
+        from harness.identity import digest_json
+
+        manifest, old = checkpoint.manifest, known.checkpoint
+        scored = [energy for energy in known.energy if energy.phase == "score"]
+        phases = _phases(checkpoint, scored, inherited)
+        made = (manifest.recipe_digest, manifest.notes)
+        if made == (old.recipe_digest, old.notes) and phases == known.energy:
+            return known
+        cost = [energy.model_dump(mode="json") for energy in phases]
+        changes = {
+            "id": digest_json([known.id, made, cost])[:32],
+            "checkpoint": manifest,
+            "energy": phases,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        run = known.model_copy(update=changes)
+        self.store.put(run, self.store.rows(known.id), self.store.samples(known.id))
+        self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": run.candidate})
+        return run
 
     def _attempts(self, stage: str) -> Attempts:
         from harness.energy.attempts import Attempts
@@ -242,17 +269,11 @@ class ScoreStage:
         energy: Energy,
         inherited: Sequence[Energy],
     ) -> Run:
-        from harness.energy import total
         from harness.environment import environment
         from harness.identity import digest_json
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
         complete = not evaluation.failures
-        trained = checkpoint.manifest.energy
-        phases = [_phase(trained, "train")] if trained else []
-        phases.append(energy)
-        if inherited:
-            phases.append(total(inherited, phase="inherited"))
         return Run(
             # An incomplete run never stands in for the complete one that a later call makes.
             id=digest_json([key, name, None if complete else now])[:32],
@@ -262,7 +283,7 @@ class ScoreStage:
             checkpoint=checkpoint.manifest,
             scores=evaluation.scores,
             signatures=evaluation.signatures,
-            energy=tuple(phases),
+            energy=_phases(checkpoint, [energy], inherited),
             environment=environment(),
             complete=complete,
             failures=evaluation.failures,
@@ -286,5 +307,13 @@ def _shard(key: str, number: int, count: int) -> str:
     return f"shard-{key}-{number + 1}-of-{count}"
 
 
-def _phase(energy: Energy, phase: str) -> Energy:
-    return energy.model_copy(update={"phase": phase})
+def _phases(
+    checkpoint: Checkpoint, scored: Sequence[Energy], inherited: Sequence[Energy]
+) -> tuple[Energy, ...]:
+    """What a run cost: its own training, its scoring, and the training of its ancestors."""
+    from harness.energy import total
+
+    trained = checkpoint.manifest.energy
+    own = [] if trained is None else [trained.model_copy(update={"phase": "train"})]
+    before = [total(inherited, phase="inherited")] if inherited else []
+    return (*own, *scored, *before)

@@ -22,7 +22,7 @@ from harness.data import Row, read_mix
 from harness.errors import AssayError
 from harness.events import Event, Listener
 from harness.experiment import Candidate, Experiment
-from harness.identity import digest_json
+from harness.identity import data_digest, digest_json
 from harness.records import Checkpoint, CheckpointManifest
 from harness.roles import choices_of, roles_for
 
@@ -75,7 +75,7 @@ class CandidatePlan:
     basis: str
     """Where the estimate comes from, or why there is none."""
     recipe: str
-    """Digest of trainer, options and data: an estimate of another recipe is none of this one."""
+    """Digest of trainer, options, data and base: an estimate holds for this recipe alone."""
 
 
 @dataclass
@@ -100,12 +100,14 @@ class Planner:
 
     def _planned(self, candidate: Candidate) -> CandidatePlan:
         trainer = _inner(candidate)
-        recipe = digest_json(
-            [candidate.trainer_name, trainer.model_dump(mode="json"),
-             [[s.name, s.weight] for s in candidate.data]]
-        )  # fmt: skip
-        done = self._done(candidate)
         rows = _rows(candidate)
+        digests = {source.name: data_digest(source.path) for source in candidate.data}
+        data = [[s.name, s.weight, dict(s.columns), digests[s.name]] for s in candidate.data]
+        recipe = digest_json(
+            [candidate.trainer_name, trainer.model_dump(mode="json"), data,
+             self.base.manifest.digest]
+        )  # fmt: skip
+        done = self._done(candidate, digests)
         steps = _steps(trainer, len(rows))
         known = CandidatePlan(
             candidate=candidate.name,
@@ -139,12 +141,17 @@ class Planner:
             basis=trial.basis,
         )
 
-    def _done(self, candidate: Candidate) -> CheckpointManifest | None:
+    def _done(
+        self, candidate: Candidate, data_digests: Mapping[str, str]
+    ) -> CheckpointManifest | None:
         """What this very recipe came to in this workspace."""
         manifest = self._past.get(candidate.name)
+        if manifest is None:
+            return None
         recipe = _inner(candidate).model_dump(mode="json")
-        same = manifest is not None and dict(manifest.recipe) == recipe
-        return manifest if same and manifest.seed == candidate.seed else None  # type: ignore[union-attr]
+        asked = (recipe, candidate.seed, self.base.manifest.digest, dict(data_digests))
+        made = (dict(manifest.recipe), manifest.seed, manifest.base_digest)
+        return manifest if (*made, dict(manifest.data_digests)) == asked else None
 
     def _tokens(self, trainer: Any, rows: Sequence[Row], steps: int) -> int | None:
         """Mean tokens of a row, cut to max_length, times the rows that the steps see."""
