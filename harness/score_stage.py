@@ -68,7 +68,7 @@ class ScoreStage:
             self.store.put(run, evaluation.rows, evaluation.samples)
             if run.complete:
                 self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
-            attempts.forget()
+                attempts.forget()
             self._say(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
             return run
 

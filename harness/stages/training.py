@@ -187,6 +187,9 @@ class Checkpoints:
         self.store.adopt_checkpoint(checkpoint.folder, manifest.digest)
         done = {"checkpoint": manifest.digest, "manifest": manifest.model_dump(mode="json")}
         self.store.finish_stage(f"train-{key}", done)
+        # Only now: a training that could not be kept goes on from its state, with its energy.
+        for state in (key, f"train-{key}"):
+            shutil.rmtree(self.store.state_folder(state), ignore_errors=True)
         self.listener(Event("train", candidate.name, "done", _summary(manifest)))
         return self._opened(done)
 
@@ -233,8 +236,6 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        shutil.rmtree(self.store.state_folder(key), ignore_errors=True)
-        attempts.forget()
         return checkpoint
 
 

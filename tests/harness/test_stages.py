@@ -198,3 +198,80 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
     assert (kept.pack("first"), kept.pack("second")) == ([1.0], None)
     assert [event.status for event in told] == ["again"]
     assert "damaged bytes" in told[0].message
+
+
+def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_energy(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import harness.checkpoints
+    from harness.checkpoints import fresh_process
+    from harness.protocols import TrainJob
+    from harness.stages.training import Checkpoints
+    from trainers.prune import Prune
+
+    store, found = open_store(tmp_path / ".assay"), []
+    train, adopt = Prune.train, store.adopt_checkpoint
+
+    def resumed(self: Prune, job: TrainJob) -> object:
+        assert job.state_folder is not None
+        found.append((job.state_folder / "step").exists())
+        job.state_folder.mkdir(parents=True, exist_ok=True)
+        (job.state_folder / "step").touch()
+        return train(self, job)
+
+    def full(*_: object) -> Path:
+        monkeypatch.setattr(store, "adopt_checkpoint", adopt)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Prune, "train", resumed)
+    monkeypatch.setattr(store, "adopt_checkpoint", full)
+    monkeypatch.setattr(fresh_process, "server", lambda: None)
+    monkeypatch.setattr(harness.checkpoints, "check_in_fresh_process", lambda *_, **__: {})
+    stage = Checkpoints(experiment, store, FakeMeter, lambda _: None)
+    with pytest.raises(OSError, match="No space left"):
+        stage.train("x")
+    energy = stage.checkpoint("x").manifest.energy
+    assert found == [False, True]
+    assert energy is not None
+    assert (energy.seconds, energy.note) == (2.0, "2 attempts together")
+    assert list(store.layout.states.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["incomplete", "not stored"])
+def test_what_a_scoring_used_is_known_until_its_run_is_complete(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    from types import SimpleNamespace
+    from typing import Any
+
+    from harness.checkpoints import open_base
+    from harness.evaluate import Evaluation
+    from harness.records import Failure
+    from harness.score_stage import ScoreStage
+
+    store = open_store(tmp_path / ".assay")
+    failure = Failure(stage="score base", message="out of memory")
+    incomplete, complete = Evaluation(failures=(failure,)), Evaluation()
+    evaluations = iter([incomplete if how == "incomplete" else complete, complete])
+    put = store.put
+
+    def full(*_: Any) -> None:
+        monkeypatch.setattr(store, "put", put)
+        raise OSError(28, "No space left on device")
+
+    suite = SimpleNamespace(suite=SimpleNamespace(name="s", cost=None))
+    monkeypatch.setattr(ScoreStage, "_suite", lambda *_: suite)
+    monkeypatch.setattr(ScoreStage, "_key", lambda *_: "key")
+    monkeypatch.setattr(ScoreStage, "_evaluate", lambda *_: next(evaluations))
+    checkpoint = open_base("./base", resolve=experiment.resolve)
+    stage = ScoreStage(experiment, store, FakeMeter, lambda _: None)
+    if how == "not stored":
+        monkeypatch.setattr(store, "put", full)
+        with pytest.raises(OSError, match="No space left"):
+            stage.score("base", checkpoint, None)
+    else:
+        assert stage.score("base", checkpoint, None).complete is False
+    run = stage.score("base", checkpoint, None)
+    assert run.complete
+    assert [(e.seconds, e.note) for e in run.energy] == [(2.0, "2 attempts together")]
+    assert list(store.layout.states.iterdir()) == []
