@@ -6,7 +6,8 @@ Containment, not Jaccard similarity, because a training row holds more than the 
 "On the resemblance and containment of documents"); n-grams that many items share (a template's
 words) say nothing and do not count. Two changed words leave a short question too few n-grams: for
 those, documents that share pairs of words are read word by word, and hold the item where its
-longest common subsequence with a stretch of theirs covers ``ALIKE`` of its words.
+longest common subsequence with a stretch of theirs covers ``ALIKE`` of its words, each weighed by
+how few items hold it (inverse document frequency): a template's words are not the item.
 
 At the sizes of fine-tuning data an inverted index is exact and takes seconds, so nothing is
 sketched: MinHash would approximate the same numbers.
@@ -14,8 +15,10 @@ sketched: MinHash would approximate the same numbers.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,7 +32,7 @@ N = 3
 THRESHOLD = 0.5
 #: Items of at most so many words are also looked for word by word,
 SHORT_WORDS = 24
-#: and found where this share of their words stands in a document in the same order.
+#: and found where this share of their words, by weight, stands in a document in the same order.
 ALIKE = 0.7
 #: An n-gram of more than this share of the items (and of more than five) is a template's.
 COMMON = 0.01
@@ -72,6 +75,11 @@ class ItemIndex:
         self._grams = _GramIndex(self._items, N)
         short = [words if len(words) <= SHORT_WORDS else [] for words in self._items]
         self._pairs = _GramIndex(short, 2)
+        holders = Counter(word for words in self._items for word in set(words))
+        #: By word number: what nearly every item says weighs next to nothing.
+        self._weights = [0.0] * (len(self._numbers) + 1)
+        for word, count in holders.items():
+            self._weights[word] = math.log((len(self._items) + 1) / count)
 
     def search(self, documents: Iterable[str]) -> Contamination:
         """Look for every item in ``documents``, which are read once and in batches."""
@@ -112,7 +120,7 @@ class ItemIndex:
         items, places = items[likely], places[likely]
         share = np.array(
             [
-                _covered(self._items[item], batch[place])
+                _covered(self._items[item], batch[place], self._weights)
                 for item, place in zip(items.tolist(), places.tolist(), strict=True)
             ]
         )
@@ -156,8 +164,8 @@ class _GramIndex:
         return pairs // len(batch), pairs % len(batch), hits
 
 
-def _covered(item: Words, document: Words) -> float:
-    """The share of the item's words that a stretch of the document holds in the same order.
+def _covered(item: Words, document: Words, weights: Sequence[float]) -> float:
+    """The share of the item's words, by weight, that a stretch of the document holds in its order.
 
     Stretches are half as long again as the item, so that a long document does not hold every
     item by its scattered words.
@@ -166,12 +174,18 @@ def _covered(item: Words, document: Words) -> float:
 
     reach = len(item) + len(item) // 2
     wanted = set(item)
-    best = 0
+    best = 0.0
     for start in range(0, max(len(document) - reach // 2, 1), max(reach // 2, 1)):
         stretch = document[start : start + reach]
-        if sum(word in wanted for word in stretch) > best:
-            best = max(best, int(LCSseq.similarity(item, stretch)))
-    return best / len(item)
+        if sum(weights[word] for word in stretch if word in wanted) > best:
+            aligned = [
+                word
+                for block in LCSseq.opcodes(item, stretch)
+                if block.tag == "equal"
+                for word in item[block.src_start : block.src_end]
+            ]
+            best = max(best, sum(weights[word] for word in aligned))
+    return best / sum(weights[word] for word in item)
 
 
 def _batches(documents: Iterable[str]) -> Iterator[list[str]]:

@@ -52,6 +52,16 @@ def test_five_per_cent_of_planted_items_are_found_and_nothing_else(way: str) -> 
         assert len(shared) >= len(set(items[item].split())) - 2
 
 
+@pytest.mark.parametrize("size", [12, 50])
+def test_other_questions_of_one_template_are_not_the_items(size: int) -> None:
+    draw = random.Random(size)
+    pairs = draw.sample([(a, b) for a in range(1, 100) for b in range(1, 100)], 2 * size)
+    asked = [f"What is {a} plus {b}? Answer: {a + b}" for a, b in pairs]
+    index = ItemIndex(asked[:size])
+    assert index.search(asked[size:]).contaminated.sum() <= 1
+    assert index.search(asked[:size]).contaminated.all()
+
+
 def test_a_templates_words_are_no_evidence() -> None:
     names = [f"{w}a {w}o" for w in WORDS[:400]]
     items = [f"Question : which town does {name} live in ? Answer :" for name in names]
