@@ -170,6 +170,10 @@ def test_smollm2_is_written_as_llama_cpp_wrote_it(real_models: Path, tmp_path: P
     for name in ("blk.7.attn_q.weight", "blk.7.attn_k.weight", "token_embd.weight"):
         one, two = values(ours, name), values(theirs, name)
         assert np.abs(one - two).max() <= np.abs(two).max() / 127
-    start, again = (tiny_jobs.logits(load_model(one)[0]) for one in (smollm, q8))
-    moved = (start.log_softmax(-1) - again.log_softmax(-1)).abs()
-    assert 0 < float(moved.mean()) < 0.05
+    start, again = (
+        tiny_jobs.logits(load_model(one)[0]).log_softmax(-1) for one in (smollm, q8)
+    )  # fmt: skip
+    # Eight bits, the embedding included: .0012 nats a token on WikiText-2, .006 on these.
+    divergence = (start.exp() * (start - again)).sum(-1).mean()
+    assert 0 < float(divergence) < 0.01
+    assert (start.argmax(-1) == again.argmax(-1)).float().mean() > 0.9

@@ -207,7 +207,7 @@ LABELLED = {"prompt": "a", "completion": " b", "label": True}
         ("kto", PAIR | {"rejected": " b"}, "chosen equals rejected in 1 of 1 rows"),
         ("dpo", LABELLED, r"dpo needs prompt, chosen, rejected or chosen, rejected\)"),
         ("simpo", PAIR | {"rejected": " b"}, "chosen equals rejected"),
-        ("freeze", PAIR, r"freeze needs prompt, completion\).*no column 'completion'"),
+        ("freeze", PAIR, r"freeze needs prompt, completion or messages or text\).*map one"),
         ("ia3", {"prompt": "", "completion": " b"}, "1 of 1 rows have an empty prompt"),
     ],
 )
