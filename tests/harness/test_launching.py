@@ -70,7 +70,11 @@ def test_the_deepspeed_file_that_a_config_names_is_part_of_the_recipe(tmp_path: 
 @pytest.mark.parametrize(
     ("candidates", "config", "said"),
     [
-        ("  a: {trainer: lora, data: d, accelerate: no.yaml}\n", CONFIG, "no such file.*no.yaml"),
+        (
+            "  a: {trainer: lora, data: d, accelerate: no.yaml}\n",
+            CONFIG,
+            "no such file.*accelerate config",
+        ),
         ("  a: {trainer: lora, data: d}\n", "x: 1\n", "not an accelerate config"),
         (
             "  a: {trainer: quantize, scheme: int8, accelerate: two.yaml}\n",

@@ -15,8 +15,8 @@ from harness.records import Checkpoint
 from harness.scoring import open_model
 from tasks.microworld import training
 from tasks.microworld.corpus import held_out
-from tasks.microworld.docs import unknown
 from tasks.microworld.lexicon import UNKNOWN
+from tasks.microworld.probe_docs import unknown
 from tasks.microworld.world import fidelity_texts, world
 from tests.trainers import effects, tiny_jobs
 from tests.trainers.effects import questions, share
