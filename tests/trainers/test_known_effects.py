@@ -85,10 +85,13 @@ def test_divergence_grows_as_bits_fall_on_the_microworld(
 def test_divergence_grows_as_bits_fall_on_smollm2(
     real_models: Path, real_data: Path, tmp_path: Path
 ) -> None:
-    """On some 250 tokens; benchmarks/results/known_effects.md has every scheme on more."""
+    """On some 250 tokens, of weights that are rounded alone.
+
+    `int8` without outlier columns rounds activations too, and SmolLM2 has outliers: .032.
+    """
     smollm = open_base(str(real_models / "smollm2-135m-instruct"))
     text = (real_data / "wikitext2" / "test.txt").read_text(encoding="utf-8")[:1000]
-    schemes = ("absmax-int4", "absmax-int3", "int8", "nf4", "fp4")
+    schemes = ("absmax-int8", "absmax-int4", "absmax-int3", "nf4", "fp4")
     kl = effects.kl_by_scheme(smollm, tmp_path, schemes, [text])
     assert not effects.out_of_order(kl), kl
 
