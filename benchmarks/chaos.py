@@ -256,7 +256,7 @@ def compare(expected: FolderStore, found: FolderStore, attack: Attack) -> None:
         return
     for name, run in theirs.items():
         other = ours[name]
-        # Its id may be another: weights that were made again cost energy again, which a run records.
+        # Its id may be another: weights made again cost energy again, and a run records that.
         if run.scores != other.scores:
             attack.wrong.append(f"{name}: other scores")
         if run.checkpoint.digests != other.checkpoint.digests:
