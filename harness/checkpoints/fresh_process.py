@@ -2,7 +2,8 @@
 
 What a training leaves in its process (a patched module, a model that was never written) cannot make
 a broken checkpoint look whole there. A server imports the libraries once, while the first candidate
-trains, and forks: each check is a process of its own and costs no import.
+trains, and forks: each check is a process of its own and costs no import. A worker that was itself
+forked from a process with these imports has a fork of its own beginning for a server.
 
     python -m harness.checkpoints.fresh_process        # one JSON request a line, one answer a line
 """
@@ -16,9 +17,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from harness import errors
 from harness.errors import AssayError, CheckpointError
@@ -53,12 +53,58 @@ def check_in_fresh_process(
     raise getattr(errors, answer["type"])(**answer["error"])
 
 
-@cache
-def server() -> subprocess.Popen[str]:
+class Server(NamedTuple):
+    """A process that answers one JSON line with another, and dies with what it was asked by."""
+
+    requests: IO[str]
+    answers: IO[str]
+    pid: int
+
+    def died(self) -> str:
+        """How it ended; waits for it."""
+        _, status = os.waitpid(self.pid, 0)
+        return _ending(os.waitstatus_to_exitcode(status))
+
+
+_servers: list[Server] = []
+
+
+def server() -> Server:
     """The server of this process, started by the first call and ended with the process.
 
     There is one, because its imports cost seconds: called before a training they cost no waiting.
     """
+    if not _servers:
+        _servers.append(_new_interpreter())
+        atexit.register(_end, _servers[-1])
+    return _servers[0]
+
+
+def fork_server(*, closing: Any) -> None:
+    """Let a fork of this process be its server, which has then imported what this one has.
+
+    Only for a process that has no other thread and has computed nothing. ``closing`` is a
+    connection that the server must not hold open.
+    """
+    requests, asked = os.pipe()
+    told, answers = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        closing.close()
+        os.close(asked)
+        os.close(told)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)  # whatever a library prints
+        with os.fdopen(requests, encoding="utf-8") as lines:
+            serve(lines, answers)
+        os._exit(0)
+    os.close(requests)
+    os.close(answers)
+    _servers[:] = [Server(os.fdopen(asked, "w"), os.fdopen(told), pid)]
+
+
+def _new_interpreter() -> Server:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     started = subprocess.Popen(
@@ -69,28 +115,33 @@ def server() -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
-    atexit.register(_end, started)
-    return started
+    assert started.stdin is not None and started.stdout is not None
+    started.returncode = 0  # it is waited for here, by its number
+    return Server(started.stdin, started.stdout, started.pid)
 
 
-def _end(started: subprocess.Popen[str]) -> None:
+def _end(started: Server) -> None:
     with suppress(OSError):  # it may have died
-        started.communicate()  # closes its requests, which ends it
+        started.requests.close()  # which ends it
+        started.died()
 
 
 def _asked(line: str) -> dict[str, Any]:
     asked = server()
-    assert asked.stdin is not None and asked.stdout is not None
     try:
-        asked.stdin.write(line + "\n")
-        asked.stdin.flush()
-        answer = asked.stdout.readline()
+        asked.requests.write(line + "\n")
+        asked.requests.flush()
+        answer = asked.answers.readline()
     except BrokenPipeError:
         answer = ""
     if answer:
         return dict(json.loads(answer))
-    server.cache_clear()
-    return {"died": f"exit code {asked.wait()}"}
+    _servers.clear()
+    return {"died": asked.died()}
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def serve(requests: IO[str], answers: int) -> None:
@@ -110,8 +161,7 @@ def serve(requests: IO[str], answers: int) -> None:
         with os.fdopen(reading, encoding="utf-8") as pipe:
             answer = pipe.read()
         _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        died = f"signal {-code}" if code < 0 else f"exit code {code}"
+        died = _ending(os.waitstatus_to_exitcode(status))
         _write(answers, (answer or json.dumps({"died": died})) + "\n")
 
 

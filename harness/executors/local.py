@@ -1,11 +1,12 @@
 """Stages in several processes of this machine: one a GPU, or one a share of the cores.
 
-Workers are spawned, not forked: a fork would copy torch's threads' locks and a GPU's context.
+Workers are not forked from the driver: that would copy torch's threads' locks and a GPU's context.
+They come from :mod:`harness.executors.starting`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,8 +17,9 @@ from pydantic import Field
 
 from harness.events import Event
 from harness.executors.machine import Machine, Shares, this_machine
-from harness.executors.process import why_lost, work
+from harness.executors.process import Surroundings, why_lost, work
 from harness.executors.schedule import Schedule, lost
+from harness.executors.starting import context_for
 from harness.protocols import Plugin
 from harness.stages.stage import Stage, StageOutcome
 
@@ -51,14 +53,16 @@ class Local(Plugin):
 class _Process:
     """One worker process, and the stage that it is at."""
 
-    def __init__(self, worker: Worker, threads: int, gpus: tuple[str, ...], shared: bool) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
+    def __init__(
+        self, worker: Worker, context: Any, threads: int, gpus: tuple[str, ...], shared: bool
+    ) -> None:
+        self.pipe, theirs = context.Pipe()
         self.gpus = gpus
         self.stage: Stage | None = None
         self.deadline: float | None = None
-        arguments = (worker.place, theirs, threads, gpus, shared)
-        self.process: Any = spawn.Process(target=work, args=arguments, daemon=True)
+        how = Surroundings(context.get_start_method(), dict(os.environ), threads, gpus, shared)
+        arguments = (worker.place, theirs, how)
+        self.process: Any = context.Process(target=work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
 
@@ -93,6 +97,7 @@ class _Running:
         self.schedule = schedule
         self.shares = Shares(machine, count)
         self.worker = worker
+        self.context = context_for(machine, self.shares.threads)
         self.processes: list[_Process] = []
 
     def outcomes(self) -> Iterator[StageOutcome]:
@@ -154,7 +159,7 @@ class _Running:
             idle[0].kill()
             self.processes.remove(idle[0])
         shared = self.shares.workers > 1
-        process = _Process(self.worker, self.shares.threads, gpus, shared)
+        process = _Process(self.worker, self.context, self.shares.threads, gpus, shared)
         self.processes.append(process)
         return process
 

@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.checkpoints.fresh_process import fork_server
 from harness.events import Event, Listener
 from harness.stages.stage import Stage, StageOutcome
 
@@ -24,17 +26,33 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 0.2
 
 
-def work(place: Workplace, pipe: Any, threads: int, gpus: tuple[str, ...], shared: bool) -> None:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a worker process is given of its driver's surroundings."""
+
+    start_method: str
+    environment: Mapping[str, str] = field(repr=False)
+    threads: int
+    gpus: tuple[str, ...]
+    shared: bool
+    """Whether other stages may run on this machine at the same time."""
+
+
+def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
     """Carry out the stages that come through ``pipe`` until it closes.
 
     Every stage's output goes to its own log. The process ends with its driver, also where that is
     killed: an orphan would go on holding its stage's lease.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
+    if how.start_method == "forkserver":
+        fork_server(closing=pipe)
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
-    # Read when torch is imported, which is later.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    os.environ.clear()  # a fork server's are those of its own start
+    os.environ.update(how.environment)
+    # Read when torch is imported; where it has been, the stages set their threads themselves.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(how.threads)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(how.gpus)
     worker: Worker | None = None
     while True:
         try:
@@ -45,9 +63,9 @@ def work(place: Workplace, pipe: Any, threads: int, gpus: tuple[str, ...], share
             try:
                 if worker is None:
                     worker = place.open(seldom(pipe.send))
-                    worker.logged, worker.shared = True, shared
+                    worker.logged, worker.shared = True, how.shared
                 pipe.send(stage.name)  # it begins: its time runs from here
-                outcome = worker.carry_out(stage, threads)
+                outcome = worker.carry_out(stage, how.threads)
             except Exception as error:  # the worker could not be opened
                 traceback.print_exc()
                 message = f"{type(error).__name__}: {error}"

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,12 @@ import torch
 
 from harness.errors import ScoringError
 from harness.scoring import packed_linear
+from harness.scoring.flat import FlatPass
+from harness.scoring.generation import Prompt
 from harness.scoring.masks import MaskStyle
 from harness.scoring.rungs import CopiedRung, PaddedRung, Rung, TreeRung
+from harness.scoring.side_by_side import SideBySide
+from harness.scoring.stopping import Stopping
 from harness.scoring.trie import Forest, Leaf, Pack
 
 #: The least and the most difference of a log-probability in nats, relative to its size, that is
@@ -44,10 +49,12 @@ class Choice:
     rung: str
     tried: dict[str, str]
     packed_layers: int = 0
+    side_by_side: bool = False
+    """Whether rows that decode in a batch, each with its own cache, are right too."""
 
     def as_record(self) -> dict[str, Any]:
         """JSON for the record of a run."""
-        return {"rung": self.rung, "tried": self.tried, "packed_layers": self.packed_layers}
+        return asdict(self)
 
 
 def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
@@ -72,28 +79,34 @@ def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
             raise ScoringError("the model gives NaN or infinite log-likelihoods", fix=fix)
         tolerance = _tolerance(model, leaves, expected)
         for name, make in candidates[names.index(first) :]:
-            tried[name] = _verdict(make, leaves, expected, tolerance)
+            tried[name] = _verdict(partial(_made, make, leaves), expected, tolerance)
             if tried[name].startswith("agrees"):
                 break
         chosen = next(reversed(tried))
         layers = packed_linear.pack(model) if chosen == "tree" else []
         if layers:
-            verdict = _verdict(lambda: TreeRung(model), leaves, expected, tolerance)
+            again = partial(_made, partial(TreeRung, model), leaves)
+            verdict = _verdict(again, expected, tolerance)
             tried["tree, layers packed"] = verdict
             if not verdict.startswith("agrees"):
                 packed_linear.unpack(layers)
                 layers = []
+        beside = False
+        if chosen == "tree":
+            verdict = _verdict(partial(_continued, model, leaves), expected, tolerance)
+            tried["rows side by side"] = verdict
+            beside = verdict.startswith("agrees")
     if not tried[chosen].startswith("agrees"):
         raise ScoringError(
             f"no way of scoring agrees with the model's own forward pass ({tried[chosen]})",
             fix="use backend hf",
         )
-    return dict(candidates)[chosen](), Choice(chosen, tried, len(layers))
+    return dict(candidates)[chosen](), Choice(chosen, tried, len(layers), beside)
 
 
-def _verdict(make: Callable[[], Rung], leaves: list[Leaf], expected: Any, tolerance: float) -> str:
+def _verdict(scores: Callable[[], Any], expected: Any, tolerance: float) -> str:
     try:
-        found = _scores(make(), leaves)
+        found = scores()
     except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError) as error:
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
         return f"raises {type(error).__name__}: {first}"
@@ -147,6 +160,33 @@ def _scores(rung: Rung, leaves: list[Leaf]) -> Any:
         logits = rung.run(forest, pack)
         found.append(_thinned(logits.values)[np.concatenate(logits.of_leaf)])
     return np.concatenate(found)
+
+
+def _made(make: Callable[[], Rung], leaves: list[Leaf]) -> Any:
+    return _scores(make(), leaves)
+
+
+def _continued(model: Any, leaves: list[Leaf]) -> Any:
+    """What :func:`_scores` gives, by decoding the asked tokens side by side."""
+    found: list[Any] = []
+    for anchors in ((20,), ()):
+        heard: list[list[torch.Tensor]] = []
+        prompts = []
+        for leaf in Forest(leaves).leaves:
+            heard.append([])
+            start = leaf.tokens[: leaf.first_scored + 1]
+            pick = partial(_forced, leaf, heard[-1])
+            prompts.append(Prompt(start, leaf.scored, Stopping(None, (), ()), pick))
+        SideBySide(FlatPass(model)).run(prompts, anchors, 16)
+        found += [_thinned(torch.stack(logits)) for logits in heard]
+    return np.concatenate(found)
+
+
+def _forced(leaf: Leaf, heard: list[torch.Tensor], logits: torch.Tensor, _: list[int]) -> int:
+    """Keep the logits, and go on with the leaf's own next token."""
+    heard.append(logits)
+    place = leaf.first_scored + len(heard)
+    return int(leaf.tokens[place]) if place < len(leaf.tokens) else 0
 
 
 def _tolerance(model: Any, leaves: list[Leaf], expected: Any) -> float:

@@ -4,7 +4,8 @@ The rows of a pack are one flat sequence: the prefix that all prompts share is c
 looked at by every row, each row's own keys and values lie in slots of the same buffer, and the
 mask says which are whose. A finished row gives its slots back and the next one enters. Greedy
 tokens are those of lm-eval's ``hf`` model at batch size 1; sampled ones are drawn with a seed of
-their own request, so they do not depend on what else is in the batch.
+their own request, so they do not depend on what else is in the batch. Prompts that share little are
+continued side by side instead (:mod:`harness.scoring.side_by_side`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,16 +48,29 @@ class Prompt:
 
 
 @dataclass(eq=False)
-class _Row:
+class Row:
+    """A prompt that is being continued; ``place`` is its index among the prompts of the pack."""
+
     prompt: Prompt
     place: int
-    own: list[int]
-    seen: NDArray[np.bool_]
-    generated: list[int] = field(default_factory=list)
+    generated: list[int] = field(default_factory=list, kw_only=True)
 
     @property
     def position(self) -> int:
+        """Of the newest token in the sequence."""
         return len(self.prompt.tokens) + len(self.generated) - 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether the newest token was the last."""
+        prompt = self.prompt
+        return len(self.generated) >= prompt.most or prompt.stopping.done(self.generated)
+
+
+@dataclass(eq=False)
+class _SlotRow(Row):
+    own: list[int]
+    seen: NDArray[np.bool_]
 
 
 class _Slots:
@@ -93,8 +106,9 @@ class _Slots:
 class FlatGeneration:
     """Generates for packs of prompts on top of one anchored cache."""
 
-    def __init__(self, model: Any) -> None:
-        self.flat = FlatPass(model)
+    def __init__(self, flat: FlatPass) -> None:
+        self.flat = flat
+        model = flat.model
         self._device = model.device
         self._anchored = AnchoredCache(self.flat)
         kind = model.device.type
@@ -120,17 +134,17 @@ class FlatGeneration:
         slots = _Slots(depth)
         done: list[list[int]] = [[] for _ in prompts]
         waiting = list(range(len(prompts)))[::-1]
-        active: list[_Row] = []
+        active: list[_SlotRow] = []
         try:
             while waiting or active:
                 entering = self._admit(prompts, waiting, active, slots, budget)
                 if entering:
                     logits = self._enter(entering, cache, slots)
                     active += entering
-                    _extend(entering, logits)
+                    extend(entering, logits)
                 else:
-                    _extend(active, self._step(active, cache, slots))
-                for row in [row for row in active if _finished(row)]:
+                    extend(active, self._step(active, cache, slots))
+                for row in [row for row in active if row.finished]:
                     done[row.place] = row.generated
                     slots.give_back(row.own)
                     active.remove(row)
@@ -143,12 +157,12 @@ class FlatGeneration:
         self,
         prompts: Sequence[Prompt],
         waiting: list[int],
-        active: list[_Row],
+        active: list[_SlotRow],
         slots: _Slots,
         budget: int,
-    ) -> list[_Row]:
+    ) -> list[_SlotRow]:
         """Rows that may enter now; a row alone always may."""
-        entering: list[_Row] = []
+        entering: list[_SlotRow] = []
         tokens = 0
         while waiting:
             prompt = prompts[waiting[-1]]
@@ -159,10 +173,10 @@ class FlatGeneration:
                 break
             tokens += own
             seen = np.zeros(0, dtype=np.bool_)
-            entering.append(_Row(prompt, waiting.pop(), slots.take(own), seen))
+            entering.append(_SlotRow(prompt, waiting.pop(), slots.take(own), seen))
         return entering
 
-    def _enter(self, rows: list[_Row], cache: BufferCache, slots: _Slots) -> torch.Tensor:
+    def _enter(self, rows: list[_SlotRow], cache: BufferCache, slots: _Slots) -> torch.Tensor:
         """Run the prompts' own tokens; logits after the last of each."""
         tokens, positions, new, seen, last = [], [], [], [], []
         for row in rows:
@@ -185,7 +199,7 @@ class FlatGeneration:
             cache, slots, np.concatenate(tokens), np.concatenate(positions), new, seen, at
         )
 
-    def _step(self, rows: list[_Row], cache: BufferCache, slots: _Slots) -> torch.Tensor:
+    def _step(self, rows: list[_SlotRow], cache: BufferCache, slots: _Slots) -> torch.Tensor:
         """One token of each row."""
         new = slots.take(len(rows))
         end = 1 + max(*new, *(max(row.own) for row in rows))
@@ -218,7 +232,8 @@ class FlatGeneration:
         return self.flat(cache, tokens, positions, mask, slots.positions[: cache.end], rows)
 
 
-def _extend(rows: list[_Row], logits: torch.Tensor) -> None:
+def extend(rows: Sequence[Row], logits: torch.Tensor) -> None:
+    """Give each row its next token, from logits ``[rows, vocabulary]``."""
     logits = logits.float()
     greedy = logits.argmax(-1).tolist()
     for index, row in enumerate(rows):
@@ -227,7 +242,3 @@ def _extend(rows: list[_Row], logits: torch.Tensor) -> None:
         if pick is not None:
             token = pick(logits[index], [*row.prompt.tokens.tolist(), *row.generated])
         row.generated.append(int(token))
-
-
-def _finished(row: _Row) -> bool:
-    return len(row.generated) >= row.prompt.most or row.prompt.stopping.done(row.generated)

@@ -11,7 +11,8 @@ import torch
 from harness.scoring import memory
 from harness.scoring.encoding import Encoder
 from harness.scoring.events import Events
-from harness.scoring.generation import FlatGeneration
+from harness.scoring.flat import FlatPass
+from harness.scoring.generation import FlatGeneration, Prompt
 from harness.scoring.journal import digest
 from harness.scoring.plans import Ask, Plan
 from harness.scoring.prompts import (
@@ -24,16 +25,18 @@ from harness.scoring.prompts import (
 )
 from harness.scoring.quiet import quiet
 from harness.scoring.requests import Request
+from harness.scoring.side_by_side import SideBySide
 from harness.scoring.stopping import Stopping
 from harness.scoring.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack
 
 #: A pack is journalled as a whole, so it should not take long; and while it drains, fewer rows run.
 PROMPTS_PER_PACK = 64
+TOKENS_PER_PACK = 32_768
 _PROMPTS_PER_GENERATE = 8
 
 
 class GenerationPlans:
-    """Plans for one model. ``rung`` is what the canary found right."""
+    """Plans for one model. ``rung`` and ``side_by_side`` are what the canary found right."""
 
     def __init__(
         self,
@@ -43,13 +46,16 @@ class GenerationPlans:
         max_length: int,
         rung: str,
         events: Events,
+        *,
+        side_by_side: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.encoder = encoder
         self.max_length = max_length
         self.events = events
-        self._rows = FlatGeneration(model) if rung == "tree" else None
+        self._rows = FlatGeneration(FlatPass(model)) if rung == "tree" else None
+        self._beside = SideBySide(self._rows.flat) if self._rows and side_by_side else None
         # Some recurrent models (RWKV) generate wrongly in a batch, so only caches that are copied
         # right are batched.
         self._together = _PROMPTS_PER_GENERATE if rung == "copied" else 1
@@ -88,7 +94,12 @@ class GenerationPlans:
         ]
         forest = Forest([Leaf(tokens, 1) for tokens in prompts])
         found = []
-        for pack in forest.packs(lambda start, stop, _: stop - start <= PROMPTS_PER_PACK):
+
+        def fits(start: int, stop: int, depth: int) -> bool:
+            few = stop - start <= PROMPTS_PER_PACK
+            return few and forest.nodes(start, stop, depth) <= TOKENS_PER_PACK
+
+        for pack in forest.packs(fits):
             order = forest.order[pack.start : pack.stop]
             tokens = [prompts[place] for place in order]
             found.append(([members[place] for place in order], tokens, _anchors(forest, pack)))
@@ -112,14 +123,15 @@ class GenerationPlans:
             as_prompt(self.model, self.tokenizer, request, own, settings)
             for request, own in zip(asked, tokens, strict=True)
         ]
+        way = self._way(prompts, anchors)
         try:
-            generated = self._rows.run(prompts, anchors, budget)
+            generated = way.run(prompts, anchors, budget)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error) or len(asked) == 1:
                 raise
             generated = None
         if generated is None:
-            self._rows.forget()
+            way.forget()
             memory.release(self.model.device)
             self.events.out_of_memory += 1
             texts, half = [], len(asked) // 2
@@ -131,6 +143,15 @@ class GenerationPlans:
             prompt.stopping.answer(own) for prompt, own in zip(prompts, generated, strict=True)
         ]
         return texts, self._rows.flat.tokens - before
+
+    def _way(self, prompts: list[Prompt], anchors: tuple[int, ...]) -> FlatGeneration | SideBySide:
+        """Side by side where the prompts' own tokens are more than what they share."""
+        assert self._rows is not None
+        shared = anchors[-1] if anchors else 0
+        longest = max(len(prompt.tokens) for prompt in prompts)
+        if self._beside is not None and len(prompts) > 1 and longest > 2 * shared:
+            return self._beside
+        return self._rows
 
     def _by_generate(
         self, asked: list[Request], tokens: list[Any], settings: Settings

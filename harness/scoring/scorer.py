@@ -77,6 +77,7 @@ class TrieLM(OpenedLM):
             self.max_length,
             self.rung.name,
             self.events,
+            side_by_side=self.choice.side_by_side,
         )
         self._flat: Rung = (
             self.rung if self.rung.name in ("padded", "single") else PaddedRung(self.model)

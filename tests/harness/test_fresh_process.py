@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.checkpoints import check, check_in_fresh_process
+from harness.checkpoints import check, check_in_fresh_process, fresh_process
 from harness.checkpoints.fresh_process import server
 from harness.errors import CheckpointError
 from harness.records import Checkpoint
@@ -65,8 +69,32 @@ def test_weights_that_changed_since_the_manifest_are_found(
 def test_a_process_that_dies_is_named_and_the_next_check_has_another(
     base: Checkpoint, lora: Checkpoint
 ) -> None:
-    server().kill()
-    server().wait()
-    with pytest.raises(CheckpointError, match=r"the process that opened it died \(exit code -9\)"):
+    os.kill(server().pid, signal.SIGKILL)
+    with pytest.raises(CheckpointError, match=r"the process that opened it died \(signal 9\)"):
         check_in_fresh_process(lora, base)
     assert check_in_fresh_process(lora, base)["finite"]
+
+
+def _forked_server_and_a_check(lora: Checkpoint, base: Checkpoint, closing: Any, told: Any) -> None:
+    fresh_process.fork_server(closing=closing)
+    told.send((server().pid, dict(check_in_fresh_process(lora, base))))
+
+
+@pytest.mark.slow
+def test_a_fork_of_a_process_that_has_computed_nothing_serves_as_well(
+    base: Checkpoint, lora: Checkpoint
+) -> None:
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe()
+    kept, closing = context.Pipe()
+    child = context.Process(target=_forked_server_and_a_check, args=(lora, base, closing, theirs))
+    child.start()
+    theirs.close()
+    closing.close()
+    server_pid, found = ours.recv()
+    assert found["opened"] == "in a fresh process, with the manifest's digests"
+    child.join()
+    assert child.exitcode == 0
+    with pytest.raises(EOFError):  # nobody holds what the server was told to close
+        kept.recv()
+    assert not Path(f"/proc/{server_pid}").exists()

@@ -13,6 +13,8 @@ import pytest
 
 from harness.executors.inline import Inline
 from harness.executors.local import Local
+from harness.executors.machine import Machine, this_machine
+from harness.executors.starting import context_for
 from harness.stages.stage import Stage, StageOutcome
 from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
@@ -38,6 +40,22 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(tmp_path: Path) -
 def test_what_a_stage_prints_goes_to_its_log(tmp_path: Path) -> None:
     assert carried_out(tmp_path, [stage("say")])["say"].status == "done"
     assert (tmp_path / "logs" / "train-say.log").read_text() == "from C\n"
+
+
+@pytest.mark.skipif(bool(this_machine().gpus), reason="with a GPU workers are spawned")
+def test_a_worker_has_the_imports_of_the_fork_server_and_the_environment_of_its_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("first", "second"):
+        monkeypatch.setenv("TOLD_TO_WORKERS", value)
+        carried_out(tmp_path, [stage("surroundings")])
+    log = (tmp_path / "logs" / "train-surroundings.log").read_text()
+    assert log == "True first\nTrue second\n"
+
+
+def test_with_a_gpu_workers_are_new_interpreters() -> None:
+    with_gpu = Machine(2, 8.0, (("0", "NVIDIA H100"),))
+    assert context_for(with_gpu, 1).get_start_method() == "spawn"
 
 
 def test_two_workers_run_at_a_time_with_their_share_of_the_cores(tmp_path: Path) -> None:

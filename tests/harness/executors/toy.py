@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ class ToyWorker:
             time.sleep(0.3)
         if what == "say":
             os.write(1, b"from C\n")
+        if what == "surroundings":
+            print("peft" in sys.modules, os.environ.get("TOLD_TO_WORKERS"), flush=True)
         if what == "always-die" or (what == "die" and first):
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "hang" and first:

@@ -11,10 +11,12 @@ import pytest
 
 from harness.scoring import hf
 from harness.scoring.encoder_decoder import EncoderDecoderLM
+from harness.scoring.generation import FlatGeneration
 from harness.scoring.journalled import JournalledLM
 from harness.scoring.loading import LoadedModel, Source
 from harness.scoring.quiet import quiet
 from harness.scoring.scorer import TrieLM
+from harness.scoring.side_by_side import SideBySide
 from tests.harness.scoring import tiny
 from tests.harness.scoring.architectures import ARCHITECTURES, build, build_t5
 
@@ -72,6 +74,11 @@ def prompts() -> list[Any]:
     ]
     unstopped = {"until": [], "max_gen_toks": 24}
     found.append(tiny.instance("generate_until", words(draw, 80), unstopped, task="long"))
+    # More than decode at a time, so that rows leave, move and enter.
+    found += [
+        tiny.instance("generate_until", words(draw, 5 + n), settings, task="apart", doc=n)
+        for n in range(20)
+    ]
     return found
 
 
@@ -122,6 +129,23 @@ def test_greedy_generations_equal_those_of_hf_at_batch_1(name: str, tokenizer: A
     reference, ours = both(build(name), tokenizer)
     requests = prompts()
     assert ours.generate_until(requests) == reference.generate_until(requests, disable_tqdm=True)
+
+
+def test_prompts_that_share_little_decode_side_by_side_and_others_in_one_sequence(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ours = both(build("llama"), tokenizer)
+    ways = []
+    for way in (FlatGeneration, SideBySide):
+        kept = way.run
+
+        def run(self: Any, prompts: Any, *rest: Any, kept: Any = kept) -> Any:
+            ways.append((type(self).__name__, len(prompts)))
+            return kept(self, prompts, *rest)
+
+        monkeypatch.setattr(way, "run", run)
+    ours.generate_until(prompts())
+    assert sorted(ways) == [("FlatGeneration", 1), ("FlatGeneration", 8), ("SideBySide", 20)]
 
 
 def test_an_encoder_decoder_equals_hf_at_batch_1(tokenizer: Any) -> None:

@@ -1,0 +1,57 @@
+"""How worker processes start: each from a new interpreter, or forked from one that has imported.
+
+The libraries' imports cost a process some seven seconds, which two workers and the processes that
+check their checkpoints would each pay. Where there is no GPU, Python's own fork server pays once:
+it imports, computes nothing, and forks. With a GPU every worker is a new interpreter, because an
+import may start CUDA, which no fork survives.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from typing import Any
+
+from harness.executors.machine import Machine
+
+#: What training, checking and scoring import; one that is missing is passed over.
+IMPORTED = (
+    "torch",
+    "transformers.models.llama.modeling_llama",
+    "peft",
+    "datasets",
+    "lm_eval.evaluator",
+    "lm_eval.tasks",
+    "trl.trainer.sft_trainer",
+    "harness.score_stage",
+)
+
+
+def context_for(machine: Machine, threads: int) -> Any:
+    """The multiprocessing context that workers of ``threads`` threads come from."""
+    if machine.gpus or sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
+    with _threads(threads):  # libraries read it when they are imported
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
