@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from harness.errors import ScoringError
-from harness.scoring import packed_linear
+from harness.scoring import packed_linear, segments
 from harness.scoring.flat import FlatPass
 from harness.scoring.generation import Prompt
 from harness.scoring.masks import MaskStyle
@@ -49,6 +49,8 @@ class Choice:
     rung: str
     tried: dict[str, str]
     packed_layers: int = 0
+    by_segments: bool = False
+    """Whether attention over a pack may run a segment at a time."""
     side_by_side: bool = False
     """Whether rows that decode in a batch, each with its own cache, are right too."""
 
@@ -83,25 +85,41 @@ def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
             if tried[name].startswith("agrees"):
                 break
         chosen = next(reversed(tried))
-        layers = packed_linear.pack(model) if chosen == "tree" else []
-        if layers:
-            again = partial(_made, partial(TreeRung, model), leaves)
-            verdict = _verdict(again, expected, tolerance)
-            tried["tree, layers packed"] = verdict
-            if not verdict.startswith("agrees"):
-                packed_linear.unpack(layers)
-                layers = []
-        beside = False
-        if chosen == "tree":
-            verdict = _verdict(partial(_continued, model, leaves), expected, tolerance)
-            tried["rows side by side"] = verdict
-            beside = verdict.startswith("agrees")
-    if not tried[chosen].startswith("agrees"):
+        agrees = tried[chosen].startswith("agrees")
+        choice = Choice(chosen, tried)
+        if agrees and chosen == "tree":
+            verdict = partial(_verdict, expected=expected, tolerance=tolerance)
+            choice = _faster_tree(model, leaves, choice, verdict)
+    if not agrees:
         raise ScoringError(
             f"no way of scoring agrees with the model's own forward pass ({tried[chosen]})",
             fix="use backend hf",
         )
-    return dict(candidates)[chosen](), Choice(chosen, tried, len(layers), beside)
+    if choice.by_segments:
+        return TreeRung(model, by_segments="where worth it"), choice
+    return dict(candidates)[chosen](), choice
+
+
+def _faster_tree(
+    model: Any, leaves: list[Leaf], choice: Choice, verdict: Callable[[Callable[[], Any]], str]
+) -> Choice:
+    """What may be added to the tree, each on top of what agreed before it."""
+    tried = dict(choice.tried)
+
+    def agrees(name: str, scores: Callable[[], Any]) -> bool:
+        tried[name] = verdict(scores)
+        return tried[name].startswith("agrees")
+
+    layers = packed_linear.pack(model)
+    if layers and not agrees(
+        "tree, layers packed", partial(_made, partial(TreeRung, model), leaves)
+    ):
+        packed_linear.unpack(layers)
+        layers = []
+    parts = partial(_made, partial(TreeRung, model, by_segments="always"), leaves, ())
+    by_segments = segments.serves(model) and agrees("tree, by segments", parts)
+    side_by_side = agrees("rows side by side", partial(_continued, model, leaves))
+    return Choice(choice.rung, tried, len(layers), by_segments, side_by_side)
 
 
 def _verdict(scores: Callable[[], Any], expected: Any, tolerance: float) -> str:
@@ -145,12 +163,17 @@ def _thinned(logits: torch.Tensor) -> Any:
     return log_p[:, :: max(1, log_p.shape[1] // 64)].cpu().double().numpy()
 
 
-def _scores(rung: Rung, leaves: list[Leaf]) -> Any:
-    """Log-probabilities of some 64 tokens at every asked position, leaf by leaf, twice."""
+def _scores(rung: Rung, leaves: list[Leaf], anchors: tuple[int, ...] | None = None) -> Any:
+    """Log-probabilities of some 64 tokens at every asked position, leaf by leaf, twice.
+
+    ``anchors`` of the packs; None tries one of one step and one of two.
+    """
     forest = Forest(leaves)
     whole = len(forest.leaves)
     anchored = Pack(0, whole, (20,))
     packs = [anchored, Pack(0, whole, (18, 22))]
+    if anchors is not None:
+        packs = [Pack(0, whole, anchors)] * 2
     if isinstance(rung, PaddedRung):
         packs = [Pack(0, whole, ())] * 2
         if rung.name == "single":
@@ -162,8 +185,10 @@ def _scores(rung: Rung, leaves: list[Leaf]) -> Any:
     return np.concatenate(found)
 
 
-def _made(make: Callable[[], Rung], leaves: list[Leaf]) -> Any:
-    return _scores(make(), leaves)
+def _made(
+    make: Callable[[], Rung], leaves: list[Leaf], anchors: tuple[int, ...] | None = None
+) -> Any:
+    return _scores(make(), leaves, anchors)
 
 
 def _continued(model: Any, leaves: list[Leaf]) -> Any:

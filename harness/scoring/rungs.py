@@ -16,15 +16,20 @@ import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 
 from harness.scoring.flat import AnchoredCache, FlatPass, token_ids
 from harness.scoring.rows import only_rows
-from harness.scoring.trie import Forest, Leaf, Pack, lay_out
+from harness.scoring.segments import Segments, in_segments
+from harness.scoring.trie import Forest, Leaf, Pack, Tree, lay_out
 
+#: How many times the budget a pack holds whose segments do not look at each other, if a leaf adds
+#: that many tokens on average: shorter ones are not worth a call of their own.
+SEGMENTS_HOLD = 2
+LONG_ENOUGH = 24
 NAMES = ("tree", "copied", "padded", "single")
 
 
@@ -64,9 +69,13 @@ class TreeRung:
 
     name = "tree"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(
+        self, model: Any, by_segments: Literal["never", "where worth it", "always"] = "never"
+    ) -> None:
+        """``by_segments``: whether packs without an anchor attend so; they then hold more."""
         self._flat = FlatPass(model)
         self._anchored = AnchoredCache(self._flat)
+        self._by_segments = by_segments
 
     @property
     def tokens(self) -> int:
@@ -77,6 +86,9 @@ class TreeRung:
         """See :class:`Rung`; what is little more than one long path is not cut in two."""
         nodes = forest.nodes(start, stop, depth)
         if nodes <= budget:
+            return True
+        by_segments = self._by_segments != "never" and depth == 0
+        if by_segments and LONG_ENOUGH * (stop - start) <= nodes <= SEGMENTS_HOLD * budget:
             return True
         if 3 * nodes > 4 * (forest.longest - depth):
             return False
@@ -95,10 +107,17 @@ class TreeRung:
         seen = np.ones((len(tree.tokens), pack.depth + len(tree.tokens)), dtype=np.bool_)
         seen[:, pack.depth :] = tree.visible
         keys = np.concatenate([np.arange(pack.depth), tree.positions])
-        logits = self._flat(cache, tree.tokens, tree.positions, seen, keys, rows)
+        with in_segments(self._flat.model, self._segments(tree, pack.depth)):
+            logits = self._flat(cache, tree.tokens, tree.positions, seen, keys, rows)
         cache.keep(pack.depth)
         ends = np.cumsum([len(path) for path in tree.paths])
         return Logits(logits, np.split(inverse, ends[:-1]))
+
+    def _segments(self, tree: Tree, depth: int) -> Segments | None:
+        if depth or self._by_segments == "never":
+            return None
+        segments = Segments(tree.spans, self._flat.model.device)
+        return segments if segments.worth or self._by_segments == "always" else None
 
 
 class CopiedRung:

@@ -161,12 +161,14 @@ class Tree:
         positions: ``[n]`` its position in its sequence.
         visible: ``[n, n]`` whether a row's node sees a column's (its ancestors and itself).
         paths: for each leaf, the nodes of its asked positions, in order.
+        spans: for each leaf that adds nodes, ``(begin, end, ancestors)`` of what it adds.
     """
 
     tokens: Tokens
     positions: NDArray[np.int64]
     visible: NDArray[np.bool_]
     paths: list[NDArray[np.int64]]
+    spans: list[tuple[int, int, NDArray[np.int64]]]
 
 
 def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int) -> Tree:
@@ -179,7 +181,8 @@ def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int) -> Tree:
     positions = np.empty(count, dtype=np.int64)
     visible = np.zeros((count, count), dtype=np.bool_)
     paths: list[NDArray[np.int64]] = []
-    path = np.empty(0, dtype=np.int64)
+    spans = []
+    path: NDArray[np.int64] = np.empty(0, dtype=np.int64)
     begin = 0
     for index, leaf in enumerate(leaves):
         kept = 0 if index == 0 else shared[index] - depth
@@ -188,10 +191,12 @@ def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int) -> Tree:
         positions[begin:end] = np.arange(depth + kept, len(leaf.tokens))
         visible[begin:end, path[:kept]] = True
         visible[begin:end, begin:end] = np.tri(end - begin, dtype=np.bool_)
+        if end > begin:
+            spans.append((begin, end, path[:kept]))
         path = np.concatenate([path[:kept], np.arange(begin, end)])
         paths.append(path[leaf.first_scored - depth :])
         begin = end
-    return Tree(tokens, positions, visible, paths)
+    return Tree(tokens, positions, visible, paths, spans)
 
 
 def shared_length(a: Tokens, b: Tokens) -> int:

@@ -1,0 +1,128 @@
+"""Attention over a flat tree, a segment at a time.
+
+Under one mask every token of a pack is multiplied with every other, of which a tree needs little: a
+segment (what one leaf adds to those before it) looks at its ancestors and at itself. So within
+:func:`in_segments` a model whose attention is torch's runs it once for each segment, over the keys
+that the segment may see, with its part of the same mask. Everything else stays one sequence. The
+canary (:mod:`harness.scoring.canary`) says whether a model takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+NAME = "assay_segments"
+#: A call costs as much as so many pairs of positions; segments must save more than that.
+_PAIRS_A_CALL = 4096
+_WORTH = 0.7
+
+
+class Segments:
+    """What each run of a pack's positions looks at.
+
+    Args:
+        spans: ``(begin, end, ancestors)`` for each segment, in order and without gaps;
+            ``ancestors`` are positions before ``begin``.
+    """
+
+    def __init__(self, spans: Sequence[tuple[int, int, NDArray[np.int64]]], device: Any) -> None:
+        self.count = spans[-1][1]
+        self._parts: list[tuple[slice, slice | torch.Tensor]] = []
+        self.pairs = 0
+        for begin, end, ancestors in spans:
+            first = begin - len(ancestors)
+            keys: slice | torch.Tensor = slice(first, end)
+            if not np.array_equal(ancestors, np.arange(first, begin)):
+                every = np.concatenate([ancestors, np.arange(begin, end)])
+                keys = torch.from_numpy(every).to(device)
+            self._parts.append((slice(begin, end), keys))
+            self.pairs += (end - begin) * (end - begin + len(ancestors)) + _PAIRS_A_CALL
+        self._masks: dict[int, list[torch.Tensor]] = {}
+
+    @property
+    def worth(self) -> bool:
+        """Whether they take less than one mask over everything."""
+        return self.pairs < _WORTH * self.count**2
+
+    def attention(
+        self,
+        forward: Any,
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor,
+        options: dict[str, Any],
+    ) -> torch.Tensor:
+        """``forward`` for each segment; ``[batch, positions, heads, head size]``."""
+        outputs = []
+        for (rows, keys), part in zip(self._parts, self._cut(mask), strict=True):
+            own = [_chosen(states, keys) for states in (key, value)]
+            outputs.append(forward(module, query[:, :, rows], *own, part, **options)[0])
+        return torch.cat(outputs, dim=1)
+
+    def _cut(self, mask: torch.Tensor) -> list[torch.Tensor]:
+        """The mask's part for each segment; layers share a mask, so it is cut once."""
+        if id(mask) not in self._masks:
+            self._masks[id(mask)] = [
+                _chosen(mask[:, :, rows].transpose(2, 3), keys).transpose(2, 3).contiguous()
+                for rows, keys in self._parts
+            ]
+        return self._masks[id(mask)]
+
+
+def _chosen(states: torch.Tensor, keys: slice | torch.Tensor) -> torch.Tensor:
+    """Positions ``keys`` of ``[batch, heads, positions, size]``."""
+    return states[:, :, keys] if isinstance(keys, slice) else states.index_select(2, keys)
+
+
+_active: Segments | None = None
+
+
+def _attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """What transformers calls; without active segments of this length it is torch's attention."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    count = None if _active is None else _active.count
+    if attention_mask is None or not query.shape[2] == key.shape[2] == count:
+        found, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return found, None
+    assert _active is not None
+    forward = sdpa_attention_forward
+    return _active.attention(forward, module, query, key, value, attention_mask, options), None
+
+
+def serves(model: Any) -> bool:
+    """Whether a model's attention is torch's, which segments stand in for."""
+    return getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
+
+
+@contextmanager
+def in_segments(model: Any, segments: Segments | None) -> Iterator[None]:
+    """Within this block the model's attention runs by segments; None leaves it as it is."""
+    if segments is None:
+        yield
+        return
+    from transformers import AttentionInterface
+
+    global _active
+    AttentionInterface.register(NAME, _attention)
+    config = model.config.get_text_config()
+    _active, config._attn_implementation = segments, NAME
+    try:
+        yield
+    finally:
+        _active, config._attn_implementation = None, "sdpa"
