@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.errors import DataError, did_you_mean
+from harness.json_file import whole
 from harness.parquet_file import batches, check_size
 from harness.protocols import DataSource
 
@@ -145,7 +146,7 @@ def check_file(path: Path) -> None:
 
 def _object(line: str, number: int, path: Path) -> Mapping[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_int=whole)
     except (ValueError, RecursionError) as error:
         fix = "JSONL has one JSON object on each line"
         raise DataError(f"line {number} is not JSON: {error}", file=path, fix=fix) from error

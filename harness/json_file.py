@@ -10,6 +10,7 @@ from harness.errors import AssayError
 
 #: A results file of 10,000 tasks stays below; a larger one is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
+_MOST_DIGITS = 300
 
 
 def read_json_object(
@@ -30,7 +31,7 @@ def read_json_object(
     try:
         content = limited_bytes(path, error, fix=fix).decode()
         own = {} if non_finite else {"parse_constant": str, "parse_float": _finite}
-        value = json.loads(content, **own)  # type: ignore[arg-type]
+        value = json.loads(content, parse_int=whole, **own)  # type: ignore[arg-type]
     except OSError as problem:
         said = problem.strerror or str(problem)
         raise error(f"cannot be read: {said}", file=path, fix=fix) from None
@@ -47,6 +48,11 @@ def limited_bytes(path: Path, error: type[AssayError], *, fix: str | None = None
     if size > MAX_JSON_BYTES:
         raise error(f"{size} bytes of JSON, more than {MAX_JSON_BYTES}", file=path, fix=fix)
     return path.read_bytes()
+
+
+def whole(text: str) -> int | str:
+    """A whole number of JSON; one that a float cannot hold stays the text that it is."""
+    return int(text) if len(text) <= _MOST_DIGITS else text
 
 
 def _finite(text: str) -> float | str:

@@ -362,6 +362,16 @@ class FlipCount(Record):
     forgetting_rate: float | None
 
 
+class BackwardTransfer(Record):
+    """The mean change of accuracy over the retention tasks (Lopez-Paz and Ranzato 2017, BWT)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    """A 95% interval that takes the tasks as independent of each other."""
+    tasks: tuple[str, ...]
+
+
 class Comparison(Record):
     """One candidate run against one baseline run."""
 
@@ -377,6 +387,8 @@ class Comparison(Record):
     slices: tuple[Delta, ...] = ()
     flip_counts: tuple[FlipCount, ...] = ()
     flips: tuple[Flip, ...] = ()
+    backward_transfer: BackwardTransfer | None = None
+    """None where no 0/1 metric of a retention task could be compared."""
     claim: str = "these checkpoints on items like these; not the recipe (one seed)"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from harness.errors import ConfigError
-from harness.yaml_file import MAX_BYTES, check_expansion, read_text
+from harness.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)
@@ -60,7 +60,7 @@ def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     """The YAML with those that it includes beneath; a function is its name."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(ScalarLoader):
         pass
 
     Loader.add_constructor("!function", lambda loader, node: str(node.value))

@@ -24,8 +24,22 @@ _OPEN = -1
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys instead of keeping the last one in silence."""
+class ScalarLoader(yaml.SafeLoader):
+    """SafeLoader for which a value that is not what its tag says is an error of the YAML's."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """See :class:`yaml.constructor.BaseConstructor`."""
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
+            kind = str(node.tag).rpartition(":")[2]
+            shown = str(node.value)[:40] if isinstance(node, yaml.ScalarNode) else "this"
+            problem = f"{shown!r} is not a {kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+
+class _Loader(ScalarLoader):
+    """Refuses duplicate keys instead of keeping the last one in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -112,6 +126,10 @@ def allowed_names(file: object) -> Iterator[None]:
     """A name in ``file`` that the system refuses (too long, say) is a ``ConfigError``."""
     try:
         yield
+    except ValueError as error:
+        if "null" not in str(error):  # Python refuses such a name before the system does
+            raise
+        raise ConfigError("a path holds a null character", file=file) from None
     except OSError as error:
         said = error.strerror or str(error)
         raise ConfigError(said, file=file, value=str(error.filename or "")[-60:]) from None

@@ -17,6 +17,7 @@ from harness.compare.noise import NoiseFloor, above_noise, noise_floors
 from harness.compare.problems import Problem, lines
 from harness.compare.scored import RowKey, Scored
 from harness.compare.slices import slice_deltas, slices_of
+from harness.compare.transfer import backward_transfer
 from harness.errors import ConfigError
 from harness.records import Comparison, Delta, Difference, Flip, FlipCount
 
@@ -101,6 +102,7 @@ class _Side:
             slices=adjusted_slices(self.slices),
             flip_counts=tuple(self.flip_counts),
             flips=tuple(self.flips),
+            backward_transfer=backward_transfer(self.deltas),
             claim=claim_of(self.run, candidates),
         )
 

@@ -127,7 +127,7 @@ def number(value: Any) -> float | None:
         return float(value.strip().lower() == "true")
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
 

@@ -67,7 +67,7 @@ def log_likelihoods(entry: Entry) -> list[float]:
         return []
     try:
         return [float(pair[0]) for pair in pairs]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []
 
 

@@ -128,7 +128,7 @@ def number(value: Any) -> float | None:
     """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
 

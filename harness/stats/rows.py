@@ -51,7 +51,7 @@ def check_rows(rows: ArrayLike, kind: str, name: str = "rows") -> Floats:
         raise StatisticsError(f"unknown kind '{kind}'", fix=did_you_mean(kind, WIDTHS))
     try:
         array = np.asarray(rows, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise StatisticsError(
             f"{name}: not a table of numbers", fix="give an array of shape (n, k)"
         ) from None

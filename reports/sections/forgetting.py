@@ -21,6 +21,14 @@ from reports.words import metric_title, task_title
 
 MAX_FLIPS = 1500
 
+_TRANSFER = Column(
+    title="Backward transfer",
+    detail="mean change of the retention tasks; higher is better",
+    numeric=True,
+    higher_is_better=True,
+    family="retention",
+)
+
 
 def forgetting_section(material: Material) -> Section | None:
     """P(wrong now | right before) for each candidate and task, with the counts behind it."""
@@ -30,14 +38,16 @@ def forgetting_section(material: Material) -> Section | None:
     primary = {(k.task, k.metric) for k in material.metrics() if k.primary}
     seen = dict.fromkeys((f.task, f.metric) for c in comparisons for f in c.flip_counts)
     keys = [key for key in seen if key in primary]
+    transfer = any(c.backward_transfer for c in comparisons)
     matrix = Table(
         id="forgetting-rates",
         caption="Share of the once right answers that are wrong now",
         columns=(
             Column(title="Candidate"),
             *(_column(material, task, metric, keys) for task, metric in keys),
+            *([_TRANSFER] if transfer else []),
         ),
-        rows=tuple(_rate_row(comparison, keys) for comparison in comparisons),
+        rows=tuple(_rate_row(c, keys, transfer) for c in comparisons),
     )
     ledger = Table(
         id="forgetting-counts",
@@ -83,7 +93,7 @@ def _source(comparison: Comparison, count: FlipCount) -> str:
     return f"{path}/flip_counts/{count.task}/{count.metric}"
 
 
-def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
+def _rate_row(comparison: Comparison, keys: list[tuple[str, str]], with_transfer: bool) -> Row:
     found = {(f.task, f.metric): f for f in comparison.flip_counts}
     cells: list[Number] = []
     for key in keys:
@@ -98,7 +108,24 @@ def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
                 source=f"{_source(comparison, count)}/forgetting_rate",
             )
         )
+    if with_transfer:
+        cells.append(_transfer(comparison))
     return Row(cells=(Text(text=comparison.candidate), *cells))
+
+
+def _transfer(comparison: Comparison) -> Number:
+    found = comparison.backward_transfer
+    if found is None:
+        return Number(value=None, note="no retention task")
+    count = len(found.tasks)
+    return Number(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        signed=True,
+        note="one task" if count == 1 else f"mean of {count} tasks, taken as independent",
+        source=f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}/backward_transfer",
+    )
 
 
 def _count_row(comparison: Comparison, count: FlipCount) -> Row:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.compare.transfer import backward_transfer
 from harness.records import (
     CarbonIntensity,
     CheckpointManifest,
@@ -225,6 +226,7 @@ def fake_comparison(baseline: Run, candidate: Run, flips_per_task: int = 6) -> C
             for field, value in (("relation", "city"), ("relation", "job"), ("form", "question"))
         ),
         flip_counts=tuple(_flip_count(d) for d in right_or_wrong),
+        backward_transfer=backward_transfer(deltas),
         flips=tuple(
             _flip(d, i) for d in right_or_wrong for i in range(flips_per_task) if d.delta
         ),

@@ -71,6 +71,8 @@ def recorded(fake: FakeExperiment, source: str):
     found = next(
         c for c in fake.comparisons if (c.baseline_id, c.candidate_id) == (path[0], path[1])
     )
+    if path[2] == "backward_transfer":
+        return found.backward_transfer
     wanted = [r for r in getattr(found, path[2]) if (r.task, r.metric) == (path[3], path[4])]
     rest = path[5:]
     if path[2] == "slices":
