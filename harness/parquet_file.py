@@ -53,9 +53,12 @@ def read_row_group(file: pq.ParquetFile, group: int) -> pa.Table:
 
 
 def _rows_a_batch(file: pq.ParquetFile, group: int) -> int:
-    """So few rows that a batch whose every value is as long as its chunk still fits."""
-    described = file.metadata.row_group(group)
-    widths: list[int] = [
-        described.column(i).total_uncompressed_size for i in range(described.num_columns)
-    ]
-    return max(1, min(_MOST_ROWS, BATCH_BYTES // max(1, sum(max(w, 1) for w in widths))))
+    """So few rows that a batch whose every value is as long as its chunk still fits.
+
+    The row group's size is asked for, which by the format is the sum of its chunks': asking for a
+    chunk's ends the process where its statistics are damaged (pyarrow 26 throws through its own
+    ``column``), while reading such a chunk is an ``OSError``.
+    """
+    return max(
+        1, min(_MOST_ROWS, BATCH_BYTES // max(1, file.metadata.row_group(group).total_byte_size))
+    )

@@ -2,8 +2,8 @@
 
 What a training leaves in its process (a patched module, a model that was never written) cannot make
 a broken checkpoint look whole there. A server imports the libraries once, while the first candidate
-trains, and forks: each check is a process of its own and costs no import. A worker that was itself
-forked from a process with these imports has a fork of its own beginning for a server.
+trains, and forks: each check is a process of its own and costs no import. A process that has not
+computed anything yet imports them itself, which it must for its training, and forks the server.
 
     python -m harness.checkpoints.fresh_process        # one JSON request a line, one answer a line
 """
@@ -15,12 +15,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from harness import errors
+from harness.environment import nvidia_smi
 from harness.errors import AssayError, CheckpointError
 from harness.records import Checkpoint, Digests
 
@@ -75,24 +78,32 @@ def server() -> Server:
     There is one, because its imports cost seconds: called before a training they cost no waiting.
     """
     if not _servers:
-        _servers.append(_new_interpreter())
+        if _has_computed_nothing():
+            fork_server()
+        else:
+            _servers.append(_new_interpreter())
         atexit.register(_end, _servers[-1])
     return _servers[0]
 
 
-def fork_server(*, closing: Any) -> None:
-    """Let a fork of this process be its server, which has then imported what this one has.
+def _has_computed_nothing() -> bool:
+    """Whether a fork of this process is whole: no thread of torch's or GPU's that it would lack."""
+    alone = threading.active_count() == 1 and "torch" not in sys.modules
+    return alone and sys.platform == "linux" and not nvidia_smi("index")
 
-    Only for a process that has no other thread and has computed nothing. ``closing`` is a
-    connection that the server must not hold open.
+
+def fork_server() -> None:
+    """Let a fork of this process be its server; the libraries are imported before.
+
+    Only for a process that has no other thread and has computed nothing.
     """
+    for name in _LIBRARIES:
+        import_module(name)
     requests, asked = os.pipe()
     told, answers = os.pipe()
     pid = os.fork()
     if pid == 0:
-        closing.close()
-        os.close(asked)
-        os.close(told)
+        _close_all_but(requests, answers)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)  # whatever a library prints
@@ -102,6 +113,14 @@ def fork_server(*, closing: Any) -> None:
     os.close(requests)
     os.close(answers)
     _servers[:] = [Server(os.fdopen(asked, "w"), os.fdopen(told), pid)]
+
+
+def _close_all_but(*kept: int) -> None:
+    """A fork holds what its process holds: pipes that others wait on, files under a lock."""
+    for number in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
+        if number > 2 and number not in kept:
+            with suppress(OSError):  # the listing's own
+                os.close(number)
 
 
 def _new_interpreter() -> Server:
@@ -146,8 +165,6 @@ def _ending(code: int) -> str:
 
 def serve(requests: IO[str], answers: int) -> None:
     """Answer every request from a fork of this process; ``answers`` is a file descriptor."""
-    from importlib import import_module
-
     for name in _LIBRARIES:
         import_module(name)
     for line in requests:

@@ -46,7 +46,7 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
     if how.start_method == "forkserver":
-        fork_server(closing=pipe)
+        fork_server()
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     os.environ.clear()  # a fork server's are those of its own start
     os.environ.update(how.environment)

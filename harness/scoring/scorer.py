@@ -167,13 +167,15 @@ class TrieLM(OpenedLM):
     def _run_pack(self, job: _Job, pack: Pack, rung: Rung, greedy: bool) -> list[Any]:
         """``[log-likelihood, greedy]`` of every ask of a pack, in order."""
         try:
-            logits = rung.run(job.forest, pack)
+            return self._scored(job, pack, rung, greedy)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error) or pack.stop - pack.start == 1:
                 raise
-            logits = None
-        if logits is None:
-            return self._halved(job, pack, rung, greedy)
+        # Out of the handler, whose traceback would keep what was allocated.
+        return self._halved(job, pack, rung, greedy)
+
+    def _scored(self, job: _Job, pack: Pack, rung: Rung, greedy: bool) -> list[Any]:
+        logits = rung.run(job.forest, pack)
         rows, targets = [], []
         for leaf, of_leaf in zip(range(pack.start, pack.stop), logits.of_leaf, strict=True):
             for _, continuation in job.askers[leaf]:

@@ -6,6 +6,9 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from harness.checkpoints import check, check_in_fresh_process, fresh_process
 from harness.checkpoints.fresh_process import server
+from harness.environment import nvidia_smi
 from harness.errors import CheckpointError
 from harness.records import Checkpoint
 from tests.trainers import tiny_jobs
@@ -75,9 +79,11 @@ def test_a_process_that_dies_is_named_and_the_next_check_has_another(
     assert check_in_fresh_process(lora, base)["finite"]
 
 
-def _forked_server_and_a_check(lora: Checkpoint, base: Checkpoint, closing: Any, told: Any) -> None:
-    fresh_process.fork_server(closing=closing)
+def _forked_server_and_a_check(lora: Checkpoint, base: Checkpoint, held: Any, told: Any) -> None:
+    fresh_process.fork_server()
     told.send((server().pid, dict(check_in_fresh_process(lora, base))))
+    held.close()
+    told.recv()
 
 
 @pytest.mark.slow
@@ -86,15 +92,39 @@ def test_a_fork_of_a_process_that_has_computed_nothing_serves_as_well(
 ) -> None:
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
-    kept, closing = context.Pipe()
-    child = context.Process(target=_forked_server_and_a_check, args=(lora, base, closing, theirs))
+    kept, held = context.Pipe()
+    child = context.Process(target=_forked_server_and_a_check, args=(lora, base, held, theirs))
     child.start()
     theirs.close()
-    closing.close()
+    held.close()
     server_pid, found = ours.recv()
     assert found["opened"] == "in a fresh process, with the manifest's digests"
+    with pytest.raises(EOFError):  # the server does not hold open what its process held
+        kept.recv()
+    assert Path(f"/proc/{server_pid}").exists()
+    ours.send("end")
     child.join()
     assert child.exitcode == 0
-    with pytest.raises(EOFError):  # nobody holds what the server was told to close
-        kept.recv()
-    assert not Path(f"/proc/{server_pid}").exists()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{server_pid}").exists():
+        assert time.monotonic() < deadline, "the server outlives its process"
+        time.sleep(0.05)
+
+
+ONE_TRAINING = """
+import sys
+from harness.checkpoints import fresh_process
+started = fresh_process.server()
+command = open(f"/proc/{started.pid}/cmdline").read()
+print("-m" in command.split(chr(0)), "peft" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "told"), [("", "False True"), ("import torch", "True False")])
+def test_only_a_process_that_has_not_imported_torch_forks_its_server(first: str, told: str) -> None:
+    if nvidia_smi("index"):
+        pytest.skip("with a GPU the server is always a new interpreter")
+    script = [sys.executable, "-c", first + ONE_TRAINING]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,39 @@ def test_a_whole_number_that_no_float_can_hold_stays_text(tmp_path: Path) -> Non
     ((_, row),) = records(file)
     assert row["a"] == 7
     assert row["b"] == "1" + "0" * 400
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+import pyarrow.parquet as pq
+from harness.data import records
+from harness.errors import AssayError
+
+file = Path(sys.argv[1])
+pq.write_table(pa.table({"a": [1.0, None, 3.0]}), file)
+sound = file.read_bytes()
+footer = int.from_bytes(sound[-8:-4], "little")
+refused = 0
+for place in range(len(sound) - 8 - footer, len(sound) - 8):
+    for change in (1, 16, 255):
+        damaged = bytearray(sound)
+        damaged[place] = (damaged[place] + change) % 256
+        file.write_bytes(damaged)
+        try:
+            list(records(file))
+        except AssayError:
+            refused += 1
+print(refused)
+"""
+
+
+def test_no_damaged_byte_of_a_parquet_footer_ends_the_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DAMAGED, str(tmp_path / "x.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert int(done.stdout) > 100
 
 
 def test_a_number_that_no_float_can_hold_is_no_number() -> None:

@@ -141,6 +141,36 @@ def test_ties_of_two_domains_keeps_more_of_both_than_either_alone(
     assert share(ties, known) > min(share(source, known) for source in sources.values())
 
 
+def test_ties_of_two_domain_adapters_keeps_more_of_both_than_either_alone(
+    microworld: Checkpoint, tmp_path: Path
+) -> None:
+    """Merged by PEFT into one adapter; measured .40 and .57 against .89/.09 and .07/.92."""
+    facts = world().facts_b
+    people = sorted({fact.entity for fact in facts})
+    first = set(people[: len(people) // 2])
+    domains = {
+        "one": [fact for fact in facts if fact.entity in first],
+        "two": [fact for fact in facts if fact.entity not in first],
+    }
+    sources = {
+        name: tiny_jobs.train(
+            "lora", microworld, tmp_path / name, epochs=12, rank=32,
+            data=effects.taught(tmp_path, name, told),
+            **effects.TUNING | {"learning_rate": 2e-3},
+        )
+        for name, told in domains.items()
+    }  # fmt: skip
+    ties = tiny_jobs.train(
+        "merge", microworld, tmp_path / "ties", beside=sources, sources=["one", "two"],
+        method="ties", adapter=True,
+    )  # fmt: skip
+    both = {
+        name: min(share(checkpoint, questions(told)) for told in domains.values())
+        for name, checkpoint in (*sources.items(), ("ties", ties))
+    }
+    assert both["ties"] >= max(both["one"], both["two"]) + 0.2
+
+
 def test_distillation_beats_training_from_scratch_at_equal_steps(
     microworld: Checkpoint, tmp_path: Path
 ) -> None:

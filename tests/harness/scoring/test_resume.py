@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from harness.scoring import open_model
+from harness.scoring import open_model, scorer
 from harness.scoring.journal import Journal
 from tests.harness.scoring import tiny
 
@@ -123,6 +124,24 @@ def test_an_out_of_memory_halves_the_pack_and_the_record_says_so(
         assert found == expected
     else:
         assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
+    assert lm.scoring_record()["out_of_memory"] > 0
+
+
+def test_an_out_of_memory_in_the_reduction_halves_the_pack_too(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answer(open_small(llama), "loglikelihood")
+    whole = scorer.token_scores
+
+    def small_memory(logits: Any, *rest: Any) -> Any:
+        if logits.shape[0] > 8:
+            raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+        return whole(logits, *rest)
+
+    monkeypatch.setattr(scorer, "token_scores", small_memory)
+    lm = open_small(llama)
+    found = answer(lm, "loglikelihood")
+    assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
     assert lm.scoring_record()["out_of_memory"] > 0
 
 
