@@ -59,6 +59,5 @@ def _rows_a_batch(file: pq.ParquetFile, group: int) -> int:
     chunk's ends the process where its statistics are damaged (pyarrow 26 throws through its own
     ``column``), while reading such a chunk is an ``OSError``.
     """
-    return max(
-        1, min(_MOST_ROWS, BATCH_BYTES // max(1, file.metadata.row_group(group).total_byte_size))
-    )
+    width: int = max(1, file.metadata.row_group(group).total_byte_size)
+    return max(1, min(_MOST_ROWS, BATCH_BYTES // width))
