@@ -55,6 +55,7 @@ CANDIDATES = ("base", "a", "b", "c", "d", "e")
 EXIT_CODE = 4
 TMPFS_MB = 64
 RUN_SECONDS = 1800.0
+FORK_SERVER = b"multiprocessing.forkserver"
 OUTAGE_SECONDS = 20.0
 DONE = ": done"
 
@@ -156,16 +157,21 @@ def wait_for_lines(folder: Path, process: subprocess.Popen[bytes], count: int) -
     return True
 
 
-def children(pid: int) -> list[int]:
-    """Worker processes of a driver."""
+def workers_of(driver: int) -> list[int]:
+    """Worker processes of a driver: its own children, or those of its fork server."""
+    spawned = children(driver, b"spawn_main")
+    return spawned + [w for server in children(driver, FORK_SERVER) for w in children(server)]
+
+
+def children(pid: int, command: bytes = b"") -> list[int]:
+    """Child processes whose command holds ``command``."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         with contextlib.suppress(OSError, IndexError):
             stat = (folder / "stat").read_text().rpartition(")")[2].split()
-            text = (folder / "cmdline").read_bytes()
-            if int(stat[1]) == pid and b"spawn_main" in text:
+            if int(stat[1]) == pid and command in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
     return found
 
@@ -176,14 +182,16 @@ def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -
     if not wait_for_lines(folder, process, draw.randint(3, 18)):
         attack.wrong.append("the first run ended before it was attacked")
         return
-    workers = children(process.pid)
+    workers = workers_of(process.pid)
     if workers:
         os.kill(draw.choice(workers), signal.SIGKILL)
         attack.done.append("worker killed")
+    else:
+        attack.wrong.append("there was no worker to kill")
     seen = len(lines(folder))
     wait_for_lines(folder, process, seen + draw.randint(2, 9))
     time.sleep(draw.uniform(0, 0.3))
-    orphans = children(process.pid)
+    orphans = workers_of(process.pid)
     process.kill()
     process.wait()
     attack.done.append("driver killed")
