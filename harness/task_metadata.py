@@ -91,8 +91,8 @@ def choice_floors(metadata: TaskMetadata, task: Any, documents: Iterable[Any]) -
     shares, positions, n = 0.0, Counter[int](), 0
     for document in documents:
         right = right_choices(task, document)
-        count = len(task.doc_to_choice(document)) if hasattr(task, "doc_to_choice") else 0
-        if not right or count < 2:
+        count = len(task.doc_to_choice(document)) if right else 0  # without choices none is right
+        if count < 2:
             return metadata
         shares, n = shares + len(right) / count, n + 1
         positions.update(right)

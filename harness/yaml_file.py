@@ -126,8 +126,10 @@ def allowed_names(file: object) -> Iterator[None]:
     """A name in ``file`` that the system refuses (too long, say) is a ``ConfigError``."""
     try:
         yield
+    except UnicodeEncodeError:  # these two Python refuses before the system does
+        raise ConfigError("a path holds half a character", file=file) from None
     except ValueError as error:
-        if "null" not in str(error):  # Python refuses such a name before the system does
+        if "null" not in str(error):
             raise
         raise ConfigError("a path holds a null character", file=file) from None
     except OSError as error:

@@ -12,6 +12,8 @@ from harness.protocols import Sample
 from harness.task_identity import sample_ids
 
 Entry = Mapping[str, Any]
+#: No question has more choices than a number of so many digits.
+_MOST_DIGITS = 9
 #: What lm-eval writes into every sample; any other key is a metric.
 _FIXED = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
@@ -111,8 +113,9 @@ def _values(entry: Entry) -> dict[str, Any]:
 def _target(entry: Entry, arguments: Sequence[Sequence[Any]]) -> str:
     """The right answer as text; lm-eval gives a multiple-choice target as an index."""
     target = str(entry.get("target", ""))
-    if len(arguments) > 1 and target.isdecimal() and int(target) < len(arguments):
-        return _last(arguments[int(target)])
+    index = int(target) if target.isdecimal() and len(target) <= _MOST_DIGITS else None
+    if len(arguments) > 1 and index is not None and index < len(arguments):
+        return _last(arguments[index])
     return target
 
 

@@ -33,10 +33,11 @@ def test_a_yaml_value_that_is_not_what_its_tag_says_is_named_with_its_line(
     assert "\n" not in str(told.value)
 
 
-def test_a_null_character_in_a_path_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "said"), [("\\0", "a null"), ("\\ud800", "half a")])
+def test_a_path_that_python_refuses_is_one_line(name: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "suite.yaml"
-    file.write_text('name: mine\ninclude: "\\0"\ntasks: [microworld_known]\n')
-    with pytest.raises(ConfigError, match="a path holds a null character"):
+    file.write_text(f'name: mine\ninclude: "{name}"\ntasks: [microworld_known]\n')
+    with pytest.raises(ConfigError, match=f"a path holds {said} character"):
         load_suite(str(file), folder=tmp_path)
 
 
