@@ -41,7 +41,10 @@ class ScalarLoader(yaml.SafeLoader):
 class _Loader(ScalarLoader):
     """Refuses duplicate keys instead of keeping the last one in silence."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):  # a tag says that it is one
+            problem = "expected `key: value` lines"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":

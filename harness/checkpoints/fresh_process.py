@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -103,13 +104,16 @@ def fork_server() -> None:
     told, answers = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _close_all_but(requests, answers)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)  # whatever a library prints
-        with os.fdopen(requests, encoding="utf-8") as lines:
-            serve(lines, answers)
-        os._exit(0)
+        try:  # nothing may leave this block: below it stands what the process was at
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _close_all_but(requests, answers)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)  # whatever a library prints
+            with os.fdopen(requests, encoding="utf-8") as lines:
+                serve(lines, answers)
+        finally:
+            os._exit(0)
     os.close(requests)
     os.close(answers)
     _servers[:] = [Server(os.fdopen(asked, "w"), os.fdopen(told), pid)]
@@ -171,9 +175,12 @@ def serve(requests: IO[str], answers: int) -> None:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(reading)
-            _write(writing, json.dumps(_answer(json.loads(line))))
-            os._exit(0)
+            try:  # as above
+                os.close(reading)
+                os.close(answers)
+                _write(writing, json.dumps(_answer(json.loads(line))))
+            finally:
+                os._exit(0)
         os.close(writing)
         with os.fdopen(reading, encoding="utf-8") as pipe:
             answer = pipe.read()

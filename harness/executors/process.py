@@ -45,14 +45,14 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
     killed: an orphan would go on holding its stage's lease.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
-    if how.start_method == "forkserver":
-        fork_server()
-    threading.Thread(target=_end_with_the_driver, daemon=True).start()
     os.environ.clear()  # a fork server's are those of its own start
     os.environ.update(how.environment)
     # Read when torch is imported; where it has been, the stages set their threads themselves.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(how.threads)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(how.gpus)
+    if how.start_method == "forkserver":
+        fork_server()
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
     worker: Worker | None = None
     while True:
         try:

@@ -18,27 +18,18 @@ from typing import Any
 
 from harness.executors.machine import Machine
 
-#: What training, checking and scoring import; one that is missing is passed over.
-IMPORTED = (
-    "torch",
-    "transformers.models.llama.modeling_llama",
-    "peft",
-    "datasets",
-    "lm_eval.evaluator",
-    "lm_eval.tasks",
-    "trl.trainer.sft_trainer",
-    "harness.score_stage",
-)
-
 
 def context_for(machine: Machine, threads: int) -> Any:
     """The multiprocessing context that workers of ``threads`` threads come from."""
     if machine.gpus or sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTED))
-    with _threads(threads):  # libraries read it when they are imported
-        forkserver.ensure_running()
+    context.set_forkserver_preload(["harness.executors.imported"])
+    try:
+        with _threads(threads):  # libraries read it when they are imported
+            forkserver.ensure_running()
+    except OSError:  # its socket lies under TMPDIR, which may be full or its name too long
+        return multiprocessing.get_context("spawn")
     return context
 
 

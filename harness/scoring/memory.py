@@ -52,6 +52,20 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def total_bytes(device: torch.device) -> int:
+    """All the memory of a device, or of the machine for a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def fewest_tokens(device: torch.device) -> int:
+    """A budget below this was set by the memory, or by hand."""
+    return TOKENS.get(device.type, TOKENS["cuda"])[0]
+
+
 def release(device: torch.device) -> None:
     """Give a GPU's kept blocks back, so that a smaller batch finds whole ones."""
     if device.type == "cuda":

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from harness.scoring import memory
+
 #: Packed copies may take this share of the machine's memory. Of all of it, not of what is free: a
 #: resumed run must take the same kernels, or its scores differ in the last bits.
 _SHARE_OF_MEMORY = 0.125
@@ -34,7 +36,7 @@ def pack(model: Any) -> list[Any]:
         return []
     layers = [module for module in model.modules() if _is_plain(module)]
     size = sum(4 * int(module.weight.numel()) for module in layers)
-    if size > _SHARE_OF_MEMORY * _memory_bytes():
+    if size > _SHARE_OF_MEMORY * memory.total_bytes(model.device):
         return []
     with torch.inference_mode():
         return [layer for layer in layers if _pack_layer(layer)]
@@ -89,9 +91,3 @@ def _packed_forward(
         return found
 
     return forward
-
-
-def _memory_bytes() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from harness.scoring import memory
 from harness.scoring.flat import AnchoredCache, FlatPass, token_ids
 from harness.scoring.rows import only_rows
 from harness.scoring.segments import Segments, in_segments
@@ -87,8 +88,13 @@ class TreeRung:
         nodes = forest.nodes(start, stop, depth)
         if nodes <= budget:
             return True
+        roomy = budget >= memory.fewest_tokens(self._flat.model.device)
         by_segments = self._by_segments != "never" and depth == 0
-        if by_segments and LONG_ENOUGH * (stop - start) <= nodes <= SEGMENTS_HOLD * budget:
+        if (
+            roomy
+            and by_segments
+            and LONG_ENOUGH * (stop - start) <= nodes <= SEGMENTS_HOLD * budget
+        ):
             return True
         if 3 * nodes > 4 * (forest.longest - depth):
             return False

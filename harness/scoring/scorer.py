@@ -85,7 +85,12 @@ class TrieLM(OpenedLM):
 
     def settings(self) -> dict[str, Any]:
         """JSON of what changes a response beside the checkpoint."""
-        return super().settings() | {"rung": self.rung.name}
+        choice = self.choice
+        return super().settings() | {
+            "rung": self.rung.name,
+            "by_segments": choice.by_segments,
+            "side_by_side": choice.side_by_side,
+        }
 
     def scoring_record(self) -> dict[str, Any]:
         """JSON of the rung and why it was chosen, and of what happened on the way."""

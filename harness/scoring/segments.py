@@ -43,7 +43,7 @@ class Segments:
                 keys = torch.from_numpy(every).to(device)
             self._parts.append((slice(begin, end), keys))
             self.pairs += (end - begin) * (end - begin + len(ancestors)) + _PAIRS_A_CALL
-        self._masks: dict[int, list[torch.Tensor]] = {}
+        self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
 
     @property
     def worth(self) -> bool:
@@ -70,11 +70,12 @@ class Segments:
     def _cut(self, mask: torch.Tensor) -> list[torch.Tensor]:
         """The mask's part for each segment; layers share a mask, so it is cut once."""
         if id(mask) not in self._masks:
-            self._masks[id(mask)] = [
+            parts = [
                 _chosen(mask[:, :, rows].transpose(2, 3), keys).transpose(2, 3).contiguous()
                 for rows, keys in self._parts
             ]
-        return self._masks[id(mask)]
+            self._masks[id(mask)] = mask, parts  # kept, so that no other mask gets its id
+        return self._masks[id(mask)][1]
 
 
 def _chosen(states: torch.Tensor, keys: slice | torch.Tensor) -> torch.Tensor:

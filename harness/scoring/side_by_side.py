@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from harness.scoring import memory
 from harness.scoring.flat import AnchoredCache, FlatPass
 from harness.scoring.generation import Prompt, Row, extend
 from harness.scoring.kv_cache import BufferCache
@@ -23,6 +24,9 @@ from harness.scoring.masks import MaskStyle
 #: Most rows that decode together, and most positions that they may hold, on a CPU and on a GPU.
 MOST_ROWS = {"cpu": 16, "cuda": 128}
 MOST_POSITIONS = {"cpu": 32_768, "cuda": 262_144}
+#: What they may hold of the memory: of all of it, not of what is free, for a resumed run must batch
+#: alike.
+_SHARE_OF_MEMORY = 0.1
 _GROWTH = 256
 
 
@@ -37,6 +41,7 @@ class SideBySide:
         kind = flat.model.device.type
         self._most_rows = MOST_ROWS.get(kind, MOST_ROWS["cuda"])
         self._most_positions = MOST_POSITIONS.get(kind, MOST_POSITIONS["cuda"])
+        self._most_bytes = int(_SHARE_OF_MEMORY * memory.total_bytes(flat.model.device))
 
     def forget(self) -> None:
         """Drop the kept prefix."""
@@ -48,15 +53,20 @@ class SideBySide:
         """The generated tokens of each prompt; arguments as in ``FlatGeneration.run``."""
         prefix = self._anchored.at(prompts[0].tokens, anchors)
         longest = max(len(prompt.tokens) + prompt.most for prompt in prompts)
-        room = min(len(prompts), self._most_rows, max(1, self._most_positions // longest))
+        room = max(1, min(len(prompts), self._most_rows, self._most_positions // longest))
         cache = _RowsCache(room)
         done: list[list[int]] = [[] for _ in prompts]
         waiting = list(range(len(prompts)))[::-1]
         active: list[Row] = []
         while waiting or active:
-            while waiting and len(active) < room:
+            while waiting and len(active) < cache.rows:
                 row = Row(prompts[waiting[-1]], waiting.pop())
-                extend([row], self._enter(row, prefix, anchors, cache, len(active), budget))
+                logits = self._entered(row, prefix, anchors, budget)
+                if not active:  # now it is known what a position takes
+                    cache.fit(prefix, longest, self._most_bytes)
+                cache.take(len(active), prefix)
+                prefix.keep(anchors[-1] if anchors else 0)
+                extend([row], logits)
                 active.append(row)
                 _leave(active, done, cache)
             if active:
@@ -64,16 +74,10 @@ class SideBySide:
                 _leave(active, done, cache)
         return done
 
-    def _enter(
-        self,
-        row: Row,
-        prefix: BufferCache,
-        anchors: tuple[int, ...],
-        cache: _RowsCache,
-        index: int,
-        budget: int,
+    def _entered(
+        self, row: Row, prefix: BufferCache, anchors: tuple[int, ...], budget: int
     ) -> torch.Tensor:
-        """Run a prompt on top of the prefix, and copy what it leaves into a row of the cache."""
+        """Run a prompt on top of the prefix; logits after its last token."""
         depth = anchors[-1] if anchors else 0
         tokens = row.prompt.tokens
         logits = torch.empty(0)
@@ -83,8 +87,6 @@ class SideBySide:
             asked = np.array([end - begin - 1] if end == len(tokens) else [], dtype=np.int64)
             part = np.arange(begin, end)
             logits = self.flat(prefix, tokens[begin:end], part, seen, np.arange(end), asked)
-        cache.take(index, prefix)
-        prefix.keep(depth)
         return logits
 
     def _step(self, rows: list[Row], cache: _RowsCache) -> torch.Tensor:
@@ -154,16 +156,28 @@ class _RowsCache(Cache):
 
     def __init__(self, rows: int) -> None:
         super().__init__(layers=[])
-        self._rows = rows
+        self.rows = rows
         self._at: torch.Tensor = torch.empty(0)
         self._index: torch.Tensor = torch.empty(0)
         self.end = 0
+
+    def fit(self, prompt: BufferCache, longest: int, most_bytes: int) -> None:
+        """Have no more rows than fit, each as long as the longest, before the first is taken."""
+        if self.layers:
+            return
+        layers: list[Any] = list(prompt.layers)
+        position = sum(
+            part.element_size() * part.shape[1] * part.shape[3]
+            for layer in layers
+            for part in (layer.keys, layer.values)
+        )
+        self.rows = max(1, min(self.rows, most_bytes // (longest * position)))
 
     def take(self, row: int, prompt: BufferCache) -> None:
         """Copy a prompt's keys and values into a row."""
         for number, theirs in enumerate(prompt.layers):
             if number == len(self.layers):
-                self.layers.append(_RowsLayer(self._rows))
+                self.layers.append(_RowsLayer(self.rows))
             ours: Any = self.layers[number]
             ours.hold(theirs.length, theirs.keys, theirs.values)
             ours.keys[row, :, : theirs.length] = theirs.keys[0, :, : theirs.length]

@@ -128,3 +128,51 @@ def test_only_a_process_that_has_not_imported_torch_forks_its_server(first: str,
     script = [sys.executable, "-c", first + ONE_TRAINING]
     done = subprocess.run(script, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[0] == told
+
+
+KILLED_IN_A_CHECK = """
+import os, sys, time
+from pathlib import Path
+from harness.checkpoints import fresh_process
+fresh_process._answer = lambda request: time.sleep(1.5) or {}
+try:
+    fresh_process.server()
+    print(fresh_process.server().pid, flush=True)
+    fresh_process._asked("{}")
+finally:
+    Path(sys.argv[1]).write_text(f"{os.getpid()}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_forked_server_never_goes_on_with_what_its_process_was_at(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    """It ends with its process, in the middle of a check too, and runs none of its code."""
+    if nvidia_smi("index"):
+        pytest.skip("with a GPU the server is always a new interpreter")
+    mark = tmp_path / "unwound"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_IN_A_CHECK, str(mark)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    server_pid = int(process.stdout.readline())
+    time.sleep(0.5)
+    if how is signal.SIGKILL:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGINT)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{server_pid}").exists():
+        assert time.monotonic() < deadline, "the server outlives its process"
+        time.sleep(0.05)
+    if how is signal.SIGKILL:
+        assert not mark.exists()
+    else:
+        assert mark.read_text() == str(process.pid)

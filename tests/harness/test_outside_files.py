@@ -21,6 +21,7 @@ from harness.yaml_file import read_yaml
         ("!!timestamp 9999-99-99alpha: 1\n", "'9999-99-99alpha' is not a timestamp"),
         ("a: !!int ''\n", "'' is not a int"),
         ("a: {b: [!!bool maybe]}\n", "'maybe' is not a bool"),
+        ("a: !!map [b]\n", "expected `key: value` lines"),
     ],
 )
 def test_a_yaml_value_that_is_not_what_its_tag_says_is_named_with_its_line(

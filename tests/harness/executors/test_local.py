@@ -58,6 +58,25 @@ def test_with_a_gpu_workers_are_new_interpreters() -> None:
     assert context_for(with_gpu, 1).get_start_method() == "spawn"
 
 
+ELSEWHERE = """
+import os, sys
+os.environ["TMPDIR"] = sys.argv[1]
+from harness.executors.machine import Machine
+from harness.executors.starting import context_for
+print(context_for(Machine(2, 8.0), 1).get_start_method())
+"""
+
+
+def test_where_the_fork_server_has_no_place_for_its_socket_workers_are_spawned(
+    tmp_path: Path,
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    command = [sys.executable, "-c", ELSEWHERE, str(long)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "spawn\n"
+
+
 def test_two_workers_run_at_a_time_with_their_share_of_the_cores(tmp_path: Path) -> None:
     stages = [stage(f"sleep.{number}") for number in range(4)]
     assert {one.status for one in carried_out(tmp_path, stages).values()} == {"done"}

@@ -148,6 +148,28 @@ def test_prompts_that_share_little_decode_side_by_side_and_others_in_one_sequenc
     assert sorted(ways) == [("FlatGeneration", 1), ("FlatGeneration", 8), ("SideBySide", 20)]
 
 
+def test_fewer_rows_decode_together_where_more_would_not_fit_the_memory(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ours = both(build("llama"), tokenizer)
+    together = ours.generate_until(prompts())
+    _, small = both(build("llama"), tokenizer)
+    beside = small.inner._generation._beside
+    heads, size, layers = 2, 2 * 4 * 16, 2  # of keys and values in fp32
+    longest = max(len(text.split()) for text in (p.args[0] for p in prompts()))
+    monkeypatch.setattr(beside, "_most_bytes", 3 * heads * size * layers * (longest + 20))
+    rows: list[int] = []
+    step = type(beside)._step
+
+    def counted(self: Any, active: Any, cache: Any) -> Any:
+        rows.append(len(active))
+        return step(self, active, cache)
+
+    monkeypatch.setattr(type(beside), "_step", counted)
+    assert small.generate_until(prompts()) == together
+    assert 1 <= max(rows) < 16
+
+
 def test_an_encoder_decoder_equals_hf_at_batch_1(tokenizer: Any) -> None:
     reference, ours = both(build_t5(), tokenizer)
     assert_equal_log_likelihoods(reference, ours)

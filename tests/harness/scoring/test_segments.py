@@ -50,7 +50,7 @@ def test_segments_are_worth_their_calls_only_where_much_is_masked() -> None:
 
 
 def test_packs_without_an_anchor_hold_more_then() -> None:
-    forest = documents(2, 60, 28)
+    forest = documents(3, 60, 28)
     nodes = forest.nodes(0, len(forest.leaves), 0)
     rungs = [TreeRung(build("llama"), mode) for mode in ("never", "where worth it")]  # type: ignore[arg-type]
     held = [r.fits(forest, nodes // 2 + 1, 0, len(forest.leaves), 0) for r in rungs]
