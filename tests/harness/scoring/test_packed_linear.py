@@ -65,7 +65,7 @@ def test_a_layer_that_packs_wrongly_keeps_its_plain_product(monkeypatch: Any) ->
 
 def test_other_types_and_models_too_large_for_a_copy_are_left_alone(monkeypatch: Any) -> None:
     assert packed_linear.pack(build("llama").to(torch.bfloat16)) == []
-    monkeypatch.setattr(packed_linear.memory, "total_bytes", lambda: 1000)
+    monkeypatch.setattr(packed_linear.memory, "total_bytes", lambda _: 1000)
     assert packed_linear.pack(build("llama")) == []
 
 
