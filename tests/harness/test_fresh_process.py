@@ -114,14 +114,13 @@ def test_a_fork_of_a_process_that_has_computed_nothing_serves_as_well(
 ONE_TRAINING = """
 import sys
 from harness.checkpoints import fresh_process
-started = fresh_process.server()
-command = open(f"/proc/{started.pid}/cmdline").read()
-print("-m" in command.split(chr(0)), "peft" in sys.modules)
+fresh_process.server()
+print("peft" in sys.modules)  # a process that forks imports first, another leaves it to the server
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "told"), [("", "False True"), ("import torch", "True False")])
+@pytest.mark.parametrize(("first", "told"), [("", "True"), ("import torch", "False")])
 def test_only_a_process_that_has_not_imported_torch_forks_its_server(first: str, told: str) -> None:
     if nvidia_smi("index"):
         pytest.skip("with a GPU the server is always a new interpreter")
