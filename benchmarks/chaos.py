@@ -157,6 +157,11 @@ def wait_for_lines(folder: Path, process: subprocess.Popen[bytes], count: int) -
     return True
 
 
+def descendants(pid: int) -> list[int]:
+    """Every process below one: workers, a fork server, and what checks their checkpoints."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
 def workers_of(driver: int) -> list[int]:
     """Worker processes of a driver: its own children, or those of its fork server."""
     spawned = children(driver, b"spawn_main")
@@ -171,7 +176,11 @@ def children(pid: int, command: bytes = b"") -> list[int]:
             continue
         with contextlib.suppress(OSError, IndexError):
             stat = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(stat[1]) == pid and command in (folder / "cmdline").read_bytes():
+            if (
+                stat[0] != "Z"
+                and int(stat[1]) == pid
+                and command in (folder / "cmdline").read_bytes()
+            ):
                 found.append(int(folder.name))
     return found
 
@@ -191,7 +200,7 @@ def kill_worker_then_driver(folder: Path, draw: random.Random, attack: Attack) -
     seen = len(lines(folder))
     wait_for_lines(folder, process, seen + draw.randint(2, 9))
     time.sleep(draw.uniform(0, 0.3))
-    orphans = workers_of(process.pid)
+    orphans = descendants(process.pid)
     process.kill()
     process.wait()
     attack.done.append("driver killed")

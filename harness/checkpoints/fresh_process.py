@@ -29,7 +29,7 @@ from harness.errors import AssayError, CheckpointError
 from harness.records import Checkpoint, Digests
 
 #: Imported by the server before it forks.
-_LIBRARIES = ("torch", "peft", "transformers.models.llama.modeling_llama")
+LIBRARIES = ("torch", "peft", "transformers.models.llama.modeling_llama")
 
 
 def check_in_fresh_process(
@@ -98,7 +98,7 @@ def fork_server() -> None:
 
     Only for a process that has no other thread and has computed nothing.
     """
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         import_module(name)
     requests, asked = os.pipe()
     told, answers = os.pipe()
@@ -169,7 +169,7 @@ def _ending(code: int) -> str:
 
 def serve(requests: IO[str], answers: int) -> None:
     """Answer every request from a fork of this process; ``answers`` is a file descriptor."""
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         import_module(name)
     for line in requests:
         reading, writing = os.pipe()

@@ -11,10 +11,10 @@ import sys
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 
+from harness.checkpoints import fresh_process
+
 LIBRARIES = (
-    "torch",
-    "transformers.models.llama.modeling_llama",
-    "peft",
+    *fresh_process.LIBRARIES,
     "datasets",
     "lm_eval.evaluator",
     "lm_eval.tasks",

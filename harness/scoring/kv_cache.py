@@ -15,8 +15,23 @@ from transformers.cache_utils import Cache, DynamicLayer
 _GROWTH = 256
 
 
+def larger(kept: torch.Tensor | None, like: torch.Tensor, rows: int, needed: int) -> torch.Tensor:
+    """A buffer ``[rows, heads, capacity, head size]`` with room for ``needed`` positions.
+
+    Heads, size, type and device are those of ``like``; what ``kept`` holds is copied.
+    """
+    capacity = -(-needed // _GROWTH) * _GROWTH
+    buffer = like.new_zeros((rows, like.shape[1], capacity, like.shape[-1]))
+    if kept is not None:
+        buffer[:, :, : kept.shape[-2]] = kept
+    return buffer
+
+
 class BufferLayer(DynamicLayer):
     """Keys and values ``[batch, heads, capacity, head size]``; ``length`` of it is used."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -55,15 +70,9 @@ class BufferLayer(DynamicLayer):
         return self.length + query_length, 0
 
     def _grow(self, keys: torch.Tensor, values: torch.Tensor, needed: int) -> None:
-        capacity = -(-needed // _GROWTH) * _GROWTH
-        grown = []
-        for old, new in (("keys", keys), ("values", values)):
-            buffer = new.new_zeros((*new.shape[:2], capacity, new.shape[-1]))
-            if self.is_initialized:
-                kept = getattr(self, old)
-                buffer[:, :, : kept.shape[-2]] = kept
-            grown.append(buffer)
-        self.keys, self.values = grown
+        known = self.is_initialized
+        self.keys = larger(self.keys if known else None, keys, keys.shape[0], needed)
+        self.values = larger(self.values if known else None, values, values.shape[0], needed)
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
 

@@ -77,6 +77,7 @@ class TreeRung:
         self._flat = FlatPass(model)
         self._anchored = AnchoredCache(self._flat)
         self._by_segments = by_segments
+        self._roomy = memory.fewest_tokens(model.device)
 
     @property
     def tokens(self) -> int:
@@ -88,13 +89,8 @@ class TreeRung:
         nodes = forest.nodes(start, stop, depth)
         if nodes <= budget:
             return True
-        roomy = budget >= memory.fewest_tokens(self._flat.model.device)
-        by_segments = self._by_segments != "never" and depth == 0
-        if (
-            roomy
-            and by_segments
-            and LONG_ENOUGH * (stop - start) <= nodes <= SEGMENTS_HOLD * budget
-        ):
+        by_segments = self._by_segments != "never" and depth == 0 and budget >= self._roomy
+        if by_segments and LONG_ENOUGH * (stop - start) <= nodes <= SEGMENTS_HOLD * budget:
             return True
         if 3 * nodes > 4 * (forest.longest - depth):
             return False

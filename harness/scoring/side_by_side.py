@@ -18,7 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from harness.scoring import memory
 from harness.scoring.flat import AnchoredCache, FlatPass
 from harness.scoring.generation import Prompt, Row, extend
-from harness.scoring.kv_cache import BufferCache
+from harness.scoring.kv_cache import BufferCache, larger
 from harness.scoring.masks import MaskStyle
 
 #: Most rows that decode together, and most positions that they may hold, on a CPU and on a GPU.
@@ -27,7 +27,6 @@ MOST_POSITIONS = {"cpu": 32_768, "cuda": 262_144}
 #: What they may hold of the memory: of all of it, not of what is free, for a resumed run must batch
 #: alike.
 _SHARE_OF_MEMORY = 0.1
-_GROWTH = 256
 
 
 class SideBySide:
@@ -131,24 +130,22 @@ def _one_a_row(mask: Any) -> Any:
 class _RowsLayer(DynamicLayer):
     """Keys and values ``[rows, heads, capacity, head size]`` of one layer."""
 
+    keys: torch.Tensor
+    values: torch.Tensor
+
     def __init__(self, rows: int) -> None:
         super().__init__()
         self._rows = rows
-        self.capacity = 0
+        self.is_initialized: bool = False
 
     def hold(self, positions: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Have room for so many positions of each row, for keys and values like these."""
-        if positions <= self.capacity:
+        if self.is_initialized and positions <= self.keys.shape[-2]:
             return
-        capacity = -(-positions // _GROWTH) * _GROWTH
-        grown = []
-        for old, like in (("keys", keys), ("values", values)):
-            buffer = like.new_zeros((self._rows, like.shape[1], capacity, like.shape[3]))
-            if self.capacity:
-                buffer[:, :, : self.capacity] = getattr(self, old)
-            grown.append(buffer)
-        self.keys, self.values = grown
-        self.capacity = capacity
+        known = self.is_initialized
+        self.keys = larger(self.keys if known else None, keys, self._rows, positions)
+        self.values = larger(self.values if known else None, values, self._rows, positions)
+        self.is_initialized = True
 
 
 class _RowsCache(Cache):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
+from harness.compare.transfer import RETENTION
 from harness.records import Comparison, Flip, FlipCount
 from reports.differences import shortened, shortened_start, word_difference
 from reports.document import (
@@ -26,7 +27,7 @@ _TRANSFER = Column(
     detail="mean change of the retention tasks; higher is better",
     numeric=True,
     higher_is_better=True,
-    family="retention",
+    family=RETENTION,
 )
 
 

@@ -16,7 +16,6 @@ import pytest
 
 from harness.checkpoints import check, check_in_fresh_process, fresh_process
 from harness.checkpoints.fresh_process import server
-from harness.environment import nvidia_smi
 from harness.errors import CheckpointError
 from harness.records import Checkpoint
 from tests.trainers import tiny_jobs
@@ -114,17 +113,21 @@ def test_a_fork_of_a_process_that_has_computed_nothing_serves_as_well(
 ONE_TRAINING = """
 import sys
 from harness.checkpoints import fresh_process
+fresh_process.nvidia_smi = lambda fields: tuple(sys.argv[1:])
 fresh_process.server()
 print("peft" in sys.modules)  # a process that forks imports first, another leaves it to the server
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "told"), [("", "True"), ("import torch", "False")])
-def test_only_a_process_that_has_not_imported_torch_forks_its_server(first: str, told: str) -> None:
-    if nvidia_smi("index"):
-        pytest.skip("with a GPU the server is always a new interpreter")
-    script = [sys.executable, "-c", first + ONE_TRAINING]
+@pytest.mark.parametrize(
+    ("first", "gpus", "told"),
+    [("", [], "True"), ("import torch", [], "False"), ("", ["NVIDIA H100"], "False")],
+)
+def test_only_a_process_that_has_not_imported_torch_forks_its_server(
+    first: str, gpus: list[str], told: str
+) -> None:
+    script = [sys.executable, "-c", first + ONE_TRAINING, *gpus]
     done = subprocess.run(script, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[0] == told
 
@@ -133,6 +136,7 @@ KILLED_IN_A_CHECK = """
 import os, sys, time
 from pathlib import Path
 from harness.checkpoints import fresh_process
+fresh_process.nvidia_smi = lambda fields: ()
 fresh_process._answer = lambda request: time.sleep(1.5) or {}
 try:
     fresh_process.server()
@@ -149,8 +153,6 @@ def test_a_forked_server_never_goes_on_with_what_its_process_was_at(
     how: signal.Signals, tmp_path: Path
 ) -> None:
     """It ends with its process, in the middle of a check too, and runs none of its code."""
-    if nvidia_smi("index"):
-        pytest.skip("with a GPU the server is always a new interpreter")
     mark = tmp_path / "unwound"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED_IN_A_CHECK, str(mark)],

@@ -17,7 +17,7 @@ from tasks.microworld import training
 from tasks.microworld.corpus import held_out
 from tasks.microworld.lexicon import UNKNOWN
 from tasks.microworld.probe_docs import unknown
-from tasks.microworld.world import fidelity_texts, world
+from tasks.microworld.world import Fact, fidelity_texts, world
 from tests.trainers import effects, tiny_jobs
 from tests.trainers.effects import questions, share
 
@@ -112,20 +112,27 @@ def test_kto_lowers_the_made_up_answers_of_a_tuned_model_by_forty_percent(
     assert after <= 0.6 * full
 
 
-def test_ties_of_two_domains_keeps_more_of_both_than_either_alone(
-    microworld: Checkpoint, tmp_path: Path
-) -> None:
+def two_domains() -> dict[str, list[Fact]]:
+    """The new facts, by halves of the people that they are about."""
     facts = world().facts_b
     people = sorted({fact.entity for fact in facts})
     first = set(people[: len(people) // 2])
-    one = [fact for fact in facts if fact.entity in first]
-    two = [fact for fact in facts if fact.entity not in first]
+    return {
+        "one": [fact for fact in facts if fact.entity in first],
+        "two": [fact for fact in facts if fact.entity not in first],
+    }
+
+
+def test_ties_of_two_domains_keeps_more_of_both_than_either_alone(
+    microworld: Checkpoint, tmp_path: Path
+) -> None:
+    domains = two_domains()
     sources = {
         name: tiny_jobs.train(
             "full", microworld, tmp_path / name, epochs=12,
             data=effects.taught(tmp_path, name, told), **effects.TUNING,
         )
-        for name, told in (("one", one), ("two", two))
+        for name, told in domains.items()
     }  # fmt: skip
     ties = tiny_jobs.train(
         "merge", microworld, tmp_path / "ties", beside=sources, sources=["one", "two"],
@@ -133,7 +140,7 @@ def test_ties_of_two_domains_keeps_more_of_both_than_either_alone(
     )  # fmt: skip
     # The lesser share of the two domains: what a model keeps of both.
     both = {
-        name: min(share(checkpoint, questions(one)), share(checkpoint, questions(two)))
+        name: min(share(checkpoint, questions(told)) for told in domains.values())
         for name, checkpoint in (*sources.items(), ("ties", ties))
     }
     assert both["ties"] >= max(both["one"], both["two"]) + 0.2
@@ -145,13 +152,7 @@ def test_ties_of_two_domain_adapters_keeps_more_of_both_than_either_alone(
     microworld: Checkpoint, tmp_path: Path
 ) -> None:
     """Merged by PEFT into one adapter; measured .40 and .57 against .89/.09 and .07/.92."""
-    facts = world().facts_b
-    people = sorted({fact.entity for fact in facts})
-    first = set(people[: len(people) // 2])
-    domains = {
-        "one": [fact for fact in facts if fact.entity in first],
-        "two": [fact for fact in facts if fact.entity not in first],
-    }
+    domains = two_domains()
     sources = {
         name: tiny_jobs.train(
             "lora", microworld, tmp_path / name, epochs=12, rank=32,

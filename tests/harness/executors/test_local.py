@@ -13,7 +13,7 @@ import pytest
 
 from harness.executors.inline import Inline
 from harness.executors.local import Local
-from harness.executors.machine import Machine, this_machine
+from harness.executors.machine import Machine
 from harness.executors.starting import context_for
 from harness.stages.stage import Stage, StageOutcome
 from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
@@ -42,10 +42,10 @@ def test_what_a_stage_prints_goes_to_its_log(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "train-say.log").read_text() == "from C\n"
 
 
-@pytest.mark.skipif(bool(this_machine().gpus), reason="with a GPU workers are spawned")
 def test_a_worker_has_the_imports_of_the_fork_server_and_the_environment_of_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("harness.executors.local.this_machine", lambda: Machine(2, 8.0))
     for value in ("first", "second"):
         monkeypatch.setenv("TOLD_TO_WORKERS", value)
         carried_out(tmp_path, [stage("surroundings")])

@@ -55,6 +55,9 @@ def test_packs_without_an_anchor_hold_more_then() -> None:
     rungs = [TreeRung(build("llama"), mode) for mode in ("never", "where worth it")]  # type: ignore[arg-type]
     held = [r.fits(forest, nodes // 2 + 1, 0, len(forest.leaves), 0) for r in rungs]
     assert held == [False, True]
+    small = documents(1, 60, 28)  # a budget that was set by the memory, or by hand, is kept
+    nodes = small.nodes(0, len(small.leaves), 0)
+    assert not rungs[1].fits(small, nodes // 2 + 1, 0, len(small.leaves), 0)
 
 
 def test_the_model_has_its_own_attention_back_after_an_error() -> None:
