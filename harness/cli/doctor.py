@@ -106,7 +106,7 @@ def _model(name: str) -> dict[str, Any]:
     record: dict[str, Any] = getattr(lm, "scoring_record", dict)()
     return {
         "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
-        "parameters": manifest.parameters,
+        "parameters": manifest.parameters or int(lm.model.num_parameters()),
         "size": f"{(manifest.size_bytes or 0) / 1e6:.1f} MB",
         "scored by": ", ".join(f"{key} {value}" for key, value in settings.items()),
     } | _ladder(record)

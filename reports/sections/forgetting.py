@@ -22,12 +22,16 @@ from reports.words import metric_title, task_title
 
 MAX_FLIPS = 1500
 
-_TRANSFER = Column(
-    title="Backward transfer",
-    detail="mean change of the retention tasks; higher is better",
-    numeric=True,
-    higher_is_better=True,
-    family=RETENTION,
+_TRANSFER = (
+    Column(title="Candidate"),
+    Column(
+        title="Backward transfer",
+        detail="higher is better",
+        numeric=True,
+        higher_is_better=True,
+        family=RETENTION,
+    ),
+    Column(title="Retention tasks"),
 )
 
 
@@ -39,16 +43,14 @@ def forgetting_section(material: Material) -> Section | None:
     primary = {(k.task, k.metric) for k in material.metrics() if k.primary}
     seen = dict.fromkeys((f.task, f.metric) for c in comparisons for f in c.flip_counts)
     keys = [key for key in seen if key in primary]
-    transfer = any(c.backward_transfer for c in comparisons)
     matrix = Table(
         id="forgetting-rates",
         caption="Share of the once right answers that are wrong now",
         columns=(
             Column(title="Candidate"),
             *(_column(material, task, metric, keys) for task, metric in keys),
-            *([_TRANSFER] if transfer else []),
         ),
-        rows=tuple(_rate_row(c, keys, transfer) for c in comparisons),
+        rows=tuple(_rate_row(c, keys) for c in comparisons),
     )
     ledger = Table(
         id="forgetting-counts",
@@ -73,7 +75,7 @@ def forgetting_section(material: Material) -> Section | None:
             "P(wrong now | right before): an average that stands still can hide as many answers "
             "lost as gained."
         ),
-        blocks=(matrix, ledger),
+        blocks=(*_transfer_table(comparisons), matrix, ledger),
     )
 
 
@@ -94,7 +96,7 @@ def _source(comparison: Comparison, count: FlipCount) -> str:
     return f"{path}/flip_counts/{count.task}/{count.metric}"
 
 
-def _rate_row(comparison: Comparison, keys: list[tuple[str, str]], with_transfer: bool) -> Row:
+def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
     found = {(f.task, f.metric): f for f in comparison.flip_counts}
     cells: list[Number] = []
     for key in keys:
@@ -109,24 +111,30 @@ def _rate_row(comparison: Comparison, keys: list[tuple[str, str]], with_transfer
                 source=f"{_source(comparison, count)}/forgetting_rate",
             )
         )
-    if with_transfer:
-        cells.append(_transfer(comparison))
     return Row(cells=(Text(text=comparison.candidate), *cells))
 
 
-def _transfer(comparison: Comparison) -> Number:
-    found = comparison.backward_transfer
-    if found is None:
-        return Number(value=None, note="no retention task")
-    count = len(found.tasks)
-    return Number(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        signed=True,
-        note="one task" if count == 1 else f"mean of {count} tasks, taken as independent",
-        source=f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}/backward_transfer",
+def _transfer_table(comparisons: list[Comparison]) -> list[Table]:
+    """The mean change over the retention tasks; no table where nobody was asked one."""
+    if not any(c.backward_transfer for c in comparisons):
+        return []
+    table = Table(
+        id="backward-transfer",
+        caption="Mean change of accuracy over the retention tasks, taken as independent",
+        columns=_TRANSFER,
+        rows=tuple(_transfer_row(comparison) for comparison in comparisons),
     )
+    return [table]
+
+
+def _transfer_row(comparison: Comparison) -> Row:
+    found = comparison.backward_transfer
+    path = f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}/backward_transfer"
+    number = Number(value=None, note="no retention task")
+    if found is not None:
+        number = Number(value=found.value, low=found.low, high=found.high, signed=True, source=path)
+    asked = ", ".join(task_title(task) for task in found.tasks) if found else ""
+    return Row(cells=(Text(text=comparison.candidate), number, Text(text=asked)))
 
 
 def _count_row(comparison: Comparison, count: FlipCount) -> Row:
