@@ -7,6 +7,7 @@ and how often it is tried is kept here, so that every attempt stands in the log 
 from __future__ import annotations
 
 import os
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from harness.stages.worker import Worker, Workplace
 
 POLL_SECONDS = 0.2
+#: How long a cluster's address may take to answer.
+KNOCK_SECONDS = 10.0
 #: What tasks need of the driver's surroundings, where it is set.
 CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_PARALLELISM")
 
@@ -52,6 +55,7 @@ class Ray(Plugin):
     def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
         """Carry the stages out on the cluster; an interrupt cancels those under way."""
         ray = _imported()
+        self._knock()
         self._connect(ray)
         running = _Running(ray, Schedule(stages), worker, self.workers)
         try:
@@ -59,6 +63,23 @@ class Ray(Plugin):
         finally:
             running.cancel()
             ray.shutdown()
+
+    def _knock(self) -> None:
+        """Ray tries for five minutes where nobody answers; a socket knows at once."""
+        host, _, port = self.address.removeprefix("ray://").rpartition(":")
+        if not host:  # auto, local
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> RayError:
+        return RayError(
+            f"no Ray cluster at '{self.address}': {error}",
+            key="--address",
+            fix="start one with 'ray start --head', or use --address local",
+        )
 
     def _connect(self, ray: Any) -> None:
         carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
@@ -78,11 +99,7 @@ class Ray(Plugin):
                 **options,
             )
         except ConnectionError as error:
-            raise RayError(
-                f"no Ray cluster at '{self.address}': {error}",
-                key="--address",
-                fix="start one with 'ray start --head', or use --address local",
-            ) from error
+            raise self._unreachable(error) from error
 
 
 def _imported() -> Any:

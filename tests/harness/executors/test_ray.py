@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,28 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
     assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told
 
 
-def test_no_cluster_is_one_line_that_names_the_fix(tmp_path: Path) -> None:
+def test_no_cluster_is_one_line_that_names_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from harness.executors.ray import Ray
+
+    def found_none(**options: object) -> None:
+        """What Ray does on a machine without a cluster; a test beside this one may have one."""
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "init", found_none)
+    with pytest.raises(AssayError, match="ray start --head"):
+        list(Ray().run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("port", ["free", "no-port", "70000"])
+def test_an_address_where_nobody_listens_is_said_at_once(tmp_path: Path, port: str) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from harness.executors.ray import Ray
 
-    with pytest.raises(AssayError, match="ray start --head"):
-        list(Ray().run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening: whoever calls is refused
+        address = f"127.0.0.1:{held.getsockname()[1] if port == 'free' else port}"
+        with pytest.raises(AssayError, match=f"no Ray cluster at '{address}'"):
+            list(Ray(address=address).run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
