@@ -6,7 +6,6 @@ They come from :mod:`harness.executors.starting`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -17,9 +16,9 @@ from pydantic import Field
 
 from harness.events import Event
 from harness.executors.machine import Machine, Shares, this_machine
-from harness.executors.process import Surroundings, why_lost, work
+from harness.executors.process import why_lost
 from harness.executors.schedule import Schedule, lost
-from harness.executors.starting import context_for
+from harness.executors.starting import context_for, start
 from harness.protocols import Plugin
 from harness.stages.stage import Stage, StageOutcome
 
@@ -56,15 +55,12 @@ class _Process:
     def __init__(
         self, worker: Worker, context: Any, threads: int, gpus: tuple[str, ...], shared: bool
     ) -> None:
-        self.pipe, theirs = context.Pipe()
         self.gpus = gpus
         self.stage: Stage | None = None
         self.deadline: float | None = None
-        how = Surroundings(context.get_start_method(), dict(os.environ), threads, gpus, shared)
-        arguments = (worker.place, theirs, how)
-        self.process: Any = context.Process(target=work, args=arguments, daemon=True)
-        self.process.start()
-        theirs.close()
+        self.pipe, self.process = start(
+            context, worker.place, threads=threads, gpus=gpus, shared=shared
+        )
 
     @property
     def alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""What runs in a worker process of the local executor, and how its end is seen."""
+"""What runs in a worker process of a node, and how its end is seen."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Surroundings:
     start_method: str
     environment: Mapping[str, str] = field(repr=False)
     threads: int
-    gpus: tuple[str, ...]
+    gpus: tuple[str, ...] | None
+    """None: whichever its driver has."""
     shared: bool
     """Whether other stages may run on this machine at the same time."""
 
@@ -49,7 +50,8 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
     os.environ.update(how.environment)
     # Read when torch is imported; where it has been, the stages set their threads themselves.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(how.threads)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(how.gpus)
+    if how.gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(how.gpus)
     if how.start_method == "forkserver":
         fork_server()
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
@@ -63,7 +65,7 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
             try:
                 if worker is None:
                     worker = place.open(seldom(pipe.send))
-                    worker.logged, worker.shared = True, how.shared
+                    worker.logged, worker.shared = log is not None, how.shared
                 pipe.send(stage.name)  # it begins: its time runs from here
                 outcome = worker.carry_out(stage, how.threads)
             except Exception as error:  # the worker could not be opened

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from harness.errors import AssayError, MissingExtraError
 from harness.events import Event
-from harness.executors.process import seldom
+from harness.executors.hosted import WorkerLostError, hosted
 from harness.executors.schedule import Schedule, lost
 from harness.protocols import Plugin
 from harness.stages.stage import Stage, StageOutcome
@@ -127,19 +127,10 @@ class _Bell:
         return rung
 
 
-#: The worker that this Ray process has open, by the run that it belongs to.
-_open: dict[str, Worker] = {}
-
-
 def _carry_out(place: Workplace, stage: Stage, run: str, threads: int, bell: Any) -> StageOutcome:
     """In a Ray worker: one stage. Models and suite stay open for the next stage of the run."""
     os.dup2(2, 1)  # Ray forwards both; a driver's standard output is for its document
-    bell.ring.remote(stage.name)
-    if run not in _open:
-        _open.clear()
-        _open[run] = place.open(seldom(bell.ring.remote))
-        _open[run].shared = True  # other stages may run on this node
-    return _open[run].carry_out(stage, threads)
+    return hosted(place, run, threads).carry_out(stage, bell.ring.remote)
 
 
 class _Running:
@@ -214,7 +205,11 @@ class _Running:
     def _ended(self, reference: Any) -> Iterator[StageOutcome]:
         try:
             outcome = self.ray.get(reference)
-        except self.ray.exceptions.RayTaskError as error:  # the worker could not be opened
+        except self.ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, WorkerLostError):
+                yield from self._lost(reference, error.cause.message)
+                return
+            # It could not be started.
             stage = self.under_way.pop(reference)
             message = f"{type(error.cause).__name__}: {error.cause}"
             self.worker.tell(stage.event("failed", message))

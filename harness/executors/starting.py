@@ -14,9 +14,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.executors.machine import Machine
+from harness.executors.process import Surroundings, work
+
+if TYPE_CHECKING:
+    from harness.stages.worker import Workplace
 
 
 def context_for(machine: Machine, threads: int) -> Any:
@@ -31,6 +35,23 @@ def context_for(machine: Machine, threads: int) -> Any:
     except OSError:  # its socket lies under TMPDIR, which may be full or its name too long
         return multiprocessing.get_context("spawn")
     return context
+
+
+def start(
+    context: Any,
+    place: Workplace,
+    *,
+    threads: int,
+    gpus: tuple[str, ...] | None,
+    shared: bool,
+) -> tuple[Any, Any]:
+    """A worker process that has begun, and the end of the pipe that its stages go through."""
+    ours, theirs = context.Pipe()
+    how = Surroundings(context.get_start_method(), dict(os.environ), threads, gpus, shared)
+    process = context.Process(target=work, args=(place, theirs, how), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process
 
 
 @contextmanager

@@ -24,8 +24,28 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
     outcomes = Ray(address="local", workers=2).run(faults(), ToyWorker(tmp_path))  # type: ignore[arg-type]
     assert_contained(tmp_path, outcomes)
     told = (tmp_path / "events").read_text()
-    assert "train die: again its worker was lost" in told
+    assert "train die: again its worker died of SIGKILL (killed, or out of memory)" in told
     assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told
+
+
+def test_a_preempted_ray_worker_is_replaced_and_leaves_no_process_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from harness.executors.ray import Ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    stages = [stage("preempted"), stage("good", "preempted")]
+    outcomes = Ray(address="local", workers=1).run(stages, ToyWorker(tmp_path))  # type: ignore[arg-type]
+    assert {one.stage: one.status for one in outcomes} == {
+        "train preempted": "done",
+        "train good": "done",
+    }
+    told = (tmp_path / "events").read_text()
+    assert "train preempted: again its worker was lost (WorkerCrashedError" in told
+    first, second = (tmp_path / "preempted").read_text().splitlines()
+    assert first.split()[0] != second.split()[0]
+    assert not Path("/proc", first.split()[0]).exists()
 
 
 def test_no_cluster_is_one_line_that_names_the_fix(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -26,7 +27,9 @@ class ToyPlace:
 
 
 class ToyWorker:
-    """``fail`` fails, ``die`` is killed once, ``always-die`` every time, ``hang`` hangs once."""
+    """``fail`` fails, ``die`` is killed once, ``always-die`` every time, ``hang`` hangs once;
+    ``preempted`` loses once the process that started it.
+    """
 
     def __init__(self, folder: Path, listener: Listener = no_listener) -> None:
         self.folder = folder
@@ -59,7 +62,10 @@ class ToyWorker:
             print("peft" in sys.modules, os.environ.get("TOLD_TO_WORKERS"), flush=True)
         if what == "always-die" or (what == "die" and first):
             os.kill(os.getpid(), signal.SIGKILL)
-        if what == "hang" and first:
+        if what == "preempted" and first and (driver := multiprocessing.parent_process()):
+            assert driver.pid is not None, "it runs"
+            os.kill(driver.pid, signal.SIGKILL)
+        if what in ("hang", "preempted") and first:
             time.sleep(600)
         if what == "fail":
             return StageOutcome(stage.name, "failed", message="by itself")
