@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import AssayError
 from harness.events import Event
 from harness.executors.machine import this_machine
-from harness.executors.process import why_lost
+from harness.executors.process import NotOpened, why_lost
 from harness.executors.starting import context_for, start
 from harness.stages.stage import Stage, StageOutcome
 
@@ -29,29 +29,47 @@ class WorkerLostError(AssayError):
     """The process that a stage was carried out in ended before the stage did."""
 
 
+class WorkerNotOpenedError(AssayError):
+    """The process has not what its stage needs."""
+
+
 class Hosted:
-    """One process of this Ray worker; suite and models stay open in it between stages."""
+    """One process of this Ray worker; suite and models stay open in it between stages.
+
+    Raises:
+        WorkerLostError: the process died while it started.
+    """
 
     def __init__(self, place: Workplace, threads: int) -> None:
         context = context_for(this_machine(), threads)
-        with _no_main():
-            # Other stages may run on this node: it is shared.
-            self.pipe, self.process = start(context, place, threads=threads, gpus=None, shared=True)
+        try:
+            with _no_main():  # other stages may run on this node: it is shared
+                self.pipe, self.process = start(
+                    context, place, threads=threads, gpus=None, shared=True
+                )
+        except (EOFError, OSError) as error:
+            raise WorkerLostError(f"its worker was lost while it started ({error!r})") from error
 
-    def carry_out(self, stage: Stage, ring: Callable[[Event | str], Any]) -> StageOutcome:
+    def carry_out(
+        self, stage: Stage, threads: int, ring: Callable[[Event | str], Any]
+    ) -> StageOutcome:
         """One stage; what the process tells meanwhile is passed to ``ring``.
 
         Raises:
             WorkerLostError: the process died.
+            WorkerNotOpenedError: it has not what the stage needs.
         """
         try:
-            self.pipe.send((stage, None))  # without a log: Ray forwards what is printed
-            while not isinstance(said := self.pipe.recv(), StageOutcome):
+            self.pipe.send((stage, None, threads))  # without a log: Ray forwards what is printed
+            while isinstance(said := self.pipe.recv(), Event | str):
                 ring(said)
         except (EOFError, OSError) as error:
             self.process.join()
             raise WorkerLostError(why_lost(self.process.exitcode, stage)) from error
-        return said
+        if isinstance(said, NotOpened):
+            raise WorkerNotOpenedError(said.message)
+        outcome: StageOutcome = said
+        return outcome
 
     def end(self) -> None:
         """End the process at once; the store loses nothing by it."""

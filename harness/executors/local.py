@@ -16,7 +16,7 @@ from pydantic import Field
 
 from harness.events import Event
 from harness.executors.machine import Machine, Shares, this_machine
-from harness.executors.process import why_lost
+from harness.executors.process import NotOpened, why_lost
 from harness.executors.schedule import Schedule, lost
 from harness.executors.starting import context_for, start
 from harness.protocols import Plugin
@@ -56,6 +56,7 @@ class _Process:
         self, worker: Worker, context: Any, threads: int, gpus: tuple[str, ...], shared: bool
     ) -> None:
         self.gpus = gpus
+        self.threads = threads
         self.stage: Stage | None = None
         self.deadline: float | None = None
         self.pipe, self.process = start(
@@ -71,7 +72,7 @@ class _Process:
         """Send a stage."""
         self.stage = stage
         with suppress(BrokenPipeError):  # it died idle: its pipe, which is listened to, tells
-            self.pipe.send((stage, worker.log_path(stage)))
+            self.pipe.send((stage, worker.log_path(stage), self.threads))
 
     def begun(self) -> None:
         """It has opened what it needs and begins: the stage's time runs from here."""
@@ -181,8 +182,12 @@ class _Running:
         if isinstance(said, str):
             process.begun()
             return
-        self.shares.free(process.stage.name)
+        stage = process.stage
+        self.shares.free(stage.name)
         process.stage = process.deadline = None
+        if isinstance(said, NotOpened):
+            self.worker.tell(stage.event("failed", said.message))
+            said = StageOutcome(stage.name, "failed", message=said.message)
         yield from self.schedule.ended(said)
 
     def _lost(self, process: _Process, why: str) -> Iterator[StageOutcome]:

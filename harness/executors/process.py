@@ -11,13 +11,13 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
+from multiprocessing import connection, current_process, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.checkpoints.fresh_process import fork_server
 from harness.events import Event, Listener
-from harness.stages.stage import Stage, StageOutcome
+from harness.stages.stage import Stage
 
 if TYPE_CHECKING:
     from harness.stages.worker import Worker, Workplace
@@ -39,11 +39,17 @@ class Surroundings:
     """Whether other stages may run on this machine at the same time."""
 
 
+class NotOpened(NamedTuple):
+    """What a worker process sends where it could not open what its stage needs."""
+
+    message: str
+
+
 def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
     """Carry out the stages that come through ``pipe`` until it closes.
 
-    Every stage's output goes to its own log. The process ends with its driver, also where that is
-    killed: an orphan would go on holding its stage's lease.
+    A stage comes with its log, where its output goes, and with its threads. The process ends with
+    its driver, also where that is killed: an orphan would go on holding its stage's lease.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
     os.environ.clear()  # a fork server's are those of its own start
@@ -55,10 +61,13 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
     if how.start_method == "forkserver":
         fork_server()
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    # It ends with its driver by itself; as a "daemon" it could not have processes of its own, which
+    # data loaders and tasks that run code have.
+    current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     worker: Worker | None = None
     while True:
         try:
-            stage, log = pipe.recv()
+            stage, log, threads = pipe.recv()
         except EOFError:
             return
         with output_to(log):
@@ -67,11 +76,10 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
                     worker = place.open(seldom(pipe.send))
                     worker.logged, worker.shared = log is not None, how.shared
                 pipe.send(stage.name)  # it begins: its time runs from here
-                outcome = worker.carry_out(stage, how.threads)
+                outcome: Any = worker.carry_out(stage, threads)
             except Exception as error:  # the worker could not be opened
                 traceback.print_exc()
-                message = f"{type(error).__name__}: {error}"
-                outcome = StageOutcome(stage.name, "failed", message=message)
+                outcome = NotOpened(f"{type(error).__name__}: {error}")
         pipe.send(outcome)
 
 

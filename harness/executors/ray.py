@@ -17,7 +17,7 @@ from pydantic import Field
 
 from harness.errors import AssayError, MissingExtraError
 from harness.events import Event
-from harness.executors.hosted import WorkerLostError, hosted
+from harness.executors.hosted import WorkerLostError, WorkerNotOpenedError, hosted
 from harness.executors.schedule import Schedule, lost
 from harness.protocols import Plugin
 from harness.stages.stage import Stage, StageOutcome
@@ -66,17 +66,19 @@ class Ray(Plugin):
 
     def _knock(self) -> None:
         """Ray tries for five minutes where nobody answers; a socket knows at once."""
-        host, _, port = self.address.removeprefix("ray://").rpartition(":")
-        if not host:  # auto, local
+        address = os.environ.get("RAY_ADDRESS", "") if self.address == "auto" else self.address
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or "://" in host:  # auto, local; or a scheme that others add to Ray
             return
         try:
             socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
         except (OSError, ValueError, OverflowError) as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(address, error) from error
 
-    def _unreachable(self, error: Exception) -> RayError:
+    @staticmethod
+    def _unreachable(address: str, error: Exception) -> RayError:
         return RayError(
-            f"no Ray cluster at '{self.address}': {error}",
+            f"no Ray cluster at '{address}': {error}",
             key="--address",
             fix="start one with 'ray start --head', or use --address local",
         )
@@ -99,7 +101,7 @@ class Ray(Plugin):
                 **options,
             )
         except ConnectionError as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(self.address, error) from error
 
 
 def _imported() -> Any:
@@ -130,7 +132,8 @@ class _Bell:
 def _carry_out(place: Workplace, stage: Stage, run: str, threads: int, bell: Any) -> StageOutcome:
     """In a Ray worker: one stage. Models and suite stay open for the next stage of the run."""
     os.dup2(2, 1)  # Ray forwards both; a driver's standard output is for its document
-    return hosted(place, run, threads).carry_out(stage, bell.ring.remote)
+    bell.ring.remote(stage.name)  # so that a start that hangs is seen; again when it begins
+    return hosted(place, run, threads).carry_out(stage, threads, bell.ring.remote)
 
 
 class _Running:
@@ -209,9 +212,10 @@ class _Running:
             if isinstance(error.cause, WorkerLostError):
                 yield from self._lost(reference, error.cause.message)
                 return
-            # It could not be started.
             stage = self.under_way.pop(reference)
             message = f"{type(error.cause).__name__}: {error.cause}"
+            if isinstance(error.cause, WorkerNotOpenedError):
+                message = error.cause.message
             self.worker.tell(stage.event("failed", message))
             yield from self.schedule.ended(StageOutcome(stage.name, "failed", message=message))
         except self.ray.exceptions.RayError as error:  # worker, node or memory gone; preempted

@@ -53,6 +53,18 @@ def test_a_worker_has_the_imports_of_the_fork_server_and_the_environment_of_its_
     assert log == "True first\nTrue second\n"
 
 
+def test_a_stage_may_have_processes_of_its_own(tmp_path: Path) -> None:
+    (outcome,) = Local(workers=1).run([stage("own-process")], ToyWorker(tmp_path))  # type: ignore[arg-type]
+    assert outcome.reference == "7"
+
+
+def test_a_worker_that_cannot_be_opened_fails_its_stages_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "closed").touch()
+    (outcome,) = Local(workers=1).run([stage("good")], ToyWorker(tmp_path))  # type: ignore[arg-type]
+    assert (outcome.status, outcome.message) == ("failed", "RuntimeError: there is no suite")
+    assert "train good: failed RuntimeError: there is no suite" in (tmp_path / "events").read_text()
+
+
 def test_with_a_gpu_workers_are_new_interpreters() -> None:
     with_gpu = Machine(2, 8.0, (("0", "NVIDIA H100"),))
     assert context_for(with_gpu, 1).get_start_method() == "spawn"

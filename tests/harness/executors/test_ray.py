@@ -48,6 +48,33 @@ def test_a_preempted_ray_worker_is_replaced_and_leaves_no_process_behind(
     assert not Path("/proc", first.split()[0]).exists()
 
 
+def test_each_stage_computes_with_its_own_threads_and_may_have_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from harness.executors.ray import Ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    stages = [stage("two", cpus=2), stage("one", "two"), stage("own-process", "one")]
+    outcomes = list(Ray(address="local", workers=2).run(stages, ToyWorker(tmp_path)))  # type: ignore[arg-type]
+    assert [one.reference for one in outcomes] == ["two", "one", "7"]
+    threads = [(tmp_path / name).read_text().split()[1] for name in ("two", "one")]
+    assert threads == ["2", "1"]
+
+
+def test_a_worker_that_cannot_be_opened_fails_its_stages_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from harness.executors.ray import Ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    (tmp_path / "closed").touch()
+    (outcome,) = Ray(address="local", workers=1).run([stage("good")], ToyWorker(tmp_path))  # type: ignore[arg-type]
+    assert (outcome.status, outcome.message) == ("failed", "RuntimeError: there is no suite")
+    assert "train good: failed RuntimeError: there is no suite" in (tmp_path / "events").read_text()
+
+
 def test_no_cluster_is_one_line_that_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,12 +91,16 @@ def test_no_cluster_is_one_line_that_names_the_fix(
 
 
 @pytest.mark.parametrize("port", ["free", "no-port", "70000"])
-def test_an_address_where_nobody_listens_is_said_at_once(tmp_path: Path, port: str) -> None:
+def test_an_address_where_nobody_listens_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from harness.executors.ray import Ray
 
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: whoever calls is refused
         address = f"127.0.0.1:{held.getsockname()[1] if port == 'free' else port}"
-        with pytest.raises(AssayError, match=f"no Ray cluster at '{address}'"):
-            list(Ray(address=address).run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
+        for named in (address, "auto"):
+            with pytest.raises(AssayError, match=f"no Ray cluster at '{address}'"):
+                list(Ray(address=named).run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
+            monkeypatch.setenv("RAY_ADDRESS", address)  # where "auto" looks first
