@@ -68,9 +68,11 @@ class Ray(Plugin):
         """Ray tries for five minutes where nobody answers; a socket knows at once."""
         address = os.environ.get("RAY_ADDRESS", "") if self.address == "auto" else self.address
         host, _, port = address.removeprefix("ray://").rpartition(":")
-        if not host or "://" in host:  # auto, local; or a scheme that others add to Ray
+        if address in ("", "auto", "local") or "://" in host:  # or a scheme that others add to Ray
             return
         try:
+            if not host:
+                raise ValueError("not HOST:PORT")
             socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
         except (OSError, ValueError, OverflowError) as error:
             raise self._unreachable(address, error) from error

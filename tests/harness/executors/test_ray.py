@@ -90,7 +90,7 @@ def test_no_cluster_is_one_line_that_names_the_fix(
         list(Ray().run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("port", ["free", "no-port", "70000"])
+@pytest.mark.parametrize("port", ["free", "no-port", "no-host", "70000"])
 def test_an_address_where_nobody_listens_is_said_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
 ) -> None:
@@ -100,6 +100,7 @@ def test_an_address_where_nobody_listens_is_said_at_once(
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: whoever calls is refused
         address = f"127.0.0.1:{held.getsockname()[1] if port == 'free' else port}"
+        address = "here" if port == "no-host" else address
         for named in (address, "auto"):
             with pytest.raises(AssayError, match=f"no Ray cluster at '{address}'"):
                 list(Ray(address=named).run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
