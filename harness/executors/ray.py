@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 #: How long a cluster's address may take to answer.
 KNOCK_SECONDS = 10.0
+#: How much longer than its stage a worker's start may hang; imports over a network take minutes.
+START_SECONDS = 600.0
 #: What tasks need of the driver's surroundings, where it is set.
 CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_PARALLELISM")
 
@@ -115,17 +117,23 @@ def _imported() -> Any:
     return ray
 
 
+class Starting(NamedTuple):
+    """What a Ray worker tells before its process has begun with a stage."""
+
+    stage: str
+
+
 class _Bell:
     """An actor that workers tell events to and the driver takes them from."""
 
     def __init__(self) -> None:
-        self._rung: list[Event | str] = []
+        self._rung: list[Event | Starting | str] = []
 
-    def ring(self, told: Event | str) -> None:
+    def ring(self, told: Event | Starting | str) -> None:
         """An event, or the name of a stage that a worker begins."""
         self._rung.append(told)
 
-    def heard(self) -> list[Event | str]:
+    def heard(self) -> list[Event | Starting | str]:
         """What was told since the last call."""
         rung, self._rung = self._rung, []
         return rung
@@ -134,7 +142,7 @@ class _Bell:
 def _carry_out(place: Workplace, stage: Stage, run: str, threads: int, bell: Any) -> StageOutcome:
     """In a Ray worker: one stage. Models and suite stay open for the next stage of the run."""
     os.dup2(2, 1)  # Ray forwards both; a driver's standard output is for its document
-    bell.ring.remote(stage.name)  # so that a start that hangs is seen; again when it begins
+    bell.ring.remote(Starting(stage.name))
     return hosted(place, run, threads).carry_out(stage, threads, bell.ring.remote)
 
 
@@ -204,6 +212,10 @@ class _Running:
         for told in self.ray.get(self.bell.heard.remote()):
             if isinstance(told, Event):
                 self.worker.listener(told)
+            elif isinstance(told, Starting):
+                found = stages.get(told.stage)
+                if found and (minutes := found.resources.timeout_minutes):
+                    self.deadlines[told.stage] = time.monotonic() + 60 * minutes + START_SECONDS
             elif told in stages and (minutes := stages[told].resources.timeout_minutes):
                 self.deadlines[told] = time.monotonic() + 60 * minutes
 
