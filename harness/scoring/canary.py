@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from harness.errors import ScoringError
-from harness.scoring import packed_linear, segments
+from harness.scoring import fused_layers, packed_linear, segments
 from harness.scoring.flat import FlatPass
 from harness.scoring.generation import Prompt
 from harness.scoring.masks import MaskStyle
@@ -49,6 +49,7 @@ class Choice:
     rung: str
     tried: dict[str, str]
     packed_layers: int = 0
+    fused_layers: int = 0
     by_segments: bool = False
     """Whether attention over a pack may run a segment at a time."""
     side_by_side: bool = False
@@ -116,10 +117,14 @@ def _faster_tree(
     ):
         packed_linear.unpack(layers)
         layers = []
+    fused = fused_layers.fuse(model) if layers else []
+    if fused and not agrees("tree, layers fused", partial(_made, partial(TreeRung, model), leaves)):
+        fused_layers.unfuse(model, fused)
+        fused = []
     parts = partial(_made, partial(TreeRung, model, by_segments="always"), leaves, ())
     by_segments = segments.serves(model) and agrees("tree, by segments", parts)
     side_by_side = agrees("rows side by side", partial(_continued, model, leaves))
-    return Choice(choice.rung, tried, len(layers), by_segments, side_by_side)
+    return Choice(choice.rung, tried, len(layers), len(fused), by_segments, side_by_side)
 
 
 def _verdict(scores: Callable[[], Any], expected: Any, tolerance: float) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.scoring.kv_cache import BufferCache
+from harness.scoring.kv_cache import BufferCache, PassingCache
 from harness.scoring.masks import MaskStyle
 from harness.scoring.rows import only_rows
 from harness.scoring.trie import Tokens
@@ -28,7 +28,7 @@ class FlatPass:
 
     def __call__(
         self,
-        cache: BufferCache,
+        cache: BufferCache | PassingCache,
         tokens: Tokens,
         positions: NDArray[np.int64],
         seen: NDArray[np.bool_],

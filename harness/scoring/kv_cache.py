@@ -112,3 +112,29 @@ class BufferCache(Cache):
         """Forget every position from ``length`` on."""
         for layer in self.layers:
             layer.length = min(layer.length, length)
+
+
+class PassingCache(Cache):
+    """Keeps nothing: for a pass without a prefix that none will follow."""
+
+    def __init__(self) -> None:
+        super().__init__(layers=[])
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,
+        **options: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The layer's own keys and values."""
+        return key_states, value_states
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """No position is kept."""
+        return 0
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int = 0) -> tuple[int, int]:
+        """Key length of a pass, and the offset of the first."""
+        return query_length, 0

@@ -2,8 +2,8 @@
 
 For every product torch's fp32 path on a CPU copies the weights into its kernel's own layout anew.
 oneDNN takes weights that are in its layout already (what ``torch.compile`` calls freezing), which
-is a fifth faster at the sizes of a pack, nearly twice as fast in the head, and more for the few
-rows of a decoding step. The arithmetic is fp32 all the same; only the order of sums differs.
+is up to a fifth faster at the sizes of a pack, nearly twice as fast in the head, and more for the
+few rows of a decoding step. The arithmetic is fp32 all the same; only the order of sums differs.
 
 The layer's own weights stay where they are, for whoever reads them, so this costs their size in
 memory once more.
@@ -48,6 +48,49 @@ def unpack(layers: list[Any]) -> None:
         del layer.forward
 
 
+class PackedLinear:
+    """The ``forward`` of a packed layer, and the same with a sum in one pass.
+
+    What the packed weights do not serve goes to the layer's plain product: gradients, other types,
+    weights that have changed since, and a single row, which is a product with a vector.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._operators: Any = torch.ops.mkldnn
+        self._module = module
+        self._plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
+        self._weight, self._version, self._bias = module.weight, module.weight._version, module.bias
+        # transformers' Conv1D is a linear layer with its weights transposed.
+        is_linear = type(module) is torch.nn.Linear
+        rows = self._weight if is_linear else self._weight.t().contiguous()
+        self.width = int(rows.shape[1])
+        self._packed = self._operators._reorder_linear_weight(rows.detach(), _ROWS)
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The layer's output."""
+        if not self._serves(inputs):
+            return self._plain(inputs)
+        found: torch.Tensor = self._operators._linear_pointwise(
+            inputs, self._packed, self._bias, "none", [], ""
+        )
+        return found
+
+    def plus(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """``output + other``, where ``other`` has the output's shape."""
+        if not self._serves(inputs):
+            return self._plain(inputs) + other
+        found: torch.Tensor = self._operators._linear_pointwise.binary(
+            inputs, other, self._packed, self._bias, "add"
+        )
+        return found
+
+    def _serves(self, inputs: torch.Tensor) -> bool:
+        weight = self._module.weight
+        current = weight is self._weight and weight._version == self._version
+        many = inputs.numel() > inputs.shape[-1]
+        return current and many and inputs.dtype == torch.float32 and not torch.is_grad_enabled()
+
+
 def _is_plain(module: Any) -> bool:
     """Whether a module is a linear layer of fp32 weights that nobody has changed the ways of."""
     if type(module) is not torch.nn.Linear and type(module).__name__ != "Conv1D":
@@ -58,36 +101,12 @@ def _is_plain(module: Any) -> bool:
 
 
 def _pack_layer(module: Any) -> bool:
-    plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
-    forward = _packed_forward(module, plain)
-    width = module.weight.shape[1 if type(module) is torch.nn.Linear else 0]
+    packed = PackedLinear(module)
     draw = torch.Generator().manual_seed(0)
-    probe = torch.randn((2, width), generator=draw)
-    expected, found = plain(probe), forward(probe)
+    probe = torch.randn((2, packed.width), generator=draw)
+    expected, found = module.forward(probe), packed(probe)
     apart = (found - expected).abs().max()
     if not bool(apart <= _TOLERANCE * expected.abs().max().clamp_min(1e-30)):
         return False
-    module.forward = forward
+    module.forward = packed
     return True
-
-
-def _packed_forward(
-    module: Any, plain: Callable[[torch.Tensor], torch.Tensor]
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    operators: Any = torch.ops.mkldnn
-    weight, version, bias = module.weight, module.weight._version, module.bias
-    # transformers' Conv1D is a linear layer with its weights transposed.
-    rows = weight if type(module) is torch.nn.Linear else weight.t().contiguous()
-    packed = operators._reorder_linear_weight(rows.detach(), _ROWS)
-
-    def forward(inputs: torch.Tensor) -> torch.Tensor:
-        # One row is a product with a vector, which packing slows; changed weights are not packed.
-        stale = module.weight is not weight or weight._version != version
-        if stale or torch.is_grad_enabled() or inputs.numel() == inputs.shape[-1]:
-            return plain(inputs)
-        if inputs.dtype != torch.float32:
-            return plain(inputs)
-        found: torch.Tensor = operators._linear_pointwise(inputs, packed, bias, "none", [], "")
-        return found
-
-    return forward

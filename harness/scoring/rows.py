@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from harness.scoring import fused_layers
+
 _GPU_ROWS_AT_ONCE = 512
 _CPU_VALUES_AT_ONCE = 2**18
 
@@ -22,19 +24,29 @@ def only_rows(model: Any, rows: torch.Tensor, length: int) -> Iterator[None]:
     """Within this block the model's logits are ``[1, len(rows), vocabulary]``.
 
     ``rows`` index the flattened ``batch x length`` positions of the next forward pass; virtual
-    tokens that a prompt-tuning adapter puts in front do not count.
+    tokens that a prompt-tuning adapter puts in front do not count. A fused last layer chooses them
+    itself and spares the rest of its own work.
     """
     head = model.get_output_embeddings()
+    last = fused_layers.last(model)
+
+    def chosen(hidden: torch.Tensor) -> torch.Tensor:
+        return hidden[:, -length:].reshape(1, -1, hidden.shape[-1])[:, rows]
 
     def choose(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden = inputs[0][:, -length:]
-        return (hidden.reshape(1, -1, hidden.shape[-1])[:, rows], *inputs[1:])
+        if last is not None and last.rows is None:
+            return inputs
+        return (chosen(inputs[0]), *inputs[1:])
 
     handle = head.register_forward_pre_hook(choose)
+    if last is not None:
+        last.rows = chosen
     try:
         yield
     finally:
         handle.remove()
+        if last is not None:
+            last.rows = None
 
 
 def token_scores(

@@ -23,14 +23,18 @@ import torch
 
 from harness.scoring import memory
 from harness.scoring.flat import AnchoredCache, FlatPass, token_ids
+from harness.scoring.kv_cache import BufferCache, PassingCache
 from harness.scoring.rows import only_rows
 from harness.scoring.segments import Segments, in_segments
 from harness.scoring.trie import Forest, Leaf, Pack, Tree, lay_out
 
 #: How many times the budget a pack holds whose segments do not look at each other, if a leaf adds
 #: that many tokens on average: shorter ones are not worth a call of their own.
-SEGMENTS_HOLD = 2
+SEGMENTS_HOLD = 3
 LONG_ENOUGH = 24
+#: Positions of a pass and its asked rows are filled up to a multiple of this, because oneDNN makes
+#: code for every new number of rows, which takes as long as half a layer of a small model.
+STEP = 8
 NAMES = ("tree", "copied", "padded", "single")
 
 
@@ -103,15 +107,19 @@ class TreeRung:
     def run(self, forest: Forest, pack: Pack) -> Logits:
         """See :class:`Rung`."""
         leaves = forest.leaves[pack.start : pack.stop]
-        cache = self._anchored.at(leaves[0].tokens, pack.anchors)
-        tree = lay_out(leaves, forest.shared[pack.start : pack.stop], pack.depth)
+        cache: BufferCache | PassingCache = PassingCache()
+        if pack.anchors:
+            cache = self._anchored.at(leaves[0].tokens, pack.anchors)
+        tree = lay_out(leaves, forest.shared[pack.start : pack.stop], pack.depth, STEP)
         rows, inverse = np.unique(np.concatenate(tree.paths), return_inverse=True)
+        rows = np.pad(rows, (0, -len(rows) % STEP), mode="edge")
         seen = np.ones((len(tree.tokens), pack.depth + len(tree.tokens)), dtype=np.bool_)
         seen[:, pack.depth :] = tree.visible
         keys = np.concatenate([np.arange(pack.depth), tree.positions])
         with in_segments(self._flat.model, self._segments(tree, pack.depth)):
             logits = self._flat(cache, tree.tokens, tree.positions, seen, keys, rows)
-        cache.keep(pack.depth)
+        if isinstance(cache, BufferCache):
+            cache.keep(pack.depth)
         ends = np.cumsum([len(path) for path in tree.paths])
         return Logits(logits, np.split(inverse, ends[:-1]))
 

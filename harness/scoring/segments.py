@@ -52,19 +52,25 @@ class Segments:
 
     def attention(
         self,
-        forward: Any,
-        module: Any,
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
         mask: torch.Tensor,
-        options: dict[str, Any],
+        scale: float | None,
     ) -> torch.Tensor:
-        """``forward`` for each segment; ``[batch, positions, heads, head size]``."""
+        """Of ``[batch, heads, positions, head size]``: ``[batch, positions, heads, head size]``."""
+        grouped = query.shape[1] != key.shape[1]
         outputs = []
         for (rows, keys), part in zip(self._parts, self._cut(mask), strict=True):
-            own = [_chosen(states, keys) for states in (key, value)]
-            outputs.append(forward(module, query[:, :, rows], *own, part, **options)[0])
+            found = torch.nn.functional.scaled_dot_product_attention(
+                query[:, :, rows],
+                _chosen(key, keys),
+                _chosen(value, keys),
+                attn_mask=part,
+                scale=scale,
+                enable_gqa=grouped,
+            )
+            outputs.append(found.transpose(1, 2))
         return torch.cat(outputs, dim=1)
 
     def _cut(self, mask: torch.Tensor) -> list[torch.Tensor]:
@@ -80,7 +86,12 @@ class Segments:
 
 def _chosen(states: torch.Tensor, keys: slice | torch.Tensor) -> torch.Tensor:
     """Positions ``keys`` of ``[batch, heads, positions, size]``."""
-    return states[:, :, keys] if isinstance(keys, slice) else states.index_select(2, keys)
+    if isinstance(keys, slice):
+        return states[:, :, keys]
+    by_position = states.transpose(1, 2)
+    if by_position.is_contiguous():  # all heads of a position lie together and are copied so
+        return by_position.index_select(1, keys).transpose(1, 2)
+    return states.index_select(2, keys)
 
 
 _active: Segments | None = None
@@ -98,12 +109,12 @@ def _attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     count = None if _active is None else _active.count
-    if attention_mask is None or not query.shape[2] == key.shape[2] == count:
+    known = attention_mask is not None and options.get("position_bias") is None
+    if not known or not query.shape[2] == key.shape[2] == count:
         found, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return found, None
-    assert _active is not None
-    forward = sdpa_attention_forward
-    return _active.attention(forward, module, query, key, value, attention_mask, options), None
+    assert _active is not None and attention_mask is not None
+    return _active.attention(query, key, value, attention_mask, options.get("scaling")), None
 
 
 def serves(model: Any) -> bool:

@@ -8,8 +8,9 @@ anchors follow from the sequences and the budget alone, so a resumed run compute
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,12 +115,25 @@ class Forest:
             self._cut_flat(start, stop, anchors, fits, found)
             return
         begin = end = start
-        for child_end in [*edges, stop]:
+        for _, child_end in self._branches(start, stop, depth, fits):
             if end > begin and not fits(begin, child_end, depth):
                 self._emit(begin, end, anchors, fits, found)
                 begin = end
             end = child_end
         self._emit(begin, end, anchors, fits, found)
+
+    def _branches(
+        self, start: int, stop: int, depth: int, fits: Callable[[int, int, int], bool]
+    ) -> Iterator[tuple[int, int]]:
+        """The branches of a run, and theirs where one neither fits nor shares enough to anchor."""
+        branch = min(self.shared[start + 1 : stop])
+        edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
+        for begin, end in pairwise([start, *edges, stop]):
+            one = end - begin == 1 or fits(begin, end, depth)
+            if one or min(self.shared[begin + 1 : end]) - depth >= SHORTEST_ANCHOR:
+                yield begin, end
+            else:
+                yield from self._branches(begin, end, depth, fits)
 
     def _emit(
         self,
@@ -171,14 +185,18 @@ class Tree:
     spans: list[tuple[int, int, NDArray[np.int64]]]
 
 
-def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int) -> Tree:
-    """Lay sorted leaves out as a tree; ``shared[i]`` is what leaf ``i`` shares with ``i - 1``."""
+def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int, step: int = 1) -> Tree:
+    """Lay sorted leaves out as a tree; ``shared[i]`` is what leaf ``i`` shares with ``i - 1``.
+
+    The nodes are filled up to a multiple of ``step`` with some that see nothing but themselves.
+    """
     count = sum(
         len(leaf.tokens) - (depth if index == 0 else shared[index])
         for index, leaf in enumerate(leaves)
     )
-    tokens = np.empty(count, dtype=np.int32)
-    positions = np.empty(count, dtype=np.int64)
+    count += -count % step
+    tokens = np.zeros(count, dtype=np.int32)
+    positions = np.zeros(count, dtype=np.int64)
     visible = np.zeros((count, count), dtype=np.bool_)
     paths: list[NDArray[np.int64]] = []
     spans = []
@@ -196,6 +214,9 @@ def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int) -> Tree:
         path = np.concatenate([path[:kept], np.arange(begin, end)])
         paths.append(path[leaf.first_scored - depth :])
         begin = end
+    if begin < count:
+        np.fill_diagonal(visible[begin:, begin:], True)
+        spans.append((begin, count, path[:0]))
     return Tree(tokens, positions, visible, paths, spans)
 
 

@@ -1,0 +1,238 @@
+"""Decoder layers of the commonest shape, in half the passes over memory.
+
+A layer of Llama's shape (RMS norm, rotated queries and keys, a gated MLP, each added to what came
+in) is some sixty calls of torch, of which seven are matrix products; in a small model the others
+take two thirds as long as those. Here sums are part of the packed products
+(:mod:`harness.scoring.packed_linear`), norm, rotation and activation copy less, and the last layer
+goes on with the asked rows alone.
+
+Which layers have that shape is read from their parts, never from a name, and each is held against
+its own forward pass on a probe; what differs stays as it is. So it does whenever somebody has
+changed a part since, or listens to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from harness.scoring import segments
+from harness.scoring.packed_linear import PackedLinear
+
+_TOLERANCE = 1e-4
+_NORM_TOLERANCE = 1e-6
+_PROBE = 7
+_LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
+_ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_HEAD_NORMS = {"q_norm", "k_norm"}
+_ATTENTIONS = ("sdpa", segments.NAME)
+_MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+
+Rows = Callable[[torch.Tensor], torch.Tensor]
+Norm = Callable[[torch.Tensor], torch.Tensor]
+
+
+def fuse(model: Any) -> list[Any]:
+    """Give a model's layers their fused forward; the layers that got one."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    layers = list(getattr(decoder, "layers", ()))
+    with torch.inference_mode():
+        fused = [layer for layer in layers if _has_the_shape(layer) and _fuse_layer(layer)]
+    if fused and fused[-1] is layers[-1]:
+        _last[model] = layers[-1].forward
+    return fused
+
+
+def unfuse(model: Any, layers: list[Any]) -> None:
+    """Put layers back to their own forward."""
+    _last.pop(model, None)
+    for layer in layers:
+        del layer.forward
+
+
+def last(model: Any) -> FusedLayer | None:
+    """A model's last layer, if it is fused."""
+    return _last.get(model)
+
+
+class FusedLayer:
+    """The ``forward`` of a decoder layer.
+
+    Attributes:
+        rows: chooses the positions that the next pass goes on with after the attention; None for
+            all. A pass that has chosen sets it back to None.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.rows: Rows | None = None
+        self._plain: Callable[..., Any] = layer.forward
+        self._layer, self._attention = layer, attention
+        self._parts = [
+            (owner, name, part, vars(part).get("forward"))
+            for owner in (layer, attention, mlp)
+            for name, part in owner._modules.items()
+        ]
+        self._norm_before, self._norm_after = (
+            _norm(norm) for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        )
+        self._q, self._k, self._v, self._o = (
+            getattr(attention, name).forward for name in ("q_proj", "k_proj", "v_proj", "o_proj")
+        )
+        self._head_norms = [
+            _norm(getattr(attention, name)) if hasattr(attention, name) else None
+            for name in ("q_norm", "k_norm")
+        ]
+        self._gate, self._up, self._down = (
+            getattr(mlp, name).forward for name in ("gate_proj", "up_proj", "down_proj")
+        )
+        self._activation = _activation(mlp.act_fn)
+
+    def __call__(self, hidden_states: torch.Tensor, *args: Any, **options: Any) -> Any:
+        """What the layer's own forward takes and gives."""
+        if args or torch.is_grad_enabled() or not self._serves():
+            return self._plain(hidden_states, *args, **options)
+        return self._forward(hidden_states, **options)
+
+    def _forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        position_embeddings: Any = None,
+        **options: Any,
+    ) -> torch.Tensor:
+        states = self._rotated(self._norm_before(hidden_states), *position_embeddings)
+        query, key, value = (part.transpose(1, 2) for part in states)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self._attention.layer_idx)
+        found = self._attend(query, key, value, attention_mask, options).flatten(2)
+        if self.rows is not None:
+            found, hidden_states = self.rows(found), self.rows(hidden_states)
+            self.rows = None
+        hidden_states = self._o.plus(found, hidden_states)
+        inner = self._norm_after(hidden_states)
+        inner = self._activation(self._gate(inner)).mul_(self._up(inner))
+        return self._down.plus(inner, hidden_states)
+
+    def _rotated(
+        self, inner: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values ``[batch, positions, heads, head size]``."""
+        shape = (*inner.shape[:-1], -1, self._attention.head_dim)
+        query, key, value = (part(inner).view(shape) for part in (self._q, self._k, self._v))
+        norm_query, norm_key = self._head_norms
+        query = query if norm_query is None else norm_query(query)
+        key = key if norm_key is None else norm_key(key)
+        cos, sin = cos[..., None, :], sin[..., None, :]
+        return _rotate(query, cos, sin), _rotate(key, cos, sin), value
+
+    def _attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        options: dict[str, Any],
+    ) -> torch.Tensor:
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        module = self._attention
+        attention: Any = ALL_ATTENTION_FUNCTIONS[module.config._attn_implementation]
+        found: torch.Tensor = attention(
+            module, query, key, value, mask, dropout=0.0, scaling=module.scaling, **options
+        )[0]
+        return found
+
+    def _serves(self) -> bool:
+        """Whether the parts are those of the probe and nobody listens; else the plain forward."""
+        if self._layer.training or self._attention.config._attn_implementation not in _ATTENTIONS:
+            return False
+        return all(
+            owner._modules[name] is part
+            and vars(part).get("forward") is forward
+            and not (part._forward_hooks or part._forward_pre_hooks)
+            for owner, name, part, forward in self._parts
+        )
+
+
+_last: WeakKeyDictionary[Any, FusedLayer] = WeakKeyDictionary()
+
+
+def _rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary position embedding by halves: ``x cos + (-second, first) sin``."""
+    half = states.shape[-1] // 2
+    found = states * cos
+    found[..., :half].addcmul_(states[..., half:], sin[..., :half], value=-1)
+    found[..., half:].addcmul_(states[..., :half], sin[..., half:])
+    return found
+
+
+def _activation(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The activation, in place where that is known to be safe: its input is a product's output."""
+    if type(module).__name__ in ("SiLU", "SiLUActivation"):
+        return partial(torch.nn.functional.silu, inplace=True)
+    return module  # type: ignore[no-any-return]
+
+
+def _norm(module: Any) -> Norm:
+    """An RMS norm in two passes instead of four, if it is the module's up to rounding."""
+    epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    weight = getattr(module, "weight", None)
+    if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor):
+        return module  # type: ignore[no-any-return]
+    share = 1.0 / weight.shape[-1]
+
+    def norm(inputs: torch.Tensor) -> torch.Tensor:
+        length = torch.linalg.vector_norm(inputs, dim=-1, keepdim=True)
+        scale = length.square_().mul_(share).add_(epsilon).rsqrt_()
+        return (inputs * scale).mul_(module.weight)
+
+    probe = torch.randn((_PROBE, weight.shape[-1]), generator=torch.Generator().manual_seed(0))
+    expected = module(probe)
+    alike = (norm(probe) - expected).abs().max() <= _NORM_TOLERANCE * expected.abs().max()
+    return norm if bool(alike) else module
+
+
+def _has_the_shape(layer: Any) -> bool:
+    """Whether a layer has the parts of Llama's, all of them and no other, in fp32 and packed."""
+    if _parts(layer) != _LAYER or "forward" in vars(layer):
+        return False
+    attention, mlp = layer.self_attn, layer.mlp
+    if _parts(attention) not in (_ATTENTION, _ATTENTION | _HEAD_NORMS) or _parts(mlp) != _MLP:
+        return False
+    products = [getattr(attention, name) for name in sorted(_ATTENTION)]
+    products += [getattr(mlp, name) for name in sorted(_MLP - {"act_fn"})]
+    if not all(isinstance(vars(module).get("forward"), PackedLinear) for module in products):
+        return False
+    known = ("config", "head_dim", "layer_idx", "scaling")
+    return all(hasattr(attention, name) for name in known)
+
+
+def _parts(module: Any) -> set[str]:
+    """Names of a module's children, parameters and buffers."""
+    return {*module._modules, *module._parameters, *module._buffers}
+
+
+def _fuse_layer(layer: Any) -> bool:
+    """Fuse one layer if a probe through both ways agrees."""
+    fused = FusedLayer(layer)
+    draw = torch.Generator().manual_seed(0)
+    hidden = torch.randn((1, _PROBE, layer.self_attn.q_proj.in_features), generator=draw)
+    angles = torch.rand((1, _PROBE, layer.self_attn.head_dim // 2), generator=draw).repeat(1, 1, 2)
+    mask = torch.full((_PROBE, _PROBE), torch.finfo(torch.float32).min).triu(1)[None, None]
+    options = {"attention_mask": mask, "position_embeddings": (angles.cos(), angles.sin())}
+    try:
+        expected, found = layer(hidden, **options), fused(hidden, **options)
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
+        return False
+    if not isinstance(expected, torch.Tensor) or expected.shape != found.shape:
+        return False
+    if not bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max()):
+        return False
+    layer.forward = fused
+    return True
