@@ -70,7 +70,7 @@ class PackedLinear:
         """The layer's output."""
         if not self._serves(inputs):
             return self._plain(inputs)
-        found: torch.Tensor = self._operators._linear_pointwise(
+        found: torch.Tensor = self._operators._linear_pointwise.default(
             inputs, self._packed, self._bias, "none", [], ""
         )
         return found

@@ -60,15 +60,14 @@ class Segments:
     ) -> torch.Tensor:
         """Of ``[batch, heads, positions, head size]``: ``[batch, positions, heads, head size]``."""
         grouped = query.shape[1] != key.shape[1]
+        queries = query.split([rows.stop - rows.start for rows, _ in self._parts], dim=2)
+        # All heads of a position lie together in most models, and are copied together then.
+        by_position = [states.transpose(1, 2) for states in (key, value)]
         outputs = []
-        for (rows, keys), part in zip(self._parts, self._cut(mask), strict=True):
+        for own, (_, keys), part in zip(queries, self._parts, self._cut(mask), strict=True):
+            seen = [_chosen(states, keys).transpose(1, 2) for states in by_position]
             found = torch.nn.functional.scaled_dot_product_attention(
-                query[:, :, rows],
-                _chosen(key, keys),
-                _chosen(value, keys),
-                attn_mask=part,
-                scale=scale,
-                enable_gqa=grouped,
+                own, *seen, attn_mask=part, scale=scale, enable_gqa=grouped
             )
             outputs.append(found.transpose(1, 2))
         return torch.cat(outputs, dim=1)
@@ -76,22 +75,14 @@ class Segments:
     def _cut(self, mask: torch.Tensor) -> list[torch.Tensor]:
         """The mask's part for each segment; layers share a mask, so it is cut once."""
         if id(mask) not in self._masks:
-            parts = [
-                _chosen(mask[:, :, rows].transpose(2, 3), keys).transpose(2, 3).contiguous()
-                for rows, keys in self._parts
-            ]
+            parts = [mask[:, :, rows][..., keys].contiguous() for rows, keys in self._parts]
             self._masks[id(mask)] = mask, parts  # kept, so that no other mask gets its id
         return self._masks[id(mask)][1]
 
 
 def _chosen(states: torch.Tensor, keys: slice | torch.Tensor) -> torch.Tensor:
-    """Positions ``keys`` of ``[batch, heads, positions, size]``."""
-    if isinstance(keys, slice):
-        return states[:, :, keys]
-    by_position = states.transpose(1, 2)
-    if by_position.is_contiguous():  # all heads of a position lie together and are copied so
-        return by_position.index_select(1, keys).transpose(1, 2)
-    return states.index_select(2, keys)
+    """Positions ``keys`` of ``[batch, positions, heads, size]``."""
+    return states[:, keys] if isinstance(keys, slice) else states.index_select(1, keys)
 
 
 _active: Segments | None = None
