@@ -2,14 +2,16 @@
 
 The rate of a layer's shape is that of torch's own product with 512 rows, weights out of the cache;
 the share is what the products of all linear layers would take at it, of the CPU time inside the
-scorer (building tasks and computing metrics are lm-eval's). Attention's products are in the rest.
+scorer (building tasks and computing metrics are lm-eval's). Attention's two products are counted
+for the pairs of positions that see each other, at the linear layers' mean rate, and shown apart.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,9 @@ def profile(
 
     for kind in kinds:
         lm = opened()
-        shapes: Counter[tuple[int, int]] = Counter()
-        handles = _count_rows(lm.model, shapes)  # in a run of its own: who listens slows it
-        run(lm, tasks, [kind])
-        for handle in handles:
-            handle.remove()
+        # Counting has a run of its own, for it takes time.
+        with _rows_counted(lm.model) as shapes, _attention_counted() as attended:
+            run(lm, tasks, [kind])
         spent = _time_inside(lm)
         run(lm, tasks, [kind])
         seconds = sum(spent)
@@ -38,7 +38,8 @@ def profile(
         work = sum(2e-9 * rows * k * n for (k, n), rows in shapes.items())
         print(
             f"{kind}: {seconds:.2f} s inside scoring; linear layers {work:.0f} GF, at "
-            f"{work / ideal:.0f} GF/s {ideal:.2f} s: {ideal / seconds:.0%}",
+            f"{work / ideal:.0f} GF/s {ideal:.2f} s: {ideal / seconds:.0%}; with attention's "
+            f"{sum(attended):.0f} GF {ideal * (1 + sum(attended) / work) / seconds:.0%}",
             flush=True,
         )
         with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as watch:
@@ -72,18 +73,73 @@ def _time_inside(lm: Any) -> list[float]:
     return spent
 
 
-def _count_rows(model: Any, shapes: Counter[tuple[int, int]]) -> list[Any]:
+@contextmanager
+def _rows_counted(model: Any) -> Iterator[Counter[tuple[int, int]]]:
+    """Rows by ``(inputs, outputs)`` of every linear layer, packed ones without a hook.
+
+    A fused layer with a hook on a part goes its plain way, and would compute other rows.
+    """
     import torch
 
-    def count(module: Any, inputs: Any, output: Any) -> None:
-        width = inputs[0].shape[-1]
-        shapes[width, output.shape[-1]] += inputs[0].numel() // width
+    from harness.scoring.packed_linear import PackedLinear
 
-    return [
-        module.register_forward_hook(count)
+    shapes: Counter[tuple[int, int]] = Counter()
+
+    def hook(module: Any, inputs: Any, output: Any) -> None:
+        count(inputs[0], output)
+
+    def count(inputs: Any, output: Any) -> None:
+        shapes[inputs.shape[-1], output.shape[-1]] += inputs.numel() // inputs.shape[-1]
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, inputs: Any, *rest: Any) -> Any:
+            output = method(self, inputs, *rest)
+            count(inputs, output)
+            return output
+
+        return call
+
+    handles = [
+        module.register_forward_hook(hook)
         for module in model.modules()
-        if isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
+        if (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D")
+        and not isinstance(vars(module).get("forward"), PackedLinear)
     ]
+    kept = {name: getattr(PackedLinear, name) for name in ("__call__", "plus")}
+    for name, method in kept.items():
+        setattr(PackedLinear, name, counted(method))
+    try:
+        yield shapes
+    finally:
+        for name, method in kept.items():
+            setattr(PackedLinear, name, method)
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _attention_counted() -> Iterator[list[float]]:
+    """GF of each attention's two products, for the pairs of positions that see each other."""
+    import torch
+
+    found: list[float] = []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def call(query: Any, key: Any, value: Any, *rest: Any, **options: Any) -> Any:
+        rows, keys = query.shape[-2], key.shape[-2]
+        mask = options.get("attn_mask")
+        if mask is not None:
+            seen = float((mask > -1).sum()) / mask[..., 0, 0].numel()
+        else:
+            seen = rows * (rows + 1) / 2 if options.get("is_causal") else float(rows * keys)
+        found.append(4e-9 * seen * query.shape[:-2].numel() * query.shape[-1])
+        return attention(query, key, value, *rest, **options)
+
+    torch.nn.functional.scaled_dot_product_attention = call
+    try:
+        yield found
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = attention
 
 
 def _rate(k: int, n: int) -> float:

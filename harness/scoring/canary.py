@@ -50,6 +50,7 @@ class Choice:
     tried: dict[str, str]
     packed_layers: int = 0
     fused_layers: int = 0
+    """Layers and activations that run with fewer passes over memory."""
     by_segments: bool = False
     """Whether attention over a pack may run a segment at a time."""
     side_by_side: bool = False
@@ -66,6 +67,8 @@ def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
     Raises:
         ScoringError: the model gives NaN, or no rung agrees with its plain forward pass.
     """
+    fused_layers.unfuse(model, fused_layers.fused(model))
+    packed_linear.unpack(packed_linear.packed(model))
     leaves = _leaves(int(model.get_input_embeddings().weight.shape[0]))
     candidates: list[tuple[str, Callable[[], Rung]]] = [
         ("tree", lambda: TreeRung(model)),
@@ -83,6 +86,10 @@ def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
         tolerance = _tolerance(model, leaves, expected)
         for name, make in candidates[names.index(first) :]:
             tried[name] = _verdict(partial(_made, make, leaves), expected, tolerance)
+            if name == "tree" and tried[name].startswith("agrees"):
+                whole = _verdict(partial(_made, make, leaves, ()), expected, tolerance)
+                if not whole.startswith("agrees"):
+                    tried[name] = f"without a kept prefix {whole}"
             if tried[name].startswith("agrees"):
                 break
         chosen = next(reversed(tried))
@@ -118,7 +125,13 @@ def _faster_tree(
         packed_linear.unpack(layers)
         layers = []
     fused = fused_layers.fuse(model) if layers else []
-    if fused and not agrees("tree, layers fused", partial(_made, partial(TreeRung, model), leaves)):
+    ways: dict[str, Callable[[], Rung]] = {
+        "tree": partial(TreeRung, model),
+        "padded": partial(PaddedRung, model),
+    }
+    if fused and not all(
+        agrees(f"{name}, layers fused", partial(_made, way, leaves)) for name, way in ways.items()
+    ):
         fused_layers.unfuse(model, fused)
         fused = []
     parts = partial(_made, partial(TreeRung, model, by_segments="always"), leaves, ())
@@ -130,7 +143,7 @@ def _faster_tree(
 def _verdict(scores: Callable[[], Any], expected: Any, tolerance: float) -> str:
     try:
         found = scores()
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError) as error:
+    except fused_layers.FAILURES as error:
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
         return f"raises {type(error).__name__}: {first}"
     apart = float((np.abs(found - expected) / np.maximum(1.0, np.abs(expected))).max())
@@ -219,14 +232,25 @@ def _forced(leaf: Leaf, heard: list[torch.Tensor], logits: torch.Tensor, _: list
     return int(leaf.tokens[place]) if place < len(leaf.tokens) else 0
 
 
+def _computes_quantized(model: Any) -> bool:
+    """Whether a model was quantised and is not unpacked, as GGUF files are when they are read."""
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is None:
+        return False
+    config = getattr(quantizer, "quantization_config", None)
+    is_gguf = "gguf" in str(getattr(config, "quant_method", "")).lower()
+    tensors = [*model.parameters(), *model.buffers()]
+    return not is_gguf or any(part.dtype in (torch.uint8, torch.int8) for part in tensors)
+
+
 def _tolerance(model: Any, leaves: list[Leaf], expected: Any) -> float:
     least, most = TOLERANCE.get(model.dtype, TOLERANCE[torch.float32])
-    if getattr(model, "hf_quantizer", None) is not None:
+    if _computes_quantized(model):
         # Activations are rounded to a few bits: noise in the last place becomes a whole step.
         least, most = QUANTIZED_TOLERANCE
     try:
         padded = _scores(PaddedRung(model), leaves)
-    except (RuntimeError, ValueError, IndexError):
+    except fused_layers.FAILURES:
         return least
     noise = float((np.abs(padded - expected) / np.maximum(1.0, np.abs(expected))).max())
     return min(most, max(least, _ROUNDING_MARGIN * noise))

@@ -86,6 +86,8 @@ class AnchoredCache:
                 break
             kept += 1
         self._steps = self._steps[:kept]
+        # Before the steps: one that is interrupted must not leave them beside an older prefix.
+        self._prefix = tokens[: anchors[-1] if anchors else 0].copy()
         depth = self._steps[-1] if self._steps else 0
         self._cache.keep(depth)
         for end in anchors[kept:]:
@@ -95,7 +97,6 @@ class AnchoredCache:
             self._flat(self._cache, tokens[depth:end], part, seen, np.arange(end), none)
             self._steps.append(end)
             depth = end
-        self._prefix = tokens[:depth].copy()
         return self._cache
 
 

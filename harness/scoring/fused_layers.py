@@ -4,7 +4,8 @@ A layer of Llama's shape (RMS norm, rotated queries and keys, a gated MLP, each 
 in) is some sixty calls of torch, of which seven are matrix products; in a small model the others
 take two thirds as long as those. Here sums are part of the packed products
 (:mod:`harness.scoring.packed_linear`), norm, rotation and activation copy less, and the last layer
-goes on with the asked rows alone.
+goes on with the asked rows alone. A GELU that is written out in eight passes becomes one, whatever
+the layer around it.
 
 Which layers have that shape is read from their parts, never from a name, and each is held against
 its own forward pass on a probe; what differs stays as it is. So it does whenever somebody has
@@ -24,34 +25,53 @@ from harness.scoring import segments
 from harness.scoring.packed_linear import PackedLinear
 
 _TOLERANCE = 1e-4
-_NORM_TOLERANCE = 1e-6
+_ROUNDING = 1e-6
 _PROBE = 7
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 _HEAD_NORMS = {"q_norm", "k_norm"}
+#: Groups of products that are made loud together, so that none drowns another.
+_LOUD = (("q_proj", "k_proj"), ("v_proj",), ("gate_proj",), ("up_proj",))
 _ATTENTIONS = ("sdpa", segments.NAME)
 _MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
+#: What a model raises that is called in a way which it does not know.
+FAILURES = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    AssertionError,
+)
 Rows = Callable[[torch.Tensor], torch.Tensor]
 Norm = Callable[[torch.Tensor], torch.Tensor]
 
 
 def fuse(model: Any) -> list[Any]:
-    """Give a model's layers their fused forward; the layers that got one."""
+    """Give a model's activations and layers a fused forward; the modules that got one."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     layers = list(getattr(decoder, "layers", ()))
     with torch.inference_mode():
-        fused = [layer for layer in layers if _has_the_shape(layer) and _fuse_layer(layer)]
-    if fused and fused[-1] is layers[-1]:
+        fused = [module for module in model.modules() if _fuse_activation(module)]
+        fused += [layer for layer in layers if _has_the_shape(layer) and _fuse_layer(layer)]
+    if fused and layers and fused[-1] is layers[-1]:
         _last[model] = layers[-1].forward
     return fused
 
 
-def unfuse(model: Any, layers: list[Any]) -> None:
-    """Put layers back to their own forward."""
+def unfuse(model: Any, modules: list[Any]) -> None:
+    """Put modules back to their own forward."""
     _last.pop(model, None)
-    for layer in layers:
-        del layer.forward
+    for module in modules:
+        del module.forward
+
+
+def fused(model: Any) -> list[Any]:
+    """A model's fused layers and activations."""
+    forwards = [(module, vars(module).get("forward")) for module in model.modules()]
+    return [module for module, own in forwards if own is _gelu or isinstance(own, FusedLayer)]
 
 
 def last(model: Any) -> FusedLayer | None:
@@ -179,6 +199,26 @@ def _activation(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return module  # type: ignore[no-any-return]
 
 
+def _fuse_activation(module: Any) -> bool:
+    """Fuse a GELU that is written out in eight passes, if torch's own with tanh agrees."""
+    if "GELU" not in type(module).__name__ or "forward" in vars(module):
+        return False
+    probe = torch.linspace(-20.0, 20.0, 4001)
+    try:
+        expected = module(probe)
+        apart = (_gelu(probe) - expected).abs() / expected.abs().clamp_min(1.0)
+    except FAILURES:
+        return False
+    if not bool(apart.max() <= _ROUNDING):
+        return False
+    module.forward = _gelu
+    return True
+
+
+def _gelu(inputs: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.gelu(inputs, approximate="tanh")
+
+
 def _norm(module: Any) -> Norm:
     """An RMS norm in two passes instead of four, if it is the module's up to rounding."""
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
@@ -194,7 +234,7 @@ def _norm(module: Any) -> Norm:
 
     probe = torch.randn((_PROBE, weight.shape[-1]), generator=torch.Generator().manual_seed(0))
     expected = module(probe)
-    alike = (norm(probe) - expected).abs().max() <= _NORM_TOLERANCE * expected.abs().max()
+    alike = (norm(probe) - expected).abs().max() <= _ROUNDING * expected.abs().max()
     return norm if bool(alike) else module
 
 
@@ -219,20 +259,49 @@ def _parts(module: Any) -> set[str]:
 
 
 def _fuse_layer(layer: Any) -> bool:
-    """Fuse one layer if a probe through both ways agrees."""
-    fused = FusedLayer(layer)
+    """Fuse one layer if it agrees with its own forward pass, and does when its products are loud.
+
+    What clamps a product (OLMo's ``clip_qkv``) shows on rare activations alone, so each group of
+    products is once made a thousand times as large.
+    """
+    if not all(_agrees(layer, names) for names in ((), *_LOUD)):
+        return False
+    layer.forward = FusedLayer(layer)
+    return True
+
+
+def _agrees(layer: Any, loud: tuple[str, ...]) -> bool:
+    """Whether both ways agree on a probe, with the products of these names a thousandfold."""
+    parts = [getattr(layer.self_attn, name, None) or getattr(layer.mlp, name) for name in loud]
+    kept = [part.forward for part in parts]
+    try:
+        for part, forward in zip(parts, kept, strict=True):
+            part.forward = partial(_loudly, forward)
+        options = _probe(layer)
+        expected, found = layer(**options), FusedLayer(layer)(**options)
+    except FAILURES:
+        return False
+    finally:
+        for part, forward in zip(parts, kept, strict=True):
+            part.forward = forward
+    if not isinstance(expected, torch.Tensor) or expected.shape != found.shape:
+        return False
+    return bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max())
+
+
+def _loudly(forward: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+    return 1000.0 * forward(inputs)
+
+
+def _probe(layer: Any) -> dict[str, Any]:
+    """What a layer is called with; far along, because some scale by how far a position is."""
     draw = torch.Generator().manual_seed(0)
     hidden = torch.randn((1, _PROBE, layer.self_attn.q_proj.in_features), generator=draw)
     angles = torch.rand((1, _PROBE, layer.self_attn.head_dim // 2), generator=draw).repeat(1, 1, 2)
     mask = torch.full((_PROBE, _PROBE), torch.finfo(torch.float32).min).triu(1)[None, None]
-    options = {"attention_mask": mask, "position_embeddings": (angles.cos(), angles.sin())}
-    try:
-        expected, found = layer(hidden, **options), fused(hidden, **options)
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
-        return False
-    if not isinstance(expected, torch.Tensor) or expected.shape != found.shape:
-        return False
-    if not bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max()):
-        return False
-    layer.forward = fused
-    return True
+    return {
+        "hidden_states": hidden,
+        "attention_mask": mask,
+        "position_ids": torch.arange(_PROBE)[None] + 1_000_000,
+        "position_embeddings": (angles.cos(), angles.sin()),
+    }

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harness.scoring import memory
+from harness.scoring import memory, rope_lengths
 from harness.scoring.encoding import Encoder
 from harness.scoring.events import Events
 from harness.scoring.flat import FlatPass
@@ -59,6 +59,7 @@ class GenerationPlans:
         # Some recurrent models (RWKV) generate wrongly in a batch, so only caches that are copied
         # right are batched.
         self._together = _PROMPTS_PER_GENERATE if rung == "copied" else 1
+        self._longest_alike = rope_lengths.longest_alike(model)
         self._end_text = tokenizer.decode(tokenizer.eos_token_id, skip_special_tokens=False)
 
     def plan(self, requests: Sequence[Request], budget: int) -> Plan:
@@ -78,7 +79,7 @@ class GenerationPlans:
             settings, members, tokens, anchors = work[number]
             asked = [requests[index] for index in members]
             with torch.inference_mode(), quiet():
-                if self._rows is not None and settings.own_path:
+                if self._rows is not None and settings.own_path and self._alike(tokens, settings):
                     return self._by_rows(asked, tokens, settings, anchors, budget)
                 return self._by_generate(asked, tokens, settings)
 
@@ -104,6 +105,11 @@ class GenerationPlans:
             tokens = [prompts[place] for place in order]
             found.append(([members[place] for place in order], tokens, _anchors(forest, pack)))
         return found
+
+    def _alike(self, tokens: list[Any], settings: Settings) -> bool:
+        """Whether all prompts and answers are short enough to share rotary frequencies."""
+        longest = max(len(own) for own in tokens) + settings.most
+        return self._longest_alike is None or longest <= self._longest_alike
 
     def _window(self, settings: Settings) -> int:
         # An encoder's window need not hold the answer.
@@ -136,7 +142,9 @@ class GenerationPlans:
             self.events.out_of_memory += 1
             texts, half = [], len(asked) // 2
             for part in (slice(half), slice(half, None)):
-                found, _ = self._by_rows(asked[part], tokens[part], settings, anchors, budget // 2)
+                found, _ = self._by_rows(
+                    asked[part], tokens[part], settings, anchors, max(1, budget // 2)
+                )
                 texts += found
             return texts, self._rows.flat.tokens - before
         texts = [
@@ -172,6 +180,8 @@ class GenerationPlans:
             )
             if settings.options.get("do_sample"):
                 torch.manual_seed(int(asked[batch[0]].digest[:15], 16))
+            if self._longest_alike is not None:
+                rope_lengths.forget(self.model)
             output = self.model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),

@@ -48,6 +48,11 @@ def unpack(layers: list[Any]) -> None:
         del layer.forward
 
 
+def packed(model: Any) -> list[Any]:
+    """A model's packed layers."""
+    return [m for m in model.modules() if isinstance(vars(m).get("forward"), PackedLinear)]
+
+
 class PackedLinear:
     """The ``forward`` of a packed layer, and the same with a sum in one pass.
 
@@ -70,7 +75,7 @@ class PackedLinear:
         """The layer's output."""
         if not self._serves(inputs):
             return self._plain(inputs)
-        found: torch.Tensor = self._operators._linear_pointwise.default(
+        found: torch.Tensor = self._operators._linear_pointwise(
             inputs, self._packed, self._bias, "none", [], ""
         )
         return found
@@ -87,6 +92,7 @@ class PackedLinear:
     def _serves(self, inputs: torch.Tensor) -> bool:
         weight = self._module.weight
         current = weight is self._weight and weight._version == self._version
+        current = current and self._module.bias is self._bias
         many = inputs.numel() > inputs.shape[-1]
         return current and many and inputs.dtype == torch.float32 and not torch.is_grad_enabled()
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.scoring import canary, memory
+from harness.scoring import canary, memory, rope_lengths
 from harness.scoring.encoding import Pair
 from harness.scoring.generation_plans import GenerationPlans
 from harness.scoring.opened import OpenedLM
@@ -30,6 +30,10 @@ from harness.scoring.trie import Forest, Leaf, Pack
 
 if TYPE_CHECKING:
     from harness.scoring.loading import LoadedModel
+
+
+#: Who asks, and for which continuation of which context.
+_Asked = tuple[Ask, Pair]
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class TrieLM(OpenedLM):
         self._flat: Rung = (
             self.rung if self.rung.name in ("padded", "single") else PaddedRung(self.model)
         )
+        self._alone = PaddedRung(self.model, one_by_one=True)
+        self._longest_alike = rope_lengths.longest_alike(self.model)
 
     def settings(self) -> dict[str, Any]:
         """JSON of what changes a response beside the checkpoint."""
@@ -99,9 +105,9 @@ class TrieLM(OpenedLM):
     def plan(self, kind: str, requests: Sequence[Request], budget: int) -> Plan:
         """Cut requests of one kind into packs, by their content and ``budget`` alone."""
         if kind == "loglikelihood":
-            return self._plan_jobs(requests, self._pair_job, self.rung, budget, True)
+            return self._plan_jobs(requests, self._pair_asks, self.rung, budget, True)
         if kind == "loglikelihood_rolling":
-            return self._plan_jobs(requests, self._window_job, self._flat, budget, False)
+            return self._plan_jobs(requests, self._window_asks, self._flat, budget, False)
         return self._generation.plan(requests, budget)
 
     def _plan_jobs(
@@ -110,47 +116,57 @@ class TrieLM(OpenedLM):
         by_task: dict[str, list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
             by_task[request.task].append(index)
-        work: list[tuple[_Job, Pack]] = []
+        work: list[tuple[_Job, Pack, Rung]] = []
         for task in sorted(by_task):
             members = by_task[task]
-            job = parts(members, [requests[index] for index in members], rung, budget)
-            work += [(job, pack) for pack in job.packs]
+            asked = parts(members, [requests[index] for index in members])
+            for alike, way in self._ways(asked, rung):
+                job = self._job(alike, way, budget)
+                work += [(job, pack, way) for pack in job.packs]
 
         def run(number: int) -> tuple[list[Any], int]:
-            before = rung.tokens
+            job, pack, way = work[number]
+            before = way.tokens
+            if self._longest_alike is not None:
+                rope_lengths.forget(self.model)
             with torch.inference_mode():
-                answers = self._run_pack(*work[number], rung, greedy)
-            return answers, rung.tokens - before
+                answers = self._run_pack(job, pack, way, greedy)
+            return answers, way.tokens - before
 
-        return Plan([job.asks(pack) for job, pack in work], run, _pair if greedy else _total)
+        return Plan([job.asks(pack) for job, pack, _ in work], run, _pair if greedy else _total)
 
-    def _pair_job(
-        self, members: list[int], requests: list[Request], rung: Rung, budget: int
-    ) -> _Job:
+    def _ways(self, asked: list[_Asked], rung: Rung) -> list[tuple[list[_Asked], Rung]]:
+        """Sequences that may share passes, and those that must run alone (``rope_lengths``)."""
+        longest = self._longest_alike
+        if longest is None:
+            return [(asked, rung)]
+        alone = [len(pair[0]) + len(pair[1]) - 1 > longest for _, pair in asked]
+        long = [one for one, is_long in zip(asked, alone, strict=True) if is_long]
+        short = [one for one, is_long in zip(asked, alone, strict=True) if not is_long]
+        return [(part, way) for part, way in ((short, rung), (long, self._alone)) if part]
+
+    def _pair_asks(self, members: list[int], requests: list[Request]) -> list[_Asked]:
         asked = [
             ((index, 0), pair)
             for index, pair in zip(members, self.encoder.pairs(requests), strict=True)
             if pair[1]
         ]
         self.events.notes |= self.encoder.notes
-        return self._job(asked, rung, budget)
+        return asked
 
-    def _window_job(
-        self, members: list[int], requests: list[Request], rung: Rung, budget: int
-    ) -> _Job:
+    def _window_asks(self, members: list[int], requests: list[Request]) -> list[_Asked]:
         from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
         texts = self.encoder.encode_all([str(request.arguments[0]) for request in requests])
-        asked = [
+        return [
             ((index, part), make_disjoint_window(pair))
             for index, tokens in zip(members, texts, strict=True)
             for part, pair in enumerate(
                 get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
             )
         ]
-        return self._job(asked, rung, budget)
 
-    def _job(self, asked: list[tuple[Ask, Pair]], rung: Rung, budget: int) -> _Job:
+    def _job(self, asked: list[_Asked], rung: Rung, budget: int) -> _Job:
         """Distinct input sequences as a forest; a sequence that several ask for runs once."""
         found: dict[bytes, int] = {}
         leaves: list[Leaf] = []

@@ -21,6 +21,8 @@ NAME = "assay_segments"
 #: A call costs as much as so many pairs of positions; segments must save more than that.
 _PAIRS_A_CALL = 4096
 _WORTH = 0.7
+#: Layers share a mask or two; where each has its own, only the last are kept.
+_MOST_MASKS = 4
 
 
 class Segments:
@@ -61,8 +63,8 @@ class Segments:
         """Of ``[batch, heads, positions, head size]``: ``[batch, positions, heads, head size]``."""
         grouped = query.shape[1] != key.shape[1]
         queries = query.split([rows.stop - rows.start for rows, _ in self._parts], dim=2)
-        # All heads of a position lie together in most models, and are copied together then.
-        by_position = [states.transpose(1, 2) for states in (key, value)]
+        # ``index_select`` copies all of what is not contiguous, for every segment anew.
+        by_position = [states.transpose(1, 2).contiguous() for states in (key, value)]
         outputs = []
         for own, (_, keys), part in zip(queries, self._parts, self._cut(mask), strict=True):
             seen = [_chosen(states, keys).transpose(1, 2) for states in by_position]
@@ -75,6 +77,8 @@ class Segments:
     def _cut(self, mask: torch.Tensor) -> list[torch.Tensor]:
         """The mask's part for each segment; layers share a mask, so it is cut once."""
         if id(mask) not in self._masks:
+            if len(self._masks) == _MOST_MASKS:
+                self._masks.clear()
             parts = [mask[:, :, rows][..., keys].contiguous() for rows, keys in self._parts]
             self._masks[id(mask)] = mask, parts  # kept, so that no other mask gets its id
         return self._masks[id(mask)][1]

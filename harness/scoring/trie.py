@@ -19,6 +19,8 @@ Tokens = NDArray[np.int32]
 
 #: A shared prefix shorter than this is not worth a forward pass of its own.
 SHORTEST_ANCHOR = 16
+#: Prefixes nested deeper than this are not looked for.
+_MOST_LEVELS = 200
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Forest:
         anchors: tuple[int, ...],
         fits: Callable[[int, int, int], bool],
         found: list[Pack],
+        level: int = 0,
     ) -> None:
         depth = anchors[-1] if anchors else 0
         if stop - start == 1 or fits(start, stop, depth):
@@ -111,16 +114,16 @@ class Forest:
         if anchor - depth >= SHORTEST_ANCHOR:
             anchors, depth = (*anchors, anchor), anchor
         edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
-        if len(edges) == stop - start - 1:
+        if len(edges) == stop - start - 1 or level == _MOST_LEVELS:
             self._cut_flat(start, stop, anchors, fits, found)
             return
         begin = end = start
         for _, child_end in self._branches(start, stop, depth, fits):
             if end > begin and not fits(begin, child_end, depth):
-                self._emit(begin, end, anchors, fits, found)
+                self._emit(begin, end, anchors, fits, found, level)
                 begin = end
             end = child_end
-        self._emit(begin, end, anchors, fits, found)
+        self._emit(begin, end, anchors, fits, found, level)
 
     def _branches(
         self, start: int, stop: int, depth: int, fits: Callable[[int, int, int], bool]
@@ -142,11 +145,12 @@ class Forest:
         anchors: tuple[int, ...],
         fits: Callable[[int, int, int], bool],
         found: list[Pack],
+        level: int,
     ) -> None:
         if fits(start, stop, anchors[-1] if anchors else 0):
             found.append(Pack(start, stop, anchors))
         else:
-            self._cut(start, stop, anchors, fits, found)
+            self._cut(start, stop, anchors, fits, found, level + 1)
 
     def _cut_flat(
         self,
@@ -156,7 +160,7 @@ class Forest:
         fits: Callable[[int, int, int], bool],
         found: list[Pack],
     ) -> None:
-        """Leaves that share nothing more: fill packs in order."""
+        """Leaves that share nothing more, or too deep: fill packs in order."""
         depth = anchors[-1] if anchors else 0
         begin = start
         for end in range(start + 1, stop + 1):

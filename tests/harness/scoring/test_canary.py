@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,6 +61,18 @@ def test_a_model_of_nans_is_an_error() -> None:
 def test_bf16_keeps_the_fast_rung() -> None:
     _, choice = canary.choose(build("llama").to(torch.bfloat16))
     assert choice.rung == "tree", choice
+
+
+@pytest.mark.parametrize(("method", "loose"), [("gguf", False), ("bitsandbytes", True)])
+def test_what_is_unpacked_when_it_is_read_is_held_to_the_tolerance_of_its_type(
+    method: str, loose: bool
+) -> None:
+    model = build("llama")
+    config = SimpleNamespace(quant_method=method)
+    model.hf_quantizer = SimpleNamespace(quantization_config=config)
+    told = canary.choose(model)[1].tried["tree"]
+    tolerance = float(told.split("tolerance ")[1].rstrip(")"))
+    assert (tolerance >= 1e-3) is loose
 
 
 def test_the_choice_says_what_was_tried_and_how_far_apart_it_was() -> None:

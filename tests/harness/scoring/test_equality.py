@@ -7,7 +7,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from harness.scoring import hf
 from harness.scoring.encoder_decoder import EncoderDecoderLM
@@ -231,3 +233,30 @@ def test_an_adapter_equals_hf_at_batch_1(kind: str, tokenizer: Any) -> None:
     assert_equal_log_likelihoods(reference, ours)
     requests = prompts()
     assert ours.generate_until(requests) == reference.generate_until(requests, disable_tqdm=True)
+
+
+def test_an_interrupted_prefix_is_not_taken_for_a_whole_one(tokenizer: Any) -> None:
+    from harness.scoring.flat import AnchoredCache, FlatPass
+
+    model = build("llama")
+    draw = np.random.default_rng(0)
+    first, second = (draw.integers(3, tiny.VOCABULARY, 90).astype(np.int32) for _ in range(2))
+    second[:30] = first[:30]
+    with torch.inference_mode():
+        anchored = AnchoredCache(FlatPass(model))
+        anchored.at(first, (30, 60))
+        passes = iter([None, None, None, KeyboardInterrupt()])
+
+        def interrupt(*_: Any) -> None:
+            error = next(passes)
+            if error is not None:
+                raise error
+
+        handle = model.model.layers[0].register_forward_pre_hook(interrupt)
+        anchored.at(second, (30, 40))
+        with pytest.raises(KeyboardInterrupt):
+            anchored.at(second, (30, 45, 60, 80, 90))
+        handle.remove()
+        found = anchored.at(first, (30, 45)).layers[0].keys[:, :, :45]
+        expected = AnchoredCache(FlatPass(model)).at(first, (30, 45)).layers[0].keys[:, :, :45]
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -53,6 +53,13 @@ def test_what_shares_a_long_prefix_keeps_a_pack_of_its_own_above_it() -> None:
     assert [(pack.stop - pack.start, pack.depth) for pack in packs] == [(1, 0), (3, 21), (3, 21)]
 
 
+def test_prefixes_nested_a_thousand_deep_are_cut_as_well() -> None:
+    tokens = np.arange(1200, dtype=np.int32)
+    forest = Forest([Leaf(tokens[: index + 1], index + 1) for index in range(1200)])
+    packs = forest.packs(lambda start, stop, depth: forest.nodes(start, stop, depth) <= 60)
+    assert [index for pack in packs for index in range(pack.start, pack.stop)] == list(range(1200))
+
+
 @given(sequences, st.integers(1, 16))
 def test_nodes_that_fill_up_see_themselves_and_are_seen_by_none(
     rows: list[list[int]], step: int
