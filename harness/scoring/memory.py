@@ -19,28 +19,35 @@ def tokens_per_batch(model: Any, max_length: int) -> int:
     row of the mask, one row of keys and values a layer, and two rows of fp32 logits.
     """
     text = model.config.get_text_config()
-    hidden = int(getattr(text, "hidden_size", 0) or 1024)
+    hidden, layers = _shape(model)
     intermediate = int(getattr(text, "intermediate_size", None) or 4 * hidden)
-    layers = int(getattr(text, "num_hidden_layers", None) or 12)
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     size = torch.finfo(model.dtype).bits // 8
     each = size * (16 * hidden + 3 * intermediate + 2 * hidden * layers + 2 * max_length)
     each += 8 * vocabulary
-    most = _worth_masking(model, hidden, layers)
     fitting = int(_SHARE_OF_FREE_MEMORY * free_bytes(model.device)) // each
-    return int(max(_FEWEST, min(most, fitting)))
+    return int(max(_FEWEST, min(most_tokens(model), fitting)))
 
 
-def _worth_masking(model: Any, hidden: int, layers: int) -> int:
-    """Where the branches' attention to each other is a sixth of a layer's matrix products.
+def most_tokens(model: Any) -> int:
+    """Tokens of a pass where memory is no matter; a lower budget was set by it, or by hand.
 
-    Under the mask every token of a pack is multiplied with every other (``4 n hidden``
+    It is where the branches' attention to each other is a sixth of a layer's matrix products: under
+    the mask every token of a pack is multiplied with every other (``4 n hidden``
     operations), while its own products cost twice the layer's parameters.
     """
+    hidden, layers = _shape(model)
     least, most = TOKENS.get(model.device.type, TOKENS["cuda"])
     embedding = int(model.get_input_embeddings().weight.numel())
     layer = max(0, int(model.num_parameters()) - embedding) // layers
     return int(min(most, max(least, layer // (12 * hidden))))
+
+
+def _shape(model: Any) -> tuple[int, int]:
+    """Hidden size and number of layers."""
+    text = model.config.get_text_config()
+    hidden = int(getattr(text, "hidden_size", 0) or 1024)
+    return hidden, int(getattr(text, "num_hidden_layers", None) or 12)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -59,11 +66,6 @@ def total_bytes(device: torch.device) -> int:
     import psutil
 
     return int(psutil.virtual_memory().total)
-
-
-def fewest_tokens(device: torch.device) -> int:
-    """A budget below this was set by the memory, or by hand."""
-    return TOKENS.get(device.type, TOKENS["cuda"])[0]
 
 
 def release(device: torch.device) -> None:

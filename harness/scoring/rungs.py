@@ -28,9 +28,9 @@ from harness.scoring.rows import only_rows
 from harness.scoring.segments import Segments, in_segments
 from harness.scoring.trie import Forest, Leaf, Pack, Tree, lay_out
 
-#: How many times the budget a pack holds whose segments do not look at each other, if a leaf adds
-#: that many tokens on average: shorter ones are not worth a call of their own.
-SEGMENTS_HOLD = 3
+#: What a pack holds whose segments do not look at each other: so many tokens, or twice the budget;
+#: if a leaf adds so many on average, for shorter ones are not worth a call of their own.
+SEGMENTS_HOLD = 1280
 LONG_ENOUGH = 24
 #: Positions of a pass and its asked rows are filled up to a multiple of this, because oneDNN makes
 #: code for every new number of rows, which takes as long as half a layer of a small model.
@@ -81,7 +81,7 @@ class TreeRung:
         self._flat = FlatPass(model)
         self._anchored = AnchoredCache(self._flat)
         self._by_segments = by_segments
-        self._roomy = memory.fewest_tokens(model.device)
+        self._roomy = memory.most_tokens(model)
 
     @property
     def tokens(self) -> int:
@@ -94,7 +94,8 @@ class TreeRung:
         if nodes <= budget:
             return True
         by_segments = self._by_segments != "never" and depth == 0 and budget >= self._roomy
-        if by_segments and LONG_ENOUGH * (stop - start) <= nodes <= SEGMENTS_HOLD * budget:
+        held = max(SEGMENTS_HOLD, 2 * budget)
+        if by_segments and LONG_ENOUGH * (stop - start) <= nodes <= held:
             return True
         if 3 * nodes > 4 * (forest.longest - depth):
             return False
