@@ -220,22 +220,18 @@ def _gelu(inputs: torch.Tensor) -> torch.Tensor:
 
 
 def _norm(module: Any) -> Norm:
-    """An RMS norm in two passes instead of four, if it is the module's up to rounding."""
+    """An RMS norm with fewer copies, if it gives the module's own bits; else the module."""
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     weight = getattr(module, "weight", None)
     if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor):
         return module  # type: ignore[no-any-return]
-    share = 1.0 / weight.shape[-1]
 
     def norm(inputs: torch.Tensor) -> torch.Tensor:
-        length = torch.linalg.vector_norm(inputs, dim=-1, keepdim=True)
-        scale = length.square_().mul_(share).add_(epsilon).rsqrt_()
+        scale = inputs.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
         return (inputs * scale).mul_(module.weight)
 
     probe = torch.randn((_PROBE, weight.shape[-1]), generator=torch.Generator().manual_seed(0))
-    expected = module(probe)
-    alike = (norm(probe) - expected).abs().max() <= _ROUNDING * expected.abs().max()
-    return norm if bool(alike) else module
+    return norm if torch.equal(norm(probe), module(probe)) else module
 
 
 def _has_the_shape(layer: Any) -> bool:
