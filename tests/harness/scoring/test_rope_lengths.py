@@ -76,7 +76,7 @@ def test_the_switch_is_read_from_the_embedding() -> None:
 
 def test_dynamic_frequencies_are_forgotten() -> None:
     model = build("llama", **DYNAMIC)
-    short, long = torch.arange(3, 23)[None], torch.arange(3, 103)[None]
+    long = torch.arange(3, 103)[None]
     with torch.inference_mode():
         # At the switch itself transformers keeps what a longer pass has left.
         edge = torch.arange(3, 3 + SWITCH)[None]
@@ -86,7 +86,6 @@ def test_dynamic_frequencies_are_forgotten() -> None:
         model(input_ids=long)
         rope_lengths.forget(model)
         assert torch.equal(model(input_ids=edge).logits, expected)
-        assert model(input_ids=short).logits.isfinite().all()
 
 
 def test_the_canary_finds_the_same_on_a_model_that_was_opened_before() -> None:
