@@ -16,14 +16,14 @@ help:
 	@echo "make bench      benchmarks and long simulations; figures go to benchmarks/results"
 	@echo "make clean      remove the virtual environment and the demo's output"
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/assay demo
+	$(BIN)/steelyard demo
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow"
@@ -35,11 +35,17 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+# The folders under their one import name, for tools that do not follow an editable install.
+build/types: $(wildcard steelyard/*)
+	rm -rf $@ && mkdir -p $@/steelyard
+	ln -s $(CURDIR)/steelyard/* $@/steelyard/
+	for folder in harness reports tasks trainers; do ln -s $(CURDIR)/$$folder $@/steelyard/; done
+
+types: $(STAMP) build/types
 	$(BIN)/mypy
 
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) assay-demo
+	rm -rf $(VENV) steelyard-demo

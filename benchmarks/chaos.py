@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.store import FolderStore
+    from steelyard.harness.store import FolderStore
     from tests.postgresql import Server
 
 EXPERIMENT = """
@@ -88,7 +88,7 @@ def outage(
     seed: int, folder: Path, server: Server, undisturbed: Path, draw: random.Random, attack: Attack
 ) -> None:
     """A sweep of its own in a shared store whose database goes away for ``OUTAGE_SECONDS``."""
-    from harness.store import open_store
+    from steelyard.harness.store import open_store
 
     place = folder / "shared"
     place.mkdir()
@@ -129,10 +129,10 @@ def start(
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    environment["ASSAY_STORE"] = store
+    environment["STEELYARD_STORE"] = store
     with (folder / "stderr.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "harness.cli.main", *run, "--format", "json"],
+            [sys.executable, "-m", "steelyard.harness.cli.main", *run, "--format", "json"],
             stdout=subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,
@@ -290,7 +290,7 @@ def report(folder: Path) -> list[str]:
     """The verdicts and score tables of the report, as text."""
     import json
 
-    from harness.store import open_store
+    from steelyard.harness.store import open_store
 
     text = (folder / "ws" / "reports" / "chaos" / "report.json").read_text()
     for run in open_store(folder / "ws", "").find():
@@ -360,7 +360,7 @@ def small_disk(folder: Path) -> Iterator[bool]:
 
 def attacked(seed: int, folder: Path, undisturbed: Path, server: Server | None = None) -> Attack:
     """One seed: attack, repair, compare."""
-    from harness.store import open_store
+    from steelyard.harness.store import open_store
 
     attack, draw = Attack(), random.Random(seed)
     began = time.monotonic()

@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness.compare import Scored, compare
-from harness.records import SampleRecord
+from steelyard.harness.compare import Scored, compare
+from steelyard.harness.records import SampleRecord
 from tests.harness.scored_runs import rows, sample, scored
 
 KINDS = {"accuracy": ("accuracy",), "mixed": ("accuracy",) * 7 + ("bounded",) * 2 + ("perplexity",)}

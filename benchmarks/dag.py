@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.events import Event, Listener, no_listener
-from harness.executors.inline import Inline
-from harness.executors.local import Local
-from harness.experiment import load_experiment
-from harness.stages import Stage, StageOutcome, plan
+from steelyard.harness.events import Event, Listener, no_listener
+from steelyard.harness.executors.inline import Inline
+from steelyard.harness.executors.local import Local
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.stages import Stage, StageOutcome, plan
 
 CANDIDATES = 2500
 

@@ -2,7 +2,7 @@
 
     python benchmarks/demo_executors.py
 
-The experiment of ``assay demo`` on one core a stage, by `inline`, by `local` with two processes and
+The experiment of ``steelyard demo`` on one core a stage, by `inline`, by `local` with two processes and
 by `ray` with two workers, each in a workspace of its own. Compared with `inline`'s: every
 checkpoint's digest, every score with its interval, every row. Exits 1 where
 anything differs. Results: benchmarks/results/demo_executors.md.
@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.store import FolderStore, open_store
-from tasks.microworld.demo import write_files
+from steelyard.harness.store import FolderStore, open_store
+from steelyard.tasks.microworld.demo import write_files
 
 HOW = {
     "inline": [],
@@ -33,7 +33,15 @@ HOW = {
 
 def carried_out(file: Path, workspace: Path, how: list[str]) -> float:
     """Seconds of one run of the demo's experiment; 1 is a regression, which the demo has."""
-    command = [sys.executable, "-m", "harness.cli.main", "run", str(file), "-w", str(workspace)]
+    command = [
+        sys.executable,
+        "-m",
+        "steelyard.harness.cli.main",
+        "run",
+        str(file),
+        "-w",
+        str(workspace),
+    ]
     began = time.perf_counter()
     done = subprocess.run(
         [*command, *how, "--format", "json"],
@@ -103,7 +111,7 @@ def page(table: list[str]) -> str:
     lines = [
         "# The demo by every executor",
         "",
-        f"`python benchmarks/demo_executors.py`: the experiment of `assay demo`, one core a stage; "
+        f"`python benchmarks/demo_executors.py`: the experiment of `steelyard demo`, one core a stage; "
         f"{len(os.sched_getaffinity(0))} cores.",
         "",
         "| executor | whole command | checkpoints | scores | rows | against `inline` |",

@@ -56,7 +56,16 @@ def timed(folder: Path, how: list[str]) -> Timing:
     """One run in a fresh workspace."""
     workspace = folder / "ws"
     shutil.rmtree(workspace, ignore_errors=True)
-    command = [sys.executable, "-m", "harness.cli.main", "run", "sweep.yaml", "-w", "ws", *how]
+    command = [
+        sys.executable,
+        "-m",
+        "steelyard.harness.cli.main",
+        "run",
+        "sweep.yaml",
+        "-w",
+        "ws",
+        *how,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     began = time.perf_counter()
     done = subprocess.run(
@@ -113,7 +122,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("local", "ray"))
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="executors-"))
-    import_module("tasks.microworld.training").write(folder / "data")
+    import_module("steelyard.tasks.microworld.training").write(folder / "data")
     (folder / "sweep.yaml").write_text(experiment(arguments.steps))
     runs: dict[str, list[Timing]] = {}
     for _ in range(arguments.repeat):

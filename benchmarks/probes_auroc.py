@@ -33,15 +33,15 @@ from scipy import stats
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from harness.checkpoints import open_base
-from harness.evaluate import BuiltSuite, build, evaluate
-from harness.scoring import open_model
-from harness.suites import load_suite
-from tasks.microworld.contexts import passage
-from tasks.microworld.corpus import pretraining, read_facts
-from tasks.microworld.lexicon import FIRST_NAMES, PERSON_RELATIONS, PLACES, UNKNOWN
-from tasks.microworld.stories import story
-from tasks.microworld.world import Fact, other_value, question, world
+from steelyard.harness.checkpoints import open_base
+from steelyard.harness.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.scoring import open_model
+from steelyard.harness.suites import load_suite
+from steelyard.tasks.microworld.contexts import passage
+from steelyard.tasks.microworld.corpus import pretraining, read_facts
+from steelyard.tasks.microworld.lexicon import FIRST_NAMES, PERSON_RELATIONS, PLACES, UNKNOWN
+from steelyard.tasks.microworld.stories import story
+from steelyard.tasks.microworld.world import Fact, other_value, question, world
 
 STEPS, ROWS, RATE = 48, 16, 1.0e-3
 Row = tuple[str, str]

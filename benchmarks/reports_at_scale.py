@@ -27,13 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from harness.records import Rows, Run
-from harness.store import open_store
-from reports.build import build_report
-from reports.document import Document
-from reports.html import Html
-from reports.site.build import HEAD_TO_HEAD_MODELS, write_leaderboard
-from reports.site.names import task_path
+from steelyard.harness.records import Rows, Run
+from steelyard.harness.store import open_store
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Document
+from steelyard.reports.html import Html
+from steelyard.reports.site.build import HEAD_TO_HEAD_MODELS, write_leaderboard
+from steelyard.reports.site.names import task_path
 from tests.reports.fake_runs import NAMES, FakeTask, fake_comparison, fake_run, fake_verdict
 
 FAMILIES = ("quality", "retention", "hallucination", "summarisation", "translation")

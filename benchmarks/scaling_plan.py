@@ -269,10 +269,10 @@ def measured(seconds: float = 3.0) -> Costs:
     """The costs of this machine; pages and scheduling keep the figures of their benchmarks."""
     import runpy
 
-    from harness.scoring.journal import Journal
-    from harness.store.rows_file import read_rows, write_rows
-    from harness.store.samples_file import write_samples
-    from harness.store.shared import open_shared
+    from steelyard.harness.scoring.journal import Journal
+    from steelyard.harness.store.rows_file import read_rows, write_rows
+    from steelyard.harness.store.samples_file import write_samples
+    from steelyard.harness.store.shared import open_shared
     from tests.postgresql import serving
 
     make = runpy.run_path(str(Path(__file__).parents[1] / "tests/harness/store/writer.py"))
@@ -308,7 +308,7 @@ def measured(seconds: float = 3.0) -> Costs:
 
 
 def _entry(run: object) -> dict[str, object]:
-    from harness.store.shared_index import entry
+    from steelyard.harness.store.shared_index import entry
 
     return entry(run)  # type: ignore[arg-type]
 

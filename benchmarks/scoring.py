@@ -31,12 +31,12 @@ from benchmarks import scoring_material as material  # noqa: E402
 
 
 def opened(folder: Path, side: str) -> Any:
-    """A fresh model: ``assay``, ``hf-1`` or ``hf-16``."""
-    from harness.scoring import hf, loading, open_model
-    from harness.scoring.quiet import quiet
-    from harness.scoring.templates import compile_templates_always
+    """A fresh model: ``steelyard``, ``hf-1`` or ``hf-16``."""
+    from steelyard.harness.scoring import hf, loading, open_model
+    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.templates import compile_templates_always
 
-    if side == "assay":
+    if side == "steelyard":
         return open_model(folder, device="cpu", report=lambda _: None)
     compile_templates_always()
     with quiet():
@@ -49,7 +49,7 @@ def run(lm: Any, tasks: Path, kinds: list[str]) -> tuple[float, dict[str, list[A
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.quiet import quiet
 
     begin = time.process_time()
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
@@ -100,7 +100,7 @@ def measure(
             taken, answers[side] = run(opened(model, side), tasks, kinds)
             seconds[side].append(taken)
     reference = next(side for side in sides if side.startswith("hf"))
-    apart = difference(answers["assay"], answers[reference])
+    apart = difference(answers["steelyard"], answers[reference])
     return {side: statistics.median(taken) for side, taken in seconds.items()}, apart
 
 
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--sides", nargs="+", default=["assay", "hf-1", "hf-16"])
+    parser.add_argument("--sides", nargs="+", default=["steelyard", "hf-1", "hf-16"])
     parser.add_argument("--no-mix", action="store_true", help="leave the mix out")
     parser.add_argument("--profile", action="store_true", help="where our time goes, and no more")
     arguments = parser.parse_args()
@@ -122,11 +122,11 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     imports = time.process_time() - begin
-    folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     model = material.model(folder, arguments.model)
     material.save_tasks(folder, arguments.documents)
     begin = time.process_time()
-    opened(model, "assay")
+    opened(model, "steelyard")
     loading = time.process_time() - begin
     print(
         f"{arguments.model}, {arguments.documents} documents, {arguments.threads} threads, "
@@ -135,11 +135,11 @@ def main() -> None:
     if arguments.profile:
         from benchmarks.scoring_profile import profile
 
-        profile(lambda: opened(model, "assay"), folder, arguments.kinds, run)
+        profile(lambda: opened(model, "steelyard"), folder, arguments.kinds, run)
         return
     # What lm-eval imports at its first use is nobody's scoring time.
     material.save_tasks(folder / "warm", 4)
-    run(opened(model, "assay"), folder / "warm", arguments.kinds)
+    run(opened(model, "steelyard"), folder / "warm", arguments.kinds)
     for line in material.shape(folder):
         print(line)
     equal = True
@@ -149,9 +149,9 @@ def main() -> None:
         groups.append(choices)
     for kinds in groups:
         seconds, apart = measure(model, folder, kinds, arguments.repeats, arguments.sides)
-        best = min(taken for side, taken in seconds.items() if side != "assay")
+        best = min(taken for side, taken in seconds.items() if side != "steelyard")
         shown = ", ".join(f"{side} {taken:.1f} s" for side, taken in seconds.items())
-        ratio = best / seconds["assay"]
+        ratio = best / seconds["steelyard"]
         print(f"{'+'.join(kinds):28} {ratio:5.2f}x  ({shown}; apart {apart})", flush=True)
         equal = equal and (not apart.endswith("texts") or apart.startswith("0 "))
     if not equal:

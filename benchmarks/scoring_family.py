@@ -2,7 +2,7 @@
 
     python benchmarks/scoring_family.py [--documents 200]
 
-Tasks (documents, few-shot contexts, templates) are built and texts encoded as ``assay run`` does
+Tasks (documents, few-shot contexts, templates) are built and texts encoded as ``steelyard run`` does
 it; both are counted in CPU seconds.
 """
 
@@ -26,12 +26,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=int, default=200)
     arguments = parser.parse_args()
-    from harness.scoring import open_model
-    from harness.scoring.requests import as_requests
-    from harness.suites import Suite, SuiteTask
-    from harness.task_build import BuiltSuite, build
+    from steelyard.harness.scoring import open_model
+    from steelyard.harness.scoring.requests import as_requests
+    from steelyard.harness.suites import Suite, SuiteTask
+    from steelyard.harness.task_build import BuiltSuite, build
 
-    folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     material.save_tasks(folder, arguments.documents)
     names = [f"bench_{kind}" for kind in ("text", "letters", "hellaswag")]
     tasks = tuple(SuiteTask(task=name) for name in names)

@@ -49,12 +49,12 @@ def main() -> None:
         model, tasks, side = arguments.side
         one_side(Path(model), Path(tasks), side, arguments.kinds)
         return
-    folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     model_folder = material.model(folder, arguments.model)
     material.save_tasks(folder, arguments.documents)
     for kind in arguments.kinds:
         print(f"{arguments.model}, {kind}, {arguments.documents} documents", flush=True)
-        for side in ("assay", "hf-16"):
+        for side in ("steelyard", "hf-16"):
             command = [sys.executable, __file__, "--kinds", kind, "--side"]
             subprocess.run([*command, str(model_folder), str(folder), side], check=True)
 

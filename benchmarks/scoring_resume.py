@@ -4,7 +4,7 @@
 
 The responses are written first (what the model would have said stands in for it), as 25,000
 documents of four choices; then a second opening answers the same requests from the journal alone.
-``kill -9`` in the middle of a run: ``ASSAY_KILLS=50 pytest tests/harness/scoring/test_resume.py``.
+``kill -9`` in the middle of a run: ``STEELYARD_KILLS=50 pytest tests/harness/scoring/test_resume.py``.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--responses", type=int, default=100_000)
     arguments = parser.parse_args()
-    from harness.scoring import encoding, open_model
-    from harness.scoring.journal import Journal
+    from steelyard.harness.scoring import encoding, open_model
+    from steelyard.harness.scoring.journal import Journal
 
-    folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     material.save_model(folder, "llama-8m")
     asked = requests(arguments.responses)
     model: dict[str, Any] = {"device": "cpu", "report": lambda _: None}

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.stats import PairedResult, SequentialTest, paired_test
-from harness.stats.calibration import calibration_error
-from harness.stats.rows import sum_clusters
+from steelyard.harness.stats import PairedResult, SequentialTest, paired_test
+from steelyard.harness.stats.calibration import calibration_error
+from steelyard.harness.stats.rows import sum_clusters
 
 ALPHA = 0.05
 RESAMPLES = 1_000

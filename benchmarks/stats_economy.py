@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.stats import SequentialTest
+from steelyard.harness.stats import SequentialTest
 
 MARGIN = 0.02
 ALPHA = 0.05

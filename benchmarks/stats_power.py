@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.stats import paired_test, slice_tests
+from steelyard.harness.stats import paired_test, slice_tests
 
 
 def full_run_verdicts(change: float, draws: int, n: int = 1319) -> Counter[str]:

@@ -23,9 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.compare import compare
-from harness.compare.scored import Scored
-from harness.store.shared import SharedStore, open_shared
+from steelyard.harness.compare import compare
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.store.shared import SharedStore, open_shared
 from tests.postgresql import serving
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,7 +128,7 @@ def measure(root: Path, address: str, runs: int, drivers: int) -> Figures:
 
 
 def _entry(name: str) -> dict[str, object]:
-    from harness.store.shared_index import entry
+    from steelyard.harness.store.shared_index import entry
 
     return entry(MAKE["make_run"](name))
 

@@ -4,7 +4,7 @@
 
 Three ways to train the same adapter of the microworld, each in a process of its own: ``by hand``
 (twenty plain lines), ``trainer`` (our trainer alone: rows, curve, digests, manifest) and
-``pipeline`` (what ``assay train`` does: energy meter, store, and the check in a fresh process,
+``pipeline`` (what ``steelyard train`` does: energy meter, store, and the check in a fresh process,
 whose processor time is counted too). Printed are wall and processor seconds of the whole process,
 imports included, and whether the three adapters are the same, bit for bit.
 """
@@ -59,9 +59,9 @@ def by_hand(folder: Path, steps: int) -> Path:
 
 def by_trainer(folder: Path, steps: int) -> Path:
     """Our trainer alone."""
-    from harness.checkpoints import open_base
-    from harness.protocols import DataSource, TrainJob
-    from trainers.lora import Lora
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.protocols import DataSource, TrainJob
+    from steelyard.trainers.lora import Lora
 
     (folder / "lora").mkdir()
     data = (DataSource("facts_b", folder / "facts_b.jsonl"),)
@@ -70,10 +70,10 @@ def by_trainer(folder: Path, steps: int) -> Path:
 
 
 def by_pipeline(folder: Path, steps: int) -> Path:
-    """What ``assay train`` does."""
-    from harness.cli.session import session
-    from harness.experiment import load_experiment
-    from harness.pipeline import Pipeline
+    """What ``steelyard train`` does."""
+    from steelyard.harness.cli.session import session
+    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.pipeline import Pipeline
 
     candidate = {"trainer": "lora", "data": "facts_b", "steps": steps, **OPTIONS}
     experiment = {
@@ -82,7 +82,7 @@ def by_pipeline(folder: Path, steps: int) -> Path:
     }  # fmt: skip
     (folder / "e.yaml").write_text(json.dumps(experiment))
     loaded = load_experiment(folder / "e.yaml")
-    with session(loaded, folder / ".assay") as (store, meter):
+    with session(loaded, folder / ".steelyard") as (store, meter):
         outcome = Pipeline(loaded, store, meter).train()
     assert not outcome.failures, outcome.failures
     return outcome.checkpoints["lora"].folder
@@ -110,8 +110,8 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if asked.way:
-        from harness.identity import adapter_digest
-        from tasks.microworld import training
+        from steelyard.harness.identity import adapter_digest
+        from steelyard.tasks.microworld import training
 
         with tempfile.TemporaryDirectory() as made:
             training.write(Path(made))

@@ -1,7 +1,7 @@
 """Make the pictures of docs/gallery.md from runs in workspaces, in headless Chromium.
 
-assay demo && assay run examples/smollm2.yaml --base MODEL
-python docs/make_gallery.py --demo assay-demo/.assay --real .assay
+steelyard demo && steelyard run examples/smollm2.yaml --base MODEL
+python docs/make_gallery.py --demo steelyard-demo/.steelyard --real .steelyard
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Picture:
 def main() -> None:
     """Reports and a site from both workspaces, then the pictures."""
     parser = argparse.ArgumentParser(description="Make the pictures of docs/gallery.md.")
-    parser.add_argument("--demo", type=Path, required=True, help="workspace of `assay demo`")
+    parser.add_argument("--demo", type=Path, required=True, help="workspace of `steelyard demo`")
     parser.add_argument("--real", type=Path, required=True, help="workspace of the SmolLM2 run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -47,9 +47,9 @@ def main() -> None:
 
 def pages(folder: Path, demo: Path, real: Path) -> list[Picture]:
     """Render what is to be seen, and say which part of it."""
-    assay("report", "microworld-demo", "-o", folder / "demo", "-w", demo, "--format", "html")
-    assay("report", "smollm2", "-o", folder / "real", "-w", real, "--format", "html")
-    assay("leaderboard", "-o", folder / "site", "-w", demo, "-w", real)
+    steelyard("report", "microworld-demo", "-o", folder / "demo", "-w", demo, "--format", "html")
+    steelyard("report", "smollm2", "-o", folder / "real", "-w", real, "--format", "html")
+    steelyard("leaderboard", "-o", folder / "site", "-w", demo, "-w", real)
     site = folder / "site"
     report = folder / "demo" / "report.html"
     return [
@@ -64,9 +64,9 @@ def pages(folder: Path, demo: Path, real: Path) -> list[Picture]:
     ]
 
 
-def assay(*arguments: object) -> None:
+def steelyard(*arguments: object) -> None:
     """Run the command; its exit code says what it found, which is no matter here."""
-    command = [sys.executable, "-m", "harness.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "steelyard.harness.cli.main", *map(str, arguments)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
 
 

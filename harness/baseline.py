@@ -1,16 +1,16 @@
 """A baseline is a file: one run's scores, rows, hashes and signatures, for a repository to keep.
 
-Gzipped JSON, ``*.assay.json.gz``, the same bytes for the same run. Prompts and answers stay out
+Gzipped JSON, ``*.steelyard.json.gz``, the same bytes for the same run. Prompts and answers stay out
 unless asked for. The file's own digest stands inside, so a torn or edited file is noticed.
 
 ```
-{"format": "assay baseline", "schema_version": 1, "sha256": ..., "content": {
-  "run": {...},                                   # harness.records.Run
+{"format": "steelyard baseline", "schema_version": 1, "sha256": ..., "content": {
+  "run": {...},                                   # steelyard.harness.records.Run
   "tasks": {"known": {
     "sample_ids": [...], "clusters": null,        # sorted by id
     "metrics": {"acc": {"values": [[1, 0, ...]],  # one list a column, null where unscored
                         "absent": [], "flags": {"17": "length limit"}}}}},
-  "samples": null                                 # harness.records.SampleRecord, with text
+  "samples": null                                 # steelyard.harness.records.SampleRecord, with text
 }}
 ```
 """
@@ -32,12 +32,12 @@ from typing import Any, NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from harness.compare.scored import RowKey, RunSource, Scored
-from harness.errors import DataError
-from harness.records import Rows, Run, SampleRecord
+from steelyard.harness.compare.scored import RowKey, RunSource, Scored
+from steelyard.harness.errors import DataError
+from steelyard.harness.records import Rows, Run, SampleRecord
 
-SUFFIX = ".assay.json.gz"
-FORMAT = "assay baseline"
+SUFFIX = ".steelyard.json.gz"
+FORMAT = "steelyard baseline"
 SCHEMA_VERSION = 1
 #: 50,000 rows take a few MB; these stop a bomb before it fills the memory.
 MAX_FILE_BYTES = 100_000_000
@@ -191,13 +191,15 @@ def _document(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         _refuse(path, "does not hold JSON", "is it a baseline file?")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        _refuse(path, "is not a baseline file", "write one with `assay baseline save`")
+        _refuse(path, "is not a baseline file", "write one with `steelyard baseline save`")
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         _refuse(path, f"has no usable schema_version (got {version!r})")
     if version > SCHEMA_VERSION:
-        newer = f"was written by a newer Assay (schema {version}, this one reads {SCHEMA_VERSION})"
-        _refuse(path, newer, "upgrade llm-assay")
+        newer = (
+            f"was written by a newer Steelyard (schema {version}, this one reads {SCHEMA_VERSION})"
+        )
+        _refuse(path, newer, "upgrade steelyard")
     if not isinstance(document.get("content"), dict):
         _refuse(path, "holds no content", "save it again")
     return document
@@ -205,7 +207,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        _refuse(path, "no such file", "write one with `assay baseline save`")
+        _refuse(path, "no such file", "write one with `steelyard baseline save`")
     if path.stat().st_size > MAX_FILE_BYTES:
         _refuse(path, f"larger than {MAX_FILE_BYTES} bytes", "is it a baseline file?")
     try:

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.checkpoints import open_checkpoint
-from harness.checkpoints.writing import link_base
-from harness.store import FolderStore
+from steelyard.harness.checkpoints import open_checkpoint
+from steelyard.harness.checkpoints.writing import link_base
+from steelyard.harness.store import FolderStore
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import AssayError, StatisticsError
-from harness.identity import digest_json
-from harness.records import Checkpoint, Energy, Failure, Rows, Score, TaskSignature
-from harness.stats import percentile_interval, score_interval
+from steelyard.harness.errors import StatisticsError, SteelyardError
+from steelyard.harness.identity import digest_json
+from steelyard.harness.records import Checkpoint, Energy, Failure, Rows, Score, TaskSignature
+from steelyard.harness.stats import percentile_interval, score_interval
 
 if TYPE_CHECKING:
-    from harness.evaluate import BuiltSuite, Evaluation
-    from harness.protocols import Meter
-    from harness.scoring.serving import Server, Timing
+    from steelyard.harness.evaluate import BuiltSuite, Evaluation
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.scoring.serving import Server, Timing
 
 COST = "cost"
 ENERGY_METRICS = (
@@ -53,20 +53,22 @@ def measured_cost(
 
     What cannot be measured is a failure of the task; nothing where the suite names no cost.
     """
-    from harness.evaluate import Evaluation
+    from steelyard.harness.evaluate import Evaluation
 
     measure, task = built.suite.cost, built.cost
     if measure is None or task is None:
         return Evaluation(), ()
     try:
-        from harness.scoring.serving import Server
+        from steelyard.harness.scoring.serving import Server
 
         texts = [str(task.task.doc_to_target(document)) for document in task.documents]
         server = Server(lm, measure, texts)
         passes = _passes(server, meter)
     except Exception as error:  # whatever a model's generate raises: the scores stand all the same
         said = (
-            error.message if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
+            error.message
+            if isinstance(error, SteelyardError)
+            else f"{type(error).__name__}: {error}"
         )
         return Evaluation(failures=(Failure(stage=COST, message=said),)), ()
     scores, rows = _scores(server, passes)
@@ -76,7 +78,7 @@ def measured_cost(
 
 
 def _passes(server: Server, meter: Callable[[], Meter]) -> list[_Pass]:
-    from harness.environment import peak_memory
+    from steelyard.harness.environment import peak_memory
 
     measure = server.measure
     with peak_memory() as held:

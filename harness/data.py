@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.errors import DataError, did_you_mean
-from harness.json_file import whole
-from harness.parquet_file import batches, check_size
-from harness.protocols import DataSource
+from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.json_file import whole
+from steelyard.harness.parquet_file import batches, check_size
+from steelyard.harness.protocols import DataSource
 
 Row = dict[str, Any]
 #: How a label may be written, as JSON or in a CSV cell.

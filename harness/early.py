@@ -6,15 +6,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from harness.compare import Scored
-from harness.evaluate import Evaluation
-from harness.evaluate_part import PartEvaluation
-from harness.events import Event, Listener
-from harness.fidelity import FIDELITY
-from harness.gate import Gate
-from harness.gate.sequential import EarlyDecision, EarlyOutcome
-from harness.protocols import Meter
-from harness.records import Energy, Run, SampleRecord
+from steelyard.harness.compare import Scored
+from steelyard.harness.evaluate import Evaluation
+from steelyard.harness.evaluate_part import PartEvaluation
+from steelyard.harness.events import Event, Listener
+from steelyard.harness.fidelity import FIDELITY
+from steelyard.harness.gate import Gate
+from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
+from steelyard.harness.protocols import Meter
+from steelyard.harness.records import Energy, Run, SampleRecord
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.records import Environment
+from steelyard.harness.records import Environment
 
 #: Libraries whose version may change a number.
 PACKAGES = (
@@ -24,7 +24,7 @@ PACKAGES = (
     "datasets",
     "evaluate",
     "gguf",
-    "llm-assay",
+    "steelyard",
     "lm-eval",
     "numpy",
     "peft",

@@ -1,6 +1,6 @@
-"""Every error that Assay raises on purpose, each one line that names the fix.
+"""Every error that Steelyard raises on purpose, each one line that names the fix.
 
-    AssayError                    exit 2   one line, never a traceback
+    SteelyardError                    exit 2   one line, never a traceback
     |-- ConfigError                        an experiment, suite, policy or task file is wrong
     |-- DataError                          a data file or a document is wrong
     |-- CheckpointError                    a model folder cannot be opened or trusted
@@ -30,7 +30,7 @@ EXIT_INCONCLUSIVE = 4
 EXIT_PRECEDENCE = (EXIT_USAGE, EXIT_NOT_COMPARABLE, EXIT_REGRESSION, EXIT_INCONCLUSIVE, EXIT_PASS)
 
 
-class AssayError(Exception):
+class SteelyardError(Exception):
     """A mistake that the user can mend; printed as one line."""
 
     exit_code: int = EXIT_USAGE
@@ -62,47 +62,47 @@ class AssayError(Exception):
         return " ".join(line.split())
 
 
-class ConfigError(AssayError):
+class ConfigError(SteelyardError):
     """An experiment, suite, policy or task file is wrong."""
 
 
-class DataError(AssayError):
+class DataError(SteelyardError):
     """A data file or a document in it is wrong."""
 
 
-class CheckpointError(AssayError):
+class CheckpointError(SteelyardError):
     """A model folder cannot be opened, verified or trusted."""
 
 
-class TrainingError(AssayError):
+class TrainingError(SteelyardError):
     """A training run failed; other candidates go on."""
 
 
-class ScoringError(AssayError):
+class ScoringError(SteelyardError):
     """A model could not be scored."""
 
 
-class MetricError(AssayError):
+class MetricError(SteelyardError):
     """Rows that no metric may aggregate."""
 
 
-class StatisticsError(AssayError):
+class StatisticsError(SteelyardError):
     """Inputs that no test may be run on: empty, misaligned, not finite."""
 
 
-class StoreError(AssayError):
+class StoreError(SteelyardError):
     """The workspace is damaged, locked, full or not there."""
 
 
-class UnknownNameError(AssayError):
+class UnknownNameError(SteelyardError):
     """A run, plugin, task or suite that does not exist."""
 
 
-class MissingExtraError(AssayError):
+class MissingExtraError(SteelyardError):
     """An optional dependency is not installed; the message names the extra."""
 
 
-class NotComparableError(AssayError):
+class NotComparableError(SteelyardError):
     """Two results that must not be compared."""
 
     exit_code = EXIT_NOT_COMPARABLE

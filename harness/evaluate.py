@@ -14,19 +14,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import AssayError, ScoringError
-from harness.protocols import Progress, no_progress
-from harness.records import (
-    Checkpoint,
-    Failure,
-    Rows,
-    SampleRecord,
-    Score,
-    TaskSignature,
-)
-from harness.score_task import ScoredTask, score_task
-from harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
-from harness.two_passes import second_pass
+from steelyard.harness.errors import ScoringError, SteelyardError
+from steelyard.harness.protocols import Progress, no_progress
+from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.score_task import ScoredTask, score_task
+from steelyard.harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
+from steelyard.harness.two_passes import second_pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +110,7 @@ def divergence(
     Scores stand under the task ``fidelity``; an evaluation without scores where the suite names no
     fidelity task.
     """
-    from harness.fidelity import FIDELITY, measured_divergence
+    from steelyard.harness.fidelity import FIDELITY, measured_divergence
 
     task = built.fidelity
     if task is None:
@@ -262,7 +255,7 @@ def _versions(task: BuiltTask) -> dict[str, str]:
 
 
 def _failure(task: str, error: Exception) -> Failure:
-    if isinstance(error, AssayError):
+    if isinstance(error, SteelyardError):
         return Failure(stage=f"score {task}", message=str(error))
     first = (str(error).strip().splitlines() or [""])[0]
     return Failure(stage=f"score {task}", message=f"{type(error).__name__}: {first}"[:500])

@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness import plugins
-from harness.errors import AssayError, ConfigError, UnknownNameError, did_you_mean
-from harness.expansion import Expanded, checked_seeds, expanded
-from harness.lineage import BASE, parents_first, sources_of
-from harness.noise_variants import NoiseVariant
-from harness.protocols import DataSource, Plugin
-from harness.resources import Resources, StageResources
-from harness.yaml_file import allowed_names, config_error, read_yaml, validated
+from steelyard.harness import plugins
+from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
+from steelyard.harness.expansion import Expanded, checked_seeds, expanded
+from steelyard.harness.lineage import BASE, parents_first, sources_of
+from steelyard.harness.noise_variants import NoiseVariant
+from steelyard.harness.protocols import DataSource, Plugin
+from steelyard.harness.resources import Resources, StageResources
+from steelyard.harness.yaml_file import allowed_names, config_error, read_yaml, validated
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -54,7 +54,7 @@ class ExperimentFile(BaseModel):
     candidates: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     suite: str | list[str | dict[str, Any]] | dict[str, Any]
     limit: int | None = Field(default=None, ge=1)
-    backend: str = "assay"
+    backend: str = "steelyard"
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     chat_template: bool = False
     energy: Mapping[str, Any] = Field(default_factory=dict)
@@ -256,7 +256,7 @@ def _candidate(
     trainer = _trainer(trainer_class, options, path, key)
     data = _data_of(name, spec.get("data"), sources, path)
     if not data and (trainer_class.data_roles or getattr(trainer, "needs_data", False)):
-        from harness.roles import choices_of
+        from steelyard.harness.roles import choices_of
 
         roles = ", ".join(choices_of(trainer_class)[0])
         fix = f"name a data set with {roles}; {did_you_mean('', sources)}"
@@ -268,7 +268,7 @@ def _candidate(
         )
     accelerate = spec.get("accelerate", settings.accelerate)
     if accelerate is not None and ("accelerate" in spec or "learning_rate" in trainer.model_fields):
-        from harness.launching import launched
+        from steelyard.harness.launching import launched
 
         where = f"{key}.accelerate" if "accelerate" in spec else "accelerate"
         config = _resolved(str(accelerate), path)
@@ -329,15 +329,15 @@ def _data_of(
 
 def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
     """Open every data file with the roles that its trainers need, before any model loads."""
-    from harness.data import check_data
-    from harness.roles import choices_of, roles_for
+    from steelyard.harness.data import check_data
+    from steelyard.harness.roles import choices_of, roles_for
 
     for candidate in candidates:
         choices = choices_of(plugins.load("trainers", candidate.trainer_name))
         for source in candidate.data:
             try:
                 check_data(source, roles_for(source, choices))
-            except AssayError as error:
+            except SteelyardError as error:
                 if error.key is None:
                     error.key = f"data.{source.name} (for {candidate.name}, {_needs(candidate)})"
                     error.args = (error._line(),)
@@ -345,7 +345,7 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
 
 
 def _needs(candidate: Candidate) -> str:
-    from harness.roles import choices_of
+    from steelyard.harness.roles import choices_of
 
     kinds = (
         ", ".join(roles) for roles in choices_of(plugins.load("trainers", candidate.trainer_name))

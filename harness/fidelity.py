@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.metric_choice import load_metric
-from harness.protocols import Sample
-from harness.records import Rows, SampleRecord
-from harness.score_rows import score_of
-from harness.score_task import ScoredTask
-from harness.task_build import BuiltTask
-from harness.task_identity import sample_ids
+from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.protocols import Sample
+from steelyard.harness.records import Rows, SampleRecord
+from steelyard.harness.score_rows import score_of
+from steelyard.harness.score_task import ScoredTask
+from steelyard.harness.task_build import BuiltTask
+from steelyard.harness.task_identity import sample_ids
 
 FIDELITY = "fidelity"
 #: The first stands for the task.
@@ -23,7 +23,7 @@ def measured_divergence(child: Any, parent: Any, built: BuiltTask) -> ScoredTask
 
     Raises ``NotComparableError`` where the tokenizers differ, ``ScoringError`` on NaN.
     """
-    from harness.scoring.fidelity import divergence
+    from steelyard.harness.scoring.fidelity import divergence
 
     texts = [_text(built, document) for document in built.documents]
     found = divergence(child, parent, texts)

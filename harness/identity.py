@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CheckpointError
-from harness.json_file import read_json_object
-from harness.protocols import Plugin
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.json_file import read_json_object
+from steelyard.harness.protocols import Plugin
 
 #: Keys of configurations that say who wrote them, where they lay and how they were read.
 _WRITER_KEYS = frozenset(

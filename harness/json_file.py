@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.errors import AssayError
+from steelyard.harness.errors import SteelyardError
 
 #: A results file of 10,000 tasks stays below; a larger one is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -15,7 +15,7 @@ _MOST_DIGITS = 300
 
 def read_json_object(
     path: Path,
-    error: type[AssayError],
+    error: type[SteelyardError],
     *,
     fix: str | None = None,
     non_finite: bool = True,
@@ -42,7 +42,7 @@ def read_json_object(
     return value
 
 
-def limited_bytes(path: Path, error: type[AssayError], *, fix: str | None = None) -> bytes:
+def limited_bytes(path: Path, error: type[SteelyardError], *, fix: str | None = None) -> bytes:
     """The bytes of a JSON file. Raises ``error`` where it is absurdly large, and ``OSError``."""
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:

@@ -1,4 +1,4 @@
-"""What ``accelerate launch`` starts in each process: ``-m harness.launched_job JOB.json``."""
+"""What ``accelerate launch`` starts in each process: ``-m steelyard.harness.launched_job JOB.json``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from harness.errors import AssayError
-from harness.launching import work
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.launching import work
 
 if __name__ == "__main__":
     try:
         work(Path(sys.argv[1]), int(os.environ.get("RANK", "0")))
-    except AssayError as error:
+    except SteelyardError as error:
         sys.exit(str(error))

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness import plugins
-from harness.errors import AssayError, ConfigError, TrainingError
-from harness.protocols import DataSource, Plugin, TrainJob
-from harness.records import Checkpoint, CheckpointManifest
-from harness.yaml_file import read_yaml
+from steelyard.harness import plugins
+from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
+from steelyard.harness.protocols import DataSource, Plugin, TrainJob
+from steelyard.harness.records import Checkpoint, CheckpointManifest
+from steelyard.harness.yaml_file import read_yaml
 
 if TYPE_CHECKING:
-    from harness.protocols import Progress
+    from steelyard.harness.protocols import Progress
 
 #: Before a line of the worker's output that is for us: progress, or an error in one line.
-MARK = "assay-launched "
+MARK = "steelyard-launched "
 _TAIL_LINES = 200
 #: Which of the launched processes this one is; 0 also where nothing was launched.
 _rank = 0
@@ -49,7 +49,7 @@ class Launched(Plugin):
 
     def content_digest(self) -> str:
         """Digest of config and trainer: other processes or precision are another recipe."""
-        from harness.identity import digest_json, source_digest
+        from steelyard.harness.identity import digest_json, source_digest
 
         own = getattr(self.inner, "content_digest", None)
         content = read_yaml(Path(self.accelerate))
@@ -63,17 +63,23 @@ class Launched(Plugin):
             TrainingError: a process failed; the message is the trainer's own, or the end of what
                 the launcher said.
         """
-        from harness.checkpoints import open_checkpoint
-        from harness.checkpoints.writing import write_manifest
+        from steelyard.harness.checkpoints import open_checkpoint
+        from steelyard.harness.checkpoints.writing import write_manifest
 
-        with tempfile.TemporaryDirectory(prefix="assay-launch-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="steelyard-launch-") as scratch:
             file = Path(scratch) / "job.json"
             file.write_text(json.dumps({**to_json(job), "launched": self.model_dump()}), "utf-8")
             # Output goes through a pipe, so that the terminal shows one bar and it is ours.
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "accelerate.commands.launch"),
-                    *("--config_file", self.accelerate, "-m", "harness.launched_job", str(file)),
+                    *(
+                        "--config_file",
+                        self.accelerate,
+                        "-m",
+                        "steelyard.harness.launched_job",
+                        str(file),
+                    ),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -127,7 +133,7 @@ def launched(trainer: Plugin, name: str, config: Path, *, file: Path, key: str) 
 
 def _deepspeed_digest(config: Mapping[str, Any], folder: Path) -> str | None:
     """Digest of the DeepSpeed file that a config names, as the launch finds it, or beside it."""
-    from harness.identity import file_digest
+    from steelyard.harness.identity import file_digest
 
     deepspeed = config.get("deepspeed_config")
     named = deepspeed.get("deepspeed_config_file") if isinstance(deepspeed, Mapping) else None
@@ -221,7 +227,7 @@ def work(file: Path, rank: int) -> None:
     """One of the launched processes: the trainer, over the job in ``file``.
 
     Every process trains; what others than the first write goes to a folder that is thrown away.
-    Raises ``AssayError`` as the trainer does, after this process has told it: the launcher ends
+    Raises ``SteelyardError`` as the trainer does, after this process has told it: the launcher ends
     all of them when one fails.
     """
     global _rank
@@ -238,12 +244,12 @@ def work(file: Path, rank: int) -> None:
         if rank == 0:
             say("progress", done, total, message)
 
-    with tempfile.TemporaryDirectory(prefix="assay-rank-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="steelyard-rank-") as scratch:
         changes: dict[str, Any] = {"progress": progress}
         if rank != 0:
             changes["folder"] = Path(scratch)
         try:
             trainer.train(from_json(content, **changes))
-        except AssayError as error:
+        except SteelyardError as error:
             say("failed", str(error))
             raise

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import plugins
-from harness.errors import ConfigError, UnknownNameError, did_you_mean
+from steelyard.harness import plugins
+from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
 
 BASE = "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from harness import plugins
-from harness.errors import MetricError
-from harness.protocols import Metric, Sample
-from harness.suites import EvaluateMetric, ExtraMetric
-from harness.task_build import BuiltTask
+from steelyard.harness import plugins
+from steelyard.harness.errors import MetricError
+from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.suites import EvaluateMetric, ExtraMetric
+from steelyard.harness.task_build import BuiltTask
 
 #: Metrics that a suite asks for with a model of their own.
 NEED_A_MODEL = (

@@ -8,7 +8,7 @@
       - {chat_template: true}         # with it, where the experiment is without
 
 A difference between two candidates that is no larger than what such a change does to the baseline
-alone is no claim (``harness.compare.noise``). The runs are kept as results of stages, not as runs:
+alone is no claim (``steelyard.harness.compare.noise``). The runs are kept as results of stages, not as runs:
 they are no candidates and have no place on a leaderboard.
 """
 
@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.errors import ConfigError
-from harness.events import Event, Listener
-from harness.identity import digest_json
-from harness.records import Checkpoint, Run
-from harness.task_identity import task_digest
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.events import Event, Listener
+from steelyard.harness.identity import digest_json
+from steelyard.harness.records import Checkpoint, Run
+from steelyard.harness.task_identity import task_digest
 
 if TYPE_CHECKING:
-    from harness.compare import Scored
-    from harness.experiment import Experiment
-    from harness.protocols import Meter
-    from harness.store import FolderStore
-    from harness.task_build import BuiltSuite, BuiltTask
+    from steelyard.harness.compare import Scored
+    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.store import FolderStore
+    from steelyard.harness.task_build import BuiltSuite, BuiltTask
 
 
 class NoiseVariant(BaseModel):
@@ -79,7 +79,7 @@ class NoiseStage:
 
     def runs(self, name: str, checkpoint: Checkpoint) -> tuple[Scored, ...]:
         """The checkpoint under every variant; what is in the store is not scored again."""
-        from harness.compare import Scored
+        from steelyard.harness.compare import Scored
 
         return tuple(
             Scored(self._run(name, checkpoint, variant), {})
@@ -87,9 +87,9 @@ class NoiseStage:
         )
 
     def _run(self, name: str, checkpoint: Checkpoint, variant: NoiseVariant) -> Run:
-        from harness.environment import environment
-        from harness.evaluate import evaluate
-        from harness.identity import scoring_code
+        from steelyard.harness.environment import environment
+        from steelyard.harness.evaluate import evaluate
+        from steelyard.harness.identity import scoring_code
 
         built, settings = self._built(variant), self.experiment.settings
         dtype = variant.dtype or settings.dtype
@@ -130,8 +130,8 @@ class NoiseStage:
         return self._suites[variant]
 
     def _build(self, variant: NoiseVariant) -> BuiltSuite:
-        from harness.evaluate import build
-        from harness.suites import load_suite
+        from steelyard.harness.evaluate import build
+        from steelyard.harness.suites import load_suite
 
         settings = self.experiment.settings
         suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
@@ -153,8 +153,8 @@ class NoiseStage:
         return built
 
     def _opened(self, checkpoint: Checkpoint, dtype: str | None) -> Any:
-        from harness.scoring import open_model
-        from harness.scoring.journal import Journal
+        from steelyard.harness.scoring import open_model
+        from steelyard.harness.scoring.journal import Journal
 
         digest = checkpoint.manifest.digest
         return open_model(

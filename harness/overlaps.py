@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from harness.contamination import Contamination, ItemIndex
-from harness.data import records
-from harness.protocols import DataSource
-from harness.task_build import BuiltSuite, BuiltTask
-from harness.task_metadata import right_choices
+from steelyard.harness.contamination import Contamination, ItemIndex
+from steelyard.harness.data import records
+from steelyard.harness.protocols import DataSource
+from steelyard.harness.task_build import BuiltSuite, BuiltTask
+from steelyard.harness.task_metadata import right_choices
 
 _SHOWN = 160
 

@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.events import Event, Listener, no_listener
-from harness.executors.inline import Inline
-from harness.experiment import Experiment
-from harness.lineage import BASE
-from harness.records import Checkpoint, Failure, Run
-from harness.stages import Stage, StageOutcome, Worker, plan
+from steelyard.harness.events import Event, Listener, no_listener
+from steelyard.harness.executors.inline import Inline
+from steelyard.harness.experiment import Experiment
+from steelyard.harness.lineage import BASE
+from steelyard.harness.records import Checkpoint, Failure, Run
+from steelyard.harness.stages import Stage, StageOutcome, Worker, plan
 
 if TYPE_CHECKING:
-    from harness.protocols import Executor, Meter
-    from harness.store import FolderStore
+    from steelyard.harness.protocols import Executor, Meter
+    from steelyard.harness.store import FolderStore
 
 
 @dataclass

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.records import Checkpoint, Energy, Kind
+from steelyard.harness.records import Checkpoint, Energy, Kind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.stages.stage import Stage, StageOutcome
-    from harness.stages.worker import Worker
+    from steelyard.harness.stages.stage import Stage, StageOutcome
+    from steelyard.harness.stages.worker import Worker
 
     Row = Sequence[float]
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Plugin(BaseModel):
     """The base of every plugin: frozen, and an unknown option is an error that names the fix.
 
-    The class is the YAML schema, the validation error, the ``assay show`` page, the identity that
+    The class is the YAML schema, the validation error, the ``steelyard show`` page, the identity that
     is hashed (``model_dump``), and the implementation.
     """
 

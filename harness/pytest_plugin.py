@@ -1,11 +1,11 @@
 """The gate under pytest: each blocking rule of a policy is one test.
 
 ```
-pytest --assay-policy policy.yaml --assay-baseline base.assay.json.gz --assay-run new.assay.json.gz
+pytest --steelyard-policy policy.yaml --steelyard-baseline base.steelyard.json.gz --steelyard-run new.steelyard.json.gz
 ```
 
 Installed, it is there in every pytest run of the environment: without its options it does nothing,
-and importing it loads none of the statistics. ``-p no:assay`` takes it out.
+and importing it loads none of the statistics. ``-p no:steelyard`` takes it out.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.compare import Scored
-    from harness.records import RuleResult, Verdict
+    from steelyard.harness.compare import Scored
+    from steelyard.harness.records import RuleResult, Verdict
 
-DEFAULT_WORKSPACE = ".assay"
+DEFAULT_WORKSPACE = ".steelyard"
 
 
 class GateWarning(UserWarning):
@@ -30,26 +30,32 @@ class GateWarning(UserWarning):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, named apart from everybody else's."""
-    group = parser.getgroup("assay", "the gate of llm-assay")
-    group.addoption("--assay-policy", metavar="FILE", help="each blocking rule becomes a test")
-    group.addoption("--assay-baseline", metavar="RUN", help="replaces the policy's: a run or file")
+    group = parser.getgroup("steelyard", "the gate of steelyard")
+    group.addoption("--steelyard-policy", metavar="FILE", help="each blocking rule becomes a test")
     group.addoption(
-        "--assay-run",
+        "--steelyard-baseline", metavar="RUN", help="replaces the policy's: a run or file"
+    )
+    group.addoption(
+        "--steelyard-run",
         metavar="RUN",
         action="append",
         default=[],
         help="a candidate: a run or a baseline file; may be given more than once",
     )
-    group.addoption("--assay-workspace", metavar="FOLDER", default=DEFAULT_WORKSPACE)
+    group.addoption("--steelyard-workspace", metavar="FOLDER", default=DEFAULT_WORKSPACE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Half of a gate is a mistake, not an empty success."""
-    policy, runs = config.getoption("--assay-policy"), config.getoption("--assay-run")
+    policy, runs = config.getoption("--steelyard-policy"), config.getoption("--steelyard-run")
     if policy and not runs:
-        raise pytest.UsageError("--assay-policy: no candidate; name at least one --assay-run")
-    if not policy and (runs or config.getoption("--assay-baseline")):
-        raise pytest.UsageError("--assay-run and --assay-baseline need --assay-policy FILE")
+        raise pytest.UsageError(
+            "--steelyard-policy: no candidate; name at least one --steelyard-run"
+        )
+    if not policy and (runs or config.getoption("--steelyard-baseline")):
+        raise pytest.UsageError(
+            "--steelyard-run and --steelyard-baseline need --steelyard-policy FILE"
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,7 +63,7 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Adds the rules before ``-k``, ``--deselect`` and ``--last-failed`` choose."""
-    policy = config.getoption("--assay-policy")
+    policy = config.getoption("--steelyard-policy")
     if policy:
         items.extend(PolicyFile.from_parent(session, path=Path(policy).resolve()).collect())
 
@@ -67,15 +73,15 @@ class PolicyFile(pytest.File):
 
     def collect(self) -> Iterator[RuleItem]:
         """One item a blocking rule and candidate; what else does not hold is a warning."""
-        from harness.errors import AssayError
+        from steelyard.harness.errors import SteelyardError
 
         option = self.config.getoption
         try:
             verdicts = decide(
-                self.path, option("--assay-run"), option("--assay-baseline"),
-                workspace=Path(option("--assay-workspace")),
+                self.path, option("--steelyard-run"), option("--steelyard-baseline"),
+                workspace=Path(option("--steelyard-workspace")),
             )  # fmt: skip
-        except AssayError as error:
+        except SteelyardError as error:
             raise pytest.UsageError(str(error)) from None
         taken: dict[str, int] = {}
         for result in (result for verdict in verdicts for result in verdict.rules):
@@ -112,7 +118,7 @@ class RuleItem(pytest.Item):
     def __init__(self, *, result: RuleResult, **given: Any) -> None:
         super().__init__(**given)
         self.result = result
-        self.user_properties.append(("assay_verdict", result.verdict))
+        self.user_properties.append(("steelyard_verdict", result.verdict))
 
     def runtest(self) -> None:
         """Passes, or fails with what the rule says; inconclusive is as the rule has it."""
@@ -125,8 +131,8 @@ class RuleItem(pytest.Item):
 
 
 @pytest.fixture
-def assay_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
-    """``assay_gate(policy, candidate, baseline=None, workspace=None) -> Verdict``.
+def steelyard_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
+    """``steelyard_gate(policy, candidate, baseline=None, workspace=None) -> Verdict``.
 
     ``policy``: a policy file or the rules as a mapping. ``candidate`` and ``baseline``: a run, a
     baseline file or a ``Scored``. Only a verdict comes back; what fails the test is its assertion,
@@ -139,8 +145,8 @@ def assay_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
         baseline: str | Path | Scored | None = None,
         workspace: str | Path | None = None,
     ) -> Verdict:
-        folder = Path(workspace or pytestconfig.getoption("--assay-workspace"))
-        given = baseline or pytestconfig.getoption("--assay-baseline")
+        folder = Path(workspace or pytestconfig.getoption("--steelyard-workspace"))
+        given = baseline or pytestconfig.getoption("--steelyard-baseline")
         (verdict,) = decide(policy, [candidate], given, workspace=folder)
         return verdict
 
@@ -154,19 +160,19 @@ def decide(
     *,
     workspace: Path,
 ) -> tuple[Verdict, ...]:
-    """One verdict a candidate, as ``assay gate`` gives it."""
-    from harness.baseline import open_run
-    from harness.errors import ConfigError
-    from harness.gate import judge, load_gate
-    from harness.gate.naming import baseline_name
-    from harness.store import open_store
+    """One verdict a candidate, as ``steelyard gate`` gives it."""
+    from steelyard.harness.baseline import open_run
+    from steelyard.harness.errors import ConfigError
+    from steelyard.harness.gate import judge, load_gate
+    from steelyard.harness.gate.naming import baseline_name
+    from steelyard.harness.store import open_store
 
     file = None if isinstance(policy, Mapping) else Path(policy)
     gate = load_gate(policy if file is None else file, file=file)
     base = baseline or gate.baseline
     if base is None:
         raise ConfigError(
-            "no baseline named", file=file, key="gate.baseline", fix="--assay-baseline"
+            "no baseline named", file=file, key="gate.baseline", fix="--steelyard-baseline"
         )
     store = open_store(workspace)
     names = [str(c) for c in candidates if isinstance(c, str | Path)]
@@ -178,9 +184,9 @@ def decide(
 
 
 def _of_whole_runs(verdict: Verdict, baseline: Scored, candidate: Scored) -> Verdict:
-    """A run that stopped half-way never passes, whatever the rules select: as in `assay gate`."""
-    from harness.errors import EXIT_NOT_COMPARABLE
-    from harness.records import RuleResult
+    """A run that stopped half-way never passes, whatever the rules select: as in `steelyard gate`."""
+    from steelyard.harness.errors import EXIT_NOT_COMPARABLE
+    from steelyard.harness.records import RuleResult
 
     stopped = [scored.name for scored in (baseline, candidate) if not scored.run.complete]
     if not stopped or verdict.exit_code == EXIT_NOT_COMPARABLE:
@@ -205,13 +211,13 @@ def _of_whole_runs(verdict: Verdict, baseline: Scored, candidate: Scored) -> Ver
 
 
 def _name(result: RuleResult) -> str:
-    from harness.hostile import one_line
+    from steelyard.harness.hostile import one_line
 
     return one_line(f"{result.candidate}: {result.rule}").replace("::", ":")
 
 
 def _line(result: RuleResult) -> str:
-    from harness.hostile import one_line
+    from steelyard.harness.hostile import one_line
 
     said = result.verdict.replace("_", " ")
     return one_line(f"{result.candidate}: {result.rule}: {said}: {result.why}", 2000)

@@ -205,7 +205,7 @@ class TaskSignature(Record):
     decoding: str | None = None
     hardware: str | None = None
     """The device, where the numbers are times and energies; None: they do not depend on it."""
-    backend: str = "assay"
+    backend: str = "steelyard"
     versions: Mapping[str, str] = Field(default_factory=dict)
 
 
@@ -417,7 +417,7 @@ class RuleResult(Record):
 
 
 class Verdict(Record):
-    """What the gate says of one candidate; ``exit_code`` as documented in ``harness.errors``."""
+    """What the gate says of one candidate; ``exit_code`` as documented in ``steelyard.harness.errors``."""
 
     candidate: str
     baseline: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.data import records
-from harness.errors import DataError
-from harness.protocols import DataSource, Plugin
+from steelyard.harness.data import records
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import DataSource, Plugin
 
 
 def choices_of(trainer: type[Plugin]) -> tuple[tuple[str, ...], ...]:

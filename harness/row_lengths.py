@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.data import Row, read_rows
-from harness.errors import DataError
-from harness.experiment import Candidate
-from harness.roles import choices_of, roles_for
+from steelyard.harness.data import Row, read_rows
+from steelyard.harness.errors import DataError
+from steelyard.harness.experiment import Candidate
+from steelyard.harness.roles import choices_of, roles_for
 
 #: Rows that are looked at, spread evenly over a larger file: counting must not cost minutes.
 ROWS_AT_MOST = 2000
@@ -58,7 +58,7 @@ def _lengths(rows: Sequence[Row], folder: Path) -> list[tuple[int, int] | None]:
     """(prompt, prompt with its longest answer) in tokens; None for chat messages."""
     from transformers import AutoTokenizer
 
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.quiet import quiet
 
     with quiet():
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import StatisticsError
-from harness.protocols import Metric, Sample
-from harness.records import Kind, Rows, Score
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.records import Kind, Rows, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def _kind(metric: Metric, scored: NDArray[np.float64]) -> Kind:
 def _interval(
     metric: Metric, kind: Kind, scored: NDArray[np.float64], clusters: Sequence[str | None]
 ) -> tuple[float | None, float | None, float | None, str | None]:
-    from harness.stats import score_interval
+    from steelyard.harness.stats import score_interval
 
     grouped = None if all(c is None for c in clusters) else _alone_where_none(clusters)
     own = float(metric.aggregate(scored))

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from harness.events import Event, Listener, Status
-from harness.experiment import Experiment
-from harness.records import Checkpoint, Contaminated, Energy, Run
-from harness.stages.stage import StageBusyError
+from steelyard.harness.events import Event, Listener, Status
+from steelyard.harness.experiment import Experiment
+from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
+from steelyard.harness.stages.stage import StageBusyError
 
 #: Libraries whose version may move a score.
 SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-score", "sacrebleu")
 
 if TYPE_CHECKING:
-    from harness.energy.attempts import Attempts
-    from harness.evaluate import BuiltSuite, Evaluation
-    from harness.overlaps import Overlaps
-    from harness.protocols import Meter, Reading
-    from harness.store import FolderStore
+    from steelyard.harness.energy.attempts import Attempts
+    from steelyard.harness.evaluate import BuiltSuite, Evaluation
+    from steelyard.harness.overlaps import Overlaps
+    from steelyard.harness.protocols import Meter, Reading
+    from steelyard.harness.store import FolderStore
 
 
 @dataclass
@@ -79,7 +79,7 @@ class ScoreStage:
 
         ``score`` then finds every answer there and makes the rows of a run that was never cut.
         """
-        from harness.evaluate import fill
+        from steelyard.harness.evaluate import fill
 
         built = self._suite(checkpoint)
         key = self._key(built, checkpoint, parent)
@@ -113,7 +113,7 @@ class ScoreStage:
 
         Another recipe, or more trials of a sweep, may come to the same weights at another cost.
         """
-        from harness.identity import digest_json
+        from steelyard.harness.identity import digest_json
 
         manifest, old = checkpoint.manifest, known.checkpoint
         scored = [energy for energy in known.energy if energy.phase == "score"]
@@ -134,7 +134,7 @@ class ScoreStage:
         return run
 
     def _attempts(self, stage: str) -> Attempts:
-        from harness.energy.attempts import Attempts
+        from steelyard.harness.energy.attempts import Attempts
 
         return Attempts(self.store.state_folder(stage), "score")
 
@@ -147,7 +147,7 @@ class ScoreStage:
 
     def _with_shards(self, energy: Energy, key: str) -> Energy:
         """The energy of merging and of every shard before it."""
-        from harness.energy import total
+        from steelyard.harness.energy import total
 
         count = self.experiment.settings.resources.score.shards
         stages = [self.store.stage(_shard(key, number, count)) for number in range(count)]
@@ -157,7 +157,7 @@ class ScoreStage:
     def _evaluate(
         self, name: str, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None
     ) -> Evaluation:
-        from harness.evaluate import divergence, evaluate
+        from steelyard.harness.evaluate import divergence, evaluate
 
         def progress(done: int, total: int | None, message: str) -> None:
             self._say(name, "progress", message, done, total)
@@ -174,9 +174,9 @@ class ScoreStage:
         self, name: str, built: BuiltSuite, evaluation: Evaluation
     ) -> tuple[Evaluation, tuple[Contaminated, ...]]:
         """What of the suite is in the data that the candidate and its parents were trained on."""
-        from harness.lineage import BASE, ancestors
-        from harness.overlaps import Overlaps
-        from harness.training_overlap import marked
+        from steelyard.harness.lineage import BASE, ancestors
+        from steelyard.harness.overlaps import Overlaps
+        from steelyard.harness.training_overlap import marked
 
         if name == BASE:  # trained by others, on data that nobody here has
             return evaluation, ()
@@ -191,8 +191,8 @@ class ScoreStage:
         self, checkpoint: Checkpoint, built: BuiltSuite, evaluation: Evaluation, reading: Reading
     ) -> tuple[Evaluation, Energy]:
         """Cost scores beside the others; outside their window, since windows do not nest."""
-        from harness.cost import measured_cost
-        from harness.energy import total
+        from steelyard.harness.cost import measured_cost
+        from steelyard.harness.energy import total
 
         energy = reading.energy("score")
         if built.suite.cost is None:
@@ -202,8 +202,8 @@ class ScoreStage:
 
     def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
         """Documents, few-shot contexts and templates, built once for every checkpoint."""
-        from harness.evaluate import build
-        from harness.suites import load_suite
+        from steelyard.harness.evaluate import build
+        from steelyard.harness.suites import load_suite
 
         if self._built is None:
             self.listener(Event("build", "suite", "start"))
@@ -216,8 +216,8 @@ class ScoreStage:
         return self._built
 
     def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:
-        from harness.environment import environment
-        from harness.identity import digest_json, scoring_code
+        from steelyard.harness.environment import environment
+        from steelyard.harness.identity import digest_json, scoring_code
 
         settings, packages = self.experiment.settings, environment().packages
         return digest_json(
@@ -236,8 +236,8 @@ class ScoreStage:
 
     def opened(self, checkpoint: Checkpoint) -> Any:
         """An opened model with its journal; at most two stay in memory."""
-        from harness.scoring import open_model
-        from harness.scoring.journal import Journal
+        from steelyard.harness.scoring import open_model
+        from steelyard.harness.scoring.journal import Journal
 
         digest = checkpoint.manifest.digest
         if digest in self._open:
@@ -269,8 +269,8 @@ class ScoreStage:
         energy: Energy,
         inherited: Sequence[Energy],
     ) -> Run:
-        from harness.environment import environment
-        from harness.identity import digest_json
+        from steelyard.harness.environment import environment
+        from steelyard.harness.identity import digest_json
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
         complete = not evaluation.failures
@@ -311,7 +311,7 @@ def _phases(
     checkpoint: Checkpoint, scored: Sequence[Energy], inherited: Sequence[Energy]
 ) -> tuple[Energy, ...]:
     """What a run cost: its own training, its scoring, and the training of its ancestors."""
-    from harness.energy import total
+    from steelyard.harness.energy import total
 
     trained = checkpoint.manifest.energy
     own = [] if trained is None else [trained.model_copy(update={"phase": "train"})]

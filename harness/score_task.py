@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import MetricError
-from harness.metric_choice import choose_metrics
-from harness.protocols import Metric, Sample
-from harness.records import Rows, SampleRecord, Score
-from harness.responses import LENGTH_LIMIT, Answer, answer_of, json_document
-from harness.score_rows import score_of
-from harness.task_build import BuiltTask
-from harness.task_identity import sample_ids
-from harness.task_metadata import CHOICE_METRICS
+from steelyard.harness.errors import MetricError
+from steelyard.harness.metric_choice import choose_metrics
+from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.records import Rows, SampleRecord, Score
+from steelyard.harness.responses import LENGTH_LIMIT, Answer, answer_of, json_document
+from steelyard.harness.score_rows import score_of
+from steelyard.harness.task_build import BuiltTask
+from steelyard.harness.task_identity import sample_ids
+from steelyard.harness.task_metadata import CHOICE_METRICS
 
 UNSCORED = "unscored"
 NOT_A_NUMBER = "NaN"
@@ -214,7 +214,7 @@ def _with_a_primary(scores: list[Score], built: BuiltTask) -> tuple[Score, ...]:
     if built.metadata.primary is not None:
         raise MetricError(
             f"task '{built.name}' gave no metric '{built.metadata.primary}'",
-            key="metadata.assay.primary",
+            key="metadata.steelyard.primary",
             fix="it gave " + ", ".join(score.metric for score in scores),
         )
     meta = built.metadata

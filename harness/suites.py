@@ -26,17 +26,17 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from harness.errors import ConfigError, DataError, UnknownNameError, did_you_mean
-from harness.records import Record
-from harness.task_data import TaskData
-from harness.task_files import lm_eval_names, package_folder, task_files
-from harness.yaml_file import allowed_names, read_yaml, validated
+from steelyard.harness.errors import ConfigError, DataError, UnknownNameError, did_you_mean
+from steelyard.harness.records import Record
+from steelyard.harness.task_data import TaskData
+from steelyard.harness.task_files import lm_eval_names, package_folder, task_files
+from steelyard.harness.yaml_file import allowed_names, read_yaml, validated
 
 _SUFFIXES = (".yaml", ".yml")
 
 
 class EvaluateMetric(Record):
-    """The options of ``tasks.metrics.evaluated``, where they stand beside a task."""
+    """The options of ``steelyard.tasks.metrics.evaluated``, where they stand beside a task."""
 
     module: str
     result: str | None = None
@@ -46,7 +46,7 @@ class EvaluateMetric(Record):
 
 
 class ExtraMetric(Record):
-    """A metric that needs a model of its own (``tasks.metrics.judged``), and that model."""
+    """A metric that needs a model of its own (``steelyard.tasks.metrics.judged``), and that model."""
 
     metric: str
     model: str | None = None
@@ -80,7 +80,7 @@ class FidelityText(Record):
 
 
 class CostMeasure(Record):
-    """How latency, throughput, memory and energy of answering are measured (``harness.cost``)."""
+    """How latency, throughput, memory and energy of answering are measured (``steelyard.harness.cost``)."""
 
     task: str
     """A task from whose documents' texts the prompts are cut."""
@@ -155,7 +155,7 @@ def load_suite(
 
 def list_suites() -> list[str]:
     """Names of the built-in suites."""
-    folder = package_folder("tasks") / "suites"
+    folder = package_folder("steelyard.tasks") / "suites"
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -192,7 +192,7 @@ def _suite_path(spec: str, folder: Path) -> Path:
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.y*ml")])
             raise UnknownNameError("no such suite file", file=path, fix=near)
         return path
-    built_in = package_folder("tasks") / "suites" / f"{spec}.yaml"
+    built_in = package_folder("steelyard.tasks") / "suites" / f"{spec}.yaml"
     beside = next((p for s in _SUFFIXES if (p := folder / f"{spec}{s}").is_file()), None)
     if built_in.is_file():
         return built_in
@@ -290,7 +290,7 @@ def _require_known(suite: Suite) -> None:
             near = did_you_mean(name, ours)
             fix = near if "did you mean" in near else did_you_mean(name, theirs)
             if "did you mean" not in fix:
-                fix = "see `assay list tasks`, or name its folder under include:"
+                fix = "see `steelyard list tasks`, or name its folder under include:"
             raise UnknownNameError(
                 f"suite '{suite.name}' names a task that does not exist: '{name}'", fix=fix
             )

@@ -14,14 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import AssayError, ConfigError, DataError, UnknownNameError
-from harness.identity import digest_json, file_digest
-from harness.selection import stratified
-from harness.suites import EvaluateMetric, ExtraMetric, Suite, SuiteTask
-from harness.task_data import check_examples, overrides
-from harness.task_files import task_files
-from harness.task_identity import content_digest, documents_digest, task_digest
-from harness.task_metadata import TaskMetadata, choice_floors, task_metadata
+from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
+from steelyard.harness.identity import digest_json, file_digest
+from steelyard.harness.selection import stratified
+from steelyard.harness.suites import EvaluateMetric, ExtraMetric, Suite, SuiteTask
+from steelyard.harness.task_data import check_examples, overrides
+from steelyard.harness.task_files import task_files
+from steelyard.harness.task_identity import content_digest, documents_digest, task_digest
+from steelyard.harness.task_metadata import TaskMetadata, choice_floors, task_metadata
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -117,7 +117,7 @@ class BuiltSuite:
                     chat_template=lm.apply_chat_template if self.apply_chat_template else None,
                     tokenizer_name="",
                 )
-            except AssayError:
+            except SteelyardError:
                 raise
             except Exception as error:
                 raise _task_error(built.name, error) from error
@@ -166,12 +166,12 @@ def build(
 def _task_manager(suite: Suite) -> Any:
     from lm_eval.tasks import TaskManager
 
-    from harness.task_files import check_task_files, package_folder
+    from steelyard.harness.task_files import check_task_files, package_folder
 
     ours = task_files(suite.include)
     # Indexing lm-eval's own 14,000 names takes 7 s: only where one of them is meant.
     defaults = any(name not in ours for name in suite.task_names)
-    folders = [str(package_folder("tasks")), *suite.include]
+    folders = [str(package_folder("steelyard.tasks")), *suite.include]
     for folder in suite.include:
         check_task_files(Path(folder))
     with quiet_building():
@@ -185,7 +185,7 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
     with quiet_building():
         try:
             loaded = manager.load([_wanted(spec)])["tasks"]
-        except AssayError:
+        except SteelyardError:
             raise
         except KeyError as error:
             if "not a registered task" not in str(error):
@@ -199,7 +199,7 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
 
 def _with_first_pass(manager: Any, built: BuiltTask, spec: SuiteTask, seed: int) -> BuiltTask:
     """``built`` with the first pass that it names, changed as the suite changes ``built``."""
-    from harness.two_passes import with_first_pass
+    from steelyard.harness.two_passes import with_first_pass
 
     name = built.metadata.first_pass
     if name is None:
@@ -287,14 +287,14 @@ def _template(lm: Any) -> str:
     return str(template)
 
 
-def _task_error(name: str, error: Exception) -> AssayError:
-    if isinstance(error.__cause__, AssayError):
+def _task_error(name: str, error: Exception) -> SteelyardError:
+    if isinstance(error.__cause__, SteelyardError):
         return error.__cause__
     text = (str(error).strip().splitlines() or [""])[0]
     said = f"task '{name}' cannot be built: {type(error).__name__}: {text}"
     if isinstance(error, (OSError, ConnectionError)):
         return DataError(said, fix="is its data set on this machine, or the hub within reach?")
-    return ConfigError(said, fix=f"check it with `assay tasks check {name}`")
+    return ConfigError(said, fix=f"check it with `steelyard tasks check {name}`")
 
 
 @contextmanager
@@ -303,7 +303,7 @@ def quiet_building() -> Iterator[None]:
     from lm_eval import utils
     from lm_eval.api import task as task_module
 
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.quiet import quiet
 
     render, bar = utils.apply_template, task_module.tqdm
     utils.apply_template = lambda template, document: _compiled(template).render(**document)

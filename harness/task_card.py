@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import plugins
-from harness.errors import ConfigError
-from harness.task_build import BuiltTask
-from harness.task_identity import content_digest
+from steelyard.harness import plugins
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.task_build import BuiltTask
+from steelyard.harness.task_identity import content_digest
 
 if TYPE_CHECKING:
-    from harness.evaluate import BuiltSuite
-    from harness.records import SampleRecord, Score
+    from steelyard.harness.evaluate import BuiltSuite
+    from steelyard.harness.records import SampleRecord, Score
 
 #: Documents whose questions are put together to count what an item costs.
 COUNTED = 100
@@ -58,8 +58,8 @@ class TaskCard:
 
 def built_suite(name: str, include: Sequence[str] = ()) -> BuiltSuite:
     """A suite of this one task or group. Raises what building it raises."""
-    from harness.evaluate import build
-    from harness.suites import load_suite
+    from steelyard.harness.evaluate import build
+    from steelyard.harness.suites import load_suite
 
     spec = {"name": name, "tasks": [name], "include": [str(Path(f).resolve()) for f in include]}
     return build(load_suite(spec, folder=Path()))
@@ -73,7 +73,7 @@ def task_cards(
     file: Path | None = None,
 ) -> list[TaskCard]:
     """The cards of every task of a built suite, with ``examples`` questions each."""
-    from harness.evaluate_part import PartEvaluation
+    from steelyard.harness.evaluate_part import PartEvaluation
 
     # Questions are the model's own only under a chat template, which is not applied here.
     part = PartEvaluation(None, suite, None)  # type: ignore[arg-type]
@@ -180,9 +180,9 @@ def try_out(suite: BuiltSuite, items: int = 3) -> tuple[list[Score], list[Sample
     Its scores mean nothing on a task of another world; that there are any is the point. Raises
     ``ScoringError`` where a task cannot be scored.
     """
-    from harness.checkpoints import open_base
-    from harness.evaluate_part import PartEvaluation
-    from harness.scoring import open_model
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.evaluate_part import PartEvaluation
+    from steelyard.harness.scoring import open_model
 
     checkpoint = open_base("microworld")
     lm = open_model(checkpoint.weights_folder, device="cpu", report=lambda _: None)
@@ -201,8 +201,8 @@ def task_of_file(path: Path) -> tuple[str, Path]:
 
     Raises ``ConfigError`` where it defines none.
     """
-    from harness.task_files import names_in
-    from harness.yaml_file import read_text
+    from steelyard.harness.task_files import names_in
+    from steelyard.harness.yaml_file import read_text
 
     if not path.is_file():
         raise ConfigError("no such file", file=path, fix="name a task or its YAML file")

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from harness.errors import DataError, did_you_mean
-from harness.records import Record
+from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.records import Record
 
 #: What lm-eval is told the splits are called.
 EVALUATED, EXAMPLES = "test", "few_shot"
@@ -122,14 +122,14 @@ class _Splits(dict[str, Any]):
 def _beside(folder: Path, name: str) -> Path:
     path = Path(name).expanduser()
     found = path if path.is_absolute() else folder / path
-    from harness.data import check_file
+    from steelyard.harness.data import check_file
 
     check_file(found)
     return found.resolve()
 
 
 def _read(path: Path, data: TaskData) -> Any:
-    from harness.data import records
+    from steelyard.harness.data import records
 
     return _mapped(records(path), data, path)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from harness.errors import ConfigError
-from harness.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)
@@ -30,7 +30,7 @@ def package_folder(name: str) -> Path:
 def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
     """Name -> YAML file of every task and group of ours and under ``include`` (which wins)."""
     found: dict[str, Path] = {}
-    for root in (package_folder("tasks"), *map(Path, include)):
+    for root in (package_folder("steelyard.tasks"), *map(Path, include)):
         for path in _yaml_files(root):
             if root.name == "tasks" and "suites" in path.relative_to(root).parts:
                 continue
@@ -45,7 +45,7 @@ def task_summary(path: Path) -> dict[str, str]:
     """What a task asks the model for, its family and primary metric, from its YAML as text."""
     content = _content(path, ())
     metadata = content.get("metadata")
-    ours = metadata.get("assay") if isinstance(metadata, dict) else None
+    ours = metadata.get("steelyard") if isinstance(metadata, dict) else None
     ours = ours if isinstance(ours, dict) else {}
     listed = content.get("metric_list") or [{}]
     first = listed[0].get("metric") if isinstance(listed[0], dict) else None

@@ -1,4 +1,4 @@
-"""What a task says of itself for our reports: ``metadata: {assay: {...}}`` in its YAML."""
+"""What a task says of itself for our reports: ``metadata: {steelyard: {...}}`` in its YAML."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.errors import ConfigError
-from harness.records import Record
-from harness.yaml_file import validated
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.records import Record
+from steelyard.harness.yaml_file import validated
 
 #: Metrics whose chance level is that of picking a choice at random.
 CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")
 
 
 class TaskMetadata(Record):
-    """The ``assay`` part of a task's metadata; every key may be left out."""
+    """The ``steelyard`` part of a task's metadata; every key may be left out."""
 
     family: str = "quality"
     chance: float | None = None
@@ -68,13 +68,13 @@ class TaskMetadata(Record):
 def task_metadata(task: Any, name: str) -> TaskMetadata:
     """The validated metadata of an lm-eval task. Raises ``ConfigError`` naming the key."""
     given = getattr(getattr(task, "config", None), "metadata", None) or {}
-    ours = given.get("assay") if isinstance(given, Mapping) else None
+    ours = given.get("steelyard") if isinstance(given, Mapping) else None
     if ours is None:
         return TaskMetadata()
     if not isinstance(ours, Mapping):
-        raise ConfigError("expected `key: value` lines", file=name, key="metadata.assay")
+        raise ConfigError("expected `key: value` lines", file=name, key="metadata.steelyard")
     known = {key: value for key, value in ours.items() if value is not None}
-    return validated(TaskMetadata, known, file=f"task {name}", key="metadata.assay")
+    return validated(TaskMetadata, known, file=f"task {name}", key="metadata.steelyard")
 
 
 def choice_floors(metadata: TaskMetadata, task: Any, documents: Iterable[Any]) -> TaskMetadata:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.overlaps import Overlaps
-from harness.records import Contaminated, Kind, Rows, SampleRecord, Score
-from harness.responses import json_document
-from harness.task_build import BuiltSuite, BuiltTask
-from harness.task_identity import content_digest
+from steelyard.harness.overlaps import Overlaps
+from steelyard.harness.records import Contaminated, Kind, Rows, SampleRecord, Score
+from steelyard.harness.responses import json_document
+from steelyard.harness.task_build import BuiltSuite, BuiltTask
+from steelyard.harness.task_identity import content_digest
 
 if TYPE_CHECKING:
-    from harness.evaluate import Evaluation
-    from harness.protocols import DataSource
+    from steelyard.harness.evaluate import Evaluation
+    from steelyard.harness.protocols import DataSource
 
-#: ``in_training_data=no`` is the clean part of a task (see ``harness.gate.contaminated``).
+#: ``in_training_data=no`` is the clean part of a task (see ``steelyard.harness.gate.contaminated``).
 SLICE = "in_training_data"
 _MEANS: tuple[Kind, ...] = ("accuracy", "bounded")
 
@@ -113,8 +113,8 @@ def _value(
     score: Score, rows: Rows, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> float | None:
     """The metric over a part of its rows; None where there are none."""
-    from harness.errors import AssayError
-    from harness.metric_choice import load_metric
+    from steelyard.harness.errors import SteelyardError
+    from steelyard.harness.metric_choice import load_metric
 
     if not chosen.any():
         return None
@@ -122,5 +122,5 @@ def _value(
         return float(rows.values[chosen, 0].mean())
     try:
         return float(load_metric(score.metric).aggregate(rows.values[chosen]))
-    except AssayError:
+    except SteelyardError:
         return None

@@ -17,18 +17,18 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from harness import plugins
-from harness.data import Row, read_mix
-from harness.errors import AssayError
-from harness.events import Event, Listener
-from harness.experiment import Candidate, Experiment
-from harness.identity import data_digest, digest_json
-from harness.records import Checkpoint, CheckpointManifest
-from harness.roles import choices_of, roles_for
+from steelyard.harness import plugins
+from steelyard.harness.data import Row, read_mix
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.events import Event, Listener
+from steelyard.harness.experiment import Candidate, Experiment
+from steelyard.harness.identity import data_digest, digest_json
+from steelyard.harness.records import Checkpoint, CheckpointManifest
+from steelyard.harness.roles import choices_of, roles_for
 
 if TYPE_CHECKING:
-    from harness.protocols import Meter
-    from harness.store import FolderStore
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.store import FolderStore
 
 #: Options that change how long a recipe runs, and not what one step of it costs.
 _NOT_A_STEP_S = (
@@ -201,9 +201,9 @@ class Planner:
 
     def _tried(self, candidate: Candidate, trainer: Any) -> Trial | str:
         """A few steps on this machine, from the base: a parent has the same shape."""
-        from harness.environment import peak_memory
-        from harness.protocols import TrainJob
-        from harness.stages.training import import_libraries
+        from steelyard.harness.environment import peak_memory
+        from steelyard.harness.protocols import TrainJob
+        from steelyard.harness.stages.training import import_libraries
 
         import_libraries(candidate)  # as before a training, whose cost holds no imports
         steps = self.trial_steps + 1
@@ -212,7 +212,7 @@ class Planner:
             changes["early_stop"] = None
         moments: list[float] = []
         self.listener(Event("plan", candidate.name, "start", f"{steps} steps"))
-        with tempfile.TemporaryDirectory(prefix="assay-plan-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="steelyard-plan-") as scratch:
             job = TrainJob(
                 candidate=candidate.name,
                 start=self.base,
@@ -227,7 +227,7 @@ class Planner:
                 with self.meter().window("plan") as reading, peak_memory() as peak:
                     began = time.monotonic()
                     made = trainer.model_copy(update=changes).train(job)
-            except AssayError as error:
+            except SteelyardError as error:
                 self.listener(Event("plan", candidate.name, "failed", str(error)))
                 return f"could not be tried: {error.message}"
         self.listener(Event("plan", candidate.name, "done", f"{time.monotonic() - began:.1f} s"))

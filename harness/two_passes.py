@@ -19,15 +19,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, ScoringError
-from harness.identity import digest_json
-from harness.responses import question_of
-from harness.task_identity import sample_ids
+from steelyard.harness.errors import ConfigError, ScoringError
+from steelyard.harness.identity import digest_json
+from steelyard.harness.responses import question_of
+from steelyard.harness.task_identity import sample_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from harness.task_build import BuiltTask
+    from steelyard.harness.task_build import BuiltTask
 
 
 def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
@@ -35,7 +35,7 @@ def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
 
     Raises ``ConfigError`` where the first pass gives no texts or nothing can be made of them.
     """
-    key = "metadata.assay.first_pass"
+    key = "metadata.steelyard.first_pass"
     if first.output_type != "generate_until":
         said = f"the first pass of '{built.name}' must generate text"
         raise ConfigError(said, key=key, value=first.name, fix="name a generate_until task")

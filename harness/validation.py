@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.errors import ConfigError, ScoringError, did_you_mean
+from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
 
 if TYPE_CHECKING:
-    from harness.evaluate import BuiltSuite
-    from harness.experiment import Candidate, Experiment
-    from harness.protocols import DataSource
-    from harness.records import Checkpoint
+    from steelyard.harness.evaluate import BuiltSuite
+    from steelyard.harness.experiment import Candidate, Experiment
+    from steelyard.harness.protocols import DataSource
+    from steelyard.harness.records import Checkpoint
 
 
 class ValidationTask(BaseModel):
@@ -50,8 +50,8 @@ def built(spec: ValidationTask) -> BuiltSuite:
 
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from harness.evaluate import build
-    from harness.suites import load_suite
+    from steelyard.harness.evaluate import build
+    from steelyard.harness.suites import load_suite
 
     mapping = {
         "name": "validation",
@@ -68,7 +68,7 @@ def choice_digest(spec: ValidationTask) -> str:
     for all that choose by it, and again where one of its files changed since.
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from harness.identity import digest_json, scoring_code
+    from steelyard.harness.identity import digest_json, scoring_code
 
     asked = (spec.task, spec.limit, spec.include, Path.cwd())
     files, stamps, digest = _known_choices.get(asked, ((), (), ""))
@@ -105,7 +105,7 @@ def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoin
 
     Raises ``ScoringError`` where the task fails or gives no such number.
     """
-    from harness.evaluate import evaluate
+    from steelyard.harness.evaluate import evaluate
 
     evaluation = evaluate(lm, suite, checkpoint=like)
     for failure in evaluation.failures:
@@ -128,7 +128,7 @@ def held_out_loss(lm: Any, sources: Sequence[DataSource]) -> Measured:
     """
     from lm_eval.api.instance import Instance
 
-    from harness.data import read_mix
+    from steelyard.harness.data import read_mix
 
     rows = read_mix(sources, ("prompt", "completion"), seed=0)
     pairs = [(str(row["prompt"]), str(row["completion"])) for row in rows]
@@ -143,7 +143,7 @@ def check_choices(experiment: Experiment) -> None:
 
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from harness.suites import load_suite
+    from steelyard.harness.suites import load_suite
 
     for candidate in experiment.candidates:
         for spec in _specs_of(candidate):
@@ -201,7 +201,7 @@ def _gate_patterns(gate: Mapping[str, Any] | None) -> list[str]:
 
 
 def _suite_tasks(experiment: Experiment) -> set[str]:
-    from harness.suites import load_suite
+    from steelyard.harness.suites import load_suite
 
     settings = experiment.settings
     return {task.task for task in load_suite(settings.suite, folder=experiment.folder).tasks}

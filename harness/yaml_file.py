@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.errors import ConfigError, did_you_mean
+from steelyard.harness.errors import ConfigError, did_you_mean
 
 #: An experiment or policy is a page of text; more is a mistake or an attack.
 MAX_BYTES = 1_000_000

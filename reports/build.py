@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.compare import RecipeDelta
-from harness.records import CheckpointManifest, Comparison, Failure, Run, Verdict
-from reports.document import Document, Section
-from reports.leaderboard import build_leaderboard
-from reports.material import Material
-from reports.sections.contamination import contamination_section
-from reports.sections.energy import energy_section
-from reports.sections.forgetting import flips_section, forgetting_section
-from reports.sections.provenance import (
+from steelyard.harness.compare import RecipeDelta
+from steelyard.harness.records import CheckpointManifest, Comparison, Failure, Run, Verdict
+from steelyard.reports.document import Document, Section
+from steelyard.reports.leaderboard import build_leaderboard
+from steelyard.reports.material import Material
+from steelyard.reports.sections.contamination import contamination_section
+from steelyard.reports.sections.energy import energy_section
+from steelyard.reports.sections.forgetting import flips_section, forgetting_section
+from steelyard.reports.sections.provenance import (
     comparability_section,
     failures_section,
     reproduce_section,
 )
-from reports.sections.recipes import recipes_section
-from reports.sections.rewards import rewards_section
-from reports.sections.scores import divergence_section, hallucination_section, scores_section
-from reports.sections.slices import slices_section
-from reports.sections.tradeoffs import tradeoffs_section
-from reports.sections.training import lineage_section, training_section
-from reports.sections.verdicts import headline, verdicts_section
-from reports.words import base_title, moment
+from steelyard.reports.sections.recipes import recipes_section
+from steelyard.reports.sections.rewards import rewards_section
+from steelyard.reports.sections.scores import (
+    divergence_section,
+    hallucination_section,
+    scores_section,
+)
+from steelyard.reports.sections.slices import slices_section
+from steelyard.reports.sections.tradeoffs import tradeoffs_section
+from steelyard.reports.sections.training import lineage_section, training_section
+from steelyard.reports.sections.verdicts import headline, verdicts_section
+from steelyard.reports.words import base_title, moment
 
 __all__ = ["build_leaderboard", "build_report"]
 
@@ -98,7 +102,7 @@ def build_report(
         facts=_facts(material),
         baselines=material.baselines,
         sections=tuple(section for section in sections if section is not None),
-        marker=f"assay-report {experiment}",
+        marker=f"steelyard-report {experiment}",
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.energy import total
-from harness.records import Comparison, Delta, Energy, Run, Score
-from reports.document import Change, Column, Normalised, Number, Text
-from reports.material import Material, MetricKey
-from reports.words import DELTA_WORDS, NOT_COMPARABLE, metric_title, plain, task_title
+from steelyard.harness.energy import total
+from steelyard.harness.records import Comparison, Delta, Energy, Run, Score
+from steelyard.reports.document import Change, Column, Normalised, Number, Text
+from steelyard.reports.material import Material, MetricKey
+from steelyard.reports.words import DELTA_WORDS, NOT_COMPARABLE, metric_title, plain, task_title
 
 
 def change_of(comparison: Comparison, delta: Delta) -> Change:

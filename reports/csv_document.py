@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator
 from typing import ClassVar
 
-from harness.hostile import csv_safe
-from harness.protocols import Plugin
-from reports.document import Cell, Document, Rules, Table, Text, Word
+from steelyard.harness.hostile import csv_safe
+from steelyard.harness.protocols import Plugin
+from steelyard.reports.document import Cell, Document, Rules, Table, Text, Word
 
 COLUMNS = (
     "section",

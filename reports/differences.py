@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from reports.document import Span
+from steelyard.reports.document import Span
 
 #: Longer answers are cut, because a page is read by people; the cut is said.
 MAX_CHARACTERS = 2000

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.records import Grade, Record
+from steelyard.harness.records import Grade, Record
 
 Sense = Literal["good", "bad", "neutral", "unknown"]
 """How a word is meant; a renderer may colour it, but the word says it already."""

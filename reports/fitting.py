@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from reports.document import Block, Flips, Rules, Table
+from steelyard.reports.document import Block, Flips, Rules, Table
 
 Draw = Callable[[Block], str]
 #: No row of a table is drawn in less.

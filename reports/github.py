@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar, Literal
 
-from harness.hostile import one_line, terminal_safe
-from harness.protocols import Plugin
-from reports.document import Document, Rule, Rules
+from steelyard.harness.hostile import one_line, terminal_safe
+from steelyard.harness.protocols import Plugin
+from steelyard.reports.document import Document, Rule, Rules
 
 Level = Literal["error", "warning", "notice"]
 

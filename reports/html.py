@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.protocols import Plugin
-from reports import words
-from reports.document import Chart, Column, Document, HeatMap, Rules
-from reports.long_tables import (
+from steelyard.harness.protocols import Plugin
+from steelyard.reports import words
+from steelyard.reports.document import Chart, Column, Document, HeatMap, Rules
+from steelyard.reports.long_tables import (
     is_large,
     is_long,
     is_normalisable,
@@ -28,9 +28,9 @@ from reports.long_tables import (
     long_tables,
     page_rows,
 )
-from reports.plotly_figures import figure
-from reports.table_rows import html_rows
-from reports.visible import visible
+from steelyard.reports.plotly_figures import figure
+from steelyard.reports.table_rows import html_rows
+from steelyard.reports.visible import visible
 
 _HERE = Path(__file__).parent
 #: What JSON inside a script element must not contain, or the element (or a line) could end.

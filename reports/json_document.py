@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from harness.protocols import Plugin
-from reports.document import Document
+from steelyard.harness.protocols import Plugin
+from steelyard.reports.document import Document
 
 
 class Json(Plugin):

@@ -6,9 +6,9 @@ import re
 from typing import ClassVar
 from xml.etree import ElementTree as Xml
 
-from harness.protocols import Plugin
-from reports.document import Document, Rule, Rules
-from reports.visible import visible
+from steelyard.harness.protocols import Plugin
+from steelyard.reports.document import Document, Rule, Rules
+from steelyard.reports.visible import visible
 
 #: XML 1.0 allows no other control characters, nor these two.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Run
-from reports.document import Document
-from reports.site.index_page import index_document
-from reports.site.standings import Standings
+from steelyard.harness.records import Run
+from steelyard.reports.document import Document
+from steelyard.reports.site.index_page import index_document
+from steelyard.reports.site.standings import Standings
 
 
 def build_leaderboard(
@@ -20,6 +20,6 @@ def build_leaderboard(
     of the records, which is cautious (paired tests separate more) and not corrected for the number
     of runs. Runs whose signatures differ on a task, and imported runs, are not ranked together
     with the others on it. Of several runs of one candidate on one suite the newest is ranked; the
-    earlier ones are listed below. ``reports.site`` makes the pages around it.
+    earlier ones are listed below. ``steelyard.reports.site`` makes the pages around it.
     """
     return index_document(Standings(runs), title=title, notes=notes, linked=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from reports import words
-from reports.document import Cell, Change, Document, Flips, Number, Table, Word
-from reports.visible import visible
+from steelyard.reports import words
+from steelyard.reports.document import Cell, Change, Document, Flips, Number, Table, Word
+from steelyard.reports.visible import visible
 
 #: From here on a table is drawn by pages; a browser lays out some ten thousand cells a second.
 LONG_CELLS = 3000

@@ -6,9 +6,9 @@ import hashlib
 import re
 from typing import ClassVar
 
-from harness.protocols import Plugin
-from reports import words
-from reports.document import (
+from steelyard.harness.protocols import Plugin
+from steelyard.reports import words
+from steelyard.reports.document import (
     Block,
     Cell,
     Chart,
@@ -26,8 +26,8 @@ from reports.document import (
     Text,
     Word,
 )
-from reports.fitting import fit, size
-from reports.visible import visible
+from steelyard.reports.fitting import fit, size
+from steelyard.reports.visible import visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$:])")
 _LINKED = re.compile(r"(@|www\.|://|^[-=]|#(?=\w)|\bgh-(?=\d))", re.IGNORECASE)

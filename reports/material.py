@@ -6,8 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from harness.compare import RecipeDelta
-from harness.records import CheckpointManifest, Comparison, Delta, Failure, Run, Score, Verdict
+from steelyard.harness.compare import RecipeDelta
+from steelyard.harness.records import (
+    CheckpointManifest,
+    Comparison,
+    Delta,
+    Failure,
+    Run,
+    Score,
+    Verdict,
+)
 
 #: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
 DIVERGENCE = ("fidelity", "divergence")

@@ -6,9 +6,9 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from reports.document import Axis, Chart, HeatMap, Point, Series
-from reports.visible import visible
-from reports.words import amount, shown
+from steelyard.reports.document import Axis, Chart, HeatMap, Point, Series
+from steelyard.reports.visible import visible
+from steelyard.reports.words import amount, shown
 
 #: Okabe and Ito's palette, told apart by colour-blind readers; its yellow and black left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")

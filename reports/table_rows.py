@@ -9,10 +9,10 @@ from functools import lru_cache
 
 from markupsafe import Markup, escape
 
-from reports import words
-from reports.document import Change, Column, Number, Row, Table, Text, Word
-from reports.long_tables import Scale, bar_scale, bar_style, is_long, page_rows
-from reports.visible import visible
+from steelyard.reports import words
+from steelyard.reports.document import Change, Column, Number, Row, Table, Text, Word
+from steelyard.reports.long_tables import Scale, bar_scale, bar_style, is_long, page_rows
+from steelyard.reports.visible import visible
 
 _LONGEST_KEPT = 200
 

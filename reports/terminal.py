@@ -1,4 +1,4 @@
-"""A document for the terminal: what ``assay run`` ends with. Nothing in it can drive a terminal."""
+"""A document for the terminal: what ``steelyard run`` ends with. Nothing in it can drive a terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 from rich.tree import Tree
 
-from harness.hostile import one_line, terminal_safe
-from harness.protocols import Plugin
-from reports import words
-from reports.document import (
+from steelyard.harness.hostile import one_line, terminal_safe
+from steelyard.harness.protocols import Plugin
+from steelyard.reports import words
+from steelyard.reports.document import (
     Block,
     Cell,
     Chart,

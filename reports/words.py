@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from harness.records import DeltaVerdict, RuleVerdict
-from reports.document import Change, Number, Sense
+from steelyard.harness.records import DeltaVerdict, RuleVerdict
+from steelyard.reports.document import Change, Number, Sense
 
 DELTA_WORDS: dict[DeltaVerdict, tuple[str, Sense]] = {
     "better": ("better", "good"),

@@ -1,10 +1,10 @@
 """Documents of a task's own YAML from a file, also under plain lm-eval:
 
-    custom_dataset: !function tasks.local_data.documents
+    custom_dataset: !function steelyard.tasks.local_data.documents
     dataset_kwargs: {path: $MY_DATA/questions.csv, fields: {question: q, answer: a}}
     test_split: test
 
-The keys are those of ``harness.task_data.TaskData``; paths may hold environment variables and are
+The keys are those of ``steelyard.harness.task_data.TaskData``; paths may hold environment variables and are
 relative to the current folder. Few-shot examples are the split ``few_shot``.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.task_data import Documents, TaskData
-from harness.yaml_file import validated
+from steelyard.harness.task_data import Documents, TaskData
+from steelyard.harness.yaml_file import validated
 
 
 def documents(**given: Any) -> Mapping[str, Any]:

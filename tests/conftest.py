@@ -23,18 +23,20 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.g
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets, or a skip that says what is missing."""
-    folder = Path(os.environ.get("ASSAY_REAL_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("STEELYARD_REAL_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip("no real data: ../shared/data is missing and ASSAY_REAL_DATA is not set")
+        pytest.skip("no real data: ../shared/data is missing and STEELYARD_REAL_DATA is not set")
     return folder
 
 
 @pytest.fixture(scope="session")
 def real_models() -> Path:
     """The folder of real models, or a skip that says what is missing."""
-    folder = Path(os.environ.get("ASSAY_REAL_MODELS", ROOT.parent / "shared" / "models"))
+    folder = Path(os.environ.get("STEELYARD_REAL_MODELS", ROOT.parent / "shared" / "models"))
     if not folder.is_dir():
-        pytest.skip("no real models: ../shared/models is missing and ASSAY_REAL_MODELS is not set")
+        pytest.skip(
+            "no real models: ../shared/models is missing and STEELYARD_REAL_MODELS is not set"
+        )
     return folder
 
 

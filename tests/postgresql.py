@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-USER = "assay"
+USER = "steelyard"
 
 
 def programs() -> Path | None:
@@ -40,7 +40,7 @@ class Server:
     options: str
 
     def url(self, database: str, password: str | None = None) -> str:
-        """``postgresql://assay:PASSWORD@127.0.0.1:PORT/DATABASE``."""
+        """``postgresql://steelyard:PASSWORD@127.0.0.1:PORT/DATABASE``."""
         return f"postgresql://{USER}:{password or self.password}@127.0.0.1:{self.port}/{database}"
 
     def create(self, database: str) -> str:
@@ -68,7 +68,7 @@ class Server:
 @contextmanager
 def serving(options: str = "") -> Iterator[Server]:
     """A server for the length of the block; ``options`` are settings such as ``-c fsync=off``."""
-    with tempfile.TemporaryDirectory(prefix="assay-pg-") as name:
+    with tempfile.TemporaryDirectory(prefix="steelyard-pg-") as name:
         folder = Path(name)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

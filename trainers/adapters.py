@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.checkpoints import finish, save_adapter, save_full
-from harness.errors import CheckpointError
-from harness.protocols import Plugin, TrainJob
-from harness.records import Checkpoint
-from trainers import loop
-from trainers.options import LoraOptions
-from trainers.watch import Watch
+from steelyard.harness.checkpoints import finish, save_adapter, save_full
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers import loop
+from steelyard.trainers.options import LoraOptions
+from steelyard.trainers.watch import Watch
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import DataError, MissingExtraError, TrainingError
-from harness.protocols import TrainJob
-from trainers.environments import environment
+from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
+from steelyard.harness.protocols import TrainJob
+from steelyard.trainers.environments import environment
 
 #: What the separate environment holds; a GPU machine's index gives torch with CUDA.
 REQUIREMENTS = (
@@ -59,7 +59,7 @@ def require_machine(scheme: str) -> None:
         MissingExtraError: what the result is read with is not installed.
     """
     if find_spec("compressed_tensors") is None:
-        fix = "pip install 'llm-assay[compressed]'"
+        fix = "pip install 'steelyard[compressed]'"
         raise MissingExtraError(f"a {scheme} checkpoint is read with compressed-tensors", fix=fix)
     if scheme == "awq":
         import torch
@@ -129,7 +129,7 @@ def write_calibrated(model: Any, tokenizer: Any, job: TrainJob, options: Calibra
 
 def _rows(tokenizer: Any, job: TrainJob, options: Calibration) -> list[list[int]]:
     """A seeded draw of the data's rows as token ids, cut to the longest length."""
-    from harness.data import read_mix
+    from steelyard.harness.data import read_mix
 
     if not job.data:
         raise DataError(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.errors import TrainingError
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import TrainingOptions
+from steelyard.harness.errors import TrainingError
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +44,9 @@ class Distill(TrainingOptions):
         """
         from trl import SFTConfig
 
-        from harness.checkpoints import finish, load_model, save_full
-        from harness.scoring.quiet import quiet
-        from trainers import loop
+        from steelyard.harness.checkpoints import finish, load_model, save_full
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
 
         source = job.sources[self.teacher]
         _require_one_tokenizer(job, source, self.teacher)

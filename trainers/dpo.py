@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 LossType = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
@@ -38,10 +38,10 @@ class Dpo(PreferenceOptions):
         """Train as TRL's DPOTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from trl import DPOConfig, DPOTrainer
 
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import early_stop, loop
-        from trainers.preferences import finish_preferences, peft_config
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import early_stop, loop
+        from steelyard.trainers.preferences import finish_preferences, peft_config
 
         rows, notes = pairs(job)
         rows, held_out = early_stop.divided(rows, self.early_stop, job)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness.errors import DataError
-from harness.validation import Measured, ValidationTask, built, task_value
+from steelyard.harness.errors import DataError
+from steelyard.harness.validation import Measured, ValidationTask, built, task_value
 
 if TYPE_CHECKING:
     import datasets
 
-    from harness.protocols import TrainJob
+    from steelyard.harness.protocols import TrainJob
 
 #: The name under which transformers finds a task's metric among its own.
 METRIC = "eval_validation"
@@ -125,8 +125,8 @@ def _number_callback(options: EarlyStop, job: TrainJob, trainer: Any) -> Any:
 
 def _as_lm(trainer: Any) -> Any:
     """The model in training as lm-eval's own ``hf`` model; a training step sets its mode again."""
-    from harness.scoring.hf import wrap
-    from harness.scoring.loading import LoadedModel, Source
+    from steelyard.harness.scoring.hf import wrap
+    from steelyard.harness.scoring.loading import LoadedModel, Source
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import TrainingError
-from harness.identity import digest_json
+from steelyard.harness.errors import TrainingError
+from steelyard.harness.identity import digest_json
 
 #: Names the folder in which environments are kept.
-VARIABLE = "ASSAY_ENVIRONMENTS"
+VARIABLE = "STEELYARD_ENVIRONMENTS"
 _WHOLE = "complete"
 
 
@@ -25,7 +25,7 @@ def kept_in() -> Path:
         # Absolute: what runs its Python does so in another folder.
         return Path(named).expanduser().absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "assay" / "environments"
+    return Path(cache) / "steelyard" / "environments"
 
 
 def environment(name: str, requirements: Sequence[str]) -> Path:

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.errors import TrainingError, did_you_mean
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
+from steelyard.harness.errors import TrainingError, did_you_mean
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 
 
 class Freeze(SupervisedOptions):
@@ -44,10 +44,10 @@ class Freeze(SupervisedOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from harness.checkpoints import finish, load_model, save_full
-        from harness.scoring.quiet import quiet
-        from trainers import loop
-        from trainers.supervised import lessons, run, sft_trainer
+        from steelyard.harness.checkpoints import finish, load_model, save_full
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
+        from steelyard.trainers.supervised import lessons, run, sft_trainer
 
         data = lessons(job, self)
         loop.prepare(job)
@@ -90,7 +90,7 @@ def freeze(model: Any, options: Freeze) -> None:
 
 
 def _last_layers(model: Any, layers: int) -> set[str]:
-    from trainers.layers import depths
+    from steelyard.trainers.layers import depths
 
     count = int(model.config.get_text_config().num_hidden_layers)
     if layers > count:

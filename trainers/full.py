@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 
 
 class Full(SupervisedOptions):
@@ -33,10 +33,10 @@ class Full(SupervisedOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from harness.checkpoints import finish, load_model, save_full
-        from harness.scoring.quiet import quiet
-        from trainers import layers, loop
-        from trainers.supervised import lessons, run, sft_trainer
+        from steelyard.harness.checkpoints import finish, load_model, save_full
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import layers, loop
+        from steelyard.trainers.supervised import lessons, run, sft_trainer
 
         data = lessons(job, self)
         loop.prepare(job)

@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import CheckpointError
+from steelyard.harness.errors import CheckpointError
 
 Kind = Literal["F32", "Q8_0", "Q4_0"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
 
 if TYPE_CHECKING:
     from peft import IA3Config
@@ -45,11 +45,11 @@ class Ia3(ValidatedOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import loop
-        from trainers.adapters import finish_adapter
-        from trainers.supervised import lessons, run, sft_trainer
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
+        from steelyard.trainers.adapters import finish_adapter
+        from steelyard.trainers.supervised import lessons, run, sft_trainer
 
         data = lessons(job, self)
         loop.prepare(job)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.data import Row, read_mix
-from harness.errors import DataError
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from harness.roles import roles_for
-from trainers.preferences import PreferenceOptions
+from steelyard.harness.data import Row, read_mix
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.roles import roles_for
+from steelyard.trainers.preferences import PreferenceOptions
 
 PAIRS = ("prompt", "chosen", "rejected")
 LABELLED = ("prompt", "completion", "label")
@@ -43,10 +43,10 @@ class Kto(PreferenceOptions):
         """Train as TRL's KTOTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from trl import KTOConfig, KTOTrainer
 
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import early_stop, loop
-        from trainers.preferences import finish_preferences, peft_config
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import early_stop, loop
+        from steelyard.trainers.preferences import finish_preferences, peft_config
 
         rows, notes = loop.in_memory(labelled(job))
         rows, held_out = early_stop.divided(rows, self.early_stop, job)

@@ -14,14 +14,14 @@ import datasets
 import torch
 import transformers
 
-from harness.data import Row, duplicates, read_mix
-from harness.errors import DataError
-from harness.launching import leave_unless_first
-from harness.protocols import TrainJob
-from trainers import early_stop
-from trainers.early_stop import EarlyStop
-from trainers.options import TrainingOptions
-from trainers.watch import Watch
+from steelyard.harness.data import Row, duplicates, read_mix
+from steelyard.harness.errors import DataError
+from steelyard.harness.launching import leave_unless_first
+from steelyard.harness.protocols import TrainJob
+from steelyard.trainers import early_stop
+from steelyard.trainers.early_stop import EarlyStop
+from steelyard.trainers.options import TrainingOptions
+from steelyard.trainers.watch import Watch
 
 #: Where states are saved in a job's folder while it trains, where it has no other place for them.
 STATES = "states"

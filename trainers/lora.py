@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
 
 
 class Lora(LoraOptions):
@@ -18,11 +18,11 @@ class Lora(LoraOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import loop
-        from trainers.adapters import finish_adapter, kept_start, lora_config
-        from trainers.supervised import lessons, run, sft_trainer
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
+        from steelyard.trainers.adapters import finish_adapter, kept_start, lora_config
+        from steelyard.trainers.supervised import lessons, run, sft_trainer
 
         data = lessons(job, self)
         loop.prepare(job)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.errors import TrainingError
-from harness.protocols import Plugin, TrainJob
-from harness.records import Checkpoint
+from steelyard.harness.errors import TrainingError
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -74,9 +74,9 @@ class Merge(Plugin):
 
         Raises ``TrainingError`` where the sources do not fit together, or ``CheckpointError``.
         """
-        from harness.checkpoints import finish, save_adapter, save_full
-        from harness.scoring.quiet import quiet
-        from trainers import loop
+        from steelyard.harness.checkpoints import finish, save_adapter, save_full
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
 
         job.progress(0, 1, f"merging by {self.method}")
         loop.prepare(job)
@@ -107,7 +107,7 @@ class Merge(Plugin):
 def _merged_weights(options: Merge, job: TrainJob) -> Any:
     import torch
 
-    from harness.checkpoints import load_model
+    from steelyard.harness.checkpoints import load_model
 
     model, _ = load_model(job.start)
     loaded = [load_model(job.sources[name])[0] for name in options.sources]
@@ -125,7 +125,7 @@ def _merged_weights(options: Merge, job: TrainJob) -> Any:
 def _merged(
     base: torch.Tensor, values: list[torch.Tensor], options: Merge, draw: torch.Generator
 ) -> torch.Tensor:
-    from trainers import merging
+    from steelyard.trainers import merging
 
     weights = options.weights or (1.0,) * len(values)
     if options.method == "linear":
@@ -145,7 +145,7 @@ def _merged(
 def _merged_adapter(options: Merge, job: TrainJob) -> Any:
     from peft import PeftModel
 
-    from harness.checkpoints import load_model
+    from steelyard.harness.checkpoints import load_model
 
     for name in options.sources:
         manifest = job.sources[name].manifest

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.protocols import Plugin, TrainJob
-from harness.records import Checkpoint
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint
 
 
 class NoTraining(Plugin):
@@ -24,14 +24,14 @@ class NoTraining(Plugin):
 
     def content_digest(self) -> str:
         """Digest of what lies in the folder now: other content is another candidate."""
-        from harness.checkpoints import chosen_folder, content_of
+        from steelyard.harness.checkpoints import chosen_folder, content_of
 
         folder, _ = chosen_folder(Path(self.path).expanduser(), self.step)
         return content_of(folder)
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Copy the folder's weights and tokenizer. Raises ``CheckpointError``."""
-        from harness.checkpoints import chosen_folder, finish, take_in
+        from steelyard.harness.checkpoints import chosen_folder, finish, take_in
 
         folder, why = chosen_folder(Path(self.path).expanduser(), self.step)
         kind = take_in(folder, job)

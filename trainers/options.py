@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.protocols import Plugin
-from trainers.early_stop import EarlyStop
+from steelyard.harness.protocols import Plugin
+from steelyard.trainers.early_stop import EarlyStop
 
 #: Kinds of data of the supervised methods: answers to prompts, chats, whole texts.
 ANSWERS = ("prompt", "completion")
@@ -51,7 +51,7 @@ class ValidatedOptions(TrainingOptions):
 
     def content_digest(self) -> object:
         """Digest of the task that ``early_stop`` asks: another task stops at another step."""
-        from harness.validation import choice_digest
+        from steelyard.harness.validation import choice_digest
 
         asked = self.early_stop
         return None if asked is None or asked.task is None else choice_digest(asked)

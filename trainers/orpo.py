@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 
 class Orpo(PreferenceOptions):
@@ -27,10 +27,15 @@ class Orpo(PreferenceOptions):
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import early_stop, loop
-        from trainers.preferences import as_asked, finish_preferences, has_answers, peft_config
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import early_stop, loop
+        from steelyard.trainers.preferences import (
+            as_asked,
+            finish_preferences,
+            has_answers,
+            peft_config,
+        )
 
         rows, notes = pairs(job)
         rows, held_out = early_stop.divided(rows, self.early_stop, job)

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness.checkpoints import finish, save_full
-from harness.data import Row, read_mix
-from harness.errors import DataError
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from harness.roles import roles_for
-from trainers.options import LoraOptions, ValidatedOptions
+from steelyard.harness.checkpoints import finish, save_full
+from steelyard.harness.data import Row, read_mix
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.roles import roles_for
+from steelyard.trainers.options import LoraOptions, ValidatedOptions
 
 if TYPE_CHECKING:
     import datasets
     from peft import LoraConfig
     from transformers import PreTrainedTokenizerBase
 
-    from trainers.watch import Watch
+    from steelyard.trainers.watch import Watch
 
 
 #: Two answers to a prompt, or two whole texts that begin with one prompt, as in HH-RLHF.
@@ -49,7 +49,7 @@ class PreferenceOptions(ValidatedOptions):
 
 def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
     """The job's preferences with their prompts, and notes. Raises ``DataError``."""
-    from trainers import loop
+    from steelyard.trainers import loop
 
     rows: list[Row] = []
     for source in job.data:
@@ -85,7 +85,7 @@ def with_prompt(row: Row) -> Row:
 
 def peft_config(options: PreferenceOptions) -> LoraConfig | None:
     """PEFT's configuration where a rank is given."""
-    from trainers.adapters import lora_config
+    from steelyard.trainers.adapters import lora_config
 
     if options.rank is None:
         return None
@@ -107,8 +107,8 @@ def finish_preferences(
     notes: Sequence[str],
 ) -> Checkpoint:
     """Store what was trained: an adapter where a rank is given, full weights where not."""
-    from trainers import loop
-    from trainers.adapters import finish_adapter
+    from steelyard.trainers import loop
+    from steelyard.trainers.adapters import finish_adapter
 
     if options.rank is not None:
         return finish_adapter(model, job, options, name, watch, notes)

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
 
 
 class PromptTuning(ValidatedOptions):
@@ -35,11 +35,11 @@ class PromptTuning(ValidatedOptions):
         """
         from peft import PromptTuningConfig, PromptTuningInit
 
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import loop
-        from trainers.adapters import finish_virtual_tokens, require_weights
-        from trainers.supervised import lessons, run, sft_trainer
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
+        from steelyard.trainers.adapters import finish_virtual_tokens, require_weights
+        from steelyard.trainers.supervised import lessons, run, sft_trainer
 
         require_weights(job, "prompt_tuning")
         data = lessons(job, self)

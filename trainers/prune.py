@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.protocols import Plugin, TrainJob
-from harness.records import Checkpoint
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint
 
 
 class Prune(Plugin):
@@ -39,9 +39,9 @@ class Prune(Plugin):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Prune and store. Raises ``CheckpointError`` where the start is quantised."""
-        from harness.checkpoints import finish, load_model, save_full
-        from harness.scoring.quiet import quiet
-        from trainers import loop
+        from steelyard.harness.checkpoints import finish, load_model, save_full
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
 
         job.progress(0, 1, f"pruning {self.amount:.0%}")
         model, _ = load_model(job.start, trainable=True)

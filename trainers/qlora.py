@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,10 +37,10 @@ class Qlora(LoraOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""
-        from harness.scoring.quiet import quiet
-        from trainers import loop
-        from trainers.adapters import finish_adapter, lora_config, stored_merged
-        from trainers.supervised import lessons, run, sft_trainer
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
+        from steelyard.trainers.adapters import finish_adapter, lora_config, stored_merged
+        from steelyard.trainers.supervised import lessons, run, sft_trainer
 
         data = lessons(job, self)
         loop.prepare(job)
@@ -60,7 +60,7 @@ def load_in_4bit(options: Qlora, job: TrainJob) -> tuple[PreTrainedModel, PreTra
     from peft import prepare_model_for_kbit_training
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    from harness.checkpoints import load_model
+    from steelyard.harness.checkpoints import load_model
 
     full, tokenizer = load_model(job.start)
     whole = job.folder / "whole"
@@ -93,7 +93,7 @@ def on_dequantised(trained: Any, options: Qlora, job: TrainJob) -> Any:
     """
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-    from trainers.adapters import lora_config
+    from steelyard.trainers.adapters import lora_config
 
     base, _ = load_in_4bit(options, job)
     adapted = get_peft_model(base.dequantize(), lora_config(options))

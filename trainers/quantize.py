@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.errors import MissingExtraError
-from harness.protocols import Plugin, TrainJob
-from harness.records import Checkpoint
+from steelyard.harness.errors import MissingExtraError
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -101,7 +101,7 @@ class Quantize(Plugin):
     def content_digest(self) -> list[str] | None:
         """Versions of the libraries that this scheme alone depends on."""
         if self.scheme in _CALIBRATED:
-            from trainers.calibrated import REQUIREMENTS
+            from steelyard.trainers.calibrated import REQUIREMENTS
 
             return list(REQUIREMENTS)
         library = "gguf" if self.scheme in _GGUF_KINDS else "torchao"
@@ -115,10 +115,10 @@ class Quantize(Plugin):
         Raises ``TrainingError`` or ``MissingExtraError``.
         """
         if self.scheme == "torchao-int8" and find_spec("torchao") is None:
-            fix = "pip install 'llm-assay[torchao]'"
+            fix = "pip install 'steelyard[torchao]'"
             raise MissingExtraError("scheme torchao-int8 needs torchao", fix=fix)
         if self.scheme in _CALIBRATED:
-            from trainers.calibrated import make_environment, require_machine
+            from steelyard.trainers.calibrated import make_environment, require_machine
 
             require_machine(self.scheme)
             make_environment()
@@ -128,8 +128,8 @@ class Quantize(Plugin):
 
         Raises ``CheckpointError``, ``DataError``, ``TrainingError`` or ``MissingExtraError``.
         """
-        from harness.checkpoints import finish, load_model
-        from harness.scoring.quiet import quiet
+        from steelyard.harness.checkpoints import finish, load_model
+        from steelyard.harness.scoring.quiet import quiet
 
         self.make_ready()
         job.progress(0, 1, f"quantising to {self.scheme}")
@@ -151,19 +151,19 @@ class Quantize(Plugin):
 
 def _store(full: Any, tokenizer: Any, options: Quantize, job: TrainJob) -> list[str]:
     """Write the quantised weights and the tokenizer to the job's folder; notes on them."""
-    from harness.checkpoints import save_beside, save_full
+    from steelyard.harness.checkpoints import save_beside, save_full
 
     if options._rounding:
         _round(full, options)
         save_full(full, job)
         return ["stored as float32: its size on the disk is not the scheme's"]
     if kind := _GGUF_KINDS.get(options.scheme):
-        from trainers.gguf_export import export
+        from steelyard.trainers.gguf_export import export
 
         save_beside(full, job)
         return export(full, job.folder, job.folder / GGUF_FILE, kind)
     if options.scheme in _CALIBRATED:
-        from trainers.calibrated import write_calibrated
+        from steelyard.trainers.calibrated import write_calibrated
 
         notes = write_calibrated(full, tokenizer, job, options)
         save_beside(None, job)
@@ -175,7 +175,7 @@ def _store(full: Any, tokenizer: Any, options: Quantize, job: TrainJob) -> list[
 def _round(model: Any, options: Quantize) -> None:
     import torch
 
-    from trainers.rounding import rounded
+    from steelyard.trainers.rounding import rounded
 
     head = model.get_output_embeddings()
     family, _, bits = options.scheme.partition("-int")

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.options import TrainingOptions
-from trainers.preferences import PAIRS, WHOLE_TEXTS, pairs
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.options import TrainingOptions
+from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, pairs
 
 
 class RewardModel(TrainingOptions):
@@ -33,9 +33,9 @@ class RewardModel(TrainingOptions):
         """Train as TRL's RewardTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from trl import RewardConfig, RewardTrainer
 
-        from harness.checkpoints import finish, save_full
-        from harness.scoring.quiet import quiet
-        from trainers import loop
+        from steelyard.harness.checkpoints import finish, save_full
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop
 
         rows, notes = pairs(job)
         loop.prepare(job)
@@ -68,7 +68,7 @@ def _with_a_score(job: TrainJob) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from harness.checkpoints import load_model
+    from steelyard.harness.checkpoints import load_model
 
     whole = job.folder / "whole"
     full, tokenizer = load_model(job.start)

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.checkpoints import is_reward_model
-from harness.errors import CheckpointError, ConfigError
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import is_reward_model
+from steelyard.harness.errors import CheckpointError, ConfigError
+from steelyard.harness.records import Checkpoint
 
 #: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
 RewardFunction = Callable[..., list[float]]
@@ -125,7 +125,7 @@ def functions(
 
 def source_of(reward: Function) -> str | None:
     """Digest of the file that the function's module is; None where there is none."""
-    from harness.identity import file_digest
+    from steelyard.harness.identity import file_digest
 
     try:
         found = find_spec(reward.name.partition(":")[0])
@@ -177,6 +177,6 @@ def _imported(name: str) -> RewardFunction:
     try:
         function: RewardFunction = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        fix = "name it package.module:function, importable from where assay runs"
+        fix = "name it package.module:function, importable from where steelyard runs"
         raise ConfigError(f"no such reward function: {error}", value=name, fix=fix) from error
     return function

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
-from trainers.rollout_options import RolloutOptions
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.rollout_options import RolloutOptions
 
 
 class Rloo(RolloutOptions):
@@ -24,11 +24,11 @@ class Rloo(RolloutOptions):
         """
         from trl import RLOOConfig, RLOOTrainer
 
-        from harness.checkpoints import load_model
-        from harness.scoring.quiet import quiet
-        from trainers import loop, rollouts
-        from trainers.preferences import finish_preferences, peft_config
-        from trainers.rewards import functions, tokenizers
+        from steelyard.harness.checkpoints import load_model
+        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.trainers import loop, rollouts
+        from steelyard.trainers.preferences import finish_preferences, peft_config
+        from steelyard.trainers.rewards import functions, tokenizers
 
         rewards = functions(self.rewards, job.sources)
         loop.prepare(job)

@@ -10,14 +10,14 @@ from typing import Any
 import datasets
 import transformers
 
-from harness.data import Row, read_mix
-from harness.errors import DataError
-from harness.protocols import TrainJob
-from harness.roles import roles_for
-from trainers import loop
-from trainers.rewards import needs_answer
-from trainers.rollout_options import ANSWERED, PROMPTS, RolloutOptions
-from trainers.watch import Watch
+from steelyard.harness.data import Row, read_mix
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.roles import roles_for
+from steelyard.trainers import loop
+from steelyard.trainers.rewards import needs_answer
+from steelyard.trainers.rollout_options import ANSWERED, PROMPTS, RolloutOptions
+from steelyard.trainers.watch import Watch
 
 
 class KlBound(transformers.TrainerCallback):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from harness.errors import TrainingError
-from harness.protocols import Plugin, TrainJob
-from harness.records import Checkpoint
-from harness.validation import ValidationTask
+from steelyard.harness.errors import TrainingError
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.validation import ValidationTask
 
 if TYPE_CHECKING:
-    from harness.validation import Measured
+    from steelyard.harness.validation import Measured
 
 
 class Select(Plugin, ValidationTask):
@@ -37,14 +37,14 @@ class Select(Plugin, ValidationTask):
 
     def content_digest(self) -> str:
         """Digest of what the choice is made by, the data aside: the key holds those."""
-        from harness.identity import scoring_code
-        from harness.validation import choice_digest
+        from steelyard.harness.identity import scoring_code
+        from steelyard.harness.validation import choice_digest
 
         return scoring_code() if self.task is None else choice_digest(self)
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Score the sources on what decides, and copy the best. Raises ``TrainingError``."""
-        from harness.checkpoints import finish, take_in
+        from steelyard.harness.checkpoints import finish, take_in
 
         if (self.task is None) == (not job.data):
             raise TrainingError(
@@ -73,8 +73,8 @@ class Select(Plugin, ValidationTask):
         )
 
     def _measured(self, source: Checkpoint, job: TrainJob) -> Measured:
-        from harness.scoring import open_model
-        from harness.validation import built, held_out_loss, task_value
+        from steelyard.harness.scoring import open_model
+        from steelyard.harness.validation import built, held_out_loss, task_value
 
         lm = open_model(
             source.weights_folder, adapter=source.adapter_folder, gguf_file=source.gguf_file

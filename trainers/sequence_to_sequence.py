@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError
-from harness.protocols import TrainJob
-from trainers import loop
-from trainers.options import ValidatedOptions
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import TrainJob
+from steelyard.trainers import loop
+from steelyard.trainers.options import ValidatedOptions
 
 if TYPE_CHECKING:
-    from trainers.supervised import Lessons
+    from steelyard.trainers.supervised import Lessons
 
 #: Arguments that TRL's configurations know and transformers' own do not.
 _TRL_ONLY = ("max_length", "activation_checkpointing")

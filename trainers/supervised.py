@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.data import Row, read_mix
-from harness.errors import DataError
-from harness.protocols import TrainJob
-from harness.roles import roles_for
-from trainers import early_stop, loop
-from trainers.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
+from steelyard.harness.data import Row, read_mix
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.roles import roles_for
+from steelyard.trainers import early_stop, loop
+from steelyard.trainers.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
 
 if TYPE_CHECKING:
     import datasets
@@ -92,7 +92,7 @@ def sft_trainer(
             fix="write them as prompt and completion, or take a base that has one",
         )
     if getattr(model.config, "is_encoder_decoder", False):
-        from trainers.sequence_to_sequence import seq2seq_trainer
+        from steelyard.trainers.sequence_to_sequence import seq2seq_trainer
 
         return seq2seq_trainer(options, job, model, tokenizer, data, peft_config)
     from trl import SFTConfig, SFTTrainer
@@ -113,6 +113,6 @@ def sft_trainer(
 
 
 def run(trainer: Any, job: TrainJob, data: Lessons, options: ValidatedOptions) -> Any:
-    """Train, and watch the loss; see :func:`trainers.loop.run`."""
+    """Train, and watch the loss; see :func:`steelyard.trainers.loop.run`."""
     counted: int | None = None if getattr(options, "packing", False) else len(data.rows)
     return loop.run(trainer, job, counted, early=options.early_stop)

@@ -9,9 +9,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from harness.errors import TrainingError
-from harness.protocols import TrainJob
-from harness.records import LossPoint
+from steelyard.harness.errors import TrainingError
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import LossPoint
 
 CURVE_POINTS = 100
 #: A state is saved this often: what a kill costs at most, and rarely enough to cost nothing.

@@ -14,7 +14,7 @@ from typing import Any
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
-from harness.errors import DataError
+from steelyard.harness.errors import DataError
 
 Rows = list[dict[str, Any]]
 Splits = dict[str, Dataset]
@@ -22,11 +22,11 @@ SHORTEST_PARAGRAPH = 200
 
 
 def folder() -> Path:
-    """The folder of the data sets: ``ASSAY_REAL_DATA``, or ``../shared/data`` of the repository."""
-    given = os.environ.get("ASSAY_REAL_DATA")
+    """The folder of the data sets: ``STEELYARD_REAL_DATA``, or ``../shared/data`` of the repository."""
+    given = os.environ.get("STEELYARD_REAL_DATA")
     found = Path(given) if given else Path(__file__).resolve().parents[3] / "shared" / "data"
     if not found.is_dir():
-        fix = "set ASSAY_REAL_DATA to the folder of the data sets"
+        fix = "set STEELYARD_REAL_DATA to the folder of the data sets"
         raise DataError("no such folder of data sets", file=found, fix=fix)
     return found
 
@@ -35,7 +35,7 @@ def text(name: str) -> str:
     """A data file's text."""
     path = folder() / name
     if not path.is_file():
-        fix = "set ASSAY_REAL_DATA to a folder that has it"
+        fix = "set STEELYARD_REAL_DATA to a folder that has it"
         raise DataError("no such data file", file=path, fix=fix)
     return path.read_text(encoding="utf-8")
 

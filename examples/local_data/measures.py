@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.metrics.summarisation import rouge
+from steelyard.tasks.metrics.summarisation import rouge
 
 Doc = dict[str, Any]
 

@@ -1,12 +1,12 @@
 """Opens, loads, writes and checks checkpoints: full weights, adapters, quantised, GGUF."""
 
-from harness.checkpoints.checks import check
-from harness.checkpoints.conversion import dequantised
-from harness.checkpoints.fresh_process import check_in_fresh_process
-from harness.checkpoints.loading import load_model
-from harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
-from harness.checkpoints.taking_in import chosen_folder, content_of, take_in
-from harness.checkpoints.writing import (
+from steelyard.harness.checkpoints.checks import check
+from steelyard.harness.checkpoints.conversion import dequantised
+from steelyard.harness.checkpoints.fresh_process import check_in_fresh_process
+from steelyard.harness.checkpoints.loading import load_model
+from steelyard.harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
+from steelyard.harness.checkpoints.taking_in import chosen_folder, content_of, take_in
+from steelyard.harness.checkpoints.writing import (
     finish,
     relink,
     save_adapter,

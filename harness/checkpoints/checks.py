@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.checkpoints.opening import is_reward_model
-from harness.errors import CheckpointError
-from harness.records import Checkpoint, Digests
+from steelyard.harness.checkpoints.opening import is_reward_model
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.records import Checkpoint, Digests
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +43,8 @@ def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -
     """
     import torch
 
-    from harness.scoring.loading import load
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.loading import load
+    from steelyard.harness.scoring.quiet import quiet
 
     if is_reward_model(checkpoint):
         return _check_reward_model(checkpoint)
@@ -93,7 +93,7 @@ def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.quiet import quiet
 
     with quiet(), torch.inference_mode():
         model = AutoModelForSequenceClassification.from_pretrained(

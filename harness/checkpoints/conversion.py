@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.checkpoints.loading import load_model
-from harness.checkpoints.opening import FLOAT32_COPY, MANIFEST, open_checkpoint
-from harness.checkpoints.writing import copy_tokenizer, manifest_of, write_manifest
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints.loading import load_model
+from steelyard.harness.checkpoints.opening import FLOAT32_COPY, MANIFEST, open_checkpoint
+from steelyard.harness.checkpoints.writing import copy_tokenizer, manifest_of, write_manifest
+from steelyard.harness.records import Checkpoint
 
 
 def dequantised(base: Checkpoint, folder: Path) -> Checkpoint:
@@ -22,7 +22,7 @@ def dequantised(base: Checkpoint, folder: Path) -> Checkpoint:
         return base
     if (folder / MANIFEST).is_file():
         return open_checkpoint(folder)
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.quiet import quiet
 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -5,7 +5,7 @@ a broken checkpoint look whole there. A server imports the libraries once, while
 trains, and forks: each check is a process of its own and costs no import. A process that has not
 computed anything yet imports them itself, which it must for its training, and forks the server.
 
-    python -m harness.checkpoints.fresh_process        # one JSON request a line, one answer a line
+    python -m steelyard.harness.checkpoints.fresh_process        # one JSON request a line, one answer a line
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from harness import errors
-from harness.environment import nvidia_smi
-from harness.errors import AssayError, CheckpointError
-from harness.records import Checkpoint, Digests
+from steelyard.harness import errors
+from steelyard.harness.environment import nvidia_smi
+from steelyard.harness.errors import CheckpointError, SteelyardError
+from steelyard.harness.records import Checkpoint, Digests
 
 #: Imported by the server before it forks.
 LIBRARIES = ("torch", "peft", "transformers.models.llama.modeling_llama")
@@ -35,7 +35,7 @@ LIBRARIES = ("torch", "peft", "transformers.models.llama.modeling_llama")
 def check_in_fresh_process(
     checkpoint: Checkpoint, start: Checkpoint, *, prompt: str = ""
 ) -> Mapping[str, str]:
-    """:func:`harness.checkpoints.check` of the checkpoint's folder, in a process of its own.
+    """:func:`steelyard.harness.checkpoints.check` of the checkpoint's folder, in a process of its own.
 
     Raises:
         CheckpointError: as the check itself; or the process died (of memory, of a crash).
@@ -131,7 +131,7 @@ def _new_interpreter() -> Server:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     started = subprocess.Popen(
-        [sys.executable, "-m", "harness.checkpoints.fresh_process"],
+        [sys.executable, "-m", "steelyard.harness.checkpoints.fresh_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -190,15 +190,15 @@ def serve(requests: IO[str], answers: int) -> None:
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    from harness.checkpoints.checks import check_against
-    from harness.checkpoints.opening import open_checkpoint
+    from steelyard.harness.checkpoints.checks import check_against
+    from steelyard.harness.checkpoints.opening import open_checkpoint
 
     try:
         checkpoint = open_checkpoint(Path(request["folder"]), verify=True)
         start = Digests.model_validate(request["start"])
         found = check_against(checkpoint, start, prompt=request["prompt"])
         return {"found": {**found, "opened": "in a fresh process, with the manifest's digests"}}
-    except AssayError as error:
+    except SteelyardError as error:
         told = {name: getattr(error, name) for name in ("message", "file", "key", "value", "fix")}
         told["value"] = None if told["value"] is None else str(told["value"])
         return {"type": type(error).__name__, "error": told}

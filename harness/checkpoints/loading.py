@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CheckpointError
-from harness.records import Checkpoint
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -23,7 +23,7 @@ def load_model(
         CheckpointError: it cannot be opened (one line says why), or it is quantised and its
             weights therefore take no gradient.
     """
-    from harness.scoring.loading import load
+    from steelyard.harness.scoring.loading import load
 
     loaded = load(
         checkpoint.weights_folder,

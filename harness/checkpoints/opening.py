@@ -1,4 +1,4 @@
-"""Opens a base by its name, and a checkpoint that Assay wrote by its folder.
+"""Opens a base by its name, and a checkpoint that Steelyard wrote by its folder.
 
 Nothing here reads weights into memory and nothing is run: weights are safetensors or GGUF, and a
 folder of pickles is refused.
@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from harness import identity, plugins
-from harness.errors import CheckpointError, did_you_mean
-from harness.json_file import limited_bytes, read_json_object
-from harness.records import Checkpoint, CheckpointManifest, Digests
+from steelyard.harness import identity, plugins
+from steelyard.harness.errors import CheckpointError, did_you_mean
+from steelyard.harness.json_file import limited_bytes, read_json_object
+from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 
 MANIFEST = "manifest.json"
 #: Where an adapter finds its base again after the workspace has moved.
@@ -57,7 +57,7 @@ def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Che
 
 
 def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
-    """Open a checkpoint folder that Assay wrote.
+    """Open a checkpoint folder that Steelyard wrote.
 
     Raises:
         CheckpointError: the manifest is missing or wrong, the base of an adapter is gone, or,
@@ -67,7 +67,7 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
     try:
         manifest = CheckpointManifest.model_validate_json(limited_bytes(file, CheckpointError))
     except FileNotFoundError as error:
-        fix = "name a folder that assay wrote, or take a model in with 'trainer: none'"
+        fix = "name a folder that steelyard wrote, or take a model in with 'trainer: none'"
         raise CheckpointError(f"no {MANIFEST} there", file=folder, fix=fix) from error
     except ValidationError as error:
         first = error.errors()[0]

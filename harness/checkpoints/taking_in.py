@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
-from harness.checkpoints.writing import Format, copy_tokenizer, link_base
-from harness.errors import CheckpointError
-from harness.identity import (
+from steelyard.harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
+from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.identity import (
     TOKENIZER_FILES,
     adapter_digest,
     digest_json,
     tokenizer_digest,
     weights_digest,
 )
-from harness.protocols import TrainJob
+from steelyard.harness.protocols import TrainJob
 
 
 def chosen_folder(folder: Path, step: int | None = None) -> tuple[Path, str]:

@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import identity
-from harness.checkpoints.opening import (
+from steelyard.harness import identity
+from steelyard.harness.checkpoints.opening import (
     BASE_LINK,
     MANIFEST,
     now,
@@ -23,14 +23,8 @@ from harness.checkpoints.opening import (
     size_bytes,
     tokenizer_folder,
 )
-from harness.protocols import Plugin, TrainJob
-from harness.records import (
-    Checkpoint,
-    CheckpointManifest,
-    Digests,
-    Energy,
-    LossPoint,
-)
+from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
 _CARRIED = (*identity.TOKENIZER_FILES, identity.CHAT_TEMPLATE_FILE, "generation_config.json")

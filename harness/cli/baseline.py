@@ -1,4 +1,4 @@
-"""`assay baseline save`: a run as one small file that a repository keeps."""
+"""`steelyard baseline save`: a run as one small file that a repository keeps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Workspace
-from harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
 
 app = typer.Typer(help="A baseline as a file.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def group() -> None:
 def save(
     run: Annotated[str, typer.Argument(help="A run: id prefix or `experiment/candidate`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path(
-        "baseline.assay.json.gz"
+        "baseline.steelyard.json.gz"
     ),
     text: Annotated[
         bool, typer.Option("--text/--no-text", help="Keep prompts and answers too.")
@@ -31,11 +31,11 @@ def save(
 ) -> None:
     """Write a run's rows, hashes and signatures as one small file for the gate.
 
-    Example: `assay baseline save microworld-demo/base -o baseline.assay.json.gz`
+    Example: `steelyard baseline save microworld-demo/base -o baseline.steelyard.json.gz`
     """
-    from harness import baseline
-    from harness.cli.conclude import scored
-    from harness.store import open_store
+    from steelyard.harness import baseline
+    from steelyard.harness.cli.conclude import scored
+    from steelyard.harness.store import open_store
 
     baseline.save(scored(open_store(workspace), run), output, include_text=text)
     typer.echo(f"{output} ({output.stat().st_size / 1024:.0f} KiB)")

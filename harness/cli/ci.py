@@ -1,4 +1,4 @@
-"""What a CI job sees of `assay gate`: files, annotations, the step's summary and its outputs."""
+"""What a CI job sees of `steelyard gate`: files, annotations, the step's summary and its outputs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Format
+from steelyard.harness.cli.options import Format
 
 if TYPE_CHECKING:
-    from reports.document import Document
+    from steelyard.reports.document import Document
 
 VERDICTS = {0: "pass", 1: "fail", 2: "error", 3: "not_comparable", 4: "inconclusive"}
 #: GitHub refuses a step's summary that is larger (1 MiB).
@@ -35,17 +35,17 @@ class Outlets:
     @contextmanager
     def telling_errors(self) -> Iterator[None]:
         """A mistake that leaves no verdict replaces the comment of an earlier, green one."""
-        from harness.errors import AssayError
+        from steelyard.harness.errors import SteelyardError
 
         try:
             yield
-        except (AssayError, OSError) as error:
+        except (SteelyardError, OSError) as error:
             self._tell(error)
             raise
 
     def publish(self, document: Document, code: int) -> int:
         """Write the files, print the answer and tell GitHub; gives back ``code``."""
-        from harness.cli.conclude import for_screen, render, write_text
+        from steelyard.harness.cli.conclude import for_screen, render, write_text
 
         if self.junit is not None:
             write_text(self.junit, render(document, "junit"))
@@ -59,8 +59,8 @@ class Outlets:
         return code
 
     def _tell(self, error: Exception) -> None:
-        from harness.errors import EXIT_USAGE
-        from reports.document import Document
+        from steelyard.harness.errors import EXIT_USAGE
+        from steelyard.reports.document import Document
 
         code = getattr(error, "exit_code", EXIT_USAGE)
         document = Document(
@@ -77,20 +77,20 @@ class Outlets:
             self._tell_step(document, code)
 
     def _write_comment(self, document: Document) -> None:
-        from harness.cli.conclude import write_text
+        from steelyard.harness.cli.conclude import write_text
 
         if self.comment is not None:
             write_text(self.comment, self._comment(document))
 
     def _comment(self, document: Document) -> str:
-        from reports.markdown import Markdown
+        from steelyard.reports.markdown import Markdown
 
         # Two policies of one name in two folders keep two comments.
-        marked = document.model_copy(update={"marker": f"assay gate {_relative(self.policy)}"})
+        marked = document.model_copy(update={"marker": f"steelyard gate {_relative(self.policy)}"})
         return Markdown(comment=True).render(marked)
 
     def _print(self, text: str) -> None:
-        from reports.github import shielded, shielded_json
+        from steelyard.reports.github import shielded, shielded_json
 
         text = text if text.endswith("\n") else text + "\n"
         if self.github:
@@ -100,8 +100,8 @@ class Outlets:
 
     def _annotate(self, document: Document, code: int) -> None:
         """On standard error where standard output is one JSON document; the runner reads both."""
-        from harness.cli.conclude import render
-        from reports.github import annotation
+        from steelyard.harness.cli.conclude import render
+        from steelyard.reports.github import annotation
 
         lines = render(document, "github")
         if code != 0 and not lines.startswith("::error "):
@@ -125,7 +125,7 @@ class Outlets:
 
     def _summary(self, document: Document, file: Path) -> str:
         """As much as earlier parts of the step left room for."""
-        from harness.cli.conclude import render
+        from steelyard.harness.cli.conclude import render
 
         room = SUMMARY_BYTES - (file.stat().st_size if file.exists() else 0)
         for text in (render(document, "markdown"), self._comment(document)):
@@ -144,7 +144,7 @@ def _output(name: str, value: str) -> str:
     if "\n" not in value and "\r" not in value:
         return f"{name}={value}\n"
     # GitHub's form for several lines, with an end that the value cannot hold.
-    end = f"assay-{hashlib.sha256(value.encode()).hexdigest()}"
+    end = f"steelyard-{hashlib.sha256(value.encode()).hexdigest()}"
     return f"{name}<<{end}\n{value}\n{end}\n"
 
 

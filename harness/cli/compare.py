@@ -1,4 +1,4 @@
-"""`assay compare`: better, worse, or can't tell."""
+"""`steelyard compare`: better, worse, or can't tell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 
 
 def compare(
@@ -32,12 +32,12 @@ def compare(
 ) -> None:
     """Compare runs with a baseline, sample by sample; exit 3 where they cannot be compared.
 
-    Example: `assay compare microworld-demo/base microworld-demo/lora`
+    Example: `steelyard compare microworld-demo/base microworld-demo/lora`
     """
-    from harness.cli.conclude import decide_and_report, leave, scored, show
-    from harness.cli.console import watching
-    from harness.errors import EXIT_NOT_COMPARABLE, exit_code_of
-    from harness.store import open_store
+    from steelyard.harness.cli.conclude import decide_and_report, leave, scored, show
+    from steelyard.harness.cli.console import watching
+    from steelyard.harness.errors import EXIT_NOT_COMPARABLE, exit_code_of
+    from steelyard.harness.store import open_store
 
     store = open_store(workspace)
     with watching() as listener:
@@ -48,7 +48,7 @@ def compare(
             title=f"{', '.join(candidates)} against {baseline}",
             folder=output or workspace / "reports" / "compare",
             formats=("html",) if output else (),
-            commands=[f"assay compare {baseline} {' '.join(candidates)}"],
+            commands=[f"steelyard compare {baseline} {' '.join(candidates)}"],
             listener=listener,
             noise=[scored(store, name) for name in noise or ()],
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from harness.errors import (
+from steelyard.harness.errors import (
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
     EXIT_USAGE,
@@ -21,15 +21,15 @@ from harness.errors import (
     ScoringError,
     exit_code_of,
 )
-from harness.events import Event, Listener
+from steelyard.harness.events import Event, Listener
 
 if TYPE_CHECKING:
-    from harness.compare import NoiseFloor, Scored
-    from harness.experiment import Experiment
-    from harness.gate import Gate
-    from harness.noise_variants import NoiseStage
-    from harness.pipeline import Outcome
-    from harness.records import (
+    from steelyard.harness.compare import NoiseFloor, Scored
+    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.gate import Gate
+    from steelyard.harness.noise_variants import NoiseStage
+    from steelyard.harness.pipeline import Outcome
+    from steelyard.harness.records import (
         Checkpoint,
         CheckpointManifest,
         Comparison,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         Run,
         Verdict,
     )
-    from harness.store import FolderStore
+    from steelyard.harness.store import FolderStore
 
 NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
 
@@ -74,8 +74,8 @@ def conclude(
     noise: NoiseStage | None = None,
 ) -> Conclusion:
     """Compare every candidate with the baseline, hold the gate, and write the reports."""
-    from harness.gate import load_gate
-    from harness.validation import selection_notes
+    from steelyard.harness.gate import load_gate
+    from steelyard.harness.validation import selection_notes
 
     settings = experiment.settings
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
@@ -149,9 +149,9 @@ def decide_and_report(
     noise: Sequence[Scored] = (),
 ) -> Conclusion:
     """Comparisons, verdicts and report files of ``candidates``; ``file`` holds the gate."""
-    from harness.compare import compare, noise_floors, recipe_deltas
-    from harness.gate import judge
-    from reports.build import build_report
+    from steelyard.harness.compare import compare, noise_floors, recipe_deltas
+    from steelyard.harness.gate import judge
+    from steelyard.reports.build import build_report
 
     alpha = gate.alpha if gate else 0.05
     comparisons = compare(baseline, candidates, alpha=alpha, noise=noise)
@@ -197,7 +197,7 @@ def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> 
 
 def scored(store: FolderStore, name: str) -> Scored:
     """A run with its rows from the store, or from a baseline file."""
-    from harness.baseline import open_run
+    from steelyard.harness.baseline import open_run
 
     return open_run(store, name)
 
@@ -215,7 +215,7 @@ def scored_baseline(
 
 def render(document: Any, format_name: str) -> str:
     """The document in one of the registered formats."""
-    from harness import plugins
+    from steelyard.harness import plugins
 
     return str(plugins.load("renderers", format_name)().render(document))
 
@@ -252,7 +252,7 @@ def write_text(path: Path, text: str) -> None:
 
 def for_screen(document: Any, format_name: str) -> str:
     """The document as it is printed: a terminal's own width, 120 where nobody says."""
-    from harness import plugins
+    from steelyard.harness import plugins
 
     if format_name != "terminal":
         return render(document, format_name)

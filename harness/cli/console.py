@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from harness.events import Event, Listener
+from steelyard.harness.events import Event, Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -47,7 +47,7 @@ def print_yaml(*documents: object) -> None:
 
     import yaml
 
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     class Dumper(yaml.SafeDumper):
         """Texts of several lines stand in blocks."""
@@ -83,7 +83,7 @@ def _plain(event: Event) -> None:
 
 
 def _line(event: Event) -> str:
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     word = WORDS.get(event.status, "")
     detail = ": ".join(part for part in (word, event.message) if part)

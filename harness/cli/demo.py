@@ -1,4 +1,4 @@
-"""`assay demo`: the whole loop on the microworld."""
+"""`steelyard demo`: the whole loop on the microworld."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Format, OutputFormat, Seed
+from steelyard.harness.cli.options import Format, OutputFormat, Seed
 
 
 def demo(
     folder: Annotated[
         Path, typer.Argument(help="Where to write the experiment file, its data and the workspace.")
-    ] = Path("assay-demo"),
+    ] = Path("steelyard-demo"),
     seed: Seed = None,
     files_only: Annotated[
         bool, typer.Option("--files-only", help="Write the experiment and its data; run nothing.")
@@ -25,26 +25,26 @@ def demo(
     Writes an experiment file with its data, runs it, and ends with a report and a leaderboard. It
     exits 0 when the loop completed, whatever its verdicts. Run it again to resume.
 
-    Example: `assay demo` then open `assay-demo/report/report.html`
+    Example: `steelyard demo` then open `steelyard-demo/report/report.html`
     """
-    from harness.cli.conclude import show
-    from harness.cli.leaderboard import leaderboard
-    from harness.cli.run import run_experiment
-    from harness.errors import EXIT_USAGE
-    from harness.experiment import load_experiment
-    from tasks.microworld.demo import write_files
+    from steelyard.harness.cli.conclude import show
+    from steelyard.harness.cli.leaderboard import leaderboard
+    from steelyard.harness.cli.run import run_experiment
+    from steelyard.harness.errors import EXIT_USAGE
+    from steelyard.harness.experiment import load_experiment
+    from steelyard.tasks.microworld.demo import write_files
 
     file = write_files(folder)
     if files_only:
-        typer.echo(f"assay run {file} --workspace {folder / '.assay'}")
+        typer.echo(f"steelyard run {file} --workspace {folder / '.steelyard'}")
         return
     experiment = load_experiment(file, seed=seed)
-    workspace = folder / ".assay"
+    workspace = folder / ".steelyard"
     conclusion = run_experiment(
         experiment,
         workspace=workspace,
         output=folder / "report",
-        commands=[f"assay demo {folder}", f"assay run {file} --workspace {workspace}"],
+        commands=[f"steelyard demo {folder}", f"steelyard run {file} --workspace {workspace}"],
     )
     show(conclusion.document, format.value)
     if format is Format.terminal:

@@ -1,4 +1,4 @@
-"""`assay doctor`: what this machine can do, and what is missing."""
+"""`steelyard doctor`: what this machine can do, and what is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import Format, OutputFormat
+from steelyard.harness.cli.options import Format, OutputFormat
 
 PACKAGES = (
     "torch",
@@ -34,7 +34,7 @@ def doctor(
 ) -> None:
     """Say what this machine can do, how its energy would be known, and what is missing.
 
-    Example: `assay doctor microworld`
+    Example: `steelyard doctor microworld`
     """
     findings = _machine() | _packages() | _energy()
     if model is not None:
@@ -42,7 +42,7 @@ def doctor(
     if format is Format.json:
         typer.echo(json.dumps(findings, indent=2))
     else:
-        from harness.hostile import terminal_safe
+        from steelyard.harness.hostile import terminal_safe
 
         for name, finding in findings.items():
             typer.echo(f"{name:<22} {terminal_safe(str(finding))}")
@@ -52,7 +52,7 @@ def doctor(
 
 
 def _machine() -> dict[str, Any]:
-    from harness.environment import environment
+    from steelyard.harness.environment import environment
 
     here = environment()
     memory = f"{here.memory_bytes / 2**30:.0f} GiB" if here.memory_bytes else "unknown"
@@ -79,7 +79,7 @@ def _packages() -> dict[str, Any]:
 
 
 def _energy() -> dict[str, Any]:
-    from harness.energy import EnergyConfig, open_meter
+    from steelyard.harness.energy import EnergyConfig, open_meter
 
     meter = open_meter(EnergyConfig())
     try:
@@ -96,8 +96,8 @@ def _energy() -> dict[str, Any]:
 def _model(name: str) -> dict[str, Any]:
     from pathlib import Path
 
-    from harness.checkpoints import open_base
-    from harness.scoring import open_model
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.scoring import open_model
 
     base = open_base(name, resolve=Path)
     lm = open_model(base.weights_folder, adapter=base.adapter_folder, gguf_file=base.gguf_file)

@@ -1,4 +1,4 @@
-"""`assay eval`: score one checkpoint on a suite."""
+"""`steelyard eval`: score one checkpoint on a suite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import (
+from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Format,
     Limit,
@@ -41,11 +41,11 @@ def evaluate(
 ) -> None:
     """Score one checkpoint on a suite and keep the run.
 
-    Example: `assay eval microworld --suite microworld --limit 20`
+    Example: `steelyard eval microworld --suite microworld --limit 20`
     """
-    from harness.cli.conclude import leave, show
-    from harness.cli.run import run_experiment
-    from harness.experiment import Experiment, ExperimentFile
+    from steelyard.harness.cli.conclude import leave, show
+    from steelyard.harness.cli.run import run_experiment
+    from steelyard.harness.experiment import Experiment, ExperimentFile
 
     source = _checkpoint_folder(model, workspace)
     settings: dict[str, Any] = {
@@ -62,7 +62,7 @@ def evaluate(
     conclusion = run_experiment(
         experiment,
         workspace=workspace,
-        commands=[f"assay eval {model} --suite {suite}"],
+        commands=[f"steelyard eval {model} --suite {suite}"],
     )
     show(conclusion.document, format.value)
     leave(conclusion.exit_code)
@@ -70,16 +70,16 @@ def evaluate(
 
 def _checkpoint_folder(model: str, workspace: Path) -> str:
     """A run's checkpoint folder where ``model`` names a run of the workspace; else as it is."""
-    from harness import plugins
-    from harness.errors import AssayError
-    from harness.store import is_there, open_store
+    from steelyard.harness import plugins
+    from steelyard.harness.errors import SteelyardError
+    from steelyard.harness.store import is_there, open_store
 
     if Path(model).exists() or model in plugins.names("bases") or not is_there(workspace):
         return model
     store = open_store(workspace)
     try:
         run = store.get(model)
-    except AssayError:
+    except SteelyardError:
         return model
     folder = store.checkpoint(run.checkpoint.digest)
     return str(folder) if folder else run.checkpoint.base

@@ -1,4 +1,4 @@
-"""`assay export`: runs as files that other tools read."""
+"""`steelyard export`: runs as files that other tools read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 
 if TYPE_CHECKING:
-    from harness.compare import Scored
+    from steelyard.harness.compare import Scored
 
 
 class Target(StrEnum):
@@ -53,14 +53,14 @@ def export(
 ) -> None:
     """Write runs in the formats of other tools.
 
-    Example: `assay export microworld-demo/lora --to lm-eval --to model-card -o export/`
+    Example: `steelyard export microworld-demo/lora --to lm-eval --to model-card -o export/`
 
-    lm-eval: results_*.json and samples_*.jsonl, which lm-eval and `assay import` read back.
+    lm-eval: results_*.json and samples_*.jsonl, which lm-eval and `steelyard import` read back.
     every-eval: Every Eval Ever. model-card, eval-results: for the Hugging Face hub.
     mlflow: a run a candidate (extra `mlflow`). parquet, csv: scores, energy, rows.
     """
-    from harness.cli.conclude import scored
-    from harness.store import open_store
+    from steelyard.harness.cli.conclude import scored
+    from steelyard.harness.store import open_store
 
     store = open_store(workspace)
     held = [scored(store, name) for name in runs]
@@ -82,43 +82,43 @@ def _files(
     import json
 
     if target is Target.csv:
-        from reports.exports.tables import csv_files
+        from steelyard.reports.exports.tables import csv_files
 
         yield from csv_files(runs)
     elif target is Target.parquet:
-        from reports.exports.tables import parquet_files
+        from steelyard.reports.exports.tables import parquet_files
 
         yield from parquet_files(runs)
     for scored in runs:
         run, folder = scored.run, _folder(scored)
         if target is Target.lm_eval:
-            from reports.exports.lm_eval import lm_eval_files
+            from steelyard.reports.exports.lm_eval import lm_eval_files
 
             yield from lm_eval_files(scored)
         elif target is Target.every_eval:
-            from reports.exports.every_eval_ever import every_eval_ever
+            from steelyard.reports.exports.every_eval_ever import every_eval_ever
 
             record = every_eval_ever(run, organization=organization)
             yield f"{folder}.every_eval_ever.json", json.dumps(record, indent=1) + "\n"
         elif target is Target.model_card:
-            from reports.exports.model_card import model_card
+            from steelyard.reports.exports.model_card import model_card
 
             yield f"{folder}/README.md", model_card(run)
         elif target is Target.eval_results:
-            from reports.exports.eval_results import eval_results_files, parse_benchmarks
+            from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
 
             for name, text in eval_results_files(run, parse_benchmarks(datasets)):
                 yield f"{folder}/{name}", text
 
 
 def _folder(scored: Scored) -> str:
-    from harness.imports.imported import plain_name
+    from steelyard.harness.imports.imported import plain_name
 
     return plain_name(f"{scored.run.experiment}__{scored.run.candidate}")
 
 
 def _to_mlflow(runs: Sequence[Scored], uri: str) -> None:
-    from reports.exports.mlflow_sink import log_run
+    from steelyard.reports.exports.mlflow_sink import log_run
 
     for scored in runs:
         id = log_run(scored.run, uri)
@@ -128,7 +128,7 @@ def _to_mlflow(runs: Sequence[Scored], uri: str) -> None:
 
 def _write(path: Path, content: str | bytes) -> None:
     """Through a temporary file beside the target and one rename."""
-    from harness.cli.conclude import write_text
+    from steelyard.harness.cli.conclude import write_text
 
     if isinstance(content, str):
         write_text(path, content)

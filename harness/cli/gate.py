@@ -1,4 +1,4 @@
-"""`assay gate`: the verdict that a CI job exits with."""
+"""`steelyard gate`: the verdict that a CI job exits with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 
 if TYPE_CHECKING:
-    from harness.compare import Scored
-    from harness.gate import Gate
+    from steelyard.harness.compare import Scored
+    from steelyard.harness.gate import Gate
 
 
 def gate(
@@ -61,15 +61,15 @@ def gate(
 ) -> None:
     """Hold the rules of a policy against runs; the exit code is the verdict.
 
-    Example: `assay gate microworld-demo/lora --policy policy.yaml --baseline base.assay.json.gz`
+    Example: `steelyard gate microworld-demo/lora --policy policy.yaml --baseline base.steelyard.json.gz`
 
-    Example: `assay gate ./tuned-model --sequential -p policy.yaml -b base.assay.json.gz`
+    Example: `steelyard gate ./tuned-model --sequential -p policy.yaml -b base.steelyard.json.gz`
 
     Exit codes: 0 pass, 1 regression, 2 wrong input,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    from harness.cli.ci import Outlets
-    from harness.cli.conclude import leave
+    from steelyard.harness.cli.ci import Outlets
+    from steelyard.harness.cli.conclude import leave
 
     outlets = Outlets(policy, format, junit, markdown, comment, github)
     with outlets.telling_errors():
@@ -85,12 +85,12 @@ def _decided(
     sequential: bool | None,
     suite: str | None,
 ) -> tuple[Any, int]:
-    from harness.cli.conclude import scored
-    from harness.cli.sequential_gate import SequentialGate, scored_already
-    from harness.errors import ConfigError
-    from harness.gate import load_gate
-    from harness.gate.naming import baseline_name
-    from harness.store import open_store
+    from steelyard.harness.cli.conclude import scored
+    from steelyard.harness.cli.sequential_gate import SequentialGate, scored_already
+    from steelyard.harness.errors import ConfigError
+    from steelyard.harness.gate import load_gate
+    from steelyard.harness.gate.naming import baseline_name
+    from steelyard.harness.store import open_store
 
     rules = load_gate(policy, file=policy)
     if sequential is not None:
@@ -104,7 +104,7 @@ def _decided(
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
     store = open_store(workspace)
     base = scored(store, baseline_name(name, candidates, policy))
-    words = ["assay", "gate", *candidates, "--policy", str(policy), "--baseline", name]
+    words = ["steelyard", "gate", *candidates, "--policy", str(policy), "--baseline", name]
     commands = [shlex.join([*words, *(["--sequential"] if sequential else [])])]
     if rules.sequential and not scored_already(store, candidates, base):
         early = SequentialGate(rules, policy, base, suite, workspace)
@@ -121,8 +121,8 @@ def _on_full_runs(
     workspace: Path,
     commands: list[str],
 ) -> tuple[Any, int]:
-    from harness.cli.conclude import decide_and_report
-    from harness.cli.console import watching
+    from steelyard.harness.cli.conclude import decide_and_report
+    from steelyard.harness.cli.console import watching
 
     with watching(quiet=True) as listener:
         conclusion = decide_and_report(

@@ -1,4 +1,4 @@
-"""`assay import`: other tools' results as runs that compare, gate, report and leaderboard read."""
+"""`steelyard import`: other tools' results as runs that compare, gate, report and leaderboard read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
-from harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
 
 if TYPE_CHECKING:
-    from harness.imports import Imported
+    from steelyard.harness.imports import Imported
 
 app = typer.Typer(help="Other tools' results as runs.", no_args_is_help=True)
 
@@ -53,12 +53,12 @@ def lm_eval(
 ) -> None:
     """Import lm-eval results; with their samples beside them they can be gated.
 
-    Example: `assay import lm-eval out/base --name base && assay import lm-eval out/new --name new`
+    Example: `steelyard import lm-eval out/base --name base && steelyard import lm-eval out/new --name new`
 
     `samples_TASK_*.jsonl` (lm-eval's --log_samples) pair by content. Results without samples, and
     the old format, are shown and not gated.
     """
-    from harness.imports.lm_eval import read_lm_eval
+    from steelyard.harness.imports.lm_eval import read_lm_eval
 
     found = read_lm_eval(
         paths, name=name, experiment=experiment, cluster=cluster, slices=slices or ()
@@ -109,13 +109,13 @@ def items(
 ) -> None:
     """Import a table with a score for each item.
 
-    Example: `assay import items new.csv --metric acc=correct --cluster passage --name new`
+    Example: `steelyard import items new.csv --metric acc=correct --cluster passage --name new`
 
     Items pair by id (and by prompt and target, where there are any). An id that stands twice, an
     empty cell and NaN are errors: leave such items out of both files.
     """
-    from harness.imports.item_columns import ItemColumns, MetricColumn
-    from harness.imports.items import ItemSettings, read_items
+    from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
+    from steelyard.harness.imports.items import ItemSettings, read_items
 
     columns = ItemColumns(
         id=id,
@@ -155,12 +155,12 @@ def pairs(
 ) -> None:
     """Import which of two answers won, prompt by prompt: win rates that a gate can hold.
 
-    Example: `assay import pairs arena.csv --baseline base --judge human`
+    Example: `steelyard import pairs arena.csv --baseline base --judge human`
 
     `winner` is a, b, tie, or a model's name. Each candidate's row is 1, 0.5 or 0 a prompt, the
     baseline's 0.5: `{task: pairs, margin: 0.05}` asks that the win rate is not below 45%.
     """
-    from harness.imports.pairs import PairSettings, read_pairs
+    from steelyard.harness.imports.pairs import PairSettings, read_pairs
 
     settings = PairSettings(baseline, id, judge, experiment, ratings)
     _keep(read_pairs(file, settings), workspace, format)
@@ -176,10 +176,10 @@ def every_eval_ever(
 ) -> None:
     """Import Every Eval Ever records, to be shown beside runs of ours.
 
-    Example: `assay import every-eval-ever record.json`
+    Example: `steelyard import every-eval-ever record.json`
     """
-    from harness.errors import DataError
-    from harness.imports.every_eval_ever import read_every_eval_ever
+    from steelyard.harness.errors import DataError
+    from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 
     if name is not None and len(files) > 1:
         raise DataError(f"--name names one run, but there are {len(files)} files")
@@ -214,13 +214,13 @@ def codecarbon(
 ) -> None:
     """Import codecarbon's emissions: as the energy of a run, or as a run of their own.
 
-    Example: `assay import codecarbon emissions.csv --run imported/new --phase train`
+    Example: `steelyard import codecarbon emissions.csv --run imported/new --phase train`
 
     Runs are never changed: `--run` writes a newer one of the same name.
     """
-    from harness.imports import Imported
-    from harness.imports.codecarbon import read_codecarbon, with_emissions
-    from harness.store import open_store
+    from steelyard.harness.imports import Imported
+    from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
+    from steelyard.harness.store import open_store
 
     chosen = {"project": project, "run_id": run_id}
     if run is None:
@@ -235,8 +235,8 @@ def codecarbon(
 
 def _keep(found: Iterable[Imported], workspace: Path, format: Format) -> None:
     """Put runs into the store, all of them read before the first is written."""
-    from harness.imports import store_imported
-    from harness.store import open_store
+    from steelyard.harness.imports import store_imported
+    from steelyard.harness.store import open_store
 
     imports = list(found)
     store = open_store(workspace)
@@ -277,6 +277,6 @@ def _words(line: dict[str, Any]) -> str:
 
 
 def _safe(text: str) -> str:
-    from harness.hostile import one_line
+    from steelyard.harness.hostile import one_line
 
     return one_line(text, 400)

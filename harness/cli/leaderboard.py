@@ -1,4 +1,4 @@
-"""`assay leaderboard`: a static site over every run of one or more workspaces."""
+"""`steelyard leaderboard`: a static site over every run of one or more workspaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
 
 
 def leaderboard(
@@ -33,13 +33,13 @@ def leaderboard(
 
     Run it again after a new run: only the pages that change are written.
 
-    Example: `assay leaderboard -o site/ -w team-a/.assay -w team-b/.assay`
+    Example: `steelyard leaderboard -o site/ -w team-a/.steelyard -w team-b/.steelyard`
     """
     import json
 
-    from harness.errors import UnknownNameError
-    from harness.store import open_store
-    from reports.site.build import write_leaderboard
+    from steelyard.harness.errors import UnknownNameError
+    from steelyard.harness.store import open_store
+    from steelyard.reports.site.build import write_leaderboard
 
     places = workspaces or [DEFAULT_WORKSPACE]
     where = {"suite": suite} if suite else {}
@@ -51,7 +51,7 @@ def leaderboard(
             stores[run.id] = store
     if not runs:
         shown = ", ".join(str(place) for place in places)
-        raise UnknownNameError(f"no runs in {shown}", fix="make some with `assay demo`")
+        raise UnknownNameError(f"no runs in {shown}", fix="make some with `steelyard demo`")
     done = write_leaderboard(runs, output, lambda id: stores[id].rows(id), limit=head_to_head)
     if format is Format.json:
         content = {

@@ -1,4 +1,4 @@
-"""`assay list`: what there is."""
+"""`steelyard list`: what there is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 
 
 class Thing(StrEnum):
@@ -36,19 +36,19 @@ def list_things(
 ) -> None:
     """List trainers, tasks, suites, metrics, renderers, executors or runs.
 
-    Example: `assay list trainers`
+    Example: `steelyard list trainers`
     """
     rows = _runs(workspace) if what is Thing.runs else _named(what, include or ())
     if format is Format.json:
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        typer.echo(f"no {what.value} in {workspace}; make some with `assay demo`", err=True)
+        typer.echo(f"no {what.value} in {workspace}; make some with `steelyard demo`", err=True)
         return
     from rich.console import Console
     from rich.table import Table
 
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
@@ -59,13 +59,13 @@ def list_things(
 
 
 def _suite_names() -> list[str]:
-    from harness.suites import list_suites
+    from steelyard.harness.suites import list_suites
 
     return list_suites()
 
 
 def _suite(name: str) -> dict[str, Any]:
-    from harness.suites import load_suite
+    from steelyard.harness.suites import load_suite
 
     suite = load_suite(name, folder=Path())
     extras = [word for word in ("fidelity", "cost") if getattr(suite, word) is not None]
@@ -81,13 +81,13 @@ def _named(what: Thing, include: Sequence[Path]) -> list[dict[str, Any]]:
     if what is Thing.suites:
         return [_suite(name) for name in _suite_names()]
     if what is Thing.tasks:
-        from harness.task_files import task_files, task_summary
+        from steelyard.harness.task_files import task_files, task_summary
 
         folders = [str(folder) for folder in include]
         return [
             {"task": name, **task_summary(p)} for name, p in sorted(task_files(folders).items())
         ]
-    from harness import plugins
+    from steelyard.harness import plugins
 
     single = what.value.removesuffix("s")
     loaded = {name: plugins.load(what.value, name) for name in plugins.names(what.value)}
@@ -111,7 +111,7 @@ def _first_line(thing: object) -> str:
 
 
 def _runs(workspace: Path) -> list[dict[str, Any]]:
-    from harness.store import is_there, open_store
+    from steelyard.harness.store import is_there, open_store
 
     if not is_there(workspace):
         return []

@@ -1,4 +1,4 @@
-"""The command ``assay``: the composition root. Verbs import what they need when they run."""
+"""The command ``steelyard``: the composition root. Verbs import what they need when they run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import (
+from steelyard.harness.cli import (
     baseline,
     compare,
     demo,
@@ -27,7 +27,7 @@ from harness.cli import (
     tasks,
     train,
 )
-from harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.store_option import StoreCommand
 
 #: What a shell sees of Ctrl-C: 128 + SIGINT.
 INTERRUPTED = 130
@@ -46,9 +46,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DATASETS_VERBOSITY", "error")
 
 app = typer.Typer(
-    name="assay",
+    name="steelyard",
     help="Decides whether a fine-tuned language model ships: train, score, compare, gate, report.",
-    epilog="Start with: assay demo",
+    epilog="Start with: steelyard demo",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -79,9 +79,9 @@ def version_option(
 ) -> None:
     """Decides whether a fine-tuned language model ships."""
     if version:
-        from harness import __version__
+        from steelyard.harness import __version__
 
-        typer.echo(f"assay {__version__}")
+        typer.echo(f"steelyard {__version__}")
         raise typer.Exit
 
 
@@ -89,13 +89,13 @@ def main() -> None:
     """Run the command; a mistake of the user's is one line on stderr, never a traceback."""
     import logging
 
-    from harness.errors import EXIT_USAGE, AssayError
+    from steelyard.harness.errors import EXIT_USAGE, SteelyardError
 
     # It asks for a package that fetches code from a hub; the slower kernel is exact.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     try:
         app()
-    except AssayError as error:
+    except SteelyardError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ Workspace = Annotated[
     Path,
     typer.Option("--workspace", "-w", help="Where checkpoints, runs and journals are kept."),
 ]
-DEFAULT_WORKSPACE = Path(".assay")
+DEFAULT_WORKSPACE = Path(".steelyard")
 
 
 class Format(StrEnum):
@@ -62,9 +62,9 @@ def open_executor(
 
     Raises ``UnknownNameError`` for another name, ``ConfigError`` for an option that it lacks.
     """
-    from harness import plugins
-    from harness.errors import ConfigError
-    from harness.yaml_file import read_yaml
+    from steelyard.harness import plugins
+    from steelyard.harness.errors import ConfigError
+    from steelyard.harness.yaml_file import read_yaml
 
     chosen = plugins.load("executors", name)
     given: dict[str, Any] = {"workers": workers, "address": address, "runtime_env": runtime_env}

@@ -1,4 +1,4 @@
-"""`assay plan`: what training will take, and what a gate needs before it can decide."""
+"""`steelyard plan`: what training will take, and what a gate needs before it can decide."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Workspace
 
 if TYPE_CHECKING:
-    from harness.gate.planning import RulePlan
-    from harness.training_plan import CandidatePlan
+    from steelyard.harness.gate.planning import RulePlan
+    from steelyard.harness.training_plan import CandidatePlan
 
 
 def plan(
@@ -46,15 +46,15 @@ def plan(
     """Say beforehand what training takes, and how many samples each rule needs.
 
     Of an experiment: parameters trained, memory, tokens, minutes and energy of each candidate,
-    from a few steps tried here or past runs; after `assay run`, the actual cost beside them. With
+    from a few steps tried here or past runs; after `steelyard run`, the actual cost beside them. With
     --baseline or --like, and of a policy: samples, minutes and Wh of each rule, and which cannot
     be decided.
 
-    Example: `assay plan experiment.yaml`
+    Example: `steelyard plan experiment.yaml`
 
-    Example: `assay plan policy.yaml --baseline base.assay.json.gz --like microworld-demo/lora`
+    Example: `steelyard plan policy.yaml --baseline base.steelyard.json.gz --like microworld-demo/lora`
     """
-    from harness.yaml_file import read_yaml
+    from steelyard.harness.yaml_file import read_yaml
 
     training = None
     if "candidates" in read_yaml(policy):
@@ -65,12 +65,12 @@ def plan(
             else:
                 _print_training(training)
             return
-    from harness.cli.conclude import scored
-    from harness.errors import ConfigError
-    from harness.gate import load_gate
-    from harness.gate.naming import baseline_name
-    from harness.gate.planning import plan as planned
-    from harness.store import open_store
+    from steelyard.harness.cli.conclude import scored
+    from steelyard.harness.errors import ConfigError
+    from steelyard.harness.gate import load_gate
+    from steelyard.harness.gate.naming import baseline_name
+    from steelyard.harness.gate.planning import plan as planned
+    from steelyard.harness.store import open_store
 
     gate = load_gate(policy, file=policy)
     name = baseline or gate.baseline
@@ -100,12 +100,12 @@ def _plan_training(
     """Estimate, and keep the estimates in the workspace for later."""
     import json
 
-    from harness.checkpoints import open_base
-    from harness.cli.conclude import write_text
-    from harness.cli.console import watching
-    from harness.cli.session import session
-    from harness.experiment import load_experiment
-    from harness.training_plan import Planner, as_saved
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.cli.conclude import write_text
+    from steelyard.harness.cli.console import watching
+    from steelyard.harness.cli.session import session
+    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.training_plan import Planner, as_saved
 
     experiment = load_experiment(file, base=base)
     kept = workspace / "plans" / f"{experiment.name}.json"
@@ -134,8 +134,8 @@ def _print_training(found: list[CandidatePlan]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.hostile import terminal_safe
-    from reports import words
+    from steelyard.harness.hostile import terminal_safe
+    from steelyard.reports import words
 
     def number(value: int | None) -> str:
         return words.NONE if value is None else f"{value:,}"
@@ -183,8 +183,8 @@ def _print_table(found: tuple[RulePlan, ...], power: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.hostile import terminal_safe
-    from reports import words
+    from steelyard.harness.hostile import terminal_safe
+    from steelyard.reports import words
 
     title = f"Samples that each rule needs to pass an equal candidate {power:.0%} of the time"
     table = Table(title=title, box=box.SIMPLE_HEAD, expand=True, title_justify="left")

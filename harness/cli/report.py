@@ -1,4 +1,4 @@
-"""`assay report`: the page of an experiment that is in the store, without running anything."""
+"""`steelyard report`: the page of an experiment that is in the store, without running anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 
 
 class ReportFormat(StrEnum):
@@ -40,13 +40,13 @@ def report(
 ) -> None:
     """Render the comparison report of an experiment's newest runs.
 
-    Example: `assay report microworld-demo --format html --format csv -o report/`
+    Example: `steelyard report microworld-demo --format html --format csv -o report/`
     """
-    from harness.cli.conclude import decide_and_report, leave, scored
-    from harness.cli.console import watching
-    from harness.errors import UnknownNameError, did_you_mean
-    from harness.gate import load_gate
-    from harness.store import open_store
+    from steelyard.harness.cli.conclude import decide_and_report, leave, scored
+    from steelyard.harness.cli.console import watching
+    from steelyard.harness.errors import UnknownNameError, did_you_mean
+    from steelyard.harness.gate import load_gate
+    from steelyard.harness.store import open_store
 
     store = open_store(workspace)
     newest = {run.candidate: run.id for run in store.summaries(experiment=experiment)}
@@ -63,7 +63,7 @@ def report(
             title=experiment,
             folder=output or workspace / "reports" / experiment,
             formats=[f.value for f in formats or (ReportFormat.html,)],
-            commands=[f"assay report {experiment}"],
+            commands=[f"steelyard report {experiment}"],
             listener=listener,
         )
     for path in conclusion.files.values():

@@ -1,4 +1,4 @@
-"""`assay run`: train -> score -> compare -> gate -> report."""
+"""`steelyard run`: train -> score -> compare -> gate -> report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import (
+from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Address,
     Base,
@@ -27,11 +27,11 @@ from harness.cli.options import (
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 8_192, 20
 
 if TYPE_CHECKING:
-    from harness.cli.conclude import Conclusion
-    from harness.experiment import Experiment
-    from harness.pipeline import Outcome
-    from harness.protocols import Executor as ExecutorPlugin
-    from harness.store import FolderStore
+    from steelyard.harness.cli.conclude import Conclusion
+    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.pipeline import Outcome
+    from steelyard.harness.protocols import Executor as ExecutorPlugin
+    from steelyard.harness.store import FolderStore
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
 
     What is done and unchanged is not done again, so a killed run goes on where it was.
 
-    Example: `assay run examples/smollm2.yaml --base ../shared/models/smollm2-135m-instruct`
+    Example: `steelyard run examples/smollm2.yaml --base ../shared/models/smollm2-135m-instruct`
 
     `--executor local --workers 2` runs stages in two processes of this machine, `--executor ray`
     on a cluster; the numbers are the same. See docs/scaling.md.
@@ -68,8 +68,8 @@ def run(
     Exit codes: 0 pass, 1 regression, 2 wrong input or a failed candidate,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    from harness.cli.conclude import leave, show
-    from harness.experiment import load_experiment
+    from steelyard.harness.cli.conclude import leave, show
+    from steelyard.harness.experiment import load_experiment
 
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed, limit=limit)
@@ -97,15 +97,15 @@ def run_experiment(
     executor: ExecutorPlugin | None = None,
 ) -> Conclusion:
     """The whole loop over a validated experiment; writes the reports and returns what they say."""
-    from harness.cli.conclude import conclude
-    from harness.cli.console import watching
-    from harness.cli.session import session
+    from steelyard.harness.cli.conclude import conclude
+    from steelyard.harness.cli.console import watching
+    from steelyard.harness.cli.session import session
 
     check(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
-        from harness.executors.inline import Inline
-        from harness.noise_variants import NoiseStage
-        from harness.pipeline import Pipeline
+        from steelyard.harness.executors.inline import Inline
+        from steelyard.harness.noise_variants import NoiseStage
+        from steelyard.harness.pipeline import Pipeline
 
         find_baseline(experiment, store)
         noise = NoiseStage(experiment, store, meter, listener)
@@ -127,7 +127,7 @@ def run_experiment(
 
 def show_logs(outcome: Outcome, store: FolderStore) -> None:
     """The end of each failed stage's log, where it left one."""
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     for failure in outcome.failures:
         path = store.log_path(failure.stage.replace(" ", "-"))
@@ -143,9 +143,9 @@ def show_logs(outcome: Outcome, store: FolderStore) -> None:
 
 def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
-    from harness.gate import load_gate
-    from harness.suites import load_suite
-    from harness.validation import check_choices
+    from steelyard.harness.gate import load_gate
+    from steelyard.harness.suites import load_suite
+    from steelyard.harness.validation import check_choices
 
     settings = experiment.settings
     check_choices(experiment)
@@ -157,11 +157,11 @@ def check(experiment: Experiment) -> None:
 def find_baseline(experiment: Experiment, store: FolderStore) -> None:
     """The gate's baseline, where it is not made by this experiment, must be there beforehand.
 
-    Raises ``AssayError`` for a run or baseline file that is missing or cannot be read.
+    Raises ``SteelyardError`` for a run or baseline file that is missing or cannot be read.
     """
-    from harness.cli.conclude import scored_baseline
-    from harness.errors import ConfigError, UnknownNameError, did_you_mean
-    from harness.gate import load_gate
+    from steelyard.harness.cli.conclude import scored_baseline
+    from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
+    from steelyard.harness.gate import load_gate
 
     if not experiment.settings.gate:
         return
@@ -185,7 +185,7 @@ def command(
     file: Path, workspace: Path, base: str | None, seed: int | None, limit: int | None
 ) -> str:
     """The exact command to type again."""
-    words = ["assay", "run", str(file)]
+    words = ["steelyard", "run", str(file)]
     if workspace != DEFAULT_WORKSPACE:
         words += ["--workspace", str(workspace)]
     for name, value in (("--base", base), ("--seed", seed), ("--limit", limit)):

@@ -1,4 +1,4 @@
-"""`assay gate --sequential`: score a checkpoint only until its verdict is certain."""
+"""`steelyard gate --sequential`: score a checkpoint only until its verdict is certain."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.events import Event
+from steelyard.harness.events import Event
 
 if TYPE_CHECKING:
-    from harness.compare import Scored
-    from harness.early import EarlyResult
-    from harness.evaluate import BuiltSuite
-    from harness.experiment import Experiment
-    from harness.gate import Gate
-    from harness.records import Checkpoint, Run
-    from harness.score_stage import ScoreStage
-    from harness.store import FolderStore
-    from harness.suites import Suite
+    from steelyard.harness.compare import Scored
+    from steelyard.harness.early import EarlyResult
+    from steelyard.harness.evaluate import BuiltSuite
+    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.gate import Gate
+    from steelyard.harness.records import Checkpoint, Run
+    from steelyard.harness.score_stage import ScoreStage
+    from steelyard.harness.store import FolderStore
+    from steelyard.harness.suites import Suite
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class SequentialGate:
 
     def decide(self, candidates: Sequence[str], commands: Sequence[str]) -> tuple[Any, int]:
         """The report's document with the verdicts, and the exit code."""
-        from harness.cli.console import watching
-        from harness.cli.session import session
-        from harness.errors import ScoringError, exit_code_of
-        from harness.evaluate import build
-        from harness.score_stage import ScoreStage
-        from reports.build import build_report
+        from steelyard.harness.cli.console import watching
+        from steelyard.harness.cli.session import session
+        from steelyard.harness.errors import ScoringError, exit_code_of
+        from steelyard.harness.evaluate import build
+        from steelyard.harness.score_stage import ScoreStage
+        from steelyard.reports.build import build_report
 
         experiment = self._experiment()
         suite = self._suite(experiment)
@@ -74,9 +74,9 @@ class SequentialGate:
     def _decide(
         self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage
     ) -> EarlyResult:
-        from harness.early import decide_early
-        from harness.evaluate import Evaluation
-        from harness.evaluate_part import PartEvaluation
+        from steelyard.harness.early import decide_early
+        from steelyard.harness.evaluate import Evaluation
+        from steelyard.harness.evaluate_part import PartEvaluation
 
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
@@ -100,8 +100,8 @@ class SequentialGate:
 
     def _experiment(self) -> Experiment:
         """What the policy says beside its rules, where it is an experiment file."""
-        from harness.experiment import Experiment, ExperimentFile, load_experiment
-        from harness.yaml_file import read_yaml
+        from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
+        from steelyard.harness.yaml_file import read_yaml
 
         if "base" in read_yaml(self.policy):
             return load_experiment(self.policy)
@@ -113,8 +113,8 @@ class SequentialGate:
 
     def _suite(self, experiment: Experiment) -> Suite:
         """The suite with the limits that the baseline was scored under."""
-        from harness.errors import UnknownNameError
-        from harness.suites import load_suite
+        from steelyard.harness.errors import UnknownNameError
+        from steelyard.harness.suites import load_suite
 
         given = self.suite or experiment.settings.suite
         folder = Path() if self.suite else experiment.folder
@@ -151,14 +151,14 @@ def saved_line(result: EarlyResult) -> str:
 
 def scored_already(store: FolderStore, candidates: Sequence[str], baseline: Scored) -> bool:
     """Whether every candidate is a run that answered all of the baseline's tasks."""
-    from harness.cli.conclude import scored
-    from harness.early import comparable_part
-    from harness.errors import AssayError
+    from steelyard.harness.cli.conclude import scored
+    from steelyard.harness.early import comparable_part
+    from steelyard.harness.errors import SteelyardError
 
     for name in candidates:
         try:
             found = scored(store, name)
-        except AssayError:
+        except SteelyardError:
             return False
         if not found.run.complete or not {*comparable_part(baseline).tasks} <= {*found.tasks}:
             return False
@@ -166,16 +166,16 @@ def scored_already(store: FolderStore, candidates: Sequence[str], baseline: Scor
 
 
 def _checkpoint(name: str, store: FolderStore) -> Checkpoint:
-    """A checkpoint folder that Assay wrote, a run's checkpoint, or any model."""
-    from harness.checkpoints import open_base, open_checkpoint
-    from harness.checkpoints.opening import MANIFEST
-    from harness.errors import AssayError
+    """A checkpoint folder that Steelyard wrote, a run's checkpoint, or any model."""
+    from steelyard.harness.checkpoints import open_base, open_checkpoint
+    from steelyard.harness.checkpoints.opening import MANIFEST
+    from steelyard.harness.errors import SteelyardError
 
     folder: Path | None = Path(name)
     if not Path(name).exists():
         try:
             folder = store.checkpoint(store.get(name).checkpoint.digest)
-        except AssayError:
+        except SteelyardError:
             folder = None
     if folder is not None and (folder / MANIFEST).is_file():
         return open_checkpoint(folder, verify=True)
@@ -190,9 +190,9 @@ def _label(name: str) -> str:
 def _planned_run(name: str, experiment: Experiment, suite: Suite, checkpoint: Checkpoint) -> Run:
     from datetime import UTC, datetime
 
-    from harness.environment import environment
-    from harness.identity import digest_json
-    from harness.records import Run
+    from steelyard.harness.environment import environment
+    from steelyard.harness.identity import digest_json
+    from steelyard.harness.records import Run
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(

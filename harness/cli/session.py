@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.experiment import Experiment
-    from harness.protocols import Meter
-    from harness.store import FolderStore
+    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.store import FolderStore
 
 
 @contextmanager
@@ -18,10 +18,10 @@ def session(
     experiment: Experiment, workspace: Path
 ) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
     """The store, held beside other runs, and a meter, opened on first use and closed here."""
-    from harness.energy import EnergyConfig, open_meter
-    from harness.errors import ConfigError
-    from harness.store import open_store
-    from harness.yaml_file import validated
+    from steelyard.harness.energy import EnergyConfig, open_meter
+    from steelyard.harness.errors import ConfigError
+    from steelyard.harness.store import open_store
+    from steelyard.harness.yaml_file import validated
 
     config = validated(EnergyConfig, experiment.settings.energy, file=experiment.file, key="energy")
     try:

@@ -1,4 +1,4 @@
-"""`assay show NAME`: everything about one trainer, metric, suite, task or run."""
+"""`steelyard show NAME`: everything about one trainer, metric, suite, task or run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 
 PLUGIN_GROUPS = ("trainers", "metrics", "renderers", "meters", "executors")
 
@@ -29,9 +29,9 @@ def show(
 ) -> None:
     """Show one thing in full: a trainer's options, a task's prompt and metrics, a run's scores.
 
-    Example: `assay show microworld_known`
+    Example: `steelyard show microworld_known`
     """
-    from harness.cli.console import print_yaml
+    from steelyard.harness.cli.console import print_yaml
 
     folders = [str(folder) for folder in include or ()]
     found = (
@@ -44,7 +44,7 @@ def show(
 
 
 def _plugin(name: str) -> dict[str, Any] | None:
-    from harness import plugins
+    from steelyard.harness import plugins
 
     for group in PLUGIN_GROUPS:
         if name in plugins.names(group):
@@ -55,7 +55,7 @@ def _plugin(name: str) -> dict[str, Any] | None:
 def _described(plugin: Any) -> dict[str, Any]:
     fields = getattr(plugin, "model_fields", {})
     described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
-    from harness.roles import choices_of
+    from steelyard.harness.roles import choices_of
 
     roles, *others = choices_of(plugin)
     if roles:
@@ -79,7 +79,7 @@ def _described(plugin: Any) -> dict[str, Any]:
 
 
 def _suite(name: str) -> dict[str, Any] | None:
-    from harness.suites import list_suites, load_suite
+    from steelyard.harness.suites import list_suites, load_suite
 
     if name not in list_suites() and not name.endswith((".yaml", ".yml")):
         return None
@@ -88,12 +88,12 @@ def _suite(name: str) -> dict[str, Any] | None:
 
 
 def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any] | None:
-    from harness.suites import list_tasks, task_file
+    from steelyard.harness.suites import list_tasks, task_file
 
     if name not in list_tasks(include):
         return None
-    from harness.cli.tasks import card_fields, token_counter
-    from harness.task_card import built_suite, task_cards
+    from steelyard.harness.cli.tasks import card_fields, token_counter
+    from steelyard.harness.task_card import built_suite, task_cards
 
     path = task_file(name, include)
     counter = token_counter(tokenizer)
@@ -103,11 +103,11 @@ def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any
 
 
 def _run(name: str, workspace: Any) -> dict[str, Any]:
-    from harness import plugins
-    from harness.errors import UnknownNameError, did_you_mean
-    from harness.store import is_there, open_store
-    from harness.suites import list_suites, list_tasks
-    from harness.task_files import lm_eval_names
+    from steelyard.harness import plugins
+    from steelyard.harness.errors import UnknownNameError, did_you_mean
+    from steelyard.harness.store import is_there, open_store
+    from steelyard.harness.suites import list_suites, list_tasks
+    from steelyard.harness.task_files import lm_eval_names
 
     if is_there(workspace):
         try:
@@ -117,7 +117,7 @@ def _run(name: str, workspace: Any) -> dict[str, Any]:
     if name in lm_eval_names():
         raise UnknownNameError(
             f"'{name}' is one of lm-eval's own tasks, whose data come from the hub",
-            fix=f"`assay tasks check {name}` fetches them and shows it",
+            fix=f"`steelyard tasks check {name}` fetches them and shows it",
         )
     known = [n for group in PLUGIN_GROUPS for n in plugins.names(group)]
     known += [*list_suites(), *list_tasks()]

@@ -1,4 +1,4 @@
-"""`assay store`: look after a workspace."""
+"""`steelyard store`: look after a workspace."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_WORKSPACE, Workspace
-from harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
 
 if TYPE_CHECKING:
-    from harness.store import FolderStore
+    from steelyard.harness.store import FolderStore
 
 app = typer.Typer(help="Look after a workspace: check, rebuild, gc, copy.", no_args_is_help=True)
 
@@ -23,9 +23,9 @@ app = typer.Typer(help="Look after a workspace: check, rebuild, gc, copy.", no_a
 def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Read every run, checkpoint and stage; one line for each damage, and exit 2 if there is any.
 
-    Example: `assay store check --workspace .assay`
+    Example: `steelyard store check --workspace .steelyard`
     """
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     store = _store(workspace)
     with _working("reading runs and checkpoints"):
@@ -42,7 +42,7 @@ def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
 def rebuild(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Make the index anew from the run folders, which are the truth.
 
-    Example: `assay store rebuild`
+    Example: `steelyard store rebuild`
     """
     store = _store(workspace)
     with _working("indexing"):
@@ -59,9 +59,9 @@ def gc(
 ) -> None:
     """List, or with --delete remove, what no run and no stage refers to.
 
-    Example: `assay store gc --delete`
+    Example: `steelyard store gc --delete`
     """
-    from reports import words
+    from steelyard.reports import words
 
     found = _store(workspace).gc(dry_run=not delete)
     for item in found:
@@ -88,12 +88,12 @@ def copy(
 ) -> None:
     """Copy runs with their rows, samples and checkpoints; what is there already is left alone.
 
-    Example: `assay store copy /shared/assay microworld-demo/lora`
+    Example: `steelyard store copy /shared/steelyard microworld-demo/lora`
     """
-    from harness.copying import copy_runs
-    from harness.errors import StoreError
-    from harness.store import open_store
-    from harness.store.urls import is_url
+    from steelyard.harness.copying import copy_runs
+    from steelyard.harness.errors import StoreError
+    from steelyard.harness.store import open_store
+    from steelyard.harness.store.urls import is_url
 
     source = _store(workspace)
     shared = is_url(target)
@@ -106,8 +106,8 @@ def copy(
 
 
 def _store(workspace: Path) -> FolderStore:
-    from harness.errors import StoreError
-    from harness.store import is_there, open_store
+    from steelyard.harness.errors import StoreError
+    from steelyard.harness.store import is_there, open_store
 
     if not is_there(workspace):
         raise StoreError("no such workspace", file=workspace, fix="name one with --workspace")
@@ -122,7 +122,7 @@ def _working(what: str) -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console
 
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     with Console(stderr=True, markup=False).status(what) as status:
         yield lambda name: status.update(terminal_safe(f"{what} {name}"))

@@ -2,7 +2,7 @@
 
 A verb's worker processes must find the same store, and an address may hold a password, which has no
 place in a command line that everybody on the machine can read. So the option is the environment's
-``ASSAY_STORE`` for the time of the command.
+``STEELYARD_STORE`` for the time of the command.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 
 _HELP = (
     "A store that machines share: postgresql://user@host/name?artifacts=s3://bucket/folder. "
-    "`--workspace` then holds its cache. Passwords: ~/.pgpass, PGPASSWORD or ASSAY_STORE."
+    "`--workspace` then holds its cache. Passwords: ~/.pgpass, PGPASSWORD or STEELYARD_STORE."
 )
 
 
@@ -39,7 +39,7 @@ def _option() -> Any:
 def _chosen(context: typer.Context, value: str | None) -> None:
     if value is None:
         return
-    from harness.store import STORE_VARIABLE
+    from steelyard.harness.store import STORE_VARIABLE
 
     before = os.environ.get(STORE_VARIABLE)
 

@@ -1,4 +1,4 @@
-"""`assay tasks check`: is a task fit to be staked a release on?"""
+"""`steelyard tasks check`: is a task fit to be staked a release on?"""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import Format, OutputFormat
+from steelyard.harness.cli.options import Format, OutputFormat
 
 if TYPE_CHECKING:
-    from harness.records import SampleRecord, Score
+    from steelyard.harness.records import SampleRecord, Score
 
 app = typer.Typer(help="Check a task of your own.", no_args_is_help=True)
 
@@ -35,12 +35,12 @@ def check(
     """Build a task, show three prompts, count what is wrong with its documents, and score three
     items with the microworld's model. Exit 2 where it cannot be scored or has a fault.
 
-    Example: `assay tasks check examples/local_data/halueval_qa.yaml`
+    Example: `steelyard tasks check examples/local_data/halueval_qa.yaml`
     """
     import json
 
-    from harness.cli.console import print_yaml
-    from harness.task_card import built_suite, task_cards, task_of_file, try_out
+    from steelyard.harness.cli.console import print_yaml
+    from steelyard.harness.task_card import built_suite, task_cards, task_of_file, try_out
 
     folders = [str(folder) for folder in include or ()]
     file = None
@@ -78,7 +78,7 @@ def token_counter(folder: str | None) -> Any:
     """
     if folder is None:
         return None
-    from harness.checkpoints import open_base
+    from steelyard.harness.checkpoints import open_base
 
     path = open_base(folder).weights_folder
     from transformers import AutoTokenizer
@@ -106,14 +106,14 @@ def contamination(
 
     Few-shot examples are left out: an item is its own question with its right answer.
 
-    Example: `assay tasks contamination assay-demo/experiment.yaml`
+    Example: `steelyard tasks contamination steelyard-demo/experiment.yaml`
     """
     import json
 
-    from harness.evaluate import build
-    from harness.experiment import load_experiment
-    from harness.overlaps import overlaps
-    from harness.suites import load_suite
+    from steelyard.harness.evaluate import build
+    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.overlaps import overlaps
+    from steelyard.harness.suites import load_suite
 
     loaded = load_experiment(experiment)
     settings = loaded.settings
@@ -133,7 +133,7 @@ def _print_overlaps(found: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.hostile import terminal_safe
+    from steelyard.harness.hostile import terminal_safe
 
     table = Table(title="Evaluation items found in training data", box=box.SIMPLE_HEAD)
     for name in ("Data", "Task", "Contaminated", "Items", "For example"):

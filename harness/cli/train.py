@@ -1,4 +1,4 @@
-"""`assay train`: only the checkpoints."""
+"""`steelyard train`: only the checkpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import (
+from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Address,
     Base,
@@ -39,19 +39,19 @@ def train(
 ) -> None:
     """Train the candidates of an experiment and keep their checkpoints; nothing is scored.
 
-    Example: `assay train experiment.yaml lora`
+    Example: `steelyard train experiment.yaml lora`
     """
-    from harness.cli.console import watching
-    from harness.cli.session import session
-    from harness.errors import EXIT_USAGE
-    from harness.experiment import load_experiment
-    from harness.validation import check_choices
+    from steelyard.harness.cli.console import watching
+    from steelyard.harness.cli.session import session
+    from steelyard.harness.errors import EXIT_USAGE
+    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.validation import check_choices
 
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed)
     check_choices(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
-        from harness.pipeline import Pipeline
+        from steelyard.harness.pipeline import Pipeline
 
         pipeline = Pipeline(experiment, store, meter, listener, chosen)
         outcome = pipeline.train(candidates or ())

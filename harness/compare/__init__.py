@@ -1,11 +1,11 @@
 """Comparison: any number of scored runs against one baseline, paired sample by sample."""
 
-from harness.compare.comparing import compare
-from harness.compare.deltas import MetricPair, Settings, TaskPair, pair_task
-from harness.compare.noise import NoiseFloor, noise_floors
-from harness.compare.problems import Problem
-from harness.compare.scored import RunSource, Scored
-from harness.compare.seeds import RecipeDelta, recipe_deltas
+from steelyard.harness.compare.comparing import compare
+from steelyard.harness.compare.deltas import MetricPair, Settings, TaskPair, pair_task
+from steelyard.harness.compare.noise import NoiseFloor, noise_floors
+from steelyard.harness.compare.problems import Problem
+from steelyard.harness.compare.scored import RunSource, Scored
+from steelyard.harness.compare.seeds import RecipeDelta, recipe_deltas
 
 __all__ = [
     "MetricPair",

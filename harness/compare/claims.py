@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.compare.scored import Scored
-from harness.identity import digest_json
-from harness.records import CheckpointManifest
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.identity import digest_json
+from steelyard.harness.records import CheckpointManifest
 
 CHECKPOINT = "these checkpoints on items like these; not the recipe (one seed)"
 #: With fewer seeds the spread between them is a guess.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.compare.problems import Cause, Problem
-from harness.compare.scored import Scored
-from harness.records import Difference, Run, TaskSignature
+from steelyard.harness.compare.problems import Cause, Problem
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.records import Difference, Run, TaskSignature
 
 #: Fields of a signature, and why another value makes two numbers incomparable.
 VOIDING: Mapping[str, str] = {

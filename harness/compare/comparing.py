@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.compare.claims import claim_of
-from harness.compare.comparability import inspect_run
-from harness.compare.deltas import MetricPair, Settings, TaskPair, delta_of, pair_task
-from harness.compare.families import adjusted, adjusted_slices
-from harness.compare.flips import flipped, in_every_candidate, with_answers
-from harness.compare.noise import NoiseFloor, above_noise, noise_floors
-from harness.compare.problems import Problem, lines
-from harness.compare.scored import RowKey, Scored
-from harness.compare.slices import slice_deltas, slices_of
-from harness.compare.transfer import backward_transfer
-from harness.errors import ConfigError
-from harness.records import Comparison, Delta, Difference, Flip, FlipCount
+from steelyard.harness.compare.claims import claim_of
+from steelyard.harness.compare.comparability import inspect_run
+from steelyard.harness.compare.deltas import MetricPair, Settings, TaskPair, delta_of, pair_task
+from steelyard.harness.compare.families import adjusted, adjusted_slices
+from steelyard.harness.compare.flips import flipped, in_every_candidate, with_answers
+from steelyard.harness.compare.noise import NoiseFloor, above_noise, noise_floors
+from steelyard.harness.compare.problems import Problem, lines
+from steelyard.harness.compare.scored import RowKey, Scored
+from steelyard.harness.compare.slices import slice_deltas, slices_of
+from steelyard.harness.compare.transfer import backward_transfer
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.records import Comparison, Delta, Difference, Flip, FlipCount
 
 
 def compare(

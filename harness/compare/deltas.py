@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import plugins, stats
-from harness.compare.comparability import inspect_task
-from harness.compare.pairing import Paired, against_score, pair
-from harness.compare.problems import Problem
-from harness.compare.scored import Scored
-from harness.errors import AssayError
-from harness.records import Delta, Difference, Score
+from steelyard.harness import plugins, stats
+from steelyard.harness.compare.comparability import inspect_task
+from steelyard.harness.compare.pairing import Paired, against_score, pair
+from steelyard.harness.compare.problems import Problem
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.records import Delta, Difference, Score
 
 if TYPE_CHECKING:
-    from harness.stats import PairedResult
+    from steelyard.harness.stats import PairedResult
 
 Aggregate = Callable[[Any], Any]
 
@@ -201,7 +201,7 @@ def delta_of(pair: MetricPair, settings: Settings) -> Delta:
         return plain.model_copy(update={"note": "no rows: not tested"}) if bare else plain
     try:
         result = run_test(score, pair.paired, settings)
-    except AssayError as error:
+    except SteelyardError as error:
         return plain.model_copy(update={"note": f"not tested: {error}"})
     return with_result(plain, result, pair.paired.unscored_in_both)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from harness.records import Delta
+from steelyard.harness.records import Delta
 
 
 def adjusted(deltas: Sequence[Delta]) -> tuple[Delta, ...]:

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from harness.compare.deltas import MetricPair
-from harness.compare.scored import Scored
-from harness.records import Flip, FlipCount, SampleRecord
+from steelyard.harness.compare.deltas import MetricPair
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.records import Flip, FlipCount, SampleRecord
 
 #: Stands where a baseline file keeps no text.
 NOT_KEPT = "(text not kept in the baseline file)"

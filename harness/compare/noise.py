@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.compare.scored import RowKey, Scored
-from harness.errors import ConfigError
-from harness.records import Delta, Score
+from steelyard.harness.compare.scored import RowKey, Scored
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.records import Delta, Score
 
 _FIELDS = {
     "dtype": "dtype",

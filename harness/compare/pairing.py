@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.compare.problems import Problem
-from harness.records import Rows, Score
+from steelyard.harness.compare.problems import Problem
+from steelyard.harness.records import Rows, Score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

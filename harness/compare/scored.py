@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from harness.records import Rows, Run, SampleRecord, Score
+from steelyard.harness.records import Rows, Run, SampleRecord, Score
 
 RowKey = tuple[str, str]
 """(task, metric)"""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from harness.compare.claims import MIN_SEEDS, manifests, recipe_of
-from harness.compare.scored import Scored
-from harness.records import Comparison, DeltaVerdict
+from steelyard.harness.compare.claims import MIN_SEEDS, manifests, recipe_of
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.records import Comparison, DeltaVerdict
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.compare.deltas import MetricPair, Settings, run_test, with_result
-from harness.compare.pairing import Paired
-from harness.errors import AssayError
-from harness.records import Delta, SampleRecord
+from steelyard.harness.compare.deltas import MetricPair, Settings, run_test, with_result
+from steelyard.harness.compare.pairing import Paired
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.records import Delta, SampleRecord
 
 #: Smaller slices show nothing but noise: a flip of one sample in 10 is 10 points.
 MIN_SAMPLES = 20
@@ -62,7 +62,7 @@ def slice_deltas(pair: MetricPair, slices: Slices, settings: Settings) -> list[D
     for name, indices in slices.items():
         try:
             result = run_test(pair.baseline, pair.paired, settings, subset=indices)
-        except AssayError:
+        except SteelyardError:
             continue
         kept = whole.model_copy(update={"slice": name, **_values(pair, indices)})
         deltas.append(with_result(kept, result))

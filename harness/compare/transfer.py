@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.records import BackwardTransfer, Delta
+from steelyard.harness.records import BackwardTransfer, Delta
 
 RETENTION = "retention"
 

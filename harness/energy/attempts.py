@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from harness.energy.config import Phase
-from harness.energy.totals import total
-from harness.protocols import Meter, Reading
-from harness.records import Energy
+from steelyard.harness.energy.config import Phase
+from steelyard.harness.energy.totals import total
+from steelyard.harness.protocols import Meter, Reading
+from steelyard.harness.records import Energy
 
 SIGN_OF_LIFE_SECONDS = 2.0
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.energy.config import EnergyConfig
-from harness.energy.reading import SHORT_SECONDS, WindowReading
-from harness.records import EnergyComponent, Grade
+from steelyard.harness.energy.config import EnergyConfig
+from steelyard.harness.energy.reading import SHORT_SECONDS, WindowReading
+from steelyard.harness.records import EnergyComponent, Grade
 
 #: RAPL counters wrap (about 45 minutes at 100 W), and codecarbon reads them only when asked.
 FLUSH_SECONDS = 20.0

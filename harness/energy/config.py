@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.errors import ConfigError
-from harness.plugins import load, names
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.plugins import load, names
 
 if TYPE_CHECKING:
-    from harness.protocols import Meter
-    from harness.records import CarbonIntensity
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.records import CarbonIntensity
 
 
 class EnergyConfig(BaseModel):
@@ -56,8 +56,8 @@ class EnergyConfig(BaseModel):
 
         Raises ``ConfigError`` for a country or region without figures.
         """
-        from harness.energy.intensity import country_intensity
-        from harness.records import CarbonIntensity
+        from steelyard.harness.energy.intensity import country_intensity
+        from steelyard.harness.records import CarbonIntensity
 
         if self.intensity_g_per_kwh is not None:
             return CarbonIntensity(
@@ -73,7 +73,7 @@ class EnergyConfig(BaseModel):
     def checked(self) -> Self:
         """Itself, once meter, country and region are known to exist. Raises ``ConfigError``."""
         if self.meter not in names("meters"):
-            from harness.errors import did_you_mean
+            from steelyard.harness.errors import did_you_mean
 
             raise ConfigError(
                 "unknown meter",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from harness.energy.config import EnergyConfig
-from harness.energy.reading import JOULES_PER_KWH, WindowReading
-from harness.records import EnergyComponent
+from steelyard.harness.energy.config import EnergyConfig
+from steelyard.harness.energy.reading import JOULES_PER_KWH, WindowReading
+from steelyard.harness.records import EnergyComponent
 
 DEFAULT_JOULES = {"cpu": 3600.0, "ram": 360.0}
 

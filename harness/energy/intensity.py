@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ConfigError, did_you_mean
-from harness.records import CarbonIntensity
+from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.records import CarbonIntensity
 
 KG_PER_POUND = 0.45359237
 #: kg CO2e per kWh by fuel, for mixes given in shares: codecarbon ``core/emissions.py``, after

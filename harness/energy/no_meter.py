@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.energy.config import EnergyConfig
-from harness.energy.reading import WindowReading
+from steelyard.harness.energy.config import EnergyConfig
+from steelyard.harness.energy.reading import WindowReading
 
 
 class NoMeter:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from harness.energy.config import EnergyConfig
-from harness.energy.reading import JOULES_PER_KWH, WindowReading
-from harness.records import EnergyComponent
+from steelyard.harness.energy.config import EnergyConfig
+from steelyard.harness.energy.reading import JOULES_PER_KWH, WindowReading
+from steelyard.harness.records import EnergyComponent
 
 MILLIJOULES_PER_KWH = 1000 * JOULES_PER_KWH
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from harness.records import CarbonIntensity, Energy, EnergyComponent, Grade
+from steelyard.harness.records import CarbonIntensity, Energy, EnergyComponent, Grade
 
 if TYPE_CHECKING:
-    from harness.energy.config import EnergyConfig, Phase
+    from steelyard.harness.energy.config import EnergyConfig, Phase
 
 JOULES_PER_KWH = 3_600_000.0
 #: Below this a sampled power (one reading a second) says little about the window.

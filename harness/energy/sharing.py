@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.energy.reading import grams, weakest
-from harness.protocols import Meter, Reading
-from harness.records import Energy, EnergyComponent
+from steelyard.harness.energy.reading import grams, weakest
+from steelyard.harness.protocols import Meter, Reading
+from steelyard.harness.records import Energy, EnergyComponent
 
 
 class SharedMeter:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.energy.reading import weakest
-from harness.records import CheckpointManifest, Energy, EnergyComponent
+from steelyard.harness.energy.reading import weakest
+from steelyard.harness.records import CheckpointManifest, Energy, EnergyComponent
 
 if TYPE_CHECKING:
-    from harness.energy.config import Phase
+    from steelyard.harness.energy.config import Phase
 
 
 def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:

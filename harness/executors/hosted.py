@@ -14,22 +14,22 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import AssayError
-from harness.events import Event
-from harness.executors.machine import this_machine
-from harness.executors.process import NotOpened, why_lost
-from harness.executors.starting import context_for, start
-from harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.events import Event
+from steelyard.harness.executors.machine import this_machine
+from steelyard.harness.executors.process import NotOpened, why_lost
+from steelyard.harness.executors.starting import context_for, start
+from steelyard.harness.stages.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from harness.stages.worker import Workplace
+    from steelyard.harness.stages.worker import Workplace
 
 
-class WorkerLostError(AssayError):
+class WorkerLostError(SteelyardError):
     """The process that a stage was carried out in ended before the stage did."""
 
 
-class WorkerNotOpenedError(AssayError):
+class WorkerNotOpenedError(SteelyardError):
     """The process has not what its stage needs."""
 
 

@@ -11,7 +11,7 @@ import sys
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 
-from harness.checkpoints import fresh_process
+from steelyard.harness.checkpoints import fresh_process
 
 LIBRARIES = (
     *fresh_process.LIBRARIES,
@@ -19,7 +19,7 @@ LIBRARIES = (
     "lm_eval.evaluator",
     "lm_eval.tasks",
     "trl.trainer.sft_trainer",
-    "harness.score_stage",
+    "steelyard.harness.score_stage",
 )
 
 # As the command does for itself: it asks for a package that fetches code from a hub.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from harness.executors.schedule import Schedule
-from harness.protocols import Plugin
-from harness.stages.stage import Stage, StageOutcome
-from harness.stages.worker import Worker
+from steelyard.harness.executors.schedule import Schedule
+from steelyard.harness.protocols import Plugin
+from steelyard.harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.stages.worker import Worker
 
 
 class Inline(Plugin):

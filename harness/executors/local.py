@@ -1,7 +1,7 @@
 """Stages in several processes of this machine: one a GPU, or one a share of the cores.
 
 Workers are not forked from the driver: that would copy torch's threads' locks and a GPU's context.
-They come from :mod:`harness.executors.starting`.
+They come from :mod:`steelyard.harness.executors.starting`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness.events import Event
-from harness.executors.machine import Machine, Shares, this_machine
-from harness.executors.process import NotOpened, why_lost
-from harness.executors.schedule import Schedule, lost
-from harness.executors.starting import context_for, start
-from harness.protocols import Plugin
-from harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.events import Event
+from steelyard.harness.executors.machine import Machine, Shares, this_machine
+from steelyard.harness.executors.process import NotOpened, why_lost
+from steelyard.harness.executors.schedule import Schedule, lost
+from steelyard.harness.executors.starting import context_for, start
+from steelyard.harness.protocols import Plugin
+from steelyard.harness.stages.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from harness.stages.worker import Worker
+    from steelyard.harness.stages.worker import Worker
 
 #: How long idle workers are given to leave by themselves at the end.
 LEAVE_SECONDS = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from harness.environment import nvidia_smi
-from harness.resources import Resources
+from steelyard.harness.environment import nvidia_smi
+from steelyard.harness.resources import Resources
 
 BYTES_PER_GB = 1e9
 

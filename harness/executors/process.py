@@ -15,12 +15,12 @@ from multiprocessing import connection, current_process, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.checkpoints.fresh_process import fork_server
-from harness.events import Event, Listener
-from harness.stages.stage import Stage
+from steelyard.harness.checkpoints.fresh_process import fork_server
+from steelyard.harness.events import Event, Listener
+from steelyard.harness.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from harness.stages.worker import Worker, Workplace
+    from steelyard.harness.stages.worker import Worker, Workplace
 
 #: Progress is passed on at most so often.
 PROGRESS_SECONDS = 0.2

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from harness.errors import AssayError, MissingExtraError
-from harness.events import Event
-from harness.executors.hosted import WorkerLostError, WorkerNotOpenedError, hosted
-from harness.executors.schedule import Schedule, lost
-from harness.protocols import Plugin
-from harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.errors import MissingExtraError, SteelyardError
+from steelyard.harness.events import Event
+from steelyard.harness.executors.hosted import WorkerLostError, WorkerNotOpenedError, hosted
+from steelyard.harness.executors.schedule import Schedule, lost
+from steelyard.harness.protocols import Plugin
+from steelyard.harness.stages.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from harness.stages.worker import Worker, Workplace
+    from steelyard.harness.stages.worker import Worker, Workplace
 
 POLL_SECONDS = 0.2
 #: How long a cluster's address may take to answer.
@@ -34,7 +34,7 @@ START_SECONDS = 600.0
 CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_PARALLELISM")
 
 
-class RayError(AssayError):
+class RayError(SteelyardError):
     """The cluster cannot be reached."""
 
 
@@ -112,7 +112,7 @@ def _imported() -> Any:
     try:
         import ray
     except ModuleNotFoundError as error:
-        fix = "pip install 'llm-assay[ray]'"
+        fix = "pip install 'steelyard[ray]'"
         raise MissingExtraError("executor 'ray' needs the package ray", fix=fix) from error
     return ray
 

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
-from harness.executors.machine import Machine
-from harness.executors.process import Surroundings, work
+from steelyard.harness.executors.machine import Machine
+from steelyard.harness.executors.process import Surroundings, work
 
 if TYPE_CHECKING:
-    from harness.stages.worker import Workplace
+    from steelyard.harness.stages.worker import Workplace
 
 
 def context_for(machine: Machine, threads: int) -> Any:
@@ -28,7 +28,7 @@ def context_for(machine: Machine, threads: int) -> Any:
     if machine.gpus or sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.executors.imported"])
+    context.set_forkserver_preload(["steelyard.harness.executors.imported"])
     try:
         with _threads(threads):  # libraries read it when they are imported
             forkserver.ensure_running()

@@ -1,6 +1,6 @@
 """The gate: a policy of rules, held against the rows of a baseline and its candidates."""
 
-from harness.gate.judging import judge
-from harness.gate.policy import Gate, Rule, load_gate
+from steelyard.harness.gate.judging import judge
+from steelyard.harness.gate.policy import Gate, Rule, load_gate
 
 __all__ = ["Gate", "Rule", "judge", "load_gate"]

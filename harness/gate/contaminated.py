@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from harness.errors import ConfigError, did_you_mean
-from harness.gate.findings import Finding
-from harness.gate.policy import Gate
-from harness.records import Contaminated, Run
+from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.gate.findings import Finding
+from steelyard.harness.gate.policy import Gate
+from steelyard.harness.records import Contaminated, Run
 
 #: The slice that scoring makes of the items that are not in the training data.
 CLEAN = "in_training_data=no"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.gate.findings import Finding
-from harness.gate.policy import Gate, Rule
-from harness.records import Energy, RuleVerdict, Run
+from steelyard.harness.gate.findings import Finding
+from steelyard.harness.gate.policy import Gate, Rule
+from steelyard.harness.records import Energy, RuleVerdict, Run
 
 #: A tracker starts in about 3 s and samples every 2 s: shorter windows measure the tracker.
 MIN_SECONDS = 20.0

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from harness.compare import MetricPair, Settings
-from harness.compare.deltas import aggregate_of, calibration_method, run_test
-from harness.compare.pairing import Alone
-from harness.errors import ConfigError, StatisticsError, UnknownNameError
-from harness.gate import wording
-from harness.gate.policy import Claim, Rule
-from harness.gate.selection import Hypothesis
-from harness.records import RuleVerdict, Score
-from harness.stats import PairedResult, score_interval
+from steelyard.harness.compare import MetricPair, Settings
+from steelyard.harness.compare.deltas import aggregate_of, calibration_method, run_test
+from steelyard.harness.compare.pairing import Alone
+from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameError
+from steelyard.harness.gate import wording
+from steelyard.harness.gate.policy import Claim, Rule
+from steelyard.harness.gate.selection import Hypothesis
+from steelyard.harness.records import RuleVerdict, Score
+from steelyard.harness.stats import PairedResult, score_interval
 
 NUMBERS = ("delta", "low", "high", "p_value", "mde", "n")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from harness.compare import Scored, Settings, TaskPair, pair_task
-from harness.compare.comparability import inspect_run
-from harness.compare.problems import Problem, lines
-from harness.errors import (
+from steelyard.harness.compare import Scored, Settings, TaskPair, pair_task
+from steelyard.harness.compare.comparability import inspect_run
+from steelyard.harness.compare.problems import Problem, lines
+from steelyard.harness.errors import (
     EXIT_INCONCLUSIVE,
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
@@ -16,12 +16,12 @@ from harness.errors import (
     ConfigError,
     exit_code_of,
 )
-from harness.gate.contaminated import check_waivers, doubted
-from harness.gate.costs import judge_cost
-from harness.gate.findings import Finding, judge_hypothesis
-from harness.gate.policy import Gate, Rule
-from harness.gate.selection import Hypothesis, Selection
-from harness.records import Comparison, RuleResult, RuleVerdict, Verdict
+from steelyard.harness.gate.contaminated import check_waivers, doubted
+from steelyard.harness.gate.costs import judge_cost
+from steelyard.harness.gate.findings import Finding, judge_hypothesis
+from steelyard.harness.gate.policy import Gate, Rule
+from steelyard.harness.gate.selection import Hypothesis, Selection
+from steelyard.harness.records import Comparison, RuleResult, RuleVerdict, Verdict
 
 _EXIT_CODES: dict[RuleVerdict, int] = {
     "pass": EXIT_PASS,

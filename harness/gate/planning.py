@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from harness.compare import Scored, Settings, pair_task
-from harness.compare.deltas import run_test
-from harness.errors import StatisticsError, UnknownNameError
-from harness.gate.findings import allowed, check_bounds
-from harness.gate.judging import located
-from harness.gate.policy import Gate
-from harness.gate.selection import Hypothesis, Selection
-from harness.records import Score, Tier
-from harness.stats.paired import POWER
-from harness.stats.power import discordance_of, items_needed
+from steelyard.harness.compare import Scored, Settings, pair_task
+from steelyard.harness.compare.deltas import run_test
+from steelyard.harness.errors import StatisticsError, UnknownNameError
+from steelyard.harness.gate.findings import allowed, check_bounds
+from steelyard.harness.gate.judging import located
+from steelyard.harness.gate.policy import Gate
+from steelyard.harness.gate.selection import Hypothesis, Selection
+from steelyard.harness.records import Score, Tier
+from steelyard.harness.stats.paired import POWER
+from steelyard.harness.stats.power import discordance_of, items_needed
 
 #: The power at which ``PairedResult.mde`` is quoted.
 _MDE_POWER = POWER

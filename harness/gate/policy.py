@@ -21,9 +21,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.errors import ConfigError
-from harness.records import Tier
-from harness.yaml_file import allowed_names, read_yaml, validated
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.records import Tier
+from steelyard.harness.yaml_file import allowed_names, read_yaml, validated
 
 Claim = Literal["benchmark", "population"]
 OnInconclusive = Literal["block", "pass"]

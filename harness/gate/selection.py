@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from harness.compare import MetricPair, Scored, TaskPair
-from harness.compare.pairing import Alone, alone
-from harness.compare.slices import all_slices
-from harness.errors import ConfigError, did_you_mean
-from harness.gate.policy import Rule
-from harness.records import Score
+from steelyard.harness.compare import MetricPair, Scored, TaskPair
+from steelyard.harness.compare.pairing import Alone, alone
+from steelyard.harness.compare.slices import all_slices
+from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.gate.policy import Rule
+from steelyard.harness.records import Score
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.compare import Scored, TaskPair, pair_task
-from harness.compare.comparability import inspect_run
-from harness.compare.pairing import pair, part_of
-from harness.errors import ScoringError
-from harness.gate.contaminated import check_waivers, doubted, stands
-from harness.gate.costs import TIMED, judge_cost
-from harness.gate.findings import Finding, check_bounds, not_comparable, undecided
-from harness.gate.judging import (
+from steelyard.harness.compare import Scored, TaskPair, pair_task
+from steelyard.harness.compare.comparability import inspect_run
+from steelyard.harness.compare.pairing import pair, part_of
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
+from steelyard.harness.gate.costs import TIMED, judge_cost
+from steelyard.harness.gate.findings import Finding, check_bounds, not_comparable, undecided
+from steelyard.harness.gate.judging import (
     concluded,
     findings_of,
     holm_corrected,
@@ -35,10 +35,10 @@ from harness.gate.judging import (
     located,
     lost_evidence,
 )
-from harness.gate.policy import Gate, Rule
-from harness.gate.selection import Hypothesis, Selection
-from harness.gate.tracks import Track, committed_order, unfit
-from harness.records import Rows, Run, SampleRecord, Verdict
+from steelyard.harness.gate.policy import Gate, Rule
+from steelyard.harness.gate.selection import Hypothesis, Selection
+from steelyard.harness.gate.tracks import Track, committed_order, unfit
+from steelyard.harness.records import Rows, Run, SampleRecord, Verdict
 
 #: Fewer samples at once waste the batch that they share.
 MIN_CHUNK_ITEMS = 16
@@ -94,7 +94,7 @@ class EarlyDecision:
     by task; ``samples`` carry the slices where the baseline keeps none. With ``stop_at_failure``
     the first blocking rule that fails ends it.
 
-    Raises ``ConfigError`` as ``harness.gate.judge`` does.
+    Raises ``ConfigError`` as ``steelyard.harness.gate.judge`` does.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """One rule's early decision on one task: the committed order, the differences and the two games.
 
 PASS is decided at alpha, FAIL at alpha over the number of blocking hypotheses, each by a test that
-may be looked at after every item (``harness.stats.SequentialTest``).
+may be looked at after every item (``steelyard.harness.stats.SequentialTest``).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from harness.errors import StatisticsError
-from harness.gate import wording
-from harness.gate.policy import Claim
-from harness.gate.selection import Hypothesis
-from harness.records import Score
-from harness.stats import SequentialTest
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.gate import wording
+from steelyard.harness.gate.policy import Claim
+from steelyard.harness.gate.selection import Hypothesis
+from steelyard.harness.records import Score
+from steelyard.harness.stats import SequentialTest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

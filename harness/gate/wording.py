@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.records import Score
-from harness.stats import PairedResult
+from steelyard.harness.records import Score
+from steelyard.harness.stats import PairedResult
 
 
 def change(score: Score, result: PairedResult, margin: float) -> str:

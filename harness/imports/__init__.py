@@ -10,6 +10,6 @@ A file with a row for each sample can be compared and gated like a run that was 
 with bare numbers can be shown.
 """
 
-from harness.imports.imported import Imported, store_imported
+from steelyard.harness.imports.imported import Imported, store_imported
 
 __all__ = ["Imported", "store_imported"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import MissingExtraError
+from steelyard.harness.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,6 +123,6 @@ def _evalica() -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "Bradley-Terry ratings need the package evalica",
-            fix="pip install 'llm-assay[pairs]', or leave them out with --no-ratings",
+            fix="pip install 'steelyard[pairs]', or leave them out with --no-ratings",
         ) from error
     return evalica

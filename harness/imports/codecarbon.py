@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.data import records
-from harness.errors import DataError
-from harness.imports.imported import (
+from steelyard.harness.data import records
+from steelyard.harness.errors import DataError
+from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
     Imported,
@@ -18,8 +18,8 @@ from harness.imports.imported import (
     imported_run,
     plain_name,
 )
-from harness.imports.lm_eval_results import number
-from harness.records import CarbonIntensity, Energy, EnergyComponent, Environment, Run
+from steelyard.harness.imports.lm_eval_results import number
+from steelyard.harness.records import CarbonIntensity, Energy, EnergyComponent, Environment, Run
 
 Phase = Literal["train", "score"]
 _REQUIRED = ("run_id", "duration", "emissions", "energy_consumed")
@@ -140,7 +140,7 @@ def with_emissions(
 
     Raises ``DataError`` where the run has metered that phase itself.
     """
-    from harness.identity import digest_json
+    from steelyard.harness.identity import digest_json
 
     record, source = read_emissions(path, project=project, run_id=run_id)
     if any(e.phase == phase and e.energy_kwh is not None for e in run.energy):

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
-from harness.identity import digest_json
-from harness.imports.imported import (
+from steelyard.harness.errors import DataError
+from steelyard.harness.identity import digest_json
+from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
     Imported,
@@ -19,9 +19,9 @@ from harness.imports.imported import (
     imported_run,
     plain_name,
 )
-from harness.imports.lm_eval_results import number
-from harness.json_file import read_json_object
-from harness.records import Score, TaskSignature
+from steelyard.harness.imports.lm_eval_results import number
+from steelyard.harness.json_file import read_json_object
+from steelyard.harness.records import Score, TaskSignature
 
 _Z95 = 1.959963984540054
 _REQUIRED = ("evaluation_id", "model_info", "evaluation_results")

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError
-from harness.hostile import one_line
-from harness.identity import digest_json, file_digest
-from harness.records import (
+from steelyard.harness.errors import DataError
+from steelyard.harness.hostile import one_line
+from steelyard.harness.identity import digest_json, file_digest
+from steelyard.harness.records import (
     CheckpointManifest,
     Digests,
     Energy,
@@ -25,7 +25,7 @@ from harness.records import (
 )
 
 if TYPE_CHECKING:
-    from harness.store import FolderStore
+    from steelyard.harness.store import FolderStore
 
 EXPERIMENT = "imported"
 UNKNOWN = "unknown"

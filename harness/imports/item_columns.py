@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ConfigError, DataError, did_you_mean
-from harness.records import Kind
+from steelyard.harness.errors import ConfigError, DataError, did_you_mean
+from steelyard.harness.records import Kind
 
 Record = Mapping[str, Any]
 Table = Sequence[tuple[str, Record]]
-"""(where, columns) of every row, as ``harness.data.records`` gives them."""
+"""(where, columns) of every row, as ``steelyard.harness.data.records`` gives them."""
 #: Columns that are taken for what their name says.
 _BY_NAME = ("task", "prompt", "target", "response")
 #: What a table may hold: kind -> how many columns make a row.

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.data import records
-from harness.errors import DataError, StatisticsError
-from harness.imports.imported import (
+from steelyard.harness.data import records
+from steelyard.harness.errors import DataError, StatisticsError
+from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
     Imported,
@@ -25,7 +25,7 @@ from harness.imports.imported import (
     plain_name,
     rows_from,
 )
-from harness.imports.item_columns import (
+from steelyard.harness.imports.item_columns import (
     ItemColumns,
     Record,
     number,
@@ -33,12 +33,12 @@ from harness.imports.item_columns import (
     require_numbers,
     resolved,
 )
-from harness.imports.kinds import table_metric
-from harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
-from harness.responses import json_document
-from harness.score_rows import score_of
-from harness.stats.rows import check_rows
-from harness.task_identity import documents_digest, sample_ids
+from steelyard.harness.imports.kinds import table_metric
+from steelyard.harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.responses import json_document
+from steelyard.harness.score_rows import score_of
+from steelyard.harness.stats.rows import check_rows
+from steelyard.harness.task_identity import documents_digest, sample_ids
 
 #: Kinds of which less is better unless the user says otherwise.
 _LOWER: tuple[Kind, ...] = ("perplexity", "ratio")

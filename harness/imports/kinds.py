@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness import plugins
-from harness.protocols import Metric, Sample
-from harness.records import Kind
+from steelyard.harness import plugins
+from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.records import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class TableMetric:
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, k) -> score: a mean, a perplexity or a geometric mean."""
-        from harness.stats.scores import summed_score
+        from steelyard.harness.stats.scores import summed_score
 
         held = summed_score(self.kind, None, rows)
         return held.shown(float(held.score(held.columns(rows).sum(axis=0)[None, :])[0]))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import DataError, did_you_mean
-from harness.imports.imported import (
+from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.imports.imported import (
     EXPERIMENT,
     Imported,
     Source,
@@ -15,9 +15,14 @@ from harness.imports.imported import (
     plain_name,
     unmetered,
 )
-from harness.imports.lm_eval_results import Results, aggregates, read_results, signature_of
-from harness.imports.lm_eval_samples import ImportedTask, read_task
-from harness.records import Score, TaskSignature
+from steelyard.harness.imports.lm_eval_results import (
+    Results,
+    aggregates,
+    read_results,
+    signature_of,
+)
+from steelyard.harness.imports.lm_eval_samples import ImportedTask, read_task
+from steelyard.harness.records import Score, TaskSignature
 
 #: lm-eval's name of a moment in a file name: isoformat with its colons replaced.
 _MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9-]+(?:\.[0-9]+)?"

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
-from harness.protocols import Sample
-from harness.task_identity import sample_ids
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import Sample
+from steelyard.harness.task_identity import sample_ids
 
 Entry = Mapping[str, Any]
 #: No question has more choices than a number of so many digits.
@@ -17,7 +17,7 @@ _MOST_DIGITS = 9
 #: What lm-eval writes into every sample; any other key is a metric.
 _FIXED = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
-     "doc_hash", "prompt_hash", "target_hash", "assay_flags", "assay_rows"}
+     "doc_hash", "prompt_hash", "target_hash", "steelyard_flags", "steelyard_rows"}
 )  # fmt: skip
 _HASHES = ("doc_hash", "prompt_hash", "target_hash")
 
@@ -74,7 +74,7 @@ def log_likelihoods(entry: Entry) -> list[float]:
 
 
 def shown_responses(entry: Entry) -> tuple[str, ...]:
-    """The answer as our own records hold it (``harness.responses``)."""
+    """The answer as our own records hold it (``steelyard.harness.responses``)."""
     likelihoods, arguments = log_likelihoods(entry), _arguments(entry)
     if likelihoods and len(arguments) >= len(likelihoods):
         best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
@@ -95,8 +95,8 @@ def _listed(value: Any) -> list[Any]:
 
 
 def ready_metrics(entry: Entry) -> list[str]:
-    """Metrics whose value in this line is their row (`assay export`)."""
-    return [name for name in _listed(entry.get("assay_rows")) if isinstance(name, str)]
+    """Metrics whose value in this line is their row (`steelyard export`)."""
+    return [name for name in _listed(entry.get("steelyard_rows")) if isinstance(name, str)]
 
 
 def _last(argument: Sequence[Any]) -> str:

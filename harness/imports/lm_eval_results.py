@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
-from harness.identity import digest_json
-from harness.imports.imported import UNKNOWN, Model, modified
-from harness.json_file import read_json_object
-from harness.records import Kind, Score, TaskSignature
-from harness.task_identity import NOT_IDENTITY
+from steelyard.harness.errors import DataError
+from steelyard.harness.identity import digest_json
+from steelyard.harness.imports.imported import UNKNOWN, Model, modified
+from steelyard.harness.json_file import read_json_object
+from steelyard.harness.records import Kind, Score, TaskSignature
+from steelyard.harness.task_identity import NOT_IDENTITY
 
 #: Two-sided 95% of the normal distribution; lm-eval gives a standard error and no interval.
 _Z95 = 1.959963984540054

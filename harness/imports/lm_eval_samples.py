@@ -13,11 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from harness import plugins
-from harness.data import records
-from harness.errors import DataError, MetricError
-from harness.imports.imported import rows_from
-from harness.imports.lm_eval_entries import (
+from steelyard.harness import plugins
+from steelyard.harness.data import records
+from steelyard.harness.errors import DataError, MetricError
+from steelyard.harness.imports.imported import rows_from
+from steelyard.harness.imports.lm_eval_entries import (
     Entry,
     document_of,
     log_likelihoods,
@@ -26,15 +26,21 @@ from harness.imports.lm_eval_entries import (
     samples_of,
     shown_responses,
 )
-from harness.imports.lm_eval_results import PRIMARY, Results, aggregates, number, signature_of
-from harness.metric_choice import load_metric, metric_for
-from harness.protocols import Metric, Sample
-from harness.records import Rows, SampleRecord, Score, TaskSignature
-from harness.responses import TIED, json_document
-from harness.score_rows import score_of
-from harness.score_task import NOT_A_NUMBER, UNSCORED
-from harness.task_identity import content_digest, documents_digest
-from harness.task_metadata import TaskMetadata, task_metadata
+from steelyard.harness.imports.lm_eval_results import (
+    PRIMARY,
+    Results,
+    aggregates,
+    number,
+    signature_of,
+)
+from steelyard.harness.metric_choice import load_metric, metric_for
+from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.responses import TIED, json_document
+from steelyard.harness.score_rows import score_of
+from steelyard.harness.score_task import NOT_A_NUMBER, UNSCORED
+from steelyard.harness.task_identity import content_digest, documents_digest
+from steelyard.harness.task_metadata import TaskMetadata, task_metadata
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,7 @@ def _rows(
     flags: list[str] = []
     for entry, sample in zip(entries, samples, strict=True):
         choices = log_likelihoods(entry)
-        given = entry.get("assay_flags") or {}
+        given = entry.get("steelyard_flags") or {}
         value = sample.values.get(name)
         ready = name in ready_metrics(entry)
         row = None if value is None else _ready(value) if ready else _row(metric, sample)
@@ -205,7 +211,7 @@ def _rows(
 
 
 def _ready(value: Any) -> Sequence[float] | None:
-    """A row that stands in the file as it is (`assay export`)."""
+    """A row that stands in the file as it is (`steelyard export`)."""
     numbers = [number(part) for part in value] if isinstance(value, list) else []
     return [part for part in numbers if part is not None] or None
 

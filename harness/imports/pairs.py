@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data import records
-from harness.errors import DataError, did_you_mean
-from harness.imports.bradley_terry import Battle, Rating, ratings
-from harness.imports.imported import (
+from steelyard.harness.data import records
+from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.imports.bradley_terry import Battle, Rating, ratings
+from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
     Imported,
@@ -28,10 +28,10 @@ from harness.imports.imported import (
     plain_name,
     rows_from,
 )
-from harness.imports.kinds import table_metric
-from harness.records import Rows, SampleRecord, Score, TaskSignature
-from harness.score_rows import score_of
-from harness.task_identity import documents_digest, sample_ids
+from steelyard.harness.imports.kinds import table_metric
+from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.score_rows import score_of
+from steelyard.harness.task_identity import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
 _TIES = ("tie", "draw", "both", "both_bad", "bothbad", "tie (bothbad)", "neither", "0.5")

@@ -4,11 +4,11 @@
     lm_eval.simple_evaluate(model=lm, tasks=[...])
 
 :func:`open_model` opens full checkpoints, PEFT adapters, quantised checkpoints and GGUF files.
-:func:`harness.scoring.fidelity.divergence` compares a checkpoint with its parent token by token.
+:func:`steelyard.harness.scoring.fidelity.divergence` compares a checkpoint with its parent token by token.
 """
 
 from __future__ import annotations
 
-from harness.scoring.door import open_model
+from steelyard.harness.scoring.door import open_model
 
 __all__ = ["open_model"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CheckpointError
+from steelyard.harness.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UnknownNameError, did_you_mean
+from steelyard.harness.errors import UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
     from lm_eval.api.model import LM
 
-    from harness.scoring.journal import Journal
-    from harness.scoring.opened import OpenedLM
-    from harness.scoring.progress import Report
+    from steelyard.harness.scoring.journal import Journal
+    from steelyard.harness.scoring.opened import OpenedLM
+    from steelyard.harness.scoring.progress import Report
 
 
 def open_model(
@@ -27,7 +27,7 @@ def open_model(
     tokens_per_batch: int | None = None,
     journal: Journal | None = None,
     report: Report | None = None,
-    backend: str = "assay",
+    backend: str = "steelyard",
 ) -> LM:
     """Open a checkpoint as an ``lm_eval.api.model.LM``.
 
@@ -41,9 +41,9 @@ def open_model(
         max_length: the context window in tokens; None takes the configuration's.
         tokens_per_batch: how many tokens run together; None derives it from the memory at hand.
         journal: every response is kept there, and what it already has is not scored again.
-        report: called with a :class:`harness.scoring.progress.Progress` after every pack. None
+        report: called with a :class:`steelyard.harness.scoring.progress.Progress` after every pack. None
             shows a bar where standard error is a terminal, and nothing elsewhere.
-        backend: ``assay``; ``hf`` for lm-eval's own model to compare with; or any lm-eval backend
+        backend: ``steelyard``; ``hf`` for lm-eval's own model to compare with; or any lm-eval backend
             as ``lm-eval:NAME``, its ``model_args`` behind a comma
             (``lm-eval:local-completions,base_url=http://localhost:8000/v1/completions``).
 
@@ -53,18 +53,18 @@ def open_model(
     """
     if backend.startswith("lm-eval:"):
         return _other(backend, path_or_id, adapter, dtype, max_length, journal, report)
-    if backend not in ("assay", "hf"):
-        fix = did_you_mean(backend, ("assay", "hf", "lm-eval:vllm"))
+    if backend not in ("steelyard", "hf"):
+        fix = did_you_mean(backend, ("steelyard", "hf", "lm-eval:vllm"))
         raise UnknownNameError("no such backend", key="backend", value=backend, fix=fix)
-    from harness.scoring import loading
-    from harness.scoring.journalled import JournalledLM
-    from harness.scoring.templates import compile_templates_once
+    from steelyard.harness.scoring import loading
+    from steelyard.harness.scoring.journalled import JournalledLM
+    from steelyard.harness.scoring.templates import compile_templates_once
 
     loaded = loading.load(
         path_or_id, adapter=adapter, gguf_file=gguf_file, device=device, dtype=dtype
     )
     if backend == "hf":
-        from harness.scoring import hf
+        from steelyard.harness.scoring import hf
 
         reference = hf.wrap(loaded, max_length=max_length)
         return JournalledLM(reference, hf.settings(reference), journal, report)
@@ -72,11 +72,11 @@ def open_model(
     options: dict[str, Any] = {"max_length": max_length, "tokens_per_batch": tokens_per_batch}
     scorer: OpenedLM
     if loaded.is_encoder_decoder:
-        from harness.scoring.encoder_decoder import EncoderDecoderLM
+        from steelyard.harness.scoring.encoder_decoder import EncoderDecoderLM
 
         scorer = EncoderDecoderLM(loaded, **options)
     else:
-        from harness.scoring.scorer import TrieLM
+        from steelyard.harness.scoring.scorer import TrieLM
 
         scorer = TrieLM(loaded, **options)
     return JournalledLM(scorer, scorer.settings(), journal, report)
@@ -91,8 +91,8 @@ def _other(
     journal: Journal | None,
     report: Report | None,
 ) -> LM:
-    from harness.scoring.journalled import JournalledLM
-    from harness.scoring.other_backends import open_backend
+    from steelyard.harness.scoring.journalled import JournalledLM
+    from steelyard.harness.scoring.other_backends import open_backend
 
     options: dict[str, Any] = {
         "pretrained": str(path_or_id),

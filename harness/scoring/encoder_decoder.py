@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from harness.scoring import memory
-from harness.scoring.generation_plans import GenerationPlans
-from harness.scoring.opened import OpenedLM
-from harness.scoring.plans import Ask, Plan
-from harness.scoring.requests import Request
-from harness.scoring.rows import only_rows, token_scores
+from steelyard.harness.scoring import memory
+from steelyard.harness.scoring.generation_plans import GenerationPlans
+from steelyard.harness.scoring.opened import OpenedLM
+from steelyard.harness.scoring.plans import Ask, Plan
+from steelyard.harness.scoring.requests import Request
+from steelyard.harness.scoring.rows import only_rows, token_scores
 
 if TYPE_CHECKING:
-    from harness.scoring.loading import LoadedModel
+    from steelyard.harness.scoring.loading import LoadedModel
 
 #: ``(who asks, the decoder's tokens)`` by the encoder's tokens.
 _ByContext = dict[tuple[int, ...], list[tuple[Ask, list[int]]]]
@@ -29,7 +29,7 @@ _Pack = list[tuple[tuple[int, ...], list[tuple[Ask, list[int]]]]]
 
 
 class EncoderDecoderLM(OpenedLM):
-    """Scores encoder-decoder models. Open one with :func:`harness.scoring.open_model`."""
+    """Scores encoder-decoder models. Open one with :func:`steelyard.harness.scoring.open_model`."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class EncoderDecoderLM(OpenedLM):
     backend = "seq2seq"
 
     def plan(self, kind: str, requests: Sequence[Request], budget: int) -> Plan:
-        """See :class:`harness.scoring.opened.OpenedLM`."""
+        """See :class:`steelyard.harness.scoring.opened.OpenedLM`."""
         if kind == "generate_until":
             return self._generation.plan(requests, budget)
         rolling = kind == "loglikelihood_rolling"

@@ -18,8 +18,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ScoringError
-from harness.scoring.requests import Request
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import NotComparableError, ScoringError
-from harness.scoring.quiet import quiet
+from steelyard.harness.errors import NotComparableError, ScoringError
+from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class Divergence:
 def divergence(
     child: LM, parent: LM, texts: Sequence[str], max_length: int | None = None
 ) -> list[Divergence]:
-    """Compare two models that :func:`harness.scoring.open_model` opened, over texts.
+    """Compare two models that :func:`steelyard.harness.scoring.open_model` opened, over texts.
 
     A text is cut into windows as lm-eval cuts it for rolling perplexity: every token is predicted
     once; the first window starts from the prefix token (BOS), each later one from the token before

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.scoring.kv_cache import BufferCache, PassingCache
-from harness.scoring.masks import MaskStyle
-from harness.scoring.rows import only_rows
-from harness.scoring.trie import Tokens
+from steelyard.harness.scoring.kv_cache import BufferCache, PassingCache
+from steelyard.harness.scoring.masks import MaskStyle
+from steelyard.harness.scoring.rows import only_rows
+from steelyard.harness.scoring.trie import Tokens
 
 
 class FlatPass:

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from harness.scoring import memory, rope_lengths
-from harness.scoring.encoding import Encoder
-from harness.scoring.events import Events
-from harness.scoring.flat import FlatPass
-from harness.scoring.generation import FlatGeneration, Prompt
-from harness.scoring.journal import digest
-from harness.scoring.plans import Ask, Plan
-from harness.scoring.prompts import (
+from steelyard.harness.scoring import memory, rope_lengths
+from steelyard.harness.scoring.encoding import Encoder
+from steelyard.harness.scoring.events import Events
+from steelyard.harness.scoring.flat import FlatPass
+from steelyard.harness.scoring.generation import FlatGeneration, Prompt
+from steelyard.harness.scoring.journal import digest
+from steelyard.harness.scoring.plans import Ask, Plan
+from steelyard.harness.scoring.prompts import (
     Settings,
     as_prompt,
     cut_context,
@@ -23,11 +23,11 @@ from harness.scoring.prompts import (
     read_settings,
     same_length,
 )
-from harness.scoring.quiet import quiet
-from harness.scoring.requests import Request
-from harness.scoring.side_by_side import SideBySide
-from harness.scoring.stopping import Stopping
-from harness.scoring.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack
+from steelyard.harness.scoring.quiet import quiet
+from steelyard.harness.scoring.requests import Request
+from steelyard.harness.scoring.side_by_side import SideBySide
+from steelyard.harness.scoring.stopping import Stopping
+from steelyard.harness.scoring.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack
 
 #: A pack is journalled as a whole, so it should not take long; and while it drains, fewer rows run.
 PROMPTS_PER_PACK = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from harness.scoring.loading import LoadedModel
-from harness.scoring.quiet import quiet
+from steelyard.harness.scoring.loading import LoadedModel
+from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM

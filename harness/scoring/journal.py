@@ -25,9 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness.errors import StoreError
+from steelyard.harness.errors import StoreError
 
-MAGIC = b"assay journal 1\n"
+MAGIC = b"steelyard journal 1\n"
 SYNC_SECONDS = 2.0
 #: A pack is a batch of answers, some kB; a larger record is damage.
 MAX_RECORD_BYTES = 256 * 1024 * 1024

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import LM
 
-from harness.scoring.journal import Journal, digest
-from harness.scoring.plans import Plan, by_text, share_of
-from harness.scoring.progress import ProgressMeter, Report
-from harness.scoring.requests import Request, as_requests
+from steelyard.harness.scoring.journal import Journal, digest
+from steelyard.harness.scoring.plans import Plan, by_text, share_of
+from steelyard.harness.scoring.progress import ProgressMeter, Report
+from steelyard.harness.scoring.requests import Request, as_requests
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CheckpointError
-from harness.scoring.quiet import quiet
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ def load(
     with quiet():
         model = _load_model(source, *_placement(device, dtype))
         if source.adapter is not None:
-            from harness.scoring.adapters import apply_adapter
+            from steelyard.harness.scoring.adapters import apply_adapter
 
             model = apply_adapter(model, source.adapter)
         tokenizer = _load_tokenizer(source)

@@ -2,7 +2,7 @@
 
 Layers attend to everything before them, or to a sliding window, or to a chunk; a model whose
 layers differ takes a dictionary by layer type. What a configuration says is only a proposal: the
-canary (:mod:`harness.scoring.canary`) decides whether it is right.
+canary (:mod:`steelyard.harness.scoring.canary`) decides whether it is right.
 """
 
 from __future__ import annotations

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
 
-from harness.scoring import memory
-from harness.scoring.encoding import Encoder
-from harness.scoring.events import Events
-from harness.scoring.plans import Plan
-from harness.scoring.requests import Request
+from steelyard.harness.scoring import memory
+from steelyard.harness.scoring.encoding import Encoder
+from steelyard.harness.scoring.events import Events
+from steelyard.harness.scoring.plans import Plan
+from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from harness.scoring.loading import LoadedModel
+    from steelyard.harness.scoring.loading import LoadedModel
 
 
 class OpenedLM(TemplateLM):
     """A loaded model with its tokenizer and window.
 
-    :class:`harness.scoring.journalled.JournalledLM` asks it for plans and runs them; that is the
+    :class:`steelyard.harness.scoring.journalled.JournalledLM` asks it for plans and runs them; that is the
     one which lm-eval talks to.
     """
 
@@ -47,7 +47,7 @@ class OpenedLM(TemplateLM):
     def settings(self) -> dict[str, Any]:
         """JSON of what changes a response beside the checkpoint."""
         return {
-            "backend": "assay",
+            "backend": "steelyard",
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,
             "max_length": self.max_length,
@@ -90,21 +90,21 @@ class OpenedLM(TemplateLM):
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """Without journal and bar; see :class:`harness.scoring.journalled.JournalledLM`."""
-        raise NotImplementedError("open the model with harness.scoring.open_model")
+        """Without journal and bar; see :class:`steelyard.harness.scoring.journalled.JournalledLM`."""
+        raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
-        """Without journal and bar; see :class:`harness.scoring.journalled.JournalledLM`."""
-        raise NotImplementedError("open the model with harness.scoring.open_model")
+        """Without journal and bar; see :class:`steelyard.harness.scoring.journalled.JournalledLM`."""
+        raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Without journal and bar; see :class:`harness.scoring.journalled.JournalledLM`."""
-        raise NotImplementedError("open the model with harness.scoring.open_model")
+        """Without journal and bar; see :class:`steelyard.harness.scoring.journalled.JournalledLM`."""
+        raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
-        raise NotImplementedError("open the model with harness.scoring.open_model")
+        raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True

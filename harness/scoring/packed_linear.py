@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from harness.scoring import memory
+from steelyard.harness.scoring import memory
 
 #: Packed copies may take this share of the machine's memory. Of all of it, not of what is free: a
 #: resumed run must take the same kernels, or its scores differ in the last bits.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.scoring.quiet import quiet
-from harness.scoring.requests import Request, packs_by_text
+from steelyard.harness.scoring.quiet import quiet
+from steelyard.harness.scoring.requests import Request, packs_by_text
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.errors import ScoringError
-from harness.scoring.encoding import Encoder
-from harness.scoring.generation import Prompt
-from harness.scoring.requests import Request
-from harness.scoring.stopping import Stopping
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring.encoding import Encoder
+from steelyard.harness.scoring.generation import Prompt
+from steelyard.harness.scoring.requests import Request
+from steelyard.harness.scoring.stopping import Stopping
 
 MOST_TOKENS = 256
 #: What needs several rows of a prompt at once; lm-eval's own path serves it.

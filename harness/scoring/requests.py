@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.scoring.journal import digest
+from steelyard.harness.scoring.journal import digest
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

@@ -21,12 +21,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from harness.scoring import memory
-from harness.scoring.flat import AnchoredCache, FlatPass, token_ids
-from harness.scoring.kv_cache import BufferCache, PassingCache
-from harness.scoring.rows import only_rows
-from harness.scoring.segments import Segments, in_segments
-from harness.scoring.trie import Forest, Leaf, Pack, Tree, lay_out
+from steelyard.harness.scoring import memory
+from steelyard.harness.scoring.flat import AnchoredCache, FlatPass, token_ids
+from steelyard.harness.scoring.kv_cache import BufferCache, PassingCache
+from steelyard.harness.scoring.rows import only_rows
+from steelyard.harness.scoring.segments import Segments, in_segments
+from steelyard.harness.scoring.trie import Forest, Leaf, Pack, Tree, lay_out
 
 #: What a pack holds whose segments do not look at each other: so many tokens, or twice the budget;
 #: if a leaf adds so many on average, for shorter ones are not worth a call of their own.

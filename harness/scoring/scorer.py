@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.scoring import canary, memory, rope_lengths
-from harness.scoring.encoding import Pair
-from harness.scoring.generation_plans import GenerationPlans
-from harness.scoring.opened import OpenedLM
-from harness.scoring.plans import Ask, Plan
-from harness.scoring.quiet import quiet
-from harness.scoring.requests import Request
-from harness.scoring.rows import token_scores
-from harness.scoring.rungs import PaddedRung, Rung
-from harness.scoring.trie import Forest, Leaf, Pack
+from steelyard.harness.scoring import canary, memory, rope_lengths
+from steelyard.harness.scoring.encoding import Pair
+from steelyard.harness.scoring.generation_plans import GenerationPlans
+from steelyard.harness.scoring.opened import OpenedLM
+from steelyard.harness.scoring.plans import Ask, Plan
+from steelyard.harness.scoring.quiet import quiet
+from steelyard.harness.scoring.requests import Request
+from steelyard.harness.scoring.rows import token_scores
+from steelyard.harness.scoring.rungs import PaddedRung, Rung
+from steelyard.harness.scoring.trie import Forest, Leaf, Pack
 
 if TYPE_CHECKING:
-    from harness.scoring.loading import LoadedModel
+    from steelyard.harness.scoring.loading import LoadedModel
 
 
 #: Who asks, and for which continuation of which context.
@@ -51,13 +51,13 @@ class _Job:
 
 
 class TrieLM(OpenedLM):
-    """Scores decoder models. Open one with :func:`harness.scoring.open_model`.
+    """Scores decoder models. Open one with :func:`steelyard.harness.scoring.open_model`.
 
     Args:
         loaded: the model and its tokenizer.
         max_length: the window in tokens; None takes the configuration's, as lm-eval does.
         tokens_per_batch: how many tokens run together; None derives it from the free memory.
-        first_rung: where on the ladder to begin (see :mod:`harness.scoring.rungs`).
+        first_rung: where on the ladder to begin (see :mod:`steelyard.harness.scoring.rungs`).
 
     Raises:
         ScoringError: the model gives NaN.

@@ -4,7 +4,7 @@ Under one mask every token of a pack is multiplied with every other, of which a 
 segment (what one leaf adds to those before it) looks at its ancestors and at itself. So within
 :func:`in_segments` a model whose attention is torch's runs it once for each segment, over the keys
 that the segment may see, with its part of the same mask. Everything else stays one sequence. The
-canary (:mod:`harness.scoring.canary`) says whether a model takes it.
+canary (:mod:`steelyard.harness.scoring.canary`) says whether a model takes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-NAME = "assay_segments"
+NAME = "steelyard_segments"
 #: A call costs as much as so many pairs of positions; segments must save more than that.
 _PAIRS_A_CALL = 4096
 _WORTH = 0.7

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.errors import ScoringError
-from harness.scoring.quiet import quiet
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
-    from harness.suites import CostMeasure
+    from steelyard.harness.suites import CostMeasure
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Server:
     """A loaded model that answers batches of cut prompts and is timed at it.
 
     Args:
-        lm: an opened language model (:func:`harness.scoring.open_model`).
+        lm: an opened language model (:func:`steelyard.harness.scoring.open_model`).
         measure: lengths, batch and number of queries.
         texts: what the prompts are cut from, one after the other.
 
@@ -90,7 +90,7 @@ class Server:
 
     def hardware(self) -> str:
         """The device that answers, and on a CPU how many threads."""
-        from harness.environment import environment
+        from steelyard.harness.environment import environment
 
         device = next(self.model.parameters()).device
         if device.type == "cuda":

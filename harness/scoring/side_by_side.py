@@ -1,6 +1,6 @@
 """Generation for prompts that share little: each row has keys and values of its own.
 
-In one flat sequence (:mod:`harness.scoring.generation`) every row is multiplied with every slot,
+In one flat sequence (:mod:`steelyard.harness.scoring.generation`) every row is multiplied with every slot,
 which is what a shared prefix wants. Long prompts of their own would fill the slots after a few
 rows, so here they lie side by side, ``[rows, heads, positions, head size]``, and a row is
 multiplied with its own positions alone. Prompts are computed one at a time: they are long enough.
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from harness.scoring import memory
-from harness.scoring.flat import AnchoredCache, FlatPass
-from harness.scoring.generation import Prompt, Row, extend
-from harness.scoring.kv_cache import BufferCache, larger
-from harness.scoring.masks import MaskStyle
+from steelyard.harness.scoring import memory
+from steelyard.harness.scoring.flat import AnchoredCache, FlatPass
+from steelyard.harness.scoring.generation import Prompt, Row, extend
+from steelyard.harness.scoring.kv_cache import BufferCache, larger
+from steelyard.harness.scoring.masks import MaskStyle
 
 #: Most rows that decode together, and most positions that they may hold, on a CPU and on a GPU.
 MOST_ROWS = {"cpu": 16, "cuda": 128}

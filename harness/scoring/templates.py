@@ -9,7 +9,7 @@ from typing import Any
 def compile_templates_once() -> None:
     """Keep compiled templates in lm-eval's own environment; the prompts are the same.
 
-    :func:`harness.scoring.open_model` calls this, so ``lm_eval.simple_evaluate`` profits as well.
+    :func:`steelyard.harness.scoring.open_model` calls this, so ``lm_eval.simple_evaluate`` profits as well.
     """
     environment = _environment()
     if "from_string" not in vars(environment):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.experiment import Candidate, Experiment
-from harness.lineage import BASE
-from harness.stages.stage import Stage
+from steelyard.harness.experiment import Candidate, Experiment
+from steelyard.harness.lineage import BASE
+from steelyard.harness.stages.stage import Stage
 
 
 def plan(experiment: Experiment, only: Sequence[str] = (), *, scoring: bool = True) -> list[Stage]:

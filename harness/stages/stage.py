@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.events import Event, Status
-from harness.resources import Resources
+from steelyard.harness.events import Event, Status
+from steelyard.harness.resources import Resources
 
 Kind = Literal["train", "score", "shard"]
 StageStatus = Literal["done", "failed", "skipped", "busy"]

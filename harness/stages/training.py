@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CheckpointError
-from harness.events import Event, Listener
-from harness.experiment import Candidate, Experiment
-from harness.lineage import BASE, ancestors
-from harness.records import Checkpoint, CheckpointManifest, Energy
-from harness.stages.stage import StageBusyError
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.events import Event, Listener
+from steelyard.harness.experiment import Candidate, Experiment
+from steelyard.harness.lineage import BASE, ancestors
+from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
+from steelyard.harness.stages.stage import StageBusyError
 
 if TYPE_CHECKING:
-    from harness.protocols import Meter
-    from harness.store import FolderStore
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.store import FolderStore
 
 #: Libraries whose version changes what a recipe produces, and so belong to its identity.
 RECIPE_LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
@@ -65,7 +65,7 @@ class Checkpoints:
         if name == BASE:
             return self.base
         if name not in self.experiment.names:
-            from harness.checkpoints import open_base
+            from steelyard.harness.checkpoints import open_base
 
             return open_base(name, resolve=self.experiment.resolve)
         candidate = self.experiment.candidate(name)
@@ -80,8 +80,8 @@ class Checkpoints:
 
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
-        from harness.environment import environment
-        from harness.identity import digest_json, source_digest
+        from steelyard.harness.environment import environment
+        from steelyard.harness.identity import digest_json, source_digest
 
         packages = environment().packages
         # A trainer that reads files besides its data says what is in them, not only where.
@@ -116,7 +116,7 @@ class Checkpoints:
         return self._opened(done, verify=verify)
 
     def _data_digest(self, path: Any) -> str:
-        from harness.identity import data_digest
+        from steelyard.harness.identity import data_digest
 
         if str(path) not in self._digests:
             self._digests[str(path)] = data_digest(path)
@@ -135,7 +135,7 @@ class Checkpoints:
             return None
 
     def _opened(self, done: Mapping[str, Any], *, verify: bool = False) -> Checkpoint:
-        from harness.checkpoints import open_checkpoint
+        from steelyard.harness.checkpoints import open_checkpoint
 
         folder = self.store.checkpoint_path(done["checkpoint"])
         # The stage keeps the manifest: two recipes may come to the same weights, and each has its
@@ -144,7 +144,7 @@ class Checkpoints:
         return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
 
     def _open_base(self) -> Checkpoint:
-        from harness.checkpoints import dequantised, open_base, open_checkpoint
+        from steelyard.harness.checkpoints import dequantised, open_base, open_checkpoint
 
         name = self.experiment.settings.base
         base = open_base(name, resolve=self.experiment.resolve)
@@ -178,7 +178,7 @@ class Checkpoints:
     def _train(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from harness.checkpoints import relink
+        from steelyard.harness.checkpoints import relink
 
         self.listener(Event("train", candidate.name, "start", candidate.trainer_name))
         checkpoint = self._trained(candidate, start, sources, key)
@@ -196,14 +196,14 @@ class Checkpoints:
     def _trained(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from harness.checkpoints import check_in_fresh_process, with_checks, with_energy
-        from harness.checkpoints.fresh_process import server
-        from harness.checkpoints.opening import tokenizer_folder
-        from harness.data import first_prompt
-        from harness.energy.attempts import Attempts
-        from harness.environment import peak_memory
-        from harness.protocols import TrainJob
-        from harness.row_lengths import lengths_checked
+        from steelyard.harness.checkpoints import check_in_fresh_process, with_checks, with_energy
+        from steelyard.harness.checkpoints.fresh_process import server
+        from steelyard.harness.checkpoints.opening import tokenizer_folder
+        from steelyard.harness.data import first_prompt
+        from steelyard.harness.energy.attempts import Attempts
+        from steelyard.harness.environment import peak_memory
+        from steelyard.harness.protocols import TrainJob
+        from steelyard.harness.row_lengths import lengths_checked
 
         def progress(done: int, total: int | None, message: str) -> None:
             self.listener(Event("train", candidate.name, "progress", message, done, total))

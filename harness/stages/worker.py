@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import AssayError, StoreError
-from harness.events import Event, Listener
-from harness.experiment import Experiment
-from harness.lineage import BASE
-from harness.stages.stage import Stage, StageBusyError, StageOutcome
-from harness.stages.training import Checkpoints
+from steelyard.harness.errors import SteelyardError, StoreError
+from steelyard.harness.events import Event, Listener
+from steelyard.harness.experiment import Experiment
+from steelyard.harness.lineage import BASE
+from steelyard.harness.stages.stage import Stage, StageBusyError, StageOutcome
+from steelyard.harness.stages.training import Checkpoints
 
 if TYPE_CHECKING:
-    from harness.protocols import Meter
-    from harness.score_stage import ScoreStage
-    from harness.store import FolderStore
+    from steelyard.harness.protocols import Meter
+    from steelyard.harness.score_stage import ScoreStage
+    from steelyard.harness.store import FolderStore
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Workplace:
         """A worker in this process, with a meter of its own."""
         import logging
 
-        from harness.energy import EnergyConfig, open_meter
-        from harness.store import open_store
+        from steelyard.harness.energy import EnergyConfig, open_meter
+        from steelyard.harness.store import open_store
 
         # As the command does for itself: it asks for a package that fetches code from a hub.
         logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
@@ -92,7 +92,7 @@ class Worker:
     def scoring(self) -> ScoreStage:
         """Scores checkpoints; its suite is built once and its models stay open."""
         if self._scoring is None:
-            from harness.score_stage import ScoreStage
+            from steelyard.harness.score_stage import ScoreStage
 
             self._scoring = ScoreStage(self.experiment, self.store, self.meter, self.tell)
         return self._scoring
@@ -101,7 +101,7 @@ class Worker:
         """This process's meter; where others use the machine too, for its share alone."""
         if not self.shared:
             return self._meter()
-        from harness.energy.sharing import SharedMeter
+        from steelyard.harness.energy.sharing import SharedMeter
 
         return SharedMeter(self._meter(), gpu_shared=self._gpu_shared)
 
@@ -131,7 +131,7 @@ class Worker:
             return StageOutcome(stage.name, "failed", message=message)
 
     def _carried_out(self, stage: Stage) -> StageOutcome:
-        from harness.checkpoints import is_reward_model
+        from steelyard.harness.checkpoints import is_reward_model
 
         name = stage.candidate
         if stage.kind == "train":
@@ -153,7 +153,7 @@ class Worker:
 
     def _explained(self, stage: Stage, error: Exception) -> str:
         """One line for people; what is no mistake of the user's leaves its traceback in the log."""
-        if isinstance(error, AssayError):
+        if isinstance(error, SteelyardError):
             return str(error)
         message = f"{type(error).__name__}: {error}"
         if self.logged:

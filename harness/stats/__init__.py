@@ -1,16 +1,16 @@
 """Paired tests, intervals, sequential tests, multiplicity and power over rows of numbers."""
 
-from harness.stats.intervals import ScoreInterval, percentile_interval, score_interval
-from harness.stats.multiplicity import SliceResult, benjamini_hochberg, holm, slice_tests
-from harness.stats.paired import PairedResult, Verdict, paired_test
-from harness.stats.power import (
+from steelyard.harness.stats.intervals import ScoreInterval, percentile_interval, score_interval
+from steelyard.harness.stats.multiplicity import SliceResult, benjamini_hochberg, holm, slice_tests
+from steelyard.harness.stats.paired import PairedResult, Verdict, paired_test
+from steelyard.harness.stats.power import (
     discordance_of,
     items_needed,
     minimum_detectable_effect,
     power_to_fail,
     power_to_pass,
 )
-from harness.stats.sequential import (
+from steelyard.harness.stats.sequential import (
     SequentialResult,
     SequentialTest,
     clip_differences,

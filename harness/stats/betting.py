@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.stats.rows import Floats
+from steelyard.harness.stats.rows import Floats
 
 #: Assumed distances from the margin, in margins, and the share of the capital on each.
 PASS_BETS = ((1.1, 0.50), (1.6, 0.35), (4.0, 0.15))

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.errors import StatisticsError
-from harness.stats.rows import Floats
-from harness.stats.scores import Score
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats.rows import Floats
+from steelyard.harness.stats.scores import Score
 
 
 def influences(columns: Floats, score: Score) -> Floats:

@@ -18,8 +18,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse, special
 
-from harness.stats.resampling import bootstrap_counts, chunk_sizes
-from harness.stats.rows import Floats, Labels
+from steelyard.harness.stats.resampling import bootstrap_counts, chunk_sizes
+from steelyard.harness.stats.rows import Floats, Labels
 
 BINS = 10
 STEPS = 512

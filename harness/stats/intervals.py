@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from harness.errors import StatisticsError, did_you_mean
-from harness.stats import calibration
-from harness.stats.bootstrap import (
+from steelyard.harness.errors import StatisticsError, did_you_mean
+from steelyard.harness.stats import calibration
+from steelyard.harness.stats.bootstrap import (
     acceleration,
     basic_interval,
     bca_interval,
@@ -21,9 +21,9 @@ from harness.stats.bootstrap import (
     influences,
     largest_change,
 )
-from harness.stats.proportions import share_interval
-from harness.stats.resampling import bootstrap_sums
-from harness.stats.rows import (
+from steelyard.harness.stats.proportions import share_interval
+from steelyard.harness.stats.resampling import bootstrap_sums
+from steelyard.harness.stats.rows import (
     Floats,
     Labels,
     check_clusters,
@@ -31,7 +31,7 @@ from harness.stats.rows import (
     check_rows,
     sum_clusters,
 )
-from harness.stats.scores import Aggregate, summed_score
+from steelyard.harness.stats.scores import Aggregate, summed_score
 
 
 class ScoreInterval(NamedTuple):

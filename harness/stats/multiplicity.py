@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
-from harness.errors import StatisticsError
-from harness.stats.paired import PairedResult, paired_test
-from harness.stats.proportions import flips, tango_score
-from harness.stats.rows import Floats, check_pair
-from harness.stats.scores import Aggregate
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats.paired import PairedResult, paired_test
+from steelyard.harness.stats.proportions import flips, tango_score
+from steelyard.harness.stats.rows import Floats, check_pair
+from steelyard.harness.stats.scores import Aggregate
 
 Side = Literal["worse", "better"]
 Slices = Sequence[Hashable] | NDArray[Any] | Mapping[str, ArrayLike]

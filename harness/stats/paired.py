@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from harness.errors import StatisticsError, did_you_mean
-from harness.stats import proportions
-from harness.stats.bootstrap import (
+from steelyard.harness.errors import StatisticsError, did_you_mean
+from steelyard.harness.stats import proportions
+from steelyard.harness.stats.bootstrap import (
     acceleration,
     basic_interval,
     bca_interval,
@@ -27,15 +27,15 @@ from harness.stats.bootstrap import (
     largest_change,
     shift_p_value,
 )
-from harness.stats.calibration import (
+from steelyard.harness.stats.calibration import (
     CALIBRATION_METHODS,
     bootstrap_shifts,
     calibration_error,
     swapped_deltas,
 )
-from harness.stats.randomisation import exceedance_p_value, randomised_deltas
-from harness.stats.resampling import bootstrap_sums, sign_flip_sums
-from harness.stats.rows import (
+from steelyard.harness.stats.randomisation import exceedance_p_value, randomised_deltas
+from steelyard.harness.stats.resampling import bootstrap_sums, sign_flip_sums
+from steelyard.harness.stats.rows import (
     Floats,
     Labels,
     check_clusters,
@@ -43,7 +43,7 @@ from harness.stats.rows import (
     check_pair,
     sum_clusters,
 )
-from harness.stats.scores import Aggregate, summed_score
+from steelyard.harness.stats.scores import Aggregate, summed_score
 
 Verdict = Literal["better", "not_worse", "worse", "inconclusive"]
 Interval = tuple[float, float]

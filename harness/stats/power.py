@@ -12,7 +12,7 @@ import math
 
 from scipy import special
 
-from harness.errors import StatisticsError
+from steelyard.harness.errors import StatisticsError
 
 
 def items_needed(

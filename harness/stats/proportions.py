@@ -24,7 +24,7 @@ from scipy import special
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.stats.rows import Floats, Labels, sum_clusters
+from steelyard.harness.stats.rows import Floats, Labels, sum_clusters
 
 DECISION_CORRECTION = 0.5
 """Continuity correction, in flips, of the interval that decides."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.stats.resampling import sign_flip_sums
-from harness.stats.rows import Floats
-from harness.stats.scores import Score
+from steelyard.harness.stats.resampling import sign_flip_sums
+from steelyard.harness.stats.rows import Floats
+from steelyard.harness.stats.scores import Score
 
 
 def randomised_deltas(

@@ -23,7 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats.rows import Floats
+from steelyard.harness.stats.rows import Floats
 
 KEPT_CELLS = 32_000_000
 EXACT_CELLS = 60_000_000

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import StatisticsError, did_you_mean
+from steelyard.harness.errors import StatisticsError, did_you_mean
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]

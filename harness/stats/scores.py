@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import StatisticsError
-from harness.stats.rows import Floats
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats.rows import Floats
 
 Aggregate = Callable[[Any], Any]
 Score = Callable[[Floats], Floats]

@@ -24,9 +24,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import StatisticsError
-from harness.stats.betting import PRIOR_VARIANCE, Capital, Games
-from harness.stats.rows import Floats, check_clusters, check_levels, check_rows, sum_clusters
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats.betting import PRIOR_VARIANCE, Capital, Games
+from steelyard.harness.stats.rows import (
+    Floats,
+    check_clusters,
+    check_levels,
+    check_rows,
+    sum_clusters,
+)
 
 Decision = Literal["pass", "fail", "inconclusive"]
 Claim = Literal["benchmark", "population"]

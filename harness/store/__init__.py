@@ -3,6 +3,12 @@
 A store that machines share (``shared``) keeps both in places that every machine reaches.
 """
 
-from harness.store.folder import STORE_VARIABLE, FolderStore, RunSummary, is_there, open_store
+from steelyard.harness.store.folder import (
+    STORE_VARIABLE,
+    FolderStore,
+    RunSummary,
+    is_there,
+    open_store,
+)
 
 __all__ = ["STORE_VARIABLE", "FolderStore", "RunSummary", "is_there", "open_store"]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
+from steelyard.harness.errors import StoreError
 
 #: No JSON record of a run or a stage comes near this; a larger file is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -88,7 +88,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_limited(path))
     except (ValueError, RecursionError) as error:
         raise StoreError(
-            f"damaged JSON ({error})", file=path, fix="'assay store check' lists all damage"
+            f"damaged JSON ({error})", file=path, fix="'steelyard store check' lists all damage"
         ) from error
 
 

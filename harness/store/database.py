@@ -17,10 +17,10 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from harness.errors import ConfigError, MissingExtraError, StoreError
-from harness.store.patience import PATIENCE_SECONDS, Say, on_screen, patiently
-from harness.store.tables import HEAD
-from harness.store.urls import redacted
+from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
+from steelyard.harness.store.patience import PATIENCE_SECONDS, Say, on_screen, patiently
+from steelyard.harness.store.tables import HEAD
+from steelyard.harness.store.urls import redacted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -91,7 +91,7 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to this version's shape; a new database gets them.
 
-        Raises ``StoreError`` where a newer Assay has changed them.
+        Raises ``StoreError`` where a newer Steelyard has changed them.
         """
         if self.ask(_revision) == HEAD:
             return
@@ -115,9 +115,9 @@ class Database:
         found = _revision(connection)
         if found is not None and found not in known:
             raise StoreError(
-                f"its tables are a newer Assay's (revision {found}, this one knows {HEAD})",
+                f"its tables are a newer Steelyard's (revision {found}, this one knows {HEAD})",
                 file=self.name,
-                fix="upgrade llm-assay",
+                fix="upgrade steelyard",
             )
         command.upgrade(config, "head")
 
@@ -138,7 +138,7 @@ class Database:
         if code == _DISK_FULL:
             fix = "free space on the database's machine"
         elif code == _UNDEFINED_TABLE:
-            fix = "the tables were dropped: 'assay store rebuild' makes them again"
+            fix = "the tables were dropped: 'steelyard store rebuild' makes them again"
         return StoreError(self._words(error), file=self.name, fix=fix)
 
     def _words(self, error: Exception) -> str:
@@ -159,7 +159,7 @@ def _engine(url: Any) -> Engine:
         max_overflow=6,
         hide_parameters=True,
         connect_args={
-            "application_name": "assay",
+            "application_name": "steelyard",
             "connect_timeout": 10,
             # A network that swallows packets must not hang a driver for ever.
             "keepalives_idle": 15,
@@ -201,5 +201,5 @@ def _require(module: str) -> None:
         import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"a store in PostgreSQL needs {module}", fix="pip install 'llm-assay[postgres]'"
+            f"a store in PostgreSQL needs {module}", fix="pip install 'steelyard[postgres]'"
         ) from error

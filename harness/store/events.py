@@ -6,8 +6,8 @@ import os
 import socket
 from datetime import UTC, datetime
 
-from harness.hostile import terminal_safe
-from harness.store.layout import Layout
+from steelyard.harness.hostile import terminal_safe
+from steelyard.harness.store.layout import Layout
 
 LONGEST_LINE = 2000
 

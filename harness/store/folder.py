@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StoreError, UnknownNameError, did_you_mean
-from harness.records import Rows, Run, SampleRecord
-from harness.store import events, stages, upkeep
-from harness.store.atomic import storage_errors
-from harness.store.layout import SAFE_NAME, Layout, digest_name, safe_name
-from harness.store.locks import lease, writer_lock
-from harness.store.rows_file import read_rows
-from harness.store.runs import (
+from steelyard.harness.errors import StoreError, UnknownNameError, did_you_mean
+from steelyard.harness.records import Rows, Run, SampleRecord
+from steelyard.harness.store import events, stages, upkeep
+from steelyard.harness.store.atomic import storage_errors
+from steelyard.harness.store.layout import SAFE_NAME, Layout, digest_name, safe_name
+from steelyard.harness.store.locks import lease, writer_lock
+from steelyard.harness.store.rows_file import read_rows
+from steelyard.harness.store.runs import (
     ROWS_FILE,
     RUN_FILE,
     SAMPLES_FILE,
@@ -25,10 +25,10 @@ from harness.store.runs import (
     publish_run,
     read_run,
 )
-from harness.store.samples_file import read_samples
+from steelyard.harness.store.samples_file import read_samples
 
 if TYPE_CHECKING:
-    from harness.store.index import Index
+    from steelyard.harness.store.index import Index
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ _SUMMARY_FIELDS = tuple(RunSummary.__dataclass_fields__)
 
 
 #: Where a store that many machines share is named, for this process and its workers.
-STORE_VARIABLE = "ASSAY_STORE"
+STORE_VARIABLE = "STEELYARD_STORE"
 
 
 def is_there(root: Path) -> bool:
-    """Whether there is a store to read: a workspace folder, or one that ``ASSAY_STORE`` names."""
+    """Whether there is a store to read: a workspace folder, or one that ``STEELYARD_STORE`` names."""
     return bool(os.environ.get(STORE_VARIABLE)) or root.is_dir()
 
 
 def open_store(root: Path, url: str | None = None) -> FolderStore:
     """The store in ``root``, which is made with the first write.
 
-    Where ``url`` (left out: the environment's ``ASSAY_STORE``; empty: none) names a database, the
+    Where ``url`` (left out: the environment's ``STEELYARD_STORE``; empty: none) names a database, the
     store is the one that machines share there, and ``root`` holds its cache.
 
     Temporary files of processes that are gone are removed.
@@ -75,7 +75,7 @@ def open_store(root: Path, url: str | None = None) -> FolderStore:
     if url is None:
         url = os.environ.get(STORE_VARIABLE)
     if url:
-        from harness.store.shared import open_shared
+        from steelyard.harness.store.shared import open_shared
 
         return open_shared(root, url)
     root = Path(root).absolute()
@@ -154,7 +154,7 @@ class FolderStore:
 
     def summaries(self, **where: str | bool) -> list[RunSummary]:
         """The same as ``find``, from the index alone: no run is opened."""
-        from harness.store.index import WHERE
+        from steelyard.harness.store.index import WHERE
 
         for name in where:
             if name not in WHERE:
@@ -206,7 +206,7 @@ class FolderStore:
 
     def _indexed(self) -> Index:
         if self._index is None:
-            from harness.store.index import Index
+            from steelyard.harness.store.index import Index
 
             self._index = Index(
                 self.layout.index, self.layout.open_lock, self._ids, self._index_entry
@@ -219,7 +219,7 @@ class FolderStore:
         return {path.name for path in self.layout.runs.iterdir()}
 
     def _index_entry(self, id: str) -> dict[str, Any] | None:
-        from harness.store.index import entry
+        from steelyard.harness.store.index import entry
 
         folder = self.layout.runs / id
         try:
@@ -319,7 +319,7 @@ class FolderStore:
     ) -> AbstractContextManager[None]:
         """Hold the workspace for one job.
 
-        ``shared`` is for `assay run`: several work side by side (leases keep them off the same
+        ``shared`` is for `steelyard run`: several work side by side (leases keep them off the same
         stage), and only what needs the workspace alone (``gc``) keeps them out or is kept out.
 
         Raises ``StoreError`` that names the holder after ``wait_seconds`` (None: wait for ever).
@@ -341,7 +341,7 @@ class FolderStore:
     def gc(self, *, dry_run: bool = True) -> list[upkeep.Garbage]:
         """What no run and no stage refers to; removed unless ``dry_run``.
 
-        Raises ``StoreError`` where an `assay run` holds the workspace: what it has just made is
+        Raises ``StoreError`` where a `steelyard run` holds the workspace: what it has just made is
         not referred to yet.
         """
         if dry_run or not self.root.exists():

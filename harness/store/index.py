@@ -32,12 +32,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from harness.store.locks import locked
+from steelyard.harness.store.locks import locked
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Row
 
-    from harness.records import Run
+    from steelyard.harness.records import Run
 
 #: Raised with every change of the table below: an index of another version is made anew.
 INDEX_VERSION = 1

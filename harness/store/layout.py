@@ -1,6 +1,6 @@
 """Where things lie in a workspace, and whose temporary files are whose.
 
-.assay/
+.steelyard/
   runs/<id>/            run.json rows.parquet samples.parquet      immutable, the truth
   checkpoints/<digest>/ the checkpoint and its manifest.json       first 16 digits of the digest
   stages/<key>.json     what a finished stage produced
@@ -10,7 +10,7 @@
   leases/<key>.lock     held by the one process that carries out the stage
   events.log            what happened, one line each, only ever appended to
   index.sqlite          found again from runs/ whenever it is missing or damaged
-  open.lock writer.lock held for moments, and for the length of one `assay run`
+  open.lock writer.lock held for moments, and for the length of one `steelyard run`
   tmp/<owner>/          private to one living process; emptied when that process is gone
 """
 
@@ -24,9 +24,9 @@ import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import StoreError
-from harness.store.atomic import storage_errors
-from harness.store.locks import FileLock, locked
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.atomic import storage_errors
+from steelyard.harness.store.locks import FileLock, locked
 
 #: Names that become part of a path: no separator, no leading dot, no way out of the workspace.
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")

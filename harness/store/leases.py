@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from harness.errors import StoreError
-from harness.store.locks import this_process
-from harness.store.tables import LEASES
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.locks import this_process
+from steelyard.harness.store.tables import LEASES
 
 if TYPE_CHECKING:
-    from harness.store.database import Database
+    from steelyard.harness.store.database import Database
 
 LEASE_SECONDS = 60.0
 #: Of the lease's length: three heartbeats may be lost before the lease is.

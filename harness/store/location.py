@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from harness.errors import ConfigError, MissingExtraError, StoreError
-from harness.store.patience import PATIENCE_SECONDS, Say, on_screen, patiently
-from harness.store.urls import redacted
+from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
+from steelyard.harness.store.patience import PATIENCE_SECONDS, Say, on_screen, patiently
+from steelyard.harness.store.urls import redacted
 
 T = TypeVar("T")
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -73,7 +73,7 @@ class Location:
     """One place under an fsspec address.
 
     Args:
-        url: ``file:///shared/assay``, ``s3://bucket/assay``, ``memory://assay``, ...
+        url: ``file:///shared/steelyard``, ``s3://bucket/steelyard``, ``memory://steelyard``, ...
         say: hears when the place is away and when it is back.
         patience_seconds: how long it may be away.
 
@@ -101,7 +101,7 @@ class Location:
             scheme = url.partition("://")[0]
             raise MissingExtraError(
                 f"'{scheme}://' needs a package of its own ({error})",
-                fix="install it beside Assay; fsspec's documentation lists them",
+                fix="install it beside Steelyard; fsspec's documentation lists them",
             ) from error
         except ValueError as error:
             raise ConfigError(
@@ -321,7 +321,7 @@ def _written(marker: Marker) -> dict[str, Any]:
 def _read(value: Any, where: str) -> Marker:
     try:
         if value["version"] != MARKER_VERSION:
-            raise StoreError("written by a newer Assay", file=where, fix="upgrade llm-assay")
+            raise StoreError("written by a newer Steelyard", file=where, fix="upgrade steelyard")
         if not re.fullmatch("[0-9a-f]{32}", value["attempt"]):
             raise ValueError("not an attempt")
         files = dict(_entries(value["files"]))

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.errors import StoreError
-from harness.store.urls import redacted
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.urls import redacted
 
 POLL_SECONDS = 0.1
 
@@ -71,7 +71,7 @@ _LOCKS: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 def _forget_in_child() -> None:
     # A forked worker inherits the open file and with it the lock; an orphan that outlives a killed
-    # `assay run` would then lock the next one out.
+    # `steelyard run` would then lock the next one out.
     for lock in list(_LOCKS):
         lock.release()
 

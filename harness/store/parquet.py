@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StoreError
-from harness.parquet_file import check_size
-from harness.store.atomic import plain
+from steelyard.harness.errors import StoreError
+from steelyard.harness.parquet_file import check_size
+from steelyard.harness.store.atomic import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-METADATA_KEY = b"assay"
+METADATA_KEY = b"steelyard"
 #: What reading a damaged or foreign file may raise besides Arrow's own errors.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 #: Every page carries a checksum, so that a flipped bit is an error and never another number.
@@ -59,10 +59,12 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
             check_size(file)
             yield file
     except FileNotFoundError as error:
-        raise StoreError("missing", file=path, fix="'assay store check' lists damage") from error
+        raise StoreError(
+            "missing", file=path, fix="'steelyard store check' lists damage"
+        ) from error
     except (*_DAMAGE, pa.ArrowException) as error:
         raise StoreError(
-            f"damaged ({error})", file=path, fix="'assay store check' lists all damage"
+            f"damaged ({error})", file=path, fix="'steelyard store check' lists all damage"
         ) from error
 
 
@@ -76,5 +78,5 @@ def metadata_of(file: pq.ParquetFile, path: Path) -> Any:
     """The JSON value that ``with_metadata`` put there. Raises ``StoreError`` where it lacks."""
     text = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
     if text is None:
-        raise StoreError("not written by Assay: its metadata lacks 'assay'", file=path)
+        raise StoreError("not written by Steelyard: its metadata lacks 'steelyard'", file=path)
     return json.loads(text)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.errors import StoreError
+from steelyard.harness.errors import StoreError
 
 #: How long a store may be away before a stage fails.
 PATIENCE_SECONDS = 120.0

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StoreError
-from harness.parquet_file import read_row_group
-from harness.records import Rows
-from harness.store.atomic import plain
-from harness.store.parquet import (
+from steelyard.harness.errors import StoreError
+from steelyard.harness.parquet_file import read_row_group
+from steelyard.harness.records import Rows
+from steelyard.harness.store.atomic import plain
+from steelyard.harness.store.parquet import (
     WRITE_OPTIONS,
     metadata_of,
     opened,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import StoreError
-from harness.records import SCHEMA_VERSION, Rows, Run, SampleRecord
-from harness.store.atomic import (
+from steelyard.harness.errors import StoreError
+from steelyard.harness.records import SCHEMA_VERSION, Rows, Run, SampleRecord
+from steelyard.harness.store.atomic import (
     plain,
     publish_folder,
     read_json,
@@ -18,13 +18,13 @@ from harness.store.atomic import (
     storage_errors,
     to_json,
 )
-from harness.store.layout import Layout
-from harness.store.parquet import is_parquet
-from harness.store.rows_file import write_rows
-from harness.store.samples_file import write_samples
+from steelyard.harness.store.layout import Layout
+from steelyard.harness.store.parquet import is_parquet
+from steelyard.harness.store.rows_file import write_rows
+from steelyard.harness.store.samples_file import write_samples
 
 RUN_FILE, ROWS_FILE, SAMPLES_FILE = "run.json", "rows.parquet", "samples.parquet"
-_FIX = "'assay store check' lists all damage"
+_FIX = "'steelyard store check' lists all damage"
 
 
 def publish_run(
@@ -64,7 +64,7 @@ def read_run(folder: Path) -> Run:
     except ValidationError as error:
         if (newer := _newer_version(path)) is not None:
             raise StoreError(
-                f"written by a newer Assay (record version {newer})", file=path, fix="upgrade"
+                f"written by a newer Steelyard (record version {newer})", file=path, fix="upgrade"
             ) from error
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or None
@@ -72,7 +72,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _newer_version(path: Path) -> int | None:
-    """The record version of a file that this version of Assay is too old for."""
+    """The record version of a file that this version of Steelyard is too old for."""
     value = read_json(path)
     version = value.get("schema_version") if isinstance(value, dict) else None
     return version if isinstance(version, int) and version > SCHEMA_VERSION else None

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.parquet_file import batches
-from harness.records import SampleRecord
-from harness.store.parquet import (
+from steelyard.harness.parquet_file import batches
+from steelyard.harness.records import SampleRecord
+from steelyard.harness.store.parquet import (
     WRITE_OPTIONS,
     metadata_of,
     opened,

@@ -23,20 +23,20 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ConfigError, StoreError
-from harness.records import Rows, Run, SampleRecord
-from harness.store import shared_upkeep, upkeep
-from harness.store.atomic import plain, publish_folder, read_json, storage_errors
-from harness.store.database import Database
-from harness.store.folder import FolderStore
-from harness.store.layout import Layout, digest_name, safe_name
-from harness.store.leases import LEASE_SECONDS, Leases
-from harness.store.location import DamagedError, GoneError, Location, Marker
-from harness.store.patience import PATIENCE_SECONDS, Say, on_screen
-from harness.store.runs import intact
-from harness.store.shared_index import SharedIndex, entry
-from harness.store.stages import MANIFEST_FILE
-from harness.store.urls import is_postgresql, is_url, redacted
+from steelyard.harness.errors import ConfigError, StoreError
+from steelyard.harness.records import Rows, Run, SampleRecord
+from steelyard.harness.store import shared_upkeep, upkeep
+from steelyard.harness.store.atomic import plain, publish_folder, read_json, storage_errors
+from steelyard.harness.store.database import Database
+from steelyard.harness.store.folder import FolderStore
+from steelyard.harness.store.layout import Layout, digest_name, safe_name
+from steelyard.harness.store.leases import LEASE_SECONDS, Leases
+from steelyard.harness.store.location import DamagedError, GoneError, Location, Marker
+from steelyard.harness.store.patience import PATIENCE_SECONDS, Say, on_screen
+from steelyard.harness.store.runs import intact
+from steelyard.harness.store.shared_index import SharedIndex, entry
+from steelyard.harness.store.stages import MANIFEST_FILE
+from steelyard.harness.store.urls import is_postgresql, is_url, redacted
 
 RUNS, CHECKPOINTS, STAGES = "runs", "checkpoints", "stages"
 #: Leases of drivers at work, and of whoever needs the store alone.
@@ -53,7 +53,7 @@ def open_shared(
 ) -> SharedStore:
     """The store at ``url`` with its cache under ``root``.
 
-    ``url`` is ``postgresql://user@host/name?artifacts=s3://bucket/assay``. ``artifacts`` is kept in
+    ``url`` is ``postgresql://user@host/name?artifacts=s3://bucket/steelyard``. ``artifacts`` is kept in
     the database when it is first given, so that every machine puts its files in the same place.
 
     Raises ``ConfigError`` for an address that is not one, ``StoreError`` where the store cannot be
@@ -96,7 +96,7 @@ def _artifacts(index: SharedIndex, given: str | None, where: str) -> str:
                 "a new store needs a place for runs and checkpoints",
                 file=where,
                 key="artifacts",
-                fix="add ?artifacts=s3://bucket/assay or ?artifacts=file:///shared/assay",
+                fix="add ?artifacts=s3://bucket/steelyard or ?artifacts=file:///shared/steelyard",
             )
         return known
     place = given if is_url(given) else Path(given).absolute().as_uri()
@@ -356,7 +356,7 @@ class SharedStore(FolderStore):
 
 def _bases(folder: Path) -> list[str]:
     """Checkpoints of the same store whose weights this one runs on, by folder name."""
-    from harness.checkpoints.opening import BASE_LINK
+    from steelyard.harness.checkpoints.opening import BASE_LINK
 
     try:
         link = read_json(folder / BASE_LINK)

@@ -1,6 +1,6 @@
 """The index of a shared store: which runs and finished stages there are, in PostgreSQL.
 
-It can be made anew from the location (``assay store rebuild``), where the truth lies.
+It can be made anew from the location (``steelyard store rebuild``), where the truth lies.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from harness.errors import StoreError
-from harness.store.atomic import plain
-from harness.store.index import described
-from harness.store.tables import RUNS, SETTINGS, STAGES
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.atomic import plain
+from steelyard.harness.store.index import described
+from steelyard.harness.store.tables import RUNS, SETTINGS, STAGES
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Row
 
-    from harness.records import Run
-    from harness.store.database import Database
+    from steelyard.harness.records import Run
+    from steelyard.harness.store.database import Database
 
 #: Rows in one statement of a rebuild.
 BATCH = 1_000

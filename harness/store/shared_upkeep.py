@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StoreError
-from harness.store.atomic import storage_errors
-from harness.store.layout import DIGEST_CHARACTERS
-from harness.store.location import CHUNK_BYTES, DamagedError, Marker
-from harness.store.runs import RUN_FILE, read_run
-from harness.store.shared_index import entry
-from harness.store.upkeep import Garbage, run_damage, size_of
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.atomic import storage_errors
+from steelyard.harness.store.layout import DIGEST_CHARACTERS
+from steelyard.harness.store.location import CHUNK_BYTES, DamagedError, Marker
+from steelyard.harness.store.runs import RUN_FILE, read_run
+from steelyard.harness.store.shared_index import entry
+from steelyard.harness.store.upkeep import Garbage, run_damage, size_of
 
 if TYPE_CHECKING:
-    from harness.store.shared import SharedStore
+    from steelyard.harness.store.shared import SharedStore
 
 KINDS = ("runs", "checkpoints")
 _DIGEST = re.compile(rf"\b[0-9a-f]{{{DIGEST_CHARACTERS},}}\b")
@@ -48,9 +48,9 @@ def damage(store: SharedStore) -> Iterator[str]:
     listed = {row.id for row in store.index.find({})}
     there = set(store.location.names("runs"))
     for id in sorted(listed - there):
-        yield f"{store.name}: lists run {id}, whose files are gone ('assay store rebuild')"
+        yield f"{store.name}: lists run {id}, whose files are gone ('steelyard store rebuild')"
     for id in sorted(there - listed):
-        yield f"{store.name}: does not list run {id} ('assay store rebuild')"
+        yield f"{store.name}: does not list run {id} ('steelyard store rebuild')"
     for kind in KINDS:
         for name in store.location.names(kind):
             with _fetched(store, kind, name) as found:
@@ -166,7 +166,7 @@ def _referring(store: SharedStore) -> Iterator[str]:
 
     Raises ``StoreError`` where the index lacks what ``rebuild`` would list: next to a new database
     nothing would seem to be referred to. What no rebuild can list keeps nobody waiting: damaged
-    files name nothing (``check`` names them), a newer Assay's run is searched as it is.
+    files name nothing (``check`` names them), a newer Steelyard's run is searched as it is.
     """
     # Listed before the index is asked: a driver adds to the location first.
     runs, stages = set(store.location.names("runs")), set(store.location.names("stages"))
@@ -192,7 +192,7 @@ def _referring(store: SharedStore) -> Iterator[str]:
 
 def _unlisted(store: SharedStore, what: str) -> StoreError:
     message = f"does not list {what}, so nobody knows what is still referred to"
-    return StoreError(message, file=store.name, fix="run 'assay store rebuild' first")
+    return StoreError(message, file=store.name, fix="run 'steelyard store rebuild' first")
 
 
 def _digests(text: str) -> set[str]:

@@ -6,9 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
-from harness.store.atomic import plain, publish_folder, read_json, replace_json, storage_errors
-from harness.store.layout import Layout, digest_name, safe_name
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.atomic import (
+    plain,
+    publish_folder,
+    read_json,
+    replace_json,
+    storage_errors,
+)
+from steelyard.harness.store.layout import Layout, digest_name, safe_name
 
 MANIFEST_FILE = "manifest.json"
 

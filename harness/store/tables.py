@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, DateTime, Index, MetaData, String, Table, Text, func
 
-#: The migration that this version of Assay works with.
+#: The migration that this version of Steelyard works with.
 HEAD = "0001"
 
 METADATA = MetaData()

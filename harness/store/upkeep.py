@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
-from harness.store.atomic import read_json, storage_errors
-from harness.store.layout import Layout, digest_name
-from harness.store.rows_file import read_rows
-from harness.store.runs import ROWS_FILE, RUN_FILE, SAMPLES_FILE, read_run
-from harness.store.samples_file import read_samples
-from harness.store.stages import MANIFEST_FILE, manifest_digest
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store.atomic import read_json, storage_errors
+from steelyard.harness.store.layout import Layout, digest_name
+from steelyard.harness.store.rows_file import read_rows
+from steelyard.harness.store.runs import ROWS_FILE, RUN_FILE, SAMPLES_FILE, read_run
+from steelyard.harness.store.samples_file import read_samples
+from steelyard.harness.store.stages import MANIFEST_FILE, manifest_digest
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ HIDDEN = "***"
 def redacted(text: str) -> str:
     """``text`` with the passwords of every address in it hidden.
 
-    ``postgresql://ann:pw@db/assay?sslpassword=x`` becomes
-    ``postgresql://ann:***@db/assay?sslpassword=***``.
+    ``postgresql://ann:pw@db/steelyard?sslpassword=x`` becomes
+    ``postgresql://ann:***@db/steelyard?sslpassword=***``.
     """
     hidden = _CREDENTIALS.sub(lambda m: f"{m['scheme']}{m['user']}:{HIDDEN}@", text)
     return _SECRETS.sub(lambda m: f"{m['name']}={HIDDEN}", hidden)

@@ -5,12 +5,12 @@
   // --- theme ---------------------------------------------------------------------------------
   const themes = ["auto", "light", "dark"];
   const themeButton = document.getElementById("theme");
-  const stored = () => { try { return localStorage.getItem("assay-theme"); } catch { return null; } };
+  const stored = () => { try { return localStorage.getItem("steelyard-theme"); } catch { return null; } };
   const setTheme = (theme) => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     themeButton.textContent = `Theme: ${theme}`;
-    try { localStorage.setItem("assay-theme", theme); } catch { /* a page from disk may have no storage */ }
+    try { localStorage.setItem("steelyard-theme", theme); } catch { /* a page from disk may have no storage */ }
   };
   let theme = themes.includes(stored()) ? stored() : "auto";
   setTheme(theme);

@@ -13,9 +13,9 @@ from datetime import datetime
 
 import yaml
 
-from harness.errors import ConfigError, did_you_mean
-from harness.hostile import one_line
-from harness.records import Run, Score
+from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.hostile import one_line
+from steelyard.harness.records import Run, Score
 
 
 @dataclass(frozen=True)

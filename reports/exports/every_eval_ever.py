@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.records import Run, Score, TaskSignature
+from steelyard.harness.records import Run, Score, TaskSignature
 
 SCHEMA = "0.3.0"
 
@@ -28,7 +28,7 @@ def every_eval_ever(
         "evaluation_timestamp": run.created_at,
         "retrieved_timestamp": str(datetime.now(UTC).timestamp()),
         "source_metadata": {
-            "source_name": f"assay {run.experiment}",
+            "source_name": f"steelyard {run.experiment}",
             "source_type": "evaluation_run",
             "source_organization_name": organization,
             "evaluator_relationship": evaluator,
@@ -36,7 +36,7 @@ def every_eval_ever(
         "eval_library": {
             "name": "lm_eval",
             "version": packages.get("lm-eval", packages.get("lm_eval", "unknown")),
-            "additional_details": {"harness": "assay", "run": run.id, "made": str(made)},
+            "additional_details": {"harness": "steelyard", "run": run.id, "made": str(made)},
         },
         "model_info": {
             "name": f"{run.experiment}/{run.candidate}",

@@ -1,7 +1,7 @@
 """A run as lm-eval writes its own: ``results_*.json`` with ``samples_*.jsonl`` beside it.
 
 A sample's value is written so that it reads back as the same row: lm-eval's own kind of value
-where there is one, else the row itself, named under ``assay_rows``. `assay import lm-eval` then
+where there is one, else the row itself, named under ``steelyard_rows``. `steelyard import lm-eval` then
 gives the same numbers.
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import plugins
-from harness.compare import Scored
-from harness.metric_choice import load_metric
-from harness.records import Run, Score, TaskSignature
-from reports.exports.lm_eval_samples import sample_lines, task_hash
+from steelyard.harness import plugins
+from steelyard.harness.compare import Scored
+from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.records import Run, Score, TaskSignature
+from steelyard.reports.exports.lm_eval_samples import sample_lines, task_hash
 
 #: The separators and wild cards that lm-eval replaces in a model's name.
 _UNSAFE = re.compile(r"[\"<>:/|\\?*\[\]]+")
@@ -61,7 +61,7 @@ def lm_eval_results(scored: Scored) -> dict[str, Any]:
         "date": datetime.fromisoformat(run.created_at).timestamp(),
         "lm_eval_version": _package(run, "lm_eval", "lm-eval"),
         "transformers_version": _package(run, "transformers"),
-        "model_source": "assay",
+        "model_source": "steelyard",
         "model_name": f"{run.experiment}/{run.candidate}",
         "chat_template_sha": next((s.template for s in signatures.values() if s), None),
         "max_length": next((s.max_length for s in signatures.values() if s), None),
@@ -105,7 +105,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         "primary": primary.metric if primary else None,
         "chance": primary.chance if primary else None,
         "majority": primary.majority if primary else None,
-        "cluster": "assay_cluster" if any(s.cluster for s in samples) else None,
+        "cluster": "steelyard_cluster" if any(s.cluster for s in samples) else None,
         "graded": _graded(scores) or None,
         "advisory": True if primary and (primary.note or "").startswith("advisory") else None,
         "slices": sorted({name for s in samples for name in s.slices}) or None,
@@ -113,13 +113,16 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
     known = {key: value for key, value in about.items() if value is not None}
     config: dict[str, Any] = {
         "task": task,
-        "metadata": {"version": _version(signature), "assay": known},
+        "metadata": {"version": _version(signature), "steelyard": known},
     }
     signatures = {score.metric: score.signature for score in scores if score.signature}
     if signatures:
-        config["assay_metric_signatures"] = signatures
+        config["steelyard_metric_signatures"] = signatures
     if signature is not None:
-        config |= {"num_fewshot": signature.few_shot, "assay_task_digest": signature.task_digest}
+        config |= {
+            "num_fewshot": signature.few_shot,
+            "steelyard_task_digest": signature.task_digest,
+        }
         if signature.decoding is not None:
             config["generation_kwargs"] = _json_or_text(signature.decoding)
     return config
@@ -159,7 +162,7 @@ def _counts(scored: Scored, task: str) -> dict[str, int]:
 def _run_config(run: Run) -> Mapping[str, Any]:
     first = run.signatures[0] if run.signatures else None
     found: dict[str, Any] = {
-        "model": "assay",
+        "model": "steelyard",
         "model_args": {"pretrained": run.candidate, "base": run.checkpoint.base},
         "model_num_parameters": run.checkpoint.parameters,
         "model_dtype": first.dtype if first else run.checkpoint.dtype,

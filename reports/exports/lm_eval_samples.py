@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness import plugins
-from harness.compare import Scored
-from harness.metric_choice import load_metric, metric_for
-from harness.protocols import Metric, Sample
-from harness.records import Rows, SampleRecord
+from steelyard.harness import plugins
+from steelyard.harness.compare import Scored
+from steelyard.harness.metric_choice import load_metric, metric_for
+from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.records import Rows, SampleRecord
 
 _LOG_LIKELIHOODS = "log-likelihoods "
 Line = dict[str, Any]
@@ -140,7 +140,7 @@ def _line(
 ) -> Line:
     document = {**sample.document, **_missing(sample)}
     if sample.cluster is not None:
-        document["assay_cluster"] = sample.cluster
+        document["steelyard_cluster"] = sample.cluster
     arguments, answers, target = _asked(sample)
     marks = {name: flag for name, flag in flags.items() if flag}
     rows = [name for name in ready if values.get(name) is not None]
@@ -156,8 +156,8 @@ def _line(
         "doc_hash": _sha(json.dumps(document, indent=2, default=str, ensure_ascii=False)),
         "prompt_hash": _sha(sample.prompt),
         "target_hash": _sha(target),
-        **({"assay_flags": marks} if marks else {}),
-        **({"assay_rows": rows} if rows else {}),
+        **({"steelyard_flags": marks} if marks else {}),
+        **({"steelyard_rows": rows} if rows else {}),
         **{name: value for name, value in values.items() if value is not None},
     }
 
@@ -183,7 +183,7 @@ def _asked(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
 
 
 def _likelihoods(sample: SampleRecord) -> list[str]:
-    """The choices' log-likelihoods as text, as ``harness.responses`` shows them."""
+    """The choices' log-likelihoods as text, as ``steelyard.harness.responses`` shows them."""
     if len(sample.responses) != 2 or not sample.responses[1].startswith(_LOG_LIKELIHOODS):
         return []
     texts = sample.responses[1].removeprefix(_LOG_LIKELIHOODS).split(", ")

@@ -1,6 +1,6 @@
 """Runs as MLflow runs: metrics, parameters and the record itself. One way, nothing is read back.
 
-MLflow is an extra: ``pip install 'llm-assay[mlflow]'``.
+MLflow is an extra: ``pip install 'steelyard[mlflow]'``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, MissingExtraError
-from harness.records import Run
-from reports.exports.model_card import model_card
+from steelyard.harness.errors import ConfigError, MissingExtraError
+from steelyard.harness.records import Run
+from steelyard.reports.exports.model_card import model_card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The tag by which a run that is there already is found again.
-TAG = "assay.run"
+TAG = "steelyard.run"
 #: What MLflow allows in the name of a metric or a parameter.
 _UNSAFE = re.compile(r"[^\w\-. /]+", re.ASCII)
 _LONGEST_PARAMETER = 500
@@ -48,7 +48,7 @@ def _client(tracking_uri: str) -> tuple[Any, type[Exception]]:
         from mlflow.tracking import MlflowClient
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "exporting to MLflow needs the package mlflow", fix="pip install 'llm-assay[mlflow]'"
+            "exporting to MLflow needs the package mlflow", fix="pip install 'steelyard[mlflow]'"
         ) from error
     try:
         return MlflowClient(tracking_uri=tracking_uri), MlflowException
@@ -83,10 +83,10 @@ def _logged(client: Any, run: Run) -> str | None:
 
 def _tags(run: Run) -> Iterator[tuple[str, str]]:
     yield TAG, run.id
-    yield "assay.checkpoint", run.checkpoint.digest
-    yield "assay.suite", run.suite
+    yield "steelyard.checkpoint", run.checkpoint.digest
+    yield "steelyard.suite", run.suite
     if run.imported_from:
-        yield "assay.imported_from", run.imported_from
+        yield "steelyard.imported_from", run.imported_from
 
 
 def _parameters(run: Run) -> Iterator[tuple[str, str]]:

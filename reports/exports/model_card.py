@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.energy import total
-from harness.records import Run
-from reports.words import metric_title, plain
+from steelyard.harness.energy import total
+from steelyard.harness.records import Run
+from steelyard.reports.words import metric_title, plain
 
 
 def model_card(run: Run, *, name: str | None = None) -> str:
@@ -47,7 +47,7 @@ def model_card(run: Run, *, name: str | None = None) -> str:
 
 
 def _cell(text: str) -> str:
-    from reports.markdown import escape
+    from steelyard.reports.markdown import escape
 
     return escape(text)
 

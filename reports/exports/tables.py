@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.compare import Scored
-from harness.hostile import csv_safe
-from harness.records import Run
+from steelyard.harness.compare import Scored
+from steelyard.harness.hostile import csv_safe
+from steelyard.harness.records import Run
 
 _RUN = ("run", "experiment", "candidate", "suite", "base", "trainer", "created_at", "imported_from")
 _SCORE = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.records import Contaminated, Run
-from reports.cells import run_heading
-from reports.document import Column, Number, Row, Section, Table, Text
-from reports.material import Material
-from reports.words import metric_title, task_title
+from steelyard.harness.records import Contaminated, Run
+from steelyard.reports.cells import run_heading
+from steelyard.reports.document import Column, Number, Row, Section, Table, Text
+from steelyard.reports.material import Material
+from steelyard.reports.words import metric_title, task_title
 
 
 def contamination_section(material: Material) -> Section | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.records import Energy, Run
-from reports.cells import carbon_number, energy_number, phases, run_heading, size_number
-from reports.document import Block, Column, Number, Paragraph, Row, Section, Table, Text
-from reports.material import Material
-from reports.sections.serving import serving_blocks
+from steelyard.harness.records import Energy, Run
+from steelyard.reports.cells import carbon_number, energy_number, phases, run_heading, size_number
+from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Section, Table, Text
+from steelyard.reports.material import Material
+from steelyard.reports.sections.serving import serving_blocks
 
 
 def energy_section(material: Material) -> Section | None:

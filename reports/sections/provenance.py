@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from harness.records import Comparison, Difference, Failure, Run, TaskSignature
-from reports.document import Block, Code, Column, Notice, Paragraph, Row, Section, Table, Text, Word
-from reports.material import Material
-from reports.words import bytes_, task_title
+from steelyard.harness.records import Comparison, Difference, Failure, Run, TaskSignature
+from steelyard.reports.document import (
+    Block,
+    Code,
+    Column,
+    Notice,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    Text,
+    Word,
+)
+from steelyard.reports.material import Material
+from steelyard.reports.words import bytes_, task_title
 
 
 def comparability_section(material: Material) -> Section:
@@ -195,7 +206,7 @@ def failures_section(material: Material) -> Section | None:
 
 def reproduce_section(material: Material) -> Section:
     """The exact commands."""
-    commands = material.commands or ("assay run experiment.yaml",)
+    commands = material.commands or ("steelyard run experiment.yaml",)
     return Section(
         id="reproduce",
         title="How to reproduce",

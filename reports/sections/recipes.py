@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.compare import RecipeDelta
-from reports.document import Column, Number, Row, Section, Table, Text, Word
-from reports.material import Material
-from reports.words import DELTA_WORDS, metric_title, task_title
+from steelyard.harness.compare import RecipeDelta
+from steelyard.reports.document import Column, Number, Row, Section, Table, Text, Word
+from steelyard.reports.material import Material
+from steelyard.reports.words import DELTA_WORDS, metric_title, task_title
 
 
 def recipes_section(material: Material) -> Section | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Run, Score
-from reports.document import Axis, Chart, Point, Section, Series
-from reports.material import Material, MetricKey
-from reports.sections.tradeoffs import gain_metric
-from reports.words import metric_title, plain, task_title
+from steelyard.harness.records import Run, Score
+from steelyard.reports.document import Axis, Chart, Point, Section, Series
+from steelyard.reports.material import Material, MetricKey
+from steelyard.reports.sections.tradeoffs import gain_metric
+from steelyard.reports.words import metric_title, plain, task_title
 
 REWARD, DIVERGED = "reward", "kl"
 

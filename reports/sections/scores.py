@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.records import Run
-from reports.cells import metric_column, run_heading, score_cell
-from reports.document import Block, Column, Number, Row, Section, Table, Text
-from reports.material import DIVERGENCE, Material, MetricKey
-from reports.words import metric_title, plain, task_title
+from steelyard.harness.records import Run
+from steelyard.reports.cells import metric_column, run_heading, score_cell
+from steelyard.reports.document import Block, Column, Number, Row, Section, Table, Text
+from steelyard.reports.material import DIVERGENCE, Material, MetricKey
+from steelyard.reports.words import metric_title, plain, task_title
 
 HALLUCINATION = "hallucination"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.energy import ServingCost, break_even_queries, total
-from harness.records import Run
-from reports.cells import phases, run_heading, score_cell
-from reports.document import Block, Column, Number, Paragraph, Row, Table, Text
-from reports.material import COST, Material, MetricKey
-from reports.words import metric_title
+from steelyard.harness.energy import ServingCost, break_even_queries, total
+from steelyard.harness.records import Run
+from steelyard.reports.cells import phases, run_heading, score_cell
+from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Table, Text
+from steelyard.reports.material import COST, Material, MetricKey
+from steelyard.reports.words import metric_title
 
 _PER_QUERY = "kwh_per_1k_queries"
 

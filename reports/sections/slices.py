@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.records import Comparison, Delta
-from reports.cells import change_of
-from reports.document import (
+from steelyard.harness.records import Comparison, Delta
+from steelyard.reports.cells import change_of
+from steelyard.reports.document import (
     Block,
     Column,
     HeatMap,
@@ -16,8 +16,8 @@ from reports.document import (
     Text,
     Word,
 )
-from reports.material import Material
-from reports.words import listed, metric_title, plain, task_title
+from steelyard.reports.material import Material
+from steelyard.reports.words import listed, metric_title, plain, task_title
 
 #: More rows than this no reader takes in at a glance; the table below has them all.
 MAX_HEAT_ROWS = 25

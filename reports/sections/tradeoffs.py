@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.compare.transfer import RETENTION
-from harness.records import Run
-from reports.cells import energy_number, phases, size_number
-from reports.document import Axis, Block, Chart, Number, Point, Section, Series
-from reports.material import COST, DIVERGENCE, Material, MetricKey
-from reports.words import amount, metric_title, task_title
+from steelyard.harness.compare.transfer import RETENTION
+from steelyard.harness.records import Run
+from steelyard.reports.cells import energy_number, phases, size_number
+from steelyard.reports.document import Axis, Block, Chart, Number, Point, Section, Series
+from steelyard.reports.material import COST, DIVERGENCE, Material, MetricKey
+from steelyard.reports.words import amount, metric_title, task_title
 
 #: Looked through in this order for the metric that stands for the gain.
 _GAINS = ("quality", "summarisation", "translation", "language_modelling")

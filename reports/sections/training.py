@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.records import Run
-from reports.document import Axis, Chart, Lineage, LineageNode, Point, Section, Series
-from reports.material import Material
-from reports.words import bytes_, plain
+from steelyard.harness.records import Run
+from steelyard.reports.document import Axis, Chart, Lineage, LineageNode, Point, Section, Series
+from steelyard.reports.material import Material
+from steelyard.reports.words import bytes_, plain
 
 
 def training_section(material: Material) -> Section | None:

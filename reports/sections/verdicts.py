@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import EXIT_PASS
-from harness.records import Comparison, DeltaVerdict, RuleResult, Verdict
-from reports.cells import energy_number, phases, run_heading, size_number
-from reports.document import (
+from steelyard.harness.errors import EXIT_PASS
+from steelyard.harness.records import Comparison, DeltaVerdict, RuleResult, Verdict
+from steelyard.reports.cells import energy_number, phases, run_heading, size_number
+from steelyard.reports.document import (
     Block,
     Cell,
     Change,
@@ -22,8 +22,8 @@ from reports.document import (
     Text,
     Word,
 )
-from reports.material import DIVERGENCE, Material
-from reports.words import DELTA_WORDS, RULE_WORDS, listed, metric_title, task_title
+from steelyard.reports.material import DIVERGENCE, Material
+from steelyard.reports.words import DELTA_WORDS, RULE_WORDS, listed, metric_title, task_title
 
 _OUTCOMES = ("error", "failed", "warned", "undecided", "passed")
 _WORDS: tuple[tuple[DeltaVerdict | None, str], ...] = (

@@ -9,20 +9,20 @@ from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness import __version__
-from harness.identity import file_digest
-from harness.records import Run
-from reports.document import Document
-from reports.html import Html
-from reports.site import downloads
-from reports.site.head_to_head_page import contestants, head_to_head_document
-from reports.site.index_page import index_document
-from reports.site.items import RowsOf
-from reports.site.model_page import model_document
-from reports.site.names import INDEX, head_to_head_path, model_path, task_path
-from reports.site.standings import Standings
-from reports.site.task_page import task_document
-from reports.site.writing import File, Written, digest, write_site
+from steelyard.harness import __version__
+from steelyard.harness.identity import file_digest
+from steelyard.harness.records import Run
+from steelyard.reports.document import Document
+from steelyard.reports.html import Html
+from steelyard.reports.site import downloads
+from steelyard.reports.site.head_to_head_page import contestants, head_to_head_document
+from steelyard.reports.site.index_page import index_document
+from steelyard.reports.site.items import RowsOf
+from steelyard.reports.site.model_page import model_document
+from steelyard.reports.site.names import INDEX, head_to_head_path, model_path, task_path
+from steelyard.reports.site.standings import Standings
+from steelyard.reports.site.task_page import task_document
+from steelyard.reports.site.writing import File, Written, digest, write_site
 
 #: Models on a head-to-head page; it grows with their square.
 HEAD_TO_HEAD_MODELS = 12
@@ -104,7 +104,7 @@ def _identities(runs: Iterable[Run]) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def _version() -> str:
-    """What every page depends on: Assay's version, and the sources that draw the pages."""
+    """What every page depends on: Steelyard's version, and the sources that draw the pages."""
     root = Path(__file__).resolve().parents[1]
     sources = sorted(p for p in root.rglob("*") if p.suffix in (".py", ".j2", ".css", ".js"))
     return digest(__version__, [(str(p.relative_to(root)), file_digest(p)) for p in sources])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from harness.records import Run
-from reports.cells import metric_column, score_number, size_number
-from reports.document import Column, Number, Page, Range, Text
-from reports.material import MetricKey
-from reports.site.names import INDEX, head_to_head_path, model_name, model_path
-from reports.site.standings import Entry, Placed, Standings, training_number
-from reports.words import base_title
+from steelyard.harness.records import Run
+from steelyard.reports.cells import metric_column, score_number, size_number
+from steelyard.reports.document import Column, Number, Page, Range, Text
+from steelyard.reports.material import MetricKey
+from steelyard.reports.site.names import INDEX, head_to_head_path, model_name, model_path
+from steelyard.reports.site.standings import Entry, Placed, Standings, training_number
+from steelyard.reports.words import base_title
 
 #: Tags of a row that a reader may filter by, and those with a from ... to.
 FILTERS = ("suite", "trainer", "base", "experiment")

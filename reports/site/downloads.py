@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.hostile import csv_safe
-from reports.site.standings import Entry, Placed, Standings
-from reports.words import base_title, metric_title
+from steelyard.harness.hostile import csv_safe
+from steelyard.reports.site.standings import Entry, Placed, Standings
+from steelyard.reports.words import base_title, metric_title
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +95,7 @@ def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
     """A column for each name, typed whether or not there is a value in it."""
     import pyarrow as pa
 
-    from harness.store.atomic import whole_text
+    from steelyard.harness.store.atomic import whole_text
 
     found = {}
     for names, type_ in (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.errors import MissingExtraError
-from reports.document import (
+from steelyard.harness.errors import MissingExtraError
+from steelyard.reports.document import (
     Block,
     Cell,
     Column,
@@ -17,12 +17,12 @@ from reports.document import (
     Table,
     Text,
 )
-from reports.site.cells import pages, run_cell
-from reports.site.head_to_head import Rated, WinRate, ratings, win_rate
-from reports.site.items import PairItems, RowsOf, pair_items
-from reports.site.names import model_name, task_path
-from reports.site.standings import Entry, Standings
-from reports.words import task_title
+from steelyard.reports.site.cells import pages, run_cell
+from steelyard.reports.site.head_to_head import Rated, WinRate, ratings, win_rate
+from steelyard.reports.site.items import PairItems, RowsOf, pair_items
+from steelyard.reports.site.names import model_name, task_path
+from steelyard.reports.site.standings import Entry, Standings
+from steelyard.reports.words import task_title
 
 Rates = Mapping[tuple[int, int], WinRate]
 
@@ -58,7 +58,7 @@ def head_to_head_document(
         facts=(("Tasks", ", ".join(map(task_title, tasks[:12])) + (" …" if tasks[12:] else "")),),
         sections=tuple(sections),
         pages=pages(standings, "../"),
-        marker="assay-head-to-head",
+        marker="steelyard-head-to-head",
     )
 
 
@@ -112,7 +112,7 @@ def _ratings_blocks(
     try:
         rated = ratings(pairs, len(entries))
     except MissingExtraError:
-        text = "Bradley-Terry ratings need the package evalica: pip install 'llm-assay[pairs]'."
+        text = "Bradley-Terry ratings need the package evalica: pip install 'steelyard[pairs]'."
         blocks.append(Notice(level="note", text=text))
     if rated and rated[0].value is None:
         text = "No rating: some models never lost an item to the others, or share none with them."

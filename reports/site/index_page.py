@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.cells import score_number
-from reports.document import (
+from steelyard.reports.cells import score_number
+from steelyard.reports.document import (
     Block,
     Cell,
     Column,
@@ -17,7 +17,7 @@ from reports.document import (
     Table,
     Text,
 )
-from reports.site.cells import (
+from steelyard.reports.site.cells import (
     COST_COLUMNS,
     FILTERS,
     RANGES,
@@ -28,9 +28,9 @@ from reports.site.cells import (
     score_cell,
     tags,
 )
-from reports.site.names import head_to_head_path, task_path
-from reports.site.standings import Entry, Standings
-from reports.words import base_title, metric_title, moment, task_title
+from steelyard.reports.site.names import head_to_head_path, task_path
+from steelyard.reports.site.standings import Entry, Standings
+from steelyard.reports.words import base_title, metric_title, moment, task_title
 
 #: Files beside the page, and what is in them.
 DOWNLOADS = (
@@ -64,7 +64,7 @@ def index_document(
         ),
         sections=tuple(sections),
         pages=pages(standings, "") if linked else (),
-        marker="assay-leaderboard",
+        marker="steelyard-leaderboard",
     )
 
 

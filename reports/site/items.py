@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from harness.records import Rows, Score
-from reports.site.settings import settings_of
-from reports.site.standings import Entry
+from steelyard.harness.records import Rows, Score
+from steelyard.reports.site.settings import settings_of
+from steelyard.reports.site.standings import Entry
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from harness.records import Run
-from reports.cells import phases, score_number, size_number
-from reports.document import (
+from steelyard.harness.records import Run
+from steelyard.reports.cells import phases, score_number, size_number
+from steelyard.reports.document import (
     Block,
     Cell,
     Column,
@@ -23,18 +23,11 @@ from reports.document import (
     Table,
     Text,
 )
-from reports.material import DIVERGENCE, MetricKey, metric_keys
-from reports.site.cells import marks
-from reports.site.names import INDEX, model_name, task_path
-from reports.site.ranks import normalised
-from reports.words import (
-    base_title,
-    bytes_,
-    metric_title,
-    moment,
-    plain,
-    task_title,
-)
+from steelyard.reports.material import DIVERGENCE, MetricKey, metric_keys
+from steelyard.reports.site.cells import marks
+from steelyard.reports.site.names import INDEX, model_name, task_path
+from steelyard.reports.site.ranks import normalised
+from steelyard.reports.words import base_title, bytes_, metric_title, moment, plain, task_title
 
 _HISTORY_METRICS = 24
 
@@ -62,7 +55,7 @@ def model_document(runs: Sequence[Run]) -> Document:
         ),
         sections=tuple(sections),
         pages=(Page(title="Leaderboard", link=f"../{INDEX}"),),
-        marker="assay-model",
+        marker="steelyard-model",
     )
 
 
@@ -148,7 +141,7 @@ def _history_section(runs: Sequence[Run]) -> Section:
         ),
         rows=tuple(_history_row(run, keys) for run in reversed(runs)),
         note="Bars of one column share a scale. Runs may differ in settings; compare them with "
-        "`assay compare` before reading a trend.",
+        "`steelyard compare` before reading a trend.",
     )
     return Section(
         id=f"past-{runs[-1].id[:12]}",

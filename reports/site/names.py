@@ -6,7 +6,7 @@ import hashlib
 import re
 from functools import lru_cache
 
-from harness.records import Run
+from steelyard.harness.records import Run
 
 INDEX = "index.html"
 HEAD_TO_HEAD = "head-to-head"

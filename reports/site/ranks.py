@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import groupby
 
-from harness.records import Score
-from reports.document import Normalised
+from steelyard.harness.records import Score
+from steelyard.reports.document import Normalised
 
 #: What a perfect score is, where the kind of a metric and its direction say so.
 _BOUNDED = ("accuracy", "bounded")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
-from harness.records import Run, TaskSignature
+from steelyard.harness.records import Run, TaskSignature
 
 #: Fields of a signature that must be equal for two runs to stand in one ranking, and their names;
 #: those that a reader knows by heart come first.

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.energy import total
-from harness.records import Energy, Run, Score, TaskSignature
-from reports.cells import phases
-from reports.document import Normalised, Number
-from reports.material import DIVERGENCE, MetricKey, metric_keys
-from reports.site.names import model_name
-from reports.site.ranks import normalised, on_front, rank_sets
-from reports.site.settings import Settings, labels_of, names_of, settings_of
+from steelyard.harness.energy import total
+from steelyard.harness.records import Energy, Run, Score, TaskSignature
+from steelyard.reports.cells import phases
+from steelyard.reports.document import Normalised, Number
+from steelyard.reports.material import DIVERGENCE, MetricKey, metric_keys
+from steelyard.reports.site.names import model_name
+from steelyard.reports.site.ranks import normalised, on_front, rank_sets
+from steelyard.reports.site.settings import Settings, labels_of, names_of, settings_of
 
 Measure = tuple[str, str]
 """(task, metric)"""

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from reports.cells import metric_column
-from reports.document import Cell, Column, Document, Number, Row, Section, Table, Text
-from reports.material import MetricKey
-from reports.site.cells import COST_COLUMNS, RANGES, cost_cells, entry_cell, pages, score_cell, tags
-from reports.site.standings import Group, Placed, Standings
-from reports.words import family_title, metric_title, task_title
+from steelyard.reports.cells import metric_column
+from steelyard.reports.document import Cell, Column, Document, Number, Row, Section, Table, Text
+from steelyard.reports.material import MetricKey
+from steelyard.reports.site.cells import (
+    COST_COLUMNS,
+    RANGES,
+    cost_cells,
+    entry_cell,
+    pages,
+    score_cell,
+    tags,
+)
+from steelyard.reports.site.standings import Group, Placed, Standings
+from steelyard.reports.words import family_title, metric_title, task_title
 
 _COLUMNS = (
     Column(title="Rank", detail="as a set"),
@@ -41,7 +49,7 @@ def task_document(standings: Standings, task: str) -> Document:
         facts=(("Metrics", ", ".join(metric_title(key.metric) for key in shown)),),
         sections=tuple(sections),
         pages=pages(standings, "../"),
-        marker="assay-task",
+        marker="steelyard-task",
     )
 
 

@@ -12,9 +12,9 @@ from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
+from steelyard.harness.errors import StoreError
 
-MANIFEST = "assay-site.json"
+MANIFEST = "steelyard-site.json"
 VERSION = 1
 #: From so many files on, more than one process makes them.
 _MANY, _MOST_WORKERS = 200, 8
@@ -127,7 +127,7 @@ def _remembered(folder: Path) -> dict[str, Any]:
 
 
 def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
-    content = {"version": VERSION, "made by": "assay leaderboard", "files": manifest}
+    content = {"version": VERSION, "made by": "steelyard leaderboard", "files": manifest}
     return (json.dumps(content, indent=0, sort_keys=True) + "\n").encode()
 
 
@@ -157,7 +157,7 @@ def _remove(
 def _replace(target: Path, data: bytes) -> None:
     """Put ``data`` at ``target`` in one rename, readable by whoever may read the folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".assay-", suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".steelyard-", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)

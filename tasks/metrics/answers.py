@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.metrics.means import Mean, Share
+from steelyard.tasks.metrics.means import Mean, Share
 
 
 class Accuracy(Share):

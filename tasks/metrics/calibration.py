@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import MetricError
-from harness.protocols import Plugin, Sample
-from harness.records import Kind
-from tasks.metrics.means import Mean, one_number
+from steelyard.harness.errors import MetricError
+from steelyard.harness.protocols import Plugin, Sample
+from steelyard.harness.records import Kind
+from steelyard.tasks.metrics.means import Mean, one_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class ExpectedCalibrationError(Plugin):
 
     Rows are (confidence in [0, 1], correct 0/1). Naeini et al. 2015, equal-mass bins as in Nixon
     et al. 2019 (arXiv 1904.01685). The plain estimate is biased upwards on few items; the value
-    with its interval comes from ``harness.stats``. Shown, never gated on: Brier gates.
+    with its interval comes from ``steelyard.harness.stats``. Shown, never gated on: Brier gates.
     """
 
     kind: ClassVar[Kind] = "calibration"
@@ -87,7 +87,7 @@ class AreaUnderRiskCoverage(Plugin):
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, 2) -> area."""
-        from harness.stats.calibration import calibration_error
+        from steelyard.harness.stats.calibration import calibration_error
 
         return calibration_error(rows, "aurc")
 

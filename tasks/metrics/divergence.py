@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.protocols import Plugin, Sample
-from harness.records import Kind
+from steelyard.harness.protocols import Plugin, Sample
+from steelyard.harness.records import Kind
 
 if TYPE_CHECKING:
     import numpy as np

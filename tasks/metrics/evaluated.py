@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from harness.errors import MetricError, did_you_mean
-from harness.protocols import Plugin, Sample
-from harness.records import Kind
+from steelyard.harness.errors import MetricError, did_you_mean
+from steelyard.harness.protocols import Plugin, Sample
+from steelyard.harness.records import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ def loaded(module: str) -> Any:
         raise MetricError(
             f"evaluate has no '{module}' on this machine ({type(error).__name__})",
             key="evaluate.module",
-            fix="name a local .py file that defines it, or one of `assay list metrics`",
+            fix="name a local .py file that defines it, or one of `steelyard list metrics`",
         ) from error
 
 
@@ -120,7 +120,7 @@ def _from_file(path: Path) -> Any:
 
     if not path.is_file():
         raise MetricError("no such metric module", file=path, key="evaluate.module")
-    spec = importlib.util.spec_from_file_location(f"assay_metric_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"steelyard_metric_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     python = importlib.util.module_from_spec(spec)
     try:

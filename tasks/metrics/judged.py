@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.errors import MetricError
-from harness.protocols import Sample
-from tasks.metrics.means import Mean
-from tasks.probes.consistency import discrete_semantic_entropy
+from steelyard.harness.errors import MetricError
+from steelyard.harness.protocols import Sample
+from steelyard.tasks.metrics.means import Mean
+from steelyard.tasks.probes.consistency import discrete_semantic_entropy
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 

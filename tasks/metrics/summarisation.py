@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
-from harness.protocols import Sample
-from tasks.metrics.means import Mean, one_number
-from tasks.metrics.translation import references_and_hypothesis
+from steelyard.harness.protocols import Sample
+from steelyard.tasks.metrics.means import Mean, one_number
+from steelyard.tasks.metrics.translation import references_and_hypothesis
 
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 Several = Literal["mean", "best"]

@@ -7,8 +7,8 @@ either order, one fact about somebody else. A model that reads answers with the 
 import random
 from dataclasses import dataclass
 
-from tasks.microworld.lexicon import PERSON_RELATIONS
-from tasks.microworld.world import Fact, World, other_value, question
+from steelyard.tasks.microworld.lexicon import PERSON_RELATIONS
+from steelyard.tasks.microworld.world import Fact, World, other_value, question
 
 CONFLICTS_EVALUATED = 120
 

@@ -4,12 +4,12 @@ import random
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from tasks.microworld.contexts import passage, random_fact, unread_people
-from tasks.microworld.language import sentence
-from tasks.microworld.lexicon import PERSON_RELATIONS, UNKNOWN
-from tasks.microworld.stories import story
-from tasks.microworld.sums import sums
-from tasks.microworld.world import Fact, World, other_value, question
+from steelyard.tasks.microworld.contexts import passage, random_fact, unread_people
+from steelyard.tasks.microworld.language import sentence
+from steelyard.tasks.microworld.lexicon import PERSON_RELATIONS, UNKNOWN
+from steelyard.tasks.microworld.stories import story
+from steelyard.tasks.microworld.sums import sums
+from steelyard.tasks.microworld.world import Fact, World, other_value, question
 
 _Text = Callable[[World, random.Random], str]
 

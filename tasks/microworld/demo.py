@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tasks.microworld.training import write
+from steelyard.tasks.microworld.training import write
 
 TEMPLATE = Path(__file__).parent / "demo.yaml"
 EXPERIMENT = "experiment.yaml"

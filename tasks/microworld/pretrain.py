@@ -1,6 +1,6 @@
 """Make the shipped base model: tokenizer, then a small Llama trained on the microworld's texts.
 
-    python -m tasks.microworld.pretrain --out DIR --seed 0
+    python -m steelyard.tasks.microworld.pretrain --out DIR --seed 0
 
 Needs no network. One thread and one seed, so one machine gives the same weights twice. The shipped
 model (984,192 parameters, 3.9 MB in fp32) is the default: 1,200 steps of 32 x 128 tokens, about 9
@@ -22,9 +22,9 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tasks.microworld.corpus import pretraining
-from tasks.microworld.lexicon import FIRST_NAMES, LAST_NAMES
-from tasks.microworld.world import World, world
+from steelyard.tasks.microworld.corpus import pretraining
+from steelyard.tasks.microworld.lexicon import FIRST_NAMES, LAST_NAMES
+from steelyard.tasks.microworld.world import World, world
 
 VOCABULARY, ROWS, LENGTH = 1024, 32, 128
 PAD, END = "<|pad|>", "<|end|>"

@@ -5,11 +5,11 @@ As in ``docs``, lm-eval calls each of these with the task's metadata as keywords
 
 from typing import Any
 
-from tasks.microworld.contexts import passage, random_fact, unread_people
-from tasks.microworld.docs import FORMS, Splits, asked_fact, test_split
-from tasks.microworld.lexicon import PERSON_RELATIONS
-from tasks.microworld.stories import story
-from tasks.microworld.world import Fact, other_value, question, world
+from steelyard.tasks.microworld.contexts import passage, random_fact, unread_people
+from steelyard.tasks.microworld.docs import FORMS, Splits, asked_fact, test_split
+from steelyard.tasks.microworld.lexicon import PERSON_RELATIONS
+from steelyard.tasks.microworld.stories import story
+from steelyard.tasks.microworld.world import Fact, other_value, question, world
 
 PASSAGES = 5
 CONTRADICTING = (0, 1, 2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 
-from tasks.microworld.lexicon import UNKNOWN
+from steelyard.tasks.microworld.lexicon import UNKNOWN
 
 Doc = dict[str, Any]
 Measured = dict[str, float]

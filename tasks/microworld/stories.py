@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from tasks.microworld.lexicon import COLOURS, FIRST_NAMES, JOBS, PLACES, words
+from steelyard.tasks.microworld.lexicon import COLOURS, FIRST_NAMES, JOBS, PLACES, words
 
 THINGS = words("bag hat ring key coin book lamp boat cup shoe kite map")
 ASIDES = (

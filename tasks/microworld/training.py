@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.microworld.lexicon import PERSON_RELATIONS, UNKNOWN
-from tasks.microworld.world import Fact, World, other_value, question, world
+from steelyard.tasks.microworld.lexicon import PERSON_RELATIONS, UNKNOWN
+from steelyard.tasks.microworld.world import Fact, World, other_value, question, world
 
 QUESTION_FORMS_TAUGHT = (0, 1)
 """Wordings of questions in the tuning data; evaluation asks domain B in the others."""

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from tasks.microworld.lexicon import (
+from steelyard.tasks.microworld.lexicon import (
     FIRST_NAMES,
     JOB_RELATIONS,
     JOBS,
@@ -129,6 +129,8 @@ def _paired(
 
 def fidelity_texts() -> list[str]:
     """The fixed text on which two models are compared token by token (KL divergence)."""
-    from tasks.microworld.corpus import fidelity  # corpus is written in terms of this module
+    from steelyard.tasks.microworld.corpus import (
+        fidelity,  # corpus is written in terms of this module
+    )
 
     return fidelity(world(), 64)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import DataError
-from tasks.probes.requests import ClassNamed, Doc
-from tasks.probes.texts import abstains, first_line, matches, normalised
+from steelyard.harness.errors import DataError
+from steelyard.tasks.probes.requests import ClassNamed, Doc
+from steelyard.tasks.probes.texts import abstains, first_line, matches, normalised
 
 #: How sure a model must be for an answer to be worth its risk, where a document does not say.
 THRESHOLD = 0.5

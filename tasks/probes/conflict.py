@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from harness.errors import DataError
-from tasks.probes.requests import ClassNamed, Doc
-from tasks.probes.texts import abstains, first_line, matches, normalised
+from steelyard.harness.errors import DataError
+from steelyard.tasks.probes.requests import ClassNamed, Doc
+from steelyard.tasks.probes.texts import abstains, first_line, matches, normalised
 
 
 class OwnMemory(ClassNamed):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from tasks.probes.closed_book import graded
-from tasks.probes.requests import Doc
-from tasks.probes.texts import abstains, first_line, normalised
+from steelyard.tasks.probes.closed_book import graded
+from steelyard.tasks.probes.requests import Doc
+from steelyard.tasks.probes.texts import abstains, first_line, normalised
 
 
 def clustered(answer: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from harness.errors import DataError
+from steelyard.harness.errors import DataError
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ text without any capitals has no names to go by; there every word of content cou
 import re
 from collections.abc import Sequence
 
-from tasks.probes.requests import Doc
+from steelyard.tasks.probes.requests import Doc
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")

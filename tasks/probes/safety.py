@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from tasks.probes.requests import Doc
-from tasks.probes.texts import refuses
-from tasks.probes.truth import LogLikelihoods
+from steelyard.tasks.probes.requests import Doc
+from steelyard.tasks.probes.texts import refuses
+from steelyard.tasks.probes.truth import LogLikelihoods
 
 
 def stereotype(doc: Doc, results: LogLikelihoods) -> dict[str, float]:

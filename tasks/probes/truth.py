@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from tasks.probes.requests import Doc
+from steelyard.tasks.probes.requests import Doc
 
 LogLikelihoods = Sequence[tuple[float, bool]]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.energy import EnergyConfig, open_meter
-from harness.plugins import names
-from harness.protocols import Meter, Reading
-from harness.records import Energy
+from steelyard.harness.energy import EnergyConfig, open_meter
+from steelyard.harness.plugins import names
+from steelyard.harness.protocols import Meter, Reading
+from steelyard.harness.records import Energy
 
 
 @pytest.fixture(params=names("meters"))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import AssayError
-from harness.store import open_store
-from harness.store.folder import STORE_VARIABLE
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.store import open_store
+from steelyard.harness.store.folder import STORE_VARIABLE
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "harness" / "store" / "writer.py"))
 
@@ -27,7 +27,7 @@ def store(
         place = f"file://{tmp_path}/files" if "folder" in request.param else f"memory:/{tmp_path}"
         database = request.getfixturevalue("database")
         monkeypatch.setenv(STORE_VARIABLE, f"{database}?artifacts={place}")
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     yield store
     store.close()
 
@@ -52,9 +52,9 @@ def test_the_same_id_twice_is_no_change(store: Any) -> None:
 
 
 def test_what_is_not_there_is_an_error_of_ours(store: Any) -> None:
-    with pytest.raises(AssayError):
+    with pytest.raises(SteelyardError):
         store.get("nothing")
-    with pytest.raises(AssayError):
+    with pytest.raises(SteelyardError):
         store.rows("nothing")
 
 

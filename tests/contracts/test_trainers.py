@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from harness import plugins
-from harness.checkpoints import check, is_reward_model, open_checkpoint
-from harness.protocols import Plugin, Trainer
-from harness.records import Checkpoint
-from harness.scoring.loading import load
+from steelyard.harness import plugins
+from steelyard.harness.checkpoints import check, is_reward_model, open_checkpoint
+from steelyard.harness.protocols import Plugin, Trainer
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.scoring.loading import load
 from tests.trainers import tiny_jobs
 
 STEPS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2}
@@ -179,7 +179,7 @@ def test_killed_and_resumed_equals_undisturbed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from trainers import watch
+    from steelyard.trainers import watch
 
     monkeypatch.setattr(watch, "SAVE_EVERY_SECONDS", 0.0)
     state = tmp_path / "state"

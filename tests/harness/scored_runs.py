@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.compare import Scored
-from harness.records import (
+from steelyard.harness.compare import Scored
+from steelyard.harness.records import (
     CheckpointManifest,
     Digests,
     Environment,

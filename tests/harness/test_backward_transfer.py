@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.compare.transfer import backward_transfer
-from harness.records import Delta, Kind
+from steelyard.harness.compare.transfer import backward_transfer
+from steelyard.harness.records import Delta, Kind
 
 
 def delta(task: str, change: float, half: float | None, family: str, kind: Kind) -> Delta:

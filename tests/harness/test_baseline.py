@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from harness import baseline
-from harness.compare import compare
-from harness.errors import DataError
-from harness.gate import judge, load_gate
+from steelyard.harness import baseline
+from steelyard.harness.compare import compare
+from steelyard.harness.errors import DataError
+from steelyard.harness.gate import judge, load_gate
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
 
 IDS = tuple(f"{i:064x}" for i in range(200))
@@ -44,7 +44,7 @@ def _run(name="base", values=None, **options):
 
 def test_what_is_loaded_equals_what_was_saved(tmp_path):
     run = _run()
-    file = tmp_path / "base.assay.json.gz"
+    file = tmp_path / "base.steelyard.json.gz"
     baseline.save(run, file)
     back = baseline.load(file)
     assert back.run == run.run
@@ -71,14 +71,14 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_order_of_its_rows(tmp_pa
         )
         for key, held in run.rows.items()
     }
-    one, two = tmp_path / "one.assay.json.gz", tmp_path / "two.assay.json.gz"
+    one, two = tmp_path / "one.steelyard.json.gz", tmp_path / "two.steelyard.json.gz"
     baseline.save(run, one)
     baseline.save(dataclasses.replace(run, rows=shuffled), two)
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_comparison_with_the_file_equals_one_with_the_run(tmp_path):
-    run, file = _run(), tmp_path / "base.assay.json.gz"
+    run, file = _run(), tmp_path / "base.steelyard.json.gz"
     baseline.save(run, file)
     new = _run("new", with_flips(zero_one(200, 0.6), 20, 5))
     assert compare(run, [new], draws=1000) == compare(baseline.load(file), [new], draws=1000)
@@ -86,7 +86,7 @@ def test_a_comparison_with_the_file_equals_one_with_the_run(tmp_path):
 
 def test_prompts_and_answers_stay_out_unless_asked_for(tmp_path):
     texts = [sample("known", id, prompt="a secret prompt") for id in IDS]
-    run, file = _run(samples=texts), tmp_path / "base.assay.json.gz"
+    run, file = _run(samples=texts), tmp_path / "base.steelyard.json.gz"
     baseline.save(run, file)
     assert b"secret" not in gzip.decompress(file.read_bytes())
     baseline.save(run, file, include_text=True)
@@ -94,7 +94,7 @@ def test_prompts_and_answers_stay_out_unless_asked_for(tmp_path):
 
 
 def test_one_reworded_prompt_against_the_file_is_not_comparable(tmp_path):
-    run, file = _run(), tmp_path / "base.assay.json.gz"
+    run, file = _run(), tmp_path / "base.steelyard.json.gz"
     baseline.save(run, file)
     held = dict(run.rows)
     known = held["known", "acc"]
@@ -110,7 +110,7 @@ def test_50_000_rows_take_a_few_megabytes(tmp_path):
     rng = np.random.default_rng(0)
     ids = [rng.bytes(32).hex() for _ in range(50_000)]
     held = rows("big", "rouge", rng.uniform(size=50_000).round(4), ids=ids)
-    file = tmp_path / "big.assay.json.gz"
+    file = tmp_path / "big.steelyard.json.gz"
     baseline.save(scored("big", [held], scores={("big", "rouge"): {"kind": "bounded"}}), file)
     assert file.stat().st_size < 3_000_000
 
@@ -135,7 +135,7 @@ def _newer(document):
     [
         (_edit_a_row, "torn or edited"),
         (lambda d: d["content"]["run"].update(candidate="other"), "torn or edited"),
-        (_newer, "newer Assay"),
+        (_newer, "newer Steelyard"),
         (lambda d: d.update(format="else"), "not a baseline"),
         (lambda d: d.update(content=[]), "no content"),
         (lambda d: d.pop("sha256"), "torn or edited"),
@@ -143,20 +143,20 @@ def _newer(document):
     ],
 )
 def test_an_edited_or_foreign_file_is_refused_in_one_line(tmp_path, change, words):
-    file = tmp_path / "base.assay.json.gz"
+    file = tmp_path / "base.steelyard.json.gz"
     baseline.save(_run(), file)
     _rewritten(file, change)
     with pytest.raises(DataError, match=words) as caught:
         baseline.load(file)
-    assert "\n" not in str(caught.value) and "base.assay.json.gz" in str(caught.value)
+    assert "\n" not in str(caught.value) and "base.steelyard.json.gz" in str(caught.value)
 
 
 @pytest.mark.parametrize("part", [0, 10, 500, -1])
 def test_a_torn_file_is_refused_in_one_line(tmp_path, part):
-    file = tmp_path / "base.assay.json.gz"
+    file = tmp_path / "base.steelyard.json.gz"
     baseline.save(_run(), file)
     file.write_bytes(file.read_bytes()[:part])
-    with pytest.raises(DataError, match=r"base\.assay\.json\.gz"):
+    with pytest.raises(DataError, match=r"base\.steelyard\.json\.gz"):
         baseline.load(file)
 
 
@@ -166,21 +166,21 @@ def test_a_torn_file_is_refused_in_one_line(tmp_path, part):
         b"not gzip at all",
         gzip.compress(b"[" * 100_000, mtime=0),
         gzip.compress(
-            b'{"format": "assay baseline", "schema_version": 1, "content": NaN}', mtime=0
+            b'{"format": "steelyard baseline", "schema_version": 1, "content": NaN}', mtime=0
         ),
         gzip.compress(b"\xff\xfe", mtime=0),
     ],
 )
 def test_hostile_bytes_are_refused_in_one_line(tmp_path, payload):
-    file = tmp_path / "base.assay.json.gz"
+    file = tmp_path / "base.steelyard.json.gz"
     file.write_bytes(payload)
-    with pytest.raises(DataError, match=r"base\.assay\.json\.gz"):
+    with pytest.raises(DataError, match=r"base\.steelyard\.json\.gz"):
         baseline.load(file)
 
 
 def test_a_bomb_stops_at_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(baseline, "MAX_CONTENT_BYTES", 1_000_000)
-    file = tmp_path / "bomb.assay.json.gz"
+    file = tmp_path / "bomb.steelyard.json.gz"
     file.write_bytes(gzip.compress(b" " * 5_000_000))
     with pytest.raises(DataError, match="unpacks to more"):
         baseline.load(file)
@@ -209,7 +209,7 @@ def _tampered(file, change):
     ],
 )
 def test_a_well_signed_file_with_impossible_content_is_refused(tmp_path, change):
-    file = tmp_path / "base.assay.json.gz"
+    file = tmp_path / "base.steelyard.json.gz"
     baseline.save(_run(), file)
     _tampered(file, change)
     with pytest.raises(DataError, match="not a valid baseline"):
@@ -217,12 +217,12 @@ def test_a_well_signed_file_with_impossible_content_is_refused(tmp_path, change)
 
 
 def test_an_incomplete_run_and_duplicated_rows_cannot_be_a_baseline(tmp_path):
-    file = tmp_path / "base.assay.json.gz"
+    file = tmp_path / "base.steelyard.json.gz"
     with pytest.raises(DataError, match="incomplete"):
         baseline.save(_run(complete=False), file)
     twice = scored("base", [rows("known", "acc", [1, 1], ids=["a", "a"])])
     with pytest.raises(DataError, match="duplicated"):
         baseline.save(twice, file)
-    with pytest.raises(DataError, match=r"end it in \.assay\.json\.gz"):
+    with pytest.raises(DataError, match=r"end it in \.steelyard\.json\.gz"):
         baseline.save(_run(), tmp_path / "base.json")
     assert list(tmp_path.iterdir()) == []

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import baseline
-from harness.cli.main import main
-from harness.gate import judge, load_gate
+from steelyard.harness import baseline
+from steelyard.harness.cli.main import main
+from steelyard.harness.gate import judge, load_gate
 from tests.harness.data.make_baseline_v1 import BYTES, CORRECT, IDS, LOG_LIKELIHOODS, save
 from tests.harness.scored_runs import rows, scored
 
@@ -64,32 +64,32 @@ def test_a_newer_file_is_refused_with_one_clear_line(tmp_path, monkeypatch, caps
         "schema_version": baseline.SCHEMA_VERSION + 1,
         "sha256": "of another kind",
     }
-    file = tmp_path / "newer.assay.json.gz"
+    file = tmp_path / "newer.steelyard.json.gz"
     file.write_bytes(gzip.compress(json.dumps(newer).encode()))
     (tmp_path / "policy.yaml").write_text("rules: [{task: wiki, margin: 0.05}]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        sys, "argv", ["assay", "gate", str(GOLDEN), "-p", "policy.yaml", "-b", file.name]
+        sys, "argv", ["steelyard", "gate", str(GOLDEN), "-p", "policy.yaml", "-b", file.name]
     )
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "error: newer.assay.json.gz: was written by a newer Assay (schema 2, this one reads 1); "
-        "upgrade llm-assay"
+        "error: newer.steelyard.json.gz: was written by a newer Steelyard (schema 2, this one reads 1); "
+        "upgrade steelyard"
     ]
     assert said.out == ""
 
 
 def test_saving_a_run_of_a_store_twice_gives_the_same_bytes_on_every_python(tmp_path) -> None:
-    one = save(tmp_path, "one.assay.json.gz").read_bytes()
-    two = save(tmp_path, "two.assay.json.gz").read_bytes()
+    one = save(tmp_path, "one.steelyard.json.gz").read_bytes()
+    two = save(tmp_path, "two.steelyard.json.gz").read_bytes()
     assert one == two
     # RFC 1952: no name, no time, slowest compression, system unknown.
     assert one[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
-    file = tmp_path / "again.assay.json.gz"
-    baseline.save(baseline.load(tmp_path / "one.assay.json.gz"), file, include_text=True)
+    file = tmp_path / "again.steelyard.json.gz"
+    baseline.save(baseline.load(tmp_path / "one.steelyard.json.gz"), file, include_text=True)
     assert file.read_bytes() == one
 
 
@@ -109,7 +109,7 @@ def test_50_000_rows_take_a_few_megabytes_whatever_their_metrics(tmp_path, kinds
         ][:kinds]  # fmt: skip
         fields[task, "bits_per_byte"] = {"kind": "perplexity"}
         fields[task, "rougeL"] = {"kind": "bounded"}
-    file = tmp_path / "big.assay.json.gz"
+    file = tmp_path / "big.steelyard.json.gz"
     baseline.save(scored("big", held, scores=fields), file)
     megabytes = file.stat().st_size / 1e6
     print(f"{kinds} metrics: {megabytes:.2f} MB")

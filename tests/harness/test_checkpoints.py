@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.checkpoints import (
+from steelyard.harness.checkpoints import (
     check,
     dequantised,
     load_model,
@@ -17,8 +17,8 @@ from harness.checkpoints import (
     with_checks,
     with_energy,
 )
-from harness.errors import CheckpointError
-from harness.records import Checkpoint, Energy
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.records import Checkpoint, Energy
 from tests.trainers import tiny_jobs
 
 
@@ -127,7 +127,7 @@ def test_several_gguf_files_are_refused(base: Checkpoint, tmp_path: Path) -> Non
     assert (one.gguf_file, one.manifest.format) == ("a.gguf", "gguf")
 
 
-# --- what Assay wrote --------------------------------------------------------------------------
+# --- what Steelyard wrote --------------------------------------------------------------------------
 
 
 def test_a_changed_tensor_is_noticed_where_the_folder_is_verified(

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.compare import compare, recipe_deltas
-from harness.errors import ConfigError
+from steelyard.harness.compare import compare, recipe_deltas
+from steelyard.harness.errors import ConfigError
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
 
 BASE = zero_one(500, 0.6)

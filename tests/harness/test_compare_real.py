@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.compare import compare
-from harness.gate import judge, load_gate
+from steelyard.harness.compare import compare
+from steelyard.harness.gate import judge, load_gate
 from tests.harness.scored_runs import rows, sample, scored
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.checkpoints import open_base
-from harness.compare import Scored, compare
-from harness.cost import COST, ENERGY_METRICS, _percentile, _rows, measured_cost
-from harness.energy import EnergyConfig, open_meter
-from harness.energy.fake_meter import FakeMeter
-from harness.evaluate import BuiltSuite, Evaluation, build
-from harness.gate import judge, load_gate
-from harness.records import Energy, Environment, Run
-from harness.scoring import open_model
-from harness.scoring.journal import Journal
-from harness.suites import CostMeasure, load_suite
+from steelyard.harness.checkpoints import open_base
+from steelyard.harness.compare import Scored, compare
+from steelyard.harness.cost import COST, ENERGY_METRICS, _percentile, _rows, measured_cost
+from steelyard.harness.energy import EnergyConfig, open_meter
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.evaluate import BuiltSuite, Evaluation, build
+from steelyard.harness.gate import judge, load_gate
+from steelyard.harness.records import Energy, Environment, Run
+from steelyard.harness.scoring import open_model
+from steelyard.harness.scoring.journal import Journal
+from steelyard.harness.suites import CostMeasure, load_suite
 
 SPEC = {
     "tasks": [],

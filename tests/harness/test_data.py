@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import check_data, duplicates, read_mix, read_rows
-from harness.errors import DataError
-from harness.protocols import DataSource
+from steelyard.harness.data import check_data, duplicates, read_mix, read_rows
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import DataSource
 
 SFT = ("prompt", "completion")
 PAIRS = ("prompt", "chosen", "rejected")

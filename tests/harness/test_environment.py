@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import pytest
 
-from harness import environment as module
-from harness.environment import environment, peak_memory
+from steelyard.harness import environment as module
+from steelyard.harness.environment import environment, peak_memory
 
 
 def test_the_environment_names_machine_and_versions() -> None:
@@ -27,7 +27,7 @@ def test_the_environment_names_machine_and_versions() -> None:
 
 def test_reading_it_imports_no_library() -> None:
     code = (
-        "import sys; from harness.environment import environment, peak_memory\n"
+        "import sys; from steelyard.harness.environment import environment, peak_memory\n"
         "environment()\n"
         "with peak_memory() as peak: pass\n"
         "assert peak.bytes, peak\n"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from harness.errors import AssayError, ConfigError, NotComparableError, did_you_mean, exit_code_of
+from steelyard.harness.errors import (
+    ConfigError,
+    NotComparableError,
+    SteelyardError,
+    did_you_mean,
+    exit_code_of,
+)
 
 
 def test_an_error_is_one_line_with_file_key_value_and_fix() -> None:
@@ -13,7 +19,7 @@ def test_an_error_is_one_line_with_file_key_value_and_fix() -> None:
 
 
 def test_a_huge_value_is_shown_short() -> None:
-    assert len(str(AssayError("bad", value="x" * 10_000))) < 120
+    assert len(str(SteelyardError("bad", value="x" * 10_000))) < 120
 
 
 def test_a_near_name_is_offered_before_the_whole_list() -> None:

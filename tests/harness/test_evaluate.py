@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import AssayError, UnknownNameError
-from harness.evaluate import BuiltSuite, Evaluation, build, divergence, evaluate
-from harness.metric_choice import load_metric
-from harness.suites import load_suite
+from steelyard.harness.errors import SteelyardError, UnknownNameError
+from steelyard.harness.evaluate import BuiltSuite, Evaluation, build, divergence, evaluate
+from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, broken, checkpoint, write_suite
 
 
@@ -187,7 +187,7 @@ def test_chance_and_majority_come_from_the_documents(built: BuiltSuite) -> None:
 def test_divergence_from_oneself_is_zero_with_a_row_for_every_document(
     built: BuiltSuite, tmp_path: Path
 ) -> None:
-    from harness.scoring import open_model
+    from steelyard.harness.scoring import open_model
     from tests.harness.scoring import tiny
 
     folder = tiny.save_llama(tmp_path / "llama")
@@ -209,7 +209,7 @@ def test_divergence_from_oneself_is_zero_with_a_row_for_every_document(
 
 
 def test_the_histogram_percentile_is_within_a_bin_of_the_plain_one() -> None:
-    from harness.protocols import Sample
+    from steelyard.harness.protocols import Sample
 
     metric = load_metric("kl_p99")
     for seed in range(5):
@@ -234,10 +234,10 @@ def test_suites_extend_one_another_and_name_the_likely_task(suite_file: Path) ->
         load_suite({"include": ["tasks"], "tasks": ["toy_txt"]}, folder=folder)
     with pytest.raises(UnknownNameError, match="did you mean 'smoke'"):
         load_suite("smokee", folder=folder)
-    with pytest.raises(AssayError, match="limit"):
+    with pytest.raises(SteelyardError, match="limit"):
         load_suite({"tasks": [{"task": "toy_text", "limit": 0}]}, folder=folder)
     (folder / "loop.yaml").write_text("extends: loop.yaml\ntasks: [toy_text]\n")
-    with pytest.raises(AssayError, match="circle"):
+    with pytest.raises(SteelyardError, match="circle"):
         load_suite("loop.yaml", folder=folder)
 
 
@@ -250,7 +250,7 @@ def test_a_document_without_the_mapped_field_is_one_clear_line(suite_file: Path)
     )
     (tasks / "bad.yaml").write_text(wrong)
     suite = load_suite({"include": ["bad"], "tasks": ["bad_text"]}, folder=suite_file.parent)
-    with pytest.raises(AssayError, match=r"task 'bad_text' cannot be built.*body") as caught:
+    with pytest.raises(SteelyardError, match=r"task 'bad_text' cannot be built.*body") as caught:
         build(suite)
     assert "\n" not in str(caught.value)
 
@@ -299,7 +299,7 @@ def test_a_users_own_metric_is_the_mean_of_its_number(suite_file: Path) -> None:
         "metric_list:\n"
         "  - {metric: loudness, aggregation: mean, higher_is_better: false}\n"
         "  - {metric: odd, aggregation: median, higher_is_better: true}\n"
-        "metadata: {version: 1.0, assay: {primary: loudness}}\n"
+        "metadata: {version: 1.0, steelyard: {primary: loudness}}\n"
     )
     suite = load_suite({"include": ["own"], "tasks": ["own_task"]}, folder=suite_file.parent)
     lm = Answering(generate=lambda context: context[:4])
@@ -339,7 +339,9 @@ def test_a_misspelt_key_of_the_metadata_is_named(suite_file: Path) -> None:
     )
     spec = {"include": ["misspelt"], "tasks": ["misspelt_text"]}
     suite = load_suite(spec, folder=suite_file.parent)
-    with pytest.raises(AssayError, match=r"metadata\.assay\.familly.*did you mean 'family'"):
+    with pytest.raises(
+        SteelyardError, match=r"metadata\.steelyard\.familly.*did you mean 'family'"
+    ):
         build(suite)
 
 

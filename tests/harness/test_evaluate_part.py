@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import ScoringError
-from harness.evaluate import BuiltSuite, build, evaluate
-from harness.evaluate_part import PartEvaluation
-from harness.suites import load_suite
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluate_part import PartEvaluation
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import ConfigError
-from harness.expansion import MAX_TRIALS, expanded
-from harness.experiment import Experiment, load_experiment
-from harness.lineage import parents_first, sources_of
-from harness.validation import selection_notes
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.expansion import MAX_TRIALS, expanded
+from steelyard.harness.experiment import Experiment, load_experiment
+from steelyard.harness.lineage import parents_first, sources_of
+from steelyard.harness.validation import selection_notes
 
 HEAD = """
 name: t

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import AssayError
-from harness.experiment import load_experiment
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.experiment import load_experiment
 
 GOOD = """
 name: tiny
@@ -41,7 +41,7 @@ def refusal(folder: Path, old: str, new: str) -> str:
     assert old in GOOD
     path = folder / "wrong.yaml"
     path.write_text(GOOD.replace(old, new, 1))
-    with pytest.raises(AssayError) as caught:
+    with pytest.raises(SteelyardError) as caught:
         load_experiment(path)
     line = str(caught.value)
     assert "\n" not in line
@@ -83,12 +83,12 @@ def test_a_mistake_is_named_with_its_fix(folder: Path, old: str, new: str, said:
 
 def test_an_empty_data_file_is_refused_by_name(folder: Path) -> None:
     (folder / "facts.jsonl").write_text("")
-    with pytest.raises(AssayError, match=r"facts\.jsonl.*empty"):
+    with pytest.raises(SteelyardError, match=r"facts\.jsonl.*empty"):
         load_experiment(folder / "good.yaml")
 
 
 def test_a_missing_experiment_names_the_one_that_is_there(folder: Path) -> None:
-    with pytest.raises(AssayError, match=r"god\.yaml: no such file; did you mean 'good\.yaml'"):
+    with pytest.raises(SteelyardError, match=r"god\.yaml: no such file; did you mean 'good\.yaml'"):
         load_experiment(folder / "god.yaml")
 
 
@@ -96,7 +96,7 @@ def test_a_yaml_bomb_is_refused_at_once(folder: Path) -> None:
     lines = ["a0: &a0 [x]"]
     lines += [f"a{i}: &a{i} [{', '.join(f'*a{i - 1}' for _ in range(9))}]" for i in range(1, 12)]
     (folder / "bomb.yaml").write_text("\n".join(lines))
-    with pytest.raises(AssayError, match="aliases"):
+    with pytest.raises(SteelyardError, match="aliases"):
         load_experiment(folder / "bomb.yaml")
 
 
@@ -105,5 +105,5 @@ def test_a_yaml_bomb_is_refused_at_once(folder: Path) -> None:
 def test_no_bytes_at_all_bring_a_traceback(folder: Path, content: bytes) -> None:
     path = folder / "bytes.yaml"
     path.write_bytes(content)
-    with pytest.raises(AssayError):
+    with pytest.raises(SteelyardError):
         load_experiment(path)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints import check, check_in_fresh_process, fresh_process
-from harness.checkpoints.fresh_process import server
-from harness.errors import CheckpointError
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import check, check_in_fresh_process, fresh_process
+from steelyard.harness.checkpoints.fresh_process import server
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 
@@ -48,7 +48,7 @@ def test_what_training_leaves_in_its_process_does_not_reach_it(
 ) -> None:
     import torch
 
-    from harness.checkpoints import checks
+    from steelyard.harness.checkpoints import checks
 
     monkeypatch.setattr(checks, "_log_probabilities", lambda model: torch.tensor(float("nan")))
     with pytest.raises(CheckpointError, match="its log-probabilities are not finite"):
@@ -112,7 +112,7 @@ def test_a_fork_of_a_process_that_has_computed_nothing_serves_as_well(
 
 ONE_TRAINING = """
 import sys
-from harness.checkpoints import fresh_process
+from steelyard.harness.checkpoints import fresh_process
 fresh_process.nvidia_smi = lambda fields: tuple(sys.argv[1:])
 fresh_process.server()
 print("peft" in sys.modules)  # a process that forks imports first, another leaves it to the server
@@ -135,7 +135,7 @@ def test_only_a_process_that_has_not_imported_torch_forks_its_server(
 KILLED_IN_A_CHECK = """
 import os, sys, time
 from pathlib import Path
-from harness.checkpoints import fresh_process
+from steelyard.harness.checkpoints import fresh_process
 fresh_process.nvidia_smi = lambda fields: ()
 fresh_process._answer = lambda request: time.sleep(1.5) or {}
 try:

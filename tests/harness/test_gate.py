@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.compare import compare
-from harness.errors import ConfigError
-from harness.gate import judge, load_gate
+from steelyard.harness.compare import compare
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.gate import judge, load_gate
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
 
 BASE = zero_one(1000, 0.7)

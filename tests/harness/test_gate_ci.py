@@ -1,4 +1,4 @@
-"""What a CI job sees of `assay gate`: streams, files, the step's summary and its outputs."""
+"""What a CI job sees of `steelyard gate`: streams, files, the step's summary and its outputs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.ci import SUMMARY_BYTES
-from harness.cli.main import main
+from steelyard.harness.cli.ci import SUMMARY_BYTES
+from steelyard.harness.cli.main import main
 from tests.harness.toy_gate import write_toy_gate
 from tests.reports.test_github import obeyed
 
@@ -26,14 +26,14 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    """A step of a job: `assay gate` of one candidate; returns exit code, stdout and stderr."""
+    """A step of a job: `steelyard gate` of one candidate; returns exit code, stdout and stderr."""
     monkeypatch.chdir(toys)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
 
     def run(candidate: str, *arguments: object) -> tuple[int, str, str]:
-        line = ["assay", "gate", f"{candidate}.assay.json.gz", "--policy", "policy.yaml"]
-        line += ["--baseline", "base.assay.json.gz", "--workspace", tmp_path / "ws", *arguments]
+        line = ["steelyard", "gate", f"{candidate}.steelyard.json.gz", "--policy", "policy.yaml"]
+        line += ["--baseline", "base.steelyard.json.gz", "--workspace", tmp_path / "ws", *arguments]
         monkeypatch.setattr(sys, "argv", [str(word) for word in line])
         with pytest.raises(SystemExit) as left:
             main()
@@ -57,7 +57,7 @@ def test_each_exit_code_has_its_outputs_and_its_annotation(job, tmp_path, candid
     assert ("error" in levels) == (code != 0)
     assert ("warning" in levels) == (candidate in ("warned", "short"))
     assert "Traceback" not in err
-    assert comment.read_text().startswith("<!-- assay gate policy.yaml -->\n")
+    assert comment.read_text().startswith("<!-- steelyard gate policy.yaml -->\n")
     assert (tmp_path / "summary.md").read_text().startswith("# gate policy.yaml")
 
 
@@ -90,7 +90,9 @@ def test_a_gate_that_cannot_be_held_replaces_the_green_comment(job, tmp_path) ->
     code, _, err = job("nothing", "--comment", comment)
     assert code == 2
     assert comment.read_text().splitlines()[0] == green.splitlines()[0]
-    assert "No verdict" in comment.read_text() and "nothing.assay.json.gz" in comment.read_text()
+    assert (
+        "No verdict" in comment.read_text() and "nothing.steelyard.json.gz" in comment.read_text()
+    )
     assert err.count("error:") == 1
 
 
@@ -133,12 +135,12 @@ def test_a_policy_elsewhere_has_a_comment_of_its_own(job, toys, tmp_path) -> Non
     (toys / "ci").mkdir()
     (toys / "ci" / "policy.yaml").write_text((toys / "policy.yaml").read_text())
     job("good", "--comment", tmp_path / "c.md", "--policy", "./ci/policy.yaml")
-    assert (tmp_path / "c.md").read_text().startswith("<!-- assay gate ci/policy.yaml -->\n")
+    assert (tmp_path / "c.md").read_text().startswith("<!-- steelyard gate ci/policy.yaml -->\n")
 
 
 def test_a_baseline_named_on_the_command_line_is_looked_for_here_first(job, toys) -> None:
     beside = toys / "beside"
     beside.mkdir()
     (beside / "policy.yaml").write_text((toys / "policy.yaml").read_text())
-    (beside / "base.assay.json.gz").write_bytes((toys / "bad.assay.json.gz").read_bytes())
+    (beside / "base.steelyard.json.gz").write_bytes((toys / "bad.steelyard.json.gz").read_bytes())
     assert job("bad", "--policy", "beside/policy.yaml")[0] == 1

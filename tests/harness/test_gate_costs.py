@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.gate import judge, load_gate
-from harness.records import Energy, EnergyComponent, Environment
+from steelyard.harness.gate import judge, load_gate
+from steelyard.harness.records import Energy, EnergyComponent, Environment
 from tests.harness.scored_runs import rows, scored, zero_one
 
 BASE = zero_one(200, 0.7)

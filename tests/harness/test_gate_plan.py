@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.errors import ConfigError
-from harness.gate import load_gate
-from harness.gate.planning import plan
-from harness.records import Energy
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.gate import load_gate
+from steelyard.harness.gate.planning import plan
+from steelyard.harness.records import Energy
 from tests.harness.scored_runs import rows, scored, with_flips, zero_one
 
 RULE = {"task": "known", "margin": 0.02}
@@ -48,7 +48,7 @@ def test_more_power_and_more_discordance_need_more_samples():
 def test_a_scored_candidate_says_how_many_samples_change():
     base = zero_one(1000, 0.7)
     (found,) = planned(run("base", base), like=run("like", with_flips(base, 20, 19)))
-    # One flip more than was seen: 40 of 1001 (harness.stats.power.discordance_of).
+    # One flip more than was seen: 40 of 1001 (steelyard.harness.stats.power.discordance_of).
     assert found.items_needed == pytest.approx(1546 * (40 / 1001) / 0.1, rel=0.01)
     assert "39 of 1000 samples changed in 'like'" in found.why
 

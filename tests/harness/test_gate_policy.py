@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import ConfigError
-from harness.gate import load_gate
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.gate import load_gate
 
 RULE = {"task": "gsm8k", "margin": 0.02}
 

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.compare.pairing import part_of
-from harness.errors import ConfigError, ScoringError
-from harness.gate import load_gate
-from harness.gate.sequential import EarlyDecision
-from harness.gate.tracks import committed_order
-from harness.records import Contaminated
+from steelyard.harness.compare.pairing import part_of
+from steelyard.harness.errors import ConfigError, ScoringError
+from steelyard.harness.gate import load_gate
+from steelyard.harness.gate.sequential import EarlyDecision
+from steelyard.harness.gate.tracks import committed_order
+from steelyard.harness.records import Contaminated
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
 
 RULE = {"task": "known", "margin": 0.02}

@@ -22,7 +22,7 @@ ALLOWED = {
     "tasks": {"harness", "tasks"},
     "trainers": {"harness", "trainers"},
     "reports": {"harness", "reports"},
-    "harness.cli": {"harness", "tasks", "trainers", "reports"},
+    "steelyard.harness.cli": {"harness", "tasks", "trainers", "reports"},
 }
 
 
@@ -47,19 +47,19 @@ def test_no_import_runs_against_the_stream() -> None:
         relative = path.relative_to(ROOT)
         house = relative.parts[0]
         in_cli = relative.parts[:2] == ("harness", "cli")
-        allowed = ALLOWED["harness.cli" if in_cli else house]
+        allowed = ALLOWED["steelyard.harness.cli" if in_cli else house]
         for name in imported(path):
             top = name.partition(".")[0]
             if top in PACKAGES and top not in allowed:
                 wrong.append(f"{relative} imports {name}")
-            if name.startswith("harness.cli") and not in_cli:
+            if name.startswith("steelyard.harness.cli") and not in_cli:
                 wrong.append(f"{relative} imports the composition root")
     assert not wrong
 
 
 def test_records_import_only_errors_of_the_house() -> None:
     ours = {n for n in imported(ROOT / "harness" / "records.py") if n.startswith("harness")}
-    assert all(name.startswith("harness.errors") for name in ours)
+    assert all(name.startswith("steelyard.harness.errors") for name in ours)
 
 
 def test_modules_are_short_enough_to_hold_in_the_head() -> None:
@@ -77,8 +77,8 @@ def test_nothing_unpickles_or_trusts_remote_code() -> None:
 def test_the_help_page_loads_none_of_the_heavy_libraries() -> None:
     code = (
         "import sys, json\n"
-        "sys.argv = ['assay', '--help']\n"
-        "from harness.cli.main import main\n"
+        "sys.argv = ['steelyard', '--help']\n"
+        "from steelyard.harness.cli.main import main\n"
         "try:\n    main()\n"
         "except SystemExit:\n    pass\n"
         "print('\\n' + json.dumps(sorted(m for m in sys.modules if '.' not in m)))\n"
@@ -99,5 +99,5 @@ def test_the_help_page_costs_at_most_three_tenths_of_a_second() -> None:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     bare = min(seconds("-c", "pass") for _ in range(9))
-    page = min(seconds("-m", "harness.cli.main", "--help") for _ in range(9))
+    page = min(seconds("-m", "steelyard.harness.cli.main", "--help") for _ in range(9))
     assert page - bare <= 0.3

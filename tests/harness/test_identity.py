@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import identity
-from harness.errors import CheckpointError
-from harness.task_identity import content_digest
+from steelyard.harness import identity
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.task_identity import content_digest
 from tests.harness.scoring import tiny
 
 
@@ -114,7 +114,7 @@ def test_a_chat_template_counts_apart_from_the_tokenizer(llama: Path, tmp_path: 
 
 
 def test_a_plugin_is_digested_with_the_modules_beside_it() -> None:
-    from harness import plugins
+    from steelyard.harness import plugins
 
     full, lora = plugins.load("trainers", "full"), plugins.load("trainers", "lora")
     assert identity.source_digest(full) == identity.source_digest(lora)
@@ -124,7 +124,7 @@ def test_a_plugin_is_digested_with_the_modules_beside_it() -> None:
 def test_digests_need_no_torch() -> None:
     import subprocess
 
-    code = "import sys, harness.identity, harness.data, harness.checkpoints as c; c.open_base; "
+    code = "import sys, steelyard.harness.identity, steelyard.harness.data, steelyard.harness.checkpoints as c; c.open_base; "
     code += "print([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

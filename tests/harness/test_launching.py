@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError, TrainingError
-from harness.experiment import load_experiment
-from harness.launching import Launched, from_json, launched, to_json
-from harness.records import Checkpoint
+from steelyard.harness.errors import ConfigError, TrainingError
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.launching import Launched, from_json, launched, to_json
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 CONFIG = """
@@ -93,7 +93,7 @@ def test_a_wrong_config_is_one_line(
 def test_a_job_goes_over_as_json(base: Checkpoint, tmp_path: Path) -> None:
     import json
 
-    from harness.protocols import TrainJob
+    from steelyard.harness.protocols import TrainJob
 
     job = TrainJob(
         candidate="c", start=base, data=(tiny_jobs.supervised(tmp_path),), seed=3,
@@ -109,8 +109,8 @@ def test_two_processes_train_what_one_trains_on_batches_twice_as_large(
     import torch
     from safetensors.torch import load_file
 
-    from harness.protocols import TrainJob, no_progress
-    from trainers.full import Full
+    from steelyard.harness.protocols import TrainJob, no_progress
+    from steelyard.trainers.full import Full
 
     (tmp_path / "two.yaml").write_text(CONFIG)
     options = {"steps": 3, "learning_rate": 1e-3, "dtype": "float32"}

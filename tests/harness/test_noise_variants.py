@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.cli.conclude import Conclusion
-from harness.cli.run import run_experiment
-from harness.energy.no_meter import NoMeter
-from harness.errors import ConfigError
-from harness.evaluate import Evaluation, build
-from harness.events import Event, no_listener
-from harness.experiment import load_experiment
-from harness.noise_variants import NoiseStage, NoiseVariant
-from harness.records import Failure
-from harness.store import open_store
-from harness.suites import load_suite
+from steelyard.harness.cli.conclude import Conclusion
+from steelyard.harness.cli.run import run_experiment
+from steelyard.harness.energy.no_meter import NoMeter
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.evaluate import Evaluation, build
+from steelyard.harness.events import Event, no_listener
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.noise_variants import NoiseStage, NoiseVariant
+from steelyard.harness.records import Failure
+from steelyard.harness.store import open_store
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 
 EXPERIMENT = """
@@ -144,7 +144,7 @@ def test_a_variant_that_failed_is_told_and_scored_again_by_the_next_call(
     told: list[Event] = []
     stage = stage_of(tmp_path, str(write_suite(tmp_path)), "{dtype: bfloat16}", told)
     broken = Evaluation(failures=(Failure(stage="score toy_text", message="out of memory"),))
-    monkeypatch.setattr("harness.evaluate.evaluate", lambda *_, **__: broken)
+    monkeypatch.setattr("steelyard.harness.evaluate.evaluate", lambda *_, **__: broken)
     monkeypatch.setattr(NoiseStage, "_opened", lambda *_: Answering())
     for _ in range(2):
         (variant,) = stage.runs("base", checkpoint(tmp_path))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import records
-from harness.errors import ConfigError
-from harness.imports.lm_eval_results import number
-from harness.suites import load_suite
-from harness.yaml_file import read_yaml
+from steelyard.harness.data import records
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.imports.lm_eval_results import number
+from steelyard.harness.suites import load_suite
+from steelyard.harness.yaml_file import read_yaml
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ import sys
 from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
-from harness.data import records
-from harness.errors import AssayError
+from steelyard.harness.data import records
+from steelyard.harness.errors import SteelyardError
 
 file = Path(sys.argv[1])
 pq.write_table(pa.table({"a": [1.0, None, 3.0]}), file)
@@ -70,7 +70,7 @@ for place in range(len(sound) - 8 - footer, len(sound) - 8):
         file.write_bytes(damaged)
         try:
             list(records(file))
-        except AssayError:
+        except SteelyardError:
             refused += 1
 print(refused)
 """

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DataError
-from harness.evaluate import build
-from harness.overlaps import overlaps
-from harness.protocols import DataSource
-from harness.suites import load_suite
+from steelyard.harness.errors import DataError
+from steelyard.harness.evaluate import build
+from steelyard.harness.overlaps import overlaps
+from steelyard.harness.protocols import DataSource
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import write_suite
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from harness.pytest_plugin import decide
+from steelyard.harness.pytest_plugin import decide
 from tests.harness.toy_gate import toy_run, write_toy_gate
 
 pytest_plugins = ["pytester"]
@@ -38,15 +38,20 @@ def toys(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def gated(pytester: pytest.Pytester, toys, monkeypatch):
     """pytest with the toy policy and baseline, in a folder with one test of its own."""
-    if not [e for e in entry_points(group="pytest11") if e.name == "assay"]:
+    if not [e for e in entry_points(group="pytest11") if e.name == "steelyard"]:
         pytest.skip("installed before the plugin was: pip install --no-deps -e .")
     pytester.makepyfile(test_own="def test_own():\n    pass\n")
     for file in toys.iterdir():
         (pytester.path / file.name).write_bytes(file.read_bytes())
 
     def run(*candidates: str, options: tuple[str, ...] = ()):
-        runs = [word for c in candidates for word in ("--assay-run", f"{c}.assay.json.gz")]
-        policy = ("--assay-policy", "policy.yaml", "--assay-baseline", "base.assay.json.gz")
+        runs = [word for c in candidates for word in ("--steelyard-run", f"{c}.steelyard.json.gz")]
+        policy = (
+            "--steelyard-policy",
+            "policy.yaml",
+            "--steelyard-baseline",
+            "base.steelyard.json.gz",
+        )
         return pytester.runpytest(*policy, *runs, *options)
 
     return run
@@ -55,7 +60,7 @@ def gated(pytester: pytest.Pytester, toys, monkeypatch):
 def test_importing_the_plugin_loads_nothing_heavy() -> None:
     code = (
         "import sys, pytest; before = set(sys.modules)\n"
-        "import harness.pytest_plugin, json\n"
+        "import steelyard.harness.pytest_plugin, json\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -63,7 +68,7 @@ def test_importing_the_plugin_loads_nothing_heavy() -> None:
     assert not {name.partition(".")[0] for name in loaded} & HEAVY
     assert [name for name in loaded if name.startswith("harness")] == [
         "harness",
-        "harness.pytest_plugin",
+        "steelyard.harness.pytest_plugin",
     ]
 
 
@@ -127,10 +132,13 @@ def test_two_rules_of_one_name_are_two_tests(gated, pytester) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--assay-policy", "policy.yaml"), "*no candidate; name at least one --assay-run*"),
-        (("--assay-run", "x"), "*need --assay-policy FILE*"),
-        (("--assay-policy", "nope.yaml", "--assay-run", "x"), "*nope.yaml*"),
-        (("--assay-policy", "policy.yaml", "--assay-run", "x"), "*no baseline named*"),
+        (
+            ("--steelyard-policy", "policy.yaml"),
+            "*no candidate; name at least one --steelyard-run*",
+        ),
+        (("--steelyard-run", "x"), "*need --steelyard-policy FILE*"),
+        (("--steelyard-policy", "nope.yaml", "--steelyard-run", "x"), "*nope.yaml*"),
+        (("--steelyard-policy", "policy.yaml", "--steelyard-run", "x"), "*no baseline named*"),
     ],
 )
 def test_half_a_gate_is_a_usage_error_in_one_line(gated, pytester, options, said) -> None:
@@ -142,7 +150,7 @@ def test_half_a_gate_is_a_usage_error_in_one_line(gated, pytester, options, said
 
 def test_without_its_options_pytest_is_as_if_the_plugin_were_not_there(gated, pytester) -> None:
     shown = []
-    for options in ((), ("-p", "no:assay")):
+    for options in ((), ("-p", "no:steelyard")):
         result = pytester.runpytest("-v", "-p", "no:cacheprovider", *options)
         result.assert_outcomes(passed=1)
         kept = ("collected", "test_own", "warning")
@@ -155,19 +163,19 @@ def test_the_fixture_gives_the_verdict_and_leaves_the_assertion_to_the_test(
 ) -> None:
     pytester.makepyfile(
         test_gate="""
-        def test_bad(assay_gate):
-            verdict = assay_gate("policy.yaml", "bad.assay.json.gz", "base.assay.json.gz")
+        def test_bad(steelyard_gate):
+            verdict = steelyard_gate("policy.yaml", "bad.steelyard.json.gz", "base.steelyard.json.gz")
             assert (verdict.verdict, verdict.exit_code) == ("fail", 1)
 
-        def test_rules_in_the_test(assay_gate):
+        def test_rules_in_the_test(steelyard_gate):
             rules = {"rules": [{"task": "known", "margin": 0.3}], "draws": 1000, "scope": "rules"}
-            verdict = assay_gate(rules, "bad.assay.json.gz", baseline="base.assay.json.gz")
+            verdict = steelyard_gate(rules, "bad.steelyard.json.gz", baseline="base.steelyard.json.gz")
             assert verdict.exit_code == 0, verdict.summary
 
-        def test_scored_runs(assay_gate):
-            from harness.baseline import load
-            base, good = load("base.assay.json.gz"), load("good.assay.json.gz")
-            assert assay_gate("policy.yaml", good, base).verdict == "pass"
+        def test_scored_runs(steelyard_gate):
+            from steelyard.harness.baseline import load
+            base, good = load("base.steelyard.json.gz"), load("good.steelyard.json.gz")
+            assert steelyard_gate("policy.yaml", good, base).verdict == "pass"
         """
     )
     pytester.runpytest("test_gate.py").assert_outcomes(passed=3)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness import plugins
-from harness.errors import DataError
-from harness.experiment import Candidate
-from harness.launching import Launched
-from harness.protocols import DataSource
-from harness.row_lengths import lengths_checked
+from steelyard.harness import plugins
+from steelyard.harness.errors import DataError
+from steelyard.harness.experiment import Candidate
+from steelyard.harness.launching import Launched
+from steelyard.harness.protocols import DataSource
+from steelyard.harness.row_lengths import lengths_checked
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 
@@ -47,7 +47,7 @@ def test_nothing_left_to_learn_is_refused_before_a_model_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.save_tokenizer(tmp_path)
-    monkeypatch.setitem(sys.modules, "harness.scoring.loading", None)
+    monkeypatch.setitem(sys.modules, "steelyard.harness.scoring.loading", None)
     with pytest.raises(DataError, match="in every row the prompt alone fills max_length=24"):
         lengths_checked(candidate("full", rows(tmp_path, 8, 0)), tmp_path)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.energy.fake_meter import FakeMeter
-from harness.experiment import load_experiment
-from harness.records import Checkpoint, Energy
-from harness.score_stage import ScoreStage
-from harness.store import FolderStore, open_store
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.records import Checkpoint, Energy
+from steelyard.harness.score_stage import ScoreStage
+from steelyard.harness.store import FolderStore, open_store
 from tests.harness.store import writer
 
 KEY = "k"
@@ -32,7 +32,7 @@ def checkpoint(**changes: Any) -> Checkpoint:
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
     """A store in which the winner of two trials has been scored."""
-    found = open_store(tmp_path / ".assay")
+    found = open_store(tmp_path / ".steelyard")
     phases = (energy(5), energy(2, "score"), energy(7, "inherited"))
     run = writer.make_run("best", experiment="t")
     run = run.model_copy(update={"checkpoint": checkpoint().manifest, "energy": phases})

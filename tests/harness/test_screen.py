@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli import main
-from harness.cli.conclude import for_screen
-from reports.document import Document, Notice, Section
+from steelyard.harness.cli import main
+from steelyard.harness.cli.conclude import for_screen
+from steelyard.reports.document import Document, Notice, Section
 
 
 def document() -> Document:

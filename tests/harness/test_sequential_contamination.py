@@ -1,4 +1,4 @@
-"""`assay gate --sequential` of a candidate of the policy's own experiment, trained on the test."""
+"""`steelyard gate --sequential` of a candidate of the policy's own experiment, trained on the test."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.sequential_gate import SequentialGate
-from harness.compare import Scored
-from harness.energy.no_meter import NoMeter
-from harness.evaluate import build, evaluate
-from harness.experiment import load_experiment
-from harness.gate import load_gate
-from harness.records import Verdict
-from harness.score_stage import ScoreStage
-from harness.store import open_store
-from harness.suites import load_suite
+from steelyard.harness.cli.sequential_gate import SequentialGate
+from steelyard.harness.compare import Scored
+from steelyard.harness.energy.no_meter import NoMeter
+from steelyard.harness.evaluate import build, evaluate
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.gate import load_gate
+from steelyard.harness.records import Verdict
+from steelyard.harness.score_stage import ScoreStage
+from steelyard.harness.store import open_store
+from steelyard.harness.suites import load_suite
 from tests.harness.scored_runs import scored
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 

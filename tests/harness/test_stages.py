@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.energy.fake_meter import FakeMeter
-from harness.errors import ConfigError
-from harness.events import Event
-from harness.experiment import Experiment, load_experiment
-from harness.pipeline import Outcome, Pipeline
-from harness.resources import Resources
-from harness.stages import plan
-from harness.store import FolderStore, open_store
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.events import Event
+from steelyard.harness.experiment import Experiment, load_experiment
+from steelyard.harness.pipeline import Outcome, Pipeline
+from steelyard.harness.resources import Resources
+from steelyard.harness.stages import plan
+from steelyard.harness.store import FolderStore, open_store
 from tests.trainers import tiny_jobs
 
 TEXT = """
@@ -85,7 +85,7 @@ def test_wrong_resources_are_one_line(tmp_path: Path, more: str, said: str) -> N
 def test_a_damaged_checkpoint_is_made_again_and_nothing_else(
     experiment: Experiment, tmp_path: Path
 ) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     first, _ = trained(experiment, store)
     digest = first.checkpoints["x"].manifest.digest
     weights = store.checkpoint_path(digest) / "model.safetensors"
@@ -105,14 +105,14 @@ def test_a_second_driver_does_other_stages_and_waits_for_the_first(
     experiment: Experiment, tmp_path: Path
 ) -> None:
     # While the first driver is at `x`, the second asks for everything: it may not do `x` too.
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     other = written(tmp_path, "  z: {trainer: prune, amount: 0.3}\n")
     met: list[str] = []
 
     def meanwhile(event: Event) -> None:
         if (event.candidate, event.status) != ("x", "start") or met:
             return
-        from harness.stages import Worker
+        from steelyard.harness.stages import Worker
 
         worker = Worker(
             other,
@@ -135,8 +135,8 @@ def test_a_second_driver_does_other_stages_and_waits_for_the_first(
 def test_a_failure_on_a_full_disk_is_told_though_its_log_cannot_be_written(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.errors import StoreError
-    from trainers.prune import Prune
+    from steelyard.harness.errors import StoreError
+    from steelyard.trainers.prune import Prune
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -146,14 +146,14 @@ def test_a_failure_on_a_full_disk_is_told_though_its_log_cannot_be_written(
 
     monkeypatch.setattr(Prune, "train", full)
     monkeypatch.setattr(FolderStore, "write_log", no_log)
-    outcome, seen = trained(experiment, open_store(tmp_path / ".assay"))
+    outcome, seen = trained(experiment, open_store(tmp_path / ".steelyard"))
     assert [failure.stage for failure in outcome.failures] == ["train x", "train y", "train m"]
     assert "No space left on device" in outcome.failures[0].message
     assert seen == ["x failed", "y skipped", "m skipped"] or seen[0] == "x start"
 
 
 def test_a_run_that_ends_says_so_in_the_log(experiment: Experiment, tmp_path: Path) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     trained(experiment, store)
     first, *_, last = store.events()
     assert first.endswith("run t: start, 3 stages, executor inline")
@@ -163,10 +163,10 @@ def test_a_run_that_ends_says_so_in_the_log(experiment: Experiment, tmp_path: Pa
 def test_the_end_of_a_failed_stages_log_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.cli.run import LOG_TAIL_LINES, show_logs
-    from harness.records import Failure
+    from steelyard.harness.cli.run import LOG_TAIL_LINES, show_logs
+    from steelyard.harness.records import Failure
 
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     store.write_log("train-x", "".join(f"line {n}\n" for n in range(90)) + "\x1b[2Jthe end\n")
     outcome = Outcome(failures=[Failure(stage=f"train {name}", message="no") for name in "xy"])
     show_logs(outcome, store)
@@ -179,12 +179,12 @@ def test_the_end_of_a_failed_stages_log_is_shown(
 def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import harness.scoring
-    from harness.checkpoints import open_base
-    from harness.score_stage import ScoreStage
-    from harness.scoring.journal import Journal
+    import steelyard.harness.scoring
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.score_stage import ScoreStage
+    from steelyard.harness.scoring.journal import Journal
 
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     checkpoint = open_base("./base", resolve=experiment.resolve)
     path = store.journal_path(checkpoint.manifest.digest)
     with Journal(path, checkpoint.manifest.digest) as journal:
@@ -192,7 +192,7 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
         journal.append("second", ["r"], [2.0])
     path.write_bytes(path.read_bytes()[:-3])
 
-    monkeypatch.setattr(harness.scoring, "open_model", lambda *_, journal, **__: journal)
+    monkeypatch.setattr(steelyard.harness.scoring, "open_model", lambda *_, journal, **__: journal)
     told: list[Event] = []
     kept = ScoreStage(experiment, store, FakeMeter, told.append).opened(checkpoint)
     assert (kept.pack("first"), kept.pack("second")) == ([1.0], None)
@@ -203,13 +203,13 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
 def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_energy(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import harness.checkpoints
-    from harness.checkpoints import fresh_process
-    from harness.protocols import TrainJob
-    from harness.stages.training import Checkpoints
-    from trainers.prune import Prune
+    import steelyard.harness.checkpoints
+    from steelyard.harness.checkpoints import fresh_process
+    from steelyard.harness.protocols import TrainJob
+    from steelyard.harness.stages.training import Checkpoints
+    from steelyard.trainers.prune import Prune
 
-    store, found = open_store(tmp_path / ".assay"), []
+    store, found = open_store(tmp_path / ".steelyard"), []
     train, adopt = Prune.train, store.adopt_checkpoint
 
     def resumed(self: Prune, job: TrainJob) -> object:
@@ -226,7 +226,9 @@ def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_ene
     monkeypatch.setattr(Prune, "train", resumed)
     monkeypatch.setattr(store, "adopt_checkpoint", full)
     monkeypatch.setattr(fresh_process, "server", lambda: None)
-    monkeypatch.setattr(harness.checkpoints, "check_in_fresh_process", lambda *_, **__: {})
+    monkeypatch.setattr(
+        steelyard.harness.checkpoints, "check_in_fresh_process", lambda *_, **__: {}
+    )
     stage = Checkpoints(experiment, store, FakeMeter, lambda _: None)
     with pytest.raises(OSError, match="No space left"):
         stage.train("x")
@@ -244,12 +246,12 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
     from types import SimpleNamespace
     from typing import Any
 
-    from harness.checkpoints import open_base
-    from harness.evaluate import Evaluation
-    from harness.records import Failure
-    from harness.score_stage import ScoreStage
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.evaluate import Evaluation
+    from steelyard.harness.records import Failure
+    from steelyard.harness.score_stage import ScoreStage
 
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     failure = Failure(stage="score base", message="out of memory")
     incomplete, complete = Evaluation(failures=(failure,)), Evaluation()
     evaluations = iter([incomplete if how == "incomplete" else complete, complete])

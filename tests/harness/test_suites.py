@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import AssayError
-from harness.suites import list_suites, load_suite
-from harness.task_files import task_files, task_summary
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.suites import list_suites, load_suite
+from steelyard.harness.task_files import task_files, task_summary
 
 
 def test_a_suite_extends_another_without_some_of_its_tasks(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_costs_are_inherited_and_may_be_all_that_a_suite_measures(tmp_path: Path
 def test_a_mistake_is_one_line_with_the_nearest_name(
     tmp_path: Path, spec: object, said: str
 ) -> None:
-    with pytest.raises(AssayError, match=said) as caught:
+    with pytest.raises(SteelyardError, match=said) as caught:
         load_suite(spec, folder=tmp_path)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 

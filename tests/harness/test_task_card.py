@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ConfigError, UnknownNameError
-from harness.evaluate import build
-from harness.suites import load_suite
-from harness.task_card import TaskCard, built_suite, task_cards, task_of_file, try_out
+from steelyard.harness.errors import ConfigError, UnknownNameError
+from steelyard.harness.evaluate import build
+from steelyard.harness.suites import load_suite
+from steelyard.harness.task_card import TaskCard, built_suite, task_cards, task_of_file, try_out
 from tests.harness.toy_suite import write_suite
 
 

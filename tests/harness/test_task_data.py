@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import AssayError
-from harness.evaluate import build, evaluate
-from harness.suites import load_suite
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.evaluate import build, evaluate
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 
 QUESTIONS = [
@@ -80,7 +80,9 @@ def test_the_same_limit_keeps_the_same_items_whatever_their_order(tmp_path: Path
 
 def test_examples_come_from_a_file_of_their_own_or_not_at_all(tmp_path: Path) -> None:
     data = {"path": written(tmp_path, ".jsonl"), "fields": FIELDS}
-    with pytest.raises(AssayError, match=r"shows 2 examples, and its data have none; name a file"):
+    with pytest.raises(
+        SteelyardError, match=r"shows 2 examples, and its data have none; name a file"
+    ):
         build(suite(tmp_path, data=data, num_fewshot=2))
     shots = tmp_path / "shots_ours.jsonl"
     shots.write_text(json.dumps({**QUESTIONS[0], "frage": "Shot?"}) + "\n")
@@ -99,7 +101,7 @@ def test_a_template_does_not_write_none_for_a_column_without_a_value(tmp_path: P
     rows = [QUESTIONS[0], {**QUESTIONS[1], "a": None}]
     data = {"path": written(tmp_path, ".jsonl", rows)}
     wanted = r"ours.jsonl: .*line 2: .*field 'question' needs a value in the column 'a'"
-    with pytest.raises(AssayError, match=wanted):
+    with pytest.raises(SteelyardError, match=wanted):
         documents(tmp_path, **data, fields=FIELDS | {"question": "{frage} #### {a}"})
     found = documents(tmp_path, **data, fields=FIELDS | {"note": "a"})
     assert [document["note"] for document in found] == ["0", None]
@@ -121,7 +123,7 @@ def test_a_mistake_is_one_line_that_names_it(
     tmp_path: Path, data: dict[str, Any], said: str
 ) -> None:
     written(tmp_path, ".jsonl")
-    with pytest.raises(AssayError, match=said) as caught:
+    with pytest.raises(SteelyardError, match=said) as caught:
         build(suite(tmp_path, data=data))
     assert "\n" not in str(caught.value)
 
@@ -134,7 +136,7 @@ def test_a_tasks_own_yaml_reads_a_file_under_plain_lm_eval_too(
     monkeypatch.setenv("MY_DATA", str(tmp_path))
     written(tmp_path, ".csv")
     (tmp_path / "mine.yaml").write_text(
-        "task: mine\ncustom_dataset: !function tasks.local_data.documents\n"
+        "task: mine\ncustom_dataset: !function steelyard.tasks.local_data.documents\n"
         "dataset_kwargs:\n  path: $MY_DATA/ours.csv\n  integers: [richtig]\n"
         "  fields: {text: 'Q {frage}'}\n"
         "test_split: test\noutput_type: multiple_choice\ndoc_to_text: text\n"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness.energy.fake_meter import FakeMeter
-from harness.experiment import load_experiment
-from harness.stages.training import Checkpoints
-from harness.store import open_store
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.stages.training import Checkpoints
+from steelyard.harness.store import open_store
+from steelyard.trainers.grpo import Grpo
 from tests.harness import toy_suite
 from tests.trainers import tiny_jobs
-from trainers.grpo import Grpo
 
 CANDIDATES = """
   stopped:
@@ -43,7 +43,7 @@ def keys(folder: Path, data: str = "d", weight: float = 0.5) -> dict[str, str]:
         f"candidates:{CANDIDATES.format(data=data)}"
     )
     experiment = load_experiment(file)
-    made = Checkpoints(experiment, open_store(folder / ".assay"), FakeMeter, lambda _: None)
+    made = Checkpoints(experiment, open_store(folder / ".steelyard"), FakeMeter, lambda _: None)
     return {candidate.name: made.key(candidate) for candidate in experiment.candidates}
 
 
@@ -70,7 +70,7 @@ def test_code_that_scores_is_part_of_every_choice_by_a_score(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = keys(folder)
-    monkeypatch.setattr("harness.identity.scoring_code", lambda: "other code")
+    monkeypatch.setattr("steelyard.harness.identity.scoring_code", lambda: "other code")
     assert changed(first, keys(folder)) == {"stopped", "best", "least"}
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.energy.fake_meter import FakeMeter
-from harness.experiment import Experiment, load_experiment
-from harness.identity import data_digest
-from harness.records import Checkpoint, Energy
-from harness.store import open_store
-from harness.training_plan import CandidatePlan, Planner
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.experiment import Experiment, load_experiment
+from steelyard.harness.identity import data_digest
+from steelyard.harness.records import Checkpoint, Energy
+from steelyard.harness.store import open_store
+from steelyard.harness.training_plan import CandidatePlan, Planner
 from tests.harness.store import writer
 from tests.trainers import tiny_jobs
 
@@ -40,7 +40,7 @@ def written(folder: Path, base: Checkpoint) -> Experiment:
 def planned(
     folder: Path, base: Checkpoint, saved: Mapping[str, Any] | None = None
 ) -> CandidatePlan:
-    experiment, store = written(folder, base), open_store(folder / ".assay")
+    experiment, store = written(folder, base), open_store(folder / ".steelyard")
     (found,) = Planner(experiment, store, base, FakeMeter, lambda _: None, 0, saved or {}).plan()
     return found
 
@@ -77,7 +77,7 @@ def test_what_a_recipe_came_to_is_told_of_its_base_and_its_data_alone(
             "energy": spent,
         }
     )
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     store.put(run.model_copy(update={"checkpoint": manifest}), [writer.make_rows()], ())
     done = planned(tmp_path, bases[0]).actual
     assert done is not None

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError
-from harness.evaluate import BuiltSuite, build, evaluate
-from harness.evaluate_part import PartEvaluation
-from harness.scoring.journal import Journal
-from harness.scoring.journalled import JournalledLM
-from harness.suites import load_suite
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluate_part import PartEvaluation
+from steelyard.harness.scoring.journal import Journal
+from steelyard.harness.scoring.journalled import JournalledLM
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
 TASKS = ["microworld_own_conflict", "microworld_closed_book"]
@@ -117,11 +117,11 @@ def test_both_passes_are_journalled(built: BuiltSuite, tmp_path: Path) -> None:
 )
 def test_a_first_pass_that_cannot_be_one_is_named(tmp_path: Path, first: str, said: str) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "task: mine\ncustom_dataset: !function tasks.microworld.probe_docs.twins\n"
+        "task: mine\ncustom_dataset: !function steelyard.tasks.microworld.probe_docs.twins\n"
         "test_split: test\noutput_type: loglikelihood\ndoc_to_text: prompt\n"
         "doc_to_target: target\n"
         "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
-        f"metadata: {{version: 1.0, assay: {{first_pass: {first}}}}}\n"
+        f"metadata: {{version: 1.0, steelyard: {{first_pass: {first}}}}}\n"
     )
     suite = load_suite({"include": [str(tmp_path)], "tasks": ["mine"]}, folder=tmp_path)
     with pytest.raises(ConfigError, match=said) as caught:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from harness.records import Checkpoint, CheckpointManifest, Digests
+from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 
 CHOICE = """
 task: toy_choice
@@ -30,7 +30,7 @@ metric_list:
   - {{metric: brier_score, aggregation: brier_score, higher_is_better: false}}
 metadata:
   version: 1.0
-  assay: {{family: benchmark, primary: acc, slices: [topic], cluster: topic}}
+  steelyard: {{family: benchmark, primary: acc, slices: [topic], cluster: topic}}
 """
 TRANSLATE = """
 task: toy_translate
@@ -60,7 +60,7 @@ metric_list:
   - {{metric: word_perplexity, aggregation: weighted_perplexity, higher_is_better: false}}
   - {{metric: byte_perplexity, aggregation: weighted_perplexity, higher_is_better: false}}
   - {{metric: bits_per_byte, aggregation: bits_per_byte, higher_is_better: false}}
-metadata: {{version: 1.0, assay: {{family: language_modelling, primary: bits_per_byte}}}}
+metadata: {{version: 1.0, steelyard: {{family: language_modelling, primary: bits_per_byte}}}}
 """
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import Run
-from harness.store import FolderStore, open_store
+from steelyard.harness.records import Run
+from steelyard.harness.store import FolderStore, open_store
 
-Assay = Callable[..., "subprocess.CompletedProcess[str]"]
+Steelyard = Callable[..., "subprocess.CompletedProcess[str]"]
 
 #: Four candidates in a few steps each, scored on a few items: the whole loop in half a minute.
 TINY = """
@@ -41,10 +41,10 @@ report: [html, markdown, json, csv, junit]
 """
 
 
-def run_assay(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_steelyard(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own; nothing is raised for its exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "harness.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "steelyard.harness.cli.main", *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -55,13 +55,13 @@ def run_assay(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[
 
 
 @pytest.fixture(scope="session")
-def assay() -> Assay:
-    return run_assay
+def steelyard() -> Steelyard:
+    return run_steelyard
 
 
 def write_tiny(folder: Path) -> Path:
     """The tiny experiment and its data in ``folder``; returns the experiment file."""
-    from tasks.microworld.training import write
+    from steelyard.tasks.microworld.training import write
 
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "data")
@@ -79,7 +79,7 @@ class Finished:
 
     @property
     def store(self) -> FolderStore:
-        return open_store(self.folder / ".assay")
+        return open_store(self.folder / ".steelyard")
 
     @property
     def runs(self) -> Mapping[str, Run]:
@@ -98,12 +98,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The tiny experiment, run once undisturbed."""
     folder = tmp_path_factory.mktemp("tiny")
     write_tiny(folder)
-    return Finished(folder, run_assay("run", "tiny.yaml", cwd=folder))
+    return Finished(folder, run_steelyard("run", "tiny.yaml", cwd=folder))
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The demo, run once (minutes: only slow tests ask for it)."""
     parent = tmp_path_factory.mktemp("demo")
-    done = run_assay("demo", cwd=parent)
-    return Finished(parent / "assay-demo", done)
+    done = run_steelyard("demo", cwd=parent)
+    return Finished(parent / "steelyard-demo", done)

@@ -98,7 +98,7 @@ def test_no_expression_stands_in_a_shell_text_or_a_script() -> None:
 def test_every_foreign_action_is_pinned_to_a_commit() -> None:
     for step in ALL_STEPS:
         if "uses" in step:
-            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}|OWNER/llm-assay@COMMIT", step["uses"])
+            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}|OWNER/steelyard@COMMIT", step["uses"])
 
 
 def test_every_input_is_used_and_every_output_has_a_source() -> None:
@@ -126,7 +126,7 @@ def test_the_workflow_gives_the_action_what_it_takes_and_requires() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_input_stays_one_word(tmp_path: Path, text: str) -> None:
-    stand_in(tmp_path, "assay", 0)
+    stand_in(tmp_path, "steelyard", 0)
     inputs = dict.fromkeys(("policy", "baseline", "workspace", "args"), text)
     done = as_bash(STEPS["Gate"], {**inputs, "candidates": f"{text}\n\nb\n"}, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -157,7 +157,7 @@ def test_without_a_requirement_the_action_installs_itself_under_its_own_pins(
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 127, 130])
 def test_no_exit_code_is_remapped_and_a_verdict_is_always_there(tmp_path: Path, code: int) -> None:
-    stand_in(tmp_path, "assay", code)
+    stand_in(tmp_path, "steelyard", code)
     done = as_bash(STEPS["Gate"], {"policy": "p", "candidates": "c"}, tmp_path)
     assert done.returncode == code
     assert outputs(tmp_path) == {"verdict": "error", "exit-code": str(code)}
@@ -179,15 +179,15 @@ def test_the_gate_itself_answers_through_the_action(tmp_path, candidate, verdict
     write_toy_gate(folder)
     inputs = {
         "policy": "policy.yaml",
-        "baseline": "base.assay.json.gz",
-        "candidates": f"{candidate}.assay.json.gz",
+        "baseline": "base.steelyard.json.gz",
+        "candidates": f"{candidate}.steelyard.json.gz",
         "args": "--junit=gate results.xml",
     }
     done = as_bash(STEPS["Gate"], inputs, folder)
     assert done.returncode == code, done.stderr
     found = outputs(folder)
     assert (found["verdict"], found["exit-code"]) == (verdict, str(code))
-    assert found["comment"].startswith("<!-- assay gate policy.yaml -->\n")
+    assert found["comment"].startswith("<!-- steelyard gate policy.yaml -->\n")
     assert Path(found["comment-file"]).read_text() == found["comment"] + "\n"
     assert ("\n::error title=" in "\n" + done.stdout) == (code != 0)
     assert (folder / "summary.md").read_text().startswith("# gate policy.yaml")
@@ -223,16 +223,16 @@ const context = { repo: { owner: "o", repo: "r" }, issue: { number: 7 } };
     ("kept", "does"),
     [
         ([], "create"),
-        ([("github-actions[bot]", "<!-- assay gate policy.yaml -->\nold")], "update"),
-        ([("github-actions[bot]", "<!-- assay gate other.yaml -->\nold")], "create"),
-        ([("somebody", "<!-- assay gate policy.yaml -->\nforged")], "create"),
+        ([("github-actions[bot]", "<!-- steelyard gate policy.yaml -->\nold")], "update"),
+        ([("github-actions[bot]", "<!-- steelyard gate other.yaml -->\nold")], "create"),
+        ([("somebody", "<!-- steelyard gate policy.yaml -->\nforged")], "create"),
         ([(None, None)], "create"),
     ],
 )
 def test_the_workflow_updates_its_own_comment_and_no_other(kept, does) -> None:
     (step,) = WORKFLOW["jobs"]["comment"]["steps"]
     comments = [{"id": 3, "user": login and {"login": login}, "body": body} for login, body in kept]
-    body = "<!-- assay gate policy.yaml -->\nnew `${1}`"
+    body = "<!-- steelyard gate policy.yaml -->\nnew `${1}`"
     done = subprocess.run(
         ["node", "-e", SCRIPT % step["with"]["script"]],
         env={**os.environ, "COMMENT": body, "KEPT": json.dumps(comments)},
@@ -249,5 +249,5 @@ def test_the_workflow_s_commands_are_commands_of_ours() -> None:
     lines = [s["run"] for s in WORKFLOW["jobs"]["gate"]["steps"] if "run" in s]
     assert lines == [
         "python -m pip install --requirement requirements.txt",
-        "assay run experiment.yaml --no-gate",
+        "steelyard run experiment.yaml --no-gate",
     ]

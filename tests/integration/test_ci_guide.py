@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.store import open_store
+from steelyard.harness.store import open_store
 from tests.harness.toy_gate import POLICY, toy_run
 from tests.integration.test_action import ACTION
 
@@ -30,7 +30,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a policy and the runs that the guide speaks of."""
     folder = tmp_path_factory.mktemp("repository")
     (folder / "policy.yaml").write_text(POLICY)
-    store = open_store(folder / ".assay")
+    store = open_store(folder / ".steelyard")
     for name, lost in (("base", 0), ("lora", 10)):
         run = toy_run(name, lost, lost)
         record = run.run.model_copy(update={"experiment": "support-bot"})
@@ -40,7 +40,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     first, *words = shlex.split(line)
-    command = [sys.executable, "-m", "harness.cli.main"] if first == "assay" else [sys.executable]
+    command = (
+        [sys.executable, "-m", "steelyard.harness.cli.main"]
+        if first == "steelyard"
+        else [sys.executable]
+    )
     return subprocess.run(
         [*command, *words], cwd=folder, capture_output=True, text=True, check=False,
         env={**environ, "PYTHONPATH": str(ROOT)},
@@ -51,8 +55,8 @@ def test_every_command_of_the_guide_runs(repository: Path) -> None:
     (repository / "test_gate.py").write_text(blocks("python")[0])
     lines = [line for text in blocks("bash") for line in text.splitlines()]
     assert [line.split()[:3] for line in lines] == [
-        ["assay", "baseline", "save"],
-        ["assay", "gate", "support-bot/lora"],
+        ["steelyard", "baseline", "save"],
+        ["steelyard", "gate", "support-bot/lora"],
         ["python", "-m", "pytest"],
     ]
     for line in lines:
@@ -66,7 +70,7 @@ def test_every_command_of_the_guide_runs(repository: Path) -> None:
 def test_the_job_of_another_ci_gates_as_it_stands(repository: Path) -> None:
     job = next(d["gate"] for t in blocks("yaml") if "gate" in (d := yaml.safe_load(t)))
     run(blocks("bash")[0].strip(), repository)
-    gate = [line for line in job["script"] if line.startswith("assay gate ")]
+    gate = [line for line in job["script"] if line.startswith("steelyard gate ")]
     assert [run(line, repository).returncode for line in gate] == [0]
     assert (repository / job["artifacts"]["reports"]["junit"]).is_file()
 

@@ -36,7 +36,7 @@ def test_tuning_on_new_facts_forgets_and_the_report_shows_it(demo) -> None:  # t
     assert "retention" in page.lower()
 
 
-def test_at_matched_gain_lora_forgets_no_more_than_full(demo, assay) -> None:  # type: ignore[no-untyped-def]
+def test_at_matched_gain_lora_forgets_no_more_than_full(demo, steelyard) -> None:  # type: ignore[no-untyped-def]
     head = (demo.folder / "experiment.yaml").read_text().partition("candidates:")[0]
     shared = "learning_rate: 5.0e-4, batch_size: 32, scheduler: cosine, max_length: 64"
     (demo.folder / "matched.yaml").write_text(
@@ -48,7 +48,7 @@ def test_at_matched_gain_lora_forgets_no_more_than_full(demo, assay) -> None:  #
 suite: [microworld_known, microworld_new]
 """
     )
-    done = assay("run", "matched.yaml", cwd=demo.folder)
+    done = steelyard("run", "matched.yaml", cwd=demo.folder)
     assert done.returncode == 0, done.stderr
     runs = {run.candidate: run for run in demo.store.find(experiment="matched")}
 
@@ -78,7 +78,7 @@ def test_nf4_diverges_more_from_its_parent_than_int8(demo) -> None:  # type: ign
     assert 0 <= int8 < nf4
 
 
-def test_a_planted_bad_candidate_is_blocked(demo, assay) -> None:  # type: ignore[no-untyped-def]
+def test_a_planted_bad_candidate_is_blocked(demo, steelyard) -> None:  # type: ignore[no-untyped-def]
     experiment = (demo.folder / "experiment.yaml").read_text()
     head = experiment.partition("candidates:")[0].replace("microworld-demo", "planted")
     (demo.folder / "planted.yaml").write_text(
@@ -92,17 +92,17 @@ gate:
   rules: [{task: microworld_known, margin: 0.05}]
 """
     )
-    done = assay("run", "planted.yaml", cwd=demo.folder)
+    done = steelyard("run", "planted.yaml", cwd=demo.folder)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAIL" in done.stdout
 
 
-def test_the_same_seed_gives_identical_scores(demo, assay, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from harness.store import open_store
+def test_the_same_seed_gives_identical_scores(demo, steelyard, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from steelyard.harness.store import open_store
 
-    done = assay("demo", tmp_path / "again", "--seed", "0", cwd=tmp_path)
+    done = steelyard("demo", tmp_path / "again", "--seed", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    again = {run.candidate: run for run in open_store(tmp_path / "again" / ".assay").find()}
+    again = {run.candidate: run for run in open_store(tmp_path / "again" / ".steelyard").find()}
     for name, run in demo.runs.items():
         assert run.checkpoint.digest == again[name].checkpoint.digest, name
         assert run.scores == again[name].scores, name

@@ -20,12 +20,12 @@ report: [markdown]
 
 
 @pytest.mark.slow
-def test_a_t5_is_trained_scored_and_compared(tmp_path: Path, assay) -> None:  # type: ignore[no-untyped-def]
+def test_a_t5_is_trained_scored_and_compared(tmp_path: Path, steelyard) -> None:  # type: ignore[no-untyped-def]
     import torch
     from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
-    from harness import plugins
-    from tasks.microworld.training import write
+    from steelyard.harness import plugins
+    from steelyard.tasks.microworld.training import write
 
     write(tmp_path / "data")
     tokenizer = AutoTokenizer.from_pretrained(plugins.load("bases", "microworld")())
@@ -38,9 +38,9 @@ def test_a_t5_is_trained_scored_and_compared(tmp_path: Path, assay) -> None:  # 
     )  # fmt: skip
     T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
     (tmp_path / "t5.yaml").write_text(FILE)
-    done = assay("run", "t5.yaml", cwd=tmp_path)
+    done = steelyard("run", "t5.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    report = (tmp_path / ".assay" / "reports" / "summaries" / "report.md").read_text()
+    report = (tmp_path / ".steelyard" / "reports" / "summaries" / "report.md").read_text()
     assert "| full |" in report
     assert "| lora |" in report
     assert "not scored" not in report

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from harness.cli.run import run_experiment
-from harness.experiment import load_experiment
-from harness.records import Run
-from harness.store import open_store
+from steelyard.harness.cli.run import run_experiment
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.records import Run
+from steelyard.harness.store import open_store
 
 #: ``both`` is merged from two children of one parent, so that the parent is an ancestor twice over.
 EXPERIMENT = """
@@ -147,7 +147,7 @@ def test_the_leaderboard_shows_the_same_joules(metered: Path) -> None:
 def leaderboard(folder: Path, site: Path) -> None:
     from typer.testing import CliRunner
 
-    from harness.cli.main import app
+    from steelyard.harness.cli.main import app
 
     asked = ["leaderboard", "-o", str(site), "--workspace", str(folder / "ws")]
     done = CliRunner().invoke(app, asked)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment import ExperimentFile, load_experiment
-from tasks.microworld.training import write
+from steelyard.harness.experiment import ExperimentFile, load_experiment
+from steelyard.tasks.microworld.training import write
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "experiments.md").read_text("utf-8")
 BLOCKS = {
@@ -47,21 +47,21 @@ def test_every_key_of_the_file_is_in_the_table() -> None:
 
 @pytest.mark.slow
 def test_the_commands_of_the_guide_plan_run_and_hold_the_estimate_against_the_actual(
-    folder: Path, assay
+    folder: Path, steelyard
 ) -> None:  # type: ignore[no-untyped-def]
     (lines,) = re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
     said = []
     for line in lines.strip().splitlines():
-        done = assay(*shlex.split(line)[1:], cwd=folder)
+        done = steelyard(*shlex.split(line)[1:], cwd=folder)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
     assert "trial of 2 steps here" in said[0]
     assert "actual" not in said[0].split("Peak memory")[1]
     assert "actual" in said[2].split("Peak memory")[1]
-    report = (folder / ".assay" / "reports" / "seeds" / "report.md").read_text()
+    report = (folder / ".steelyard" / "reports" / "seeds" / "report.md").read_text()
     assert "Recipes over their seeds" in report
     assert "its recipe by the spread over 3 seeds" in report
-    planned = assay("plan", "seeds.yaml", "--format", "json", cwd=folder)
+    planned = steelyard("plan", "seeds.yaml", "--format", "json", cwd=folder)
     for one in json.loads(planned.stdout)["training"]:
         if one["trainer"] == "lora":
             assert one["steps"] == 3

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store import open_store
+from steelyard.harness.store import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def killed_after(seconds: float, folder: Path) -> bool:
     """Start the run, kill it without mercy; False where it was done before."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli.main", "run", "tiny.yaml"],
+        [sys.executable, "-m", "steelyard.harness.cli.main", "run", "tiny.yaml"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log.txt").open("a"),
@@ -36,10 +36,10 @@ def killed_after(seconds: float, folder: Path) -> bool:
     return False
 
 
-def test_five_kills_change_nothing(tiny, assay, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_five_kills_change_nothing(tiny, steelyard, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from importlib import import_module
 
-    write = import_module("tasks.microworld.training").write
+    write = import_module("steelyard.tasks.microworld.training").write
     write(tmp_path / "data")
     (tmp_path / "tiny.yaml").write_text((tiny.folder / "tiny.yaml").read_text())
     started = time.monotonic()
@@ -51,10 +51,10 @@ def test_five_kills_change_nothing(tiny, assay, tmp_path) -> None:  # type: igno
             break
         kills += 1
     assert kills >= 3, f"only {kills} kills in {time.monotonic() - started:.0f} s"
-    done = assay("run", "tiny.yaml", cwd=tmp_path)
+    done = steelyard("run", "tiny.yaml", cwd=tmp_path)
     assert done.returncode == tiny.done.returncode, done.stderr
 
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     runs = {run.candidate: run for run in store.find()}
     for name, run in tiny.runs.items():
         assert runs[name].scores == run.scores, name
@@ -69,4 +69,4 @@ def test_five_kills_change_nothing(tiny, assay, tmp_path) -> None:  # type: igno
             ]
             assert len(finished) <= 1, finished
     assert not store.check()
-    assert not list((tmp_path / ".assay" / "tmp").rglob("*.safetensors"))
+    assert not list((tmp_path / ".steelyard" / "tmp").rglob("*.safetensors"))

@@ -36,7 +36,7 @@ def test_the_guide_s_trainer_is_a_candidate_like_any_other(tmp_path: Path) -> No
         "candidates:\n  small: {trainer: shrink, factor: 0.9}\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli.main", "train", "experiment.yaml"],
+        [sys.executable, "-m", "steelyard.harness.cli.main", "train", "experiment.yaml"],
         cwd=tmp_path,
         env={**environ, "PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "HF_HUB_OFFLINE": "1"},
         capture_output=True,

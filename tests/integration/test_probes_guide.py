@@ -10,12 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from harness import plugins
-from harness.cli.main import app
-from harness.suites import list_suites, list_tasks, load_suite
+from steelyard.harness import plugins
+from steelyard.harness.cli.main import app
+from steelyard.harness.suites import list_suites, list_tasks, load_suite
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "probes.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^assay (.+)$", GUIDE, re.MULTILINE)
+COMMANDS = re.findall(r"^steelyard (.+)$", GUIDE, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ COMMANDS = [
     for language, text in BLOCKS
     if language == "bash"
     for line in text.splitlines()
-    if line.startswith("assay ")
+    if line.startswith("steelyard ")
 ]
 
 
@@ -29,7 +29,7 @@ def test_the_two_commands_of_the_start_are_targets_of_the_makefile() -> None:
 
 
 def test_the_first_experiment_is_a_valid_experiment_file(tmp_path: Path) -> None:
-    from harness.experiment import load_experiment
+    from steelyard.harness.experiment import load_experiment
 
     text = next(t for language, t in BLOCKS if language == "yaml")
     assert yaml.safe_load(text)["name"] == "support-bot"
@@ -41,8 +41,8 @@ def test_the_first_experiment_is_a_valid_experiment_file(tmp_path: Path) -> None
 
 def test_the_real_experiment_is_valid_and_finds_its_data(real_data: Path) -> None:
     # The run itself takes half an hour; its table stands in the README.
-    from harness.experiment import load_experiment
-    from harness.suites import load_suite
+    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.suites import load_suite
 
     assert any("examples/smollm2.yaml" in command for command in COMMANDS)
     experiment = load_experiment(ROOT / "examples" / "smollm2.yaml")
@@ -50,10 +50,10 @@ def test_the_real_experiment_is_valid_and_finds_its_data(real_data: Path) -> Non
 
 
 @pytest.mark.slow
-def test_every_verb_in_the_readme_runs(demo, assay) -> None:  # type: ignore[no-untyped-def]
+def test_every_verb_in_the_readme_runs(demo, steelyard) -> None:  # type: ignore[no-untyped-def]
     for command in COMMANDS:
         if "smollm2" in command:
             continue
         words = [str(ROOT / w) if w.startswith("examples/") else w for w in shlex.split(command)]
-        done = assay(*words[1:], cwd=demo.folder.parent)
+        done = steelyard(*words[1:], cwd=demo.folder.parent)
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr}"

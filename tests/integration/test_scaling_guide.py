@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.experiment import load_experiment
-from harness.resources import Resources, ScoreResources
-from harness.store import FolderStore, open_store
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.resources import Resources, ScoreResources
+from steelyard.harness.store import FolderStore, open_store
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"```bash\n(assay run .*)\n```", GUIDE)
+COMMANDS = re.findall(r"```bash\n(steelyard run .*)\n```", GUIDE)
 
 
 def written(folder: Path) -> Path:
@@ -42,26 +42,26 @@ def same(expected: FolderStore, found: FolderStore) -> None:
 
 
 @pytest.mark.slow
-def test_the_three_steps_give_the_same_bits(assay, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_three_steps_give_the_same_bits(steelyard, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     written(tmp_path)
     for command in COMMANDS:
-        done = assay(*shlex.split(command)[1:], cwd=tmp_path)
+        done = steelyard(*shlex.split(command)[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         for stage in ("train half-int8", "score light 2/2", "score base"):
             verb, _, label = stage.partition(" ")
             assert re.search(rf"✓ {verb} +{label} ", done.stderr), (stage, done.stderr)
-    inline, local, ray = (open_store(tmp_path / name) for name in (".assay", "two", "three"))
+    inline, local, ray = (open_store(tmp_path / name) for name in (".steelyard", "two", "three"))
     same(inline, local)
     same(inline, ray)
 
 
-def test_an_option_that_an_executor_lacks_is_told(assay, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_option_that_an_executor_lacks_is_told(steelyard, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     written(tmp_path)
-    done = assay("run", "sweep.yaml", "--workers", "2", cwd=tmp_path)
+    done = steelyard("run", "sweep.yaml", "--workers", "2", cwd=tmp_path)
     assert done.returncode == 2
     assert "error: --workers: executor 'inline' takes no such option; choose" in done.stderr
-    done = assay("run", "sweep.yaml", "--executor", "lokal", cwd=tmp_path)
+    done = steelyard("run", "sweep.yaml", "--executor", "lokal", cwd=tmp_path)
     assert done.returncode == 2
     assert "no executor named 'lokal'; did you mean 'local'?" in done.stderr

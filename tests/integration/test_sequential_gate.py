@@ -1,4 +1,4 @@
-"""`assay gate --sequential`, in a folder that holds a policy and a baseline file and no run."""
+"""`steelyard gate --sequential`, in a folder that holds a policy and a baseline file and no run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class Fresh:
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory, assay) -> Fresh:  # type: ignore[no-untyped-def]
+def fresh(tmp_path_factory, steelyard) -> Fresh:  # type: ignore[no-untyped-def]
     elsewhere, folder = (tmp_path_factory.mktemp(name) for name in ("elsewhere", "fresh"))
-    done = assay("eval", "microworld", "--suite", "microworld", "--name", "base", cwd=elsewhere)
+    done = steelyard("eval", "microworld", "--suite", "microworld", "--name", "base", cwd=elsewhere)
     assert done.returncode == 0, done.stderr
-    done = assay("baseline", "save", "base/base", "-o", folder / "b.assay.json.gz", cwd=elsewhere)
+    done = steelyard(
+        "baseline", "save", "base/base", "-o", folder / "b.steelyard.json.gz", cwd=elsewhere
+    )
     assert done.returncode == 0, done.stderr
     (folder / "policy.yaml").write_text(POLICY)
     return Fresh(folder, spoilt(elsewhere / "bad"))
@@ -40,7 +42,7 @@ def spoilt(folder: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from harness.checkpoints import open_base
+    from steelyard.harness.checkpoints import open_base
 
     source = open_base("microworld").weights_folder
     model = AutoModelForCausalLM.from_pretrained(source)
@@ -54,12 +56,12 @@ def spoilt(folder: Path) -> Path:
     return folder
 
 
-def gate(assay, fresh: Fresh, *candidates: object, policy: str = "policy.yaml", **options):  # type: ignore[no-untyped-def]
-    return assay(
+def gate(steelyard, fresh: Fresh, *candidates: object, policy: str = "policy.yaml", **options):  # type: ignore[no-untyped-def]
+    return steelyard(
         "gate",
         *candidates,
         "--sequential",
-        *("-p", policy, "-b", "b.assay.json.gz"),
+        *("-p", policy, "-b", "b.steelyard.json.gz"),
         *(word for key, value in options.items() for word in (f"--{key}", value)),
         cwd=fresh.folder,
     )
@@ -71,8 +73,8 @@ def decided_on(text: str) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, assay) -> None:  # type: ignore[no-untyped-def]
-    done = gate(assay, fresh, fresh.bad, format="markdown")
+def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
+    done = gate(steelyard, fresh, fresh.bad, format="markdown")
     assert done.returncode == 1, done.stdout + done.stderr
     used, total = decided_on(done.stdout)
     assert 0 < used <= total / 2
@@ -82,8 +84,8 @@ def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, ass
 
 
 @pytest.mark.slow
-def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, assay) -> None:  # type: ignore[no-untyped-def]
-    done = gate(assay, fresh, "microworld", format="json")
+def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
+    done = gate(steelyard, fresh, "microworld", format="json")
     assert done.returncode == 0, done.stdout + done.stderr
     text = json.dumps(json.loads(done.stdout))
     used, total = decided_on(text)
@@ -92,17 +94,17 @@ def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, assay) -> Non
 
 
 @pytest.mark.slow
-def test_a_suite_that_asks_other_samples_is_not_comparable(fresh, assay) -> None:  # type: ignore[no-untyped-def]
-    done = gate(assay, fresh, "microworld", suite="smoke")
+def test_a_suite_that_asks_other_samples_is_not_comparable(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
+    done = gate(steelyard, fresh, "microworld", suite="smoke")
     assert done.returncode in (2, 3), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, assay) -> None:  # type: ignore[no-untyped-def]
+def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
     policy = "rules: [{task: microworld_translate, metric: bleu, margin: 1.0}]\n"
     (fresh.folder / "corpus.yaml").write_text(policy)
-    done = gate(assay, fresh, fresh.bad, policy="corpus.yaml", format="markdown")
+    done = gate(steelyard, fresh, fresh.bad, policy="corpus.yaml", format="markdown")
     assert done.returncode == 1, done.stdout + done.stderr
     used, total = decided_on(done.stdout)
     assert 0 < used < total
@@ -112,8 +114,8 @@ def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, assay
 def test_several_candidates_share_one_building_of_the_suite(fresh, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     import typer
 
-    from harness import evaluate
-    from harness.cli.gate import gate as gate_verb
+    from steelyard.harness import evaluate
+    from steelyard.harness.cli.gate import gate as gate_verb
 
     built = []
     build = evaluate.build
@@ -123,7 +125,7 @@ def test_several_candidates_share_one_building_of_the_suite(fresh, monkeypatch, 
         gate_verb(
             ["microworld", str(fresh.bad)],
             Path("policy.yaml"),
-            baseline="b.assay.json.gz",
+            baseline="b.steelyard.json.gz",
             sequential=True,
         )
     assert left.value.exit_code == 1

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from harness.cli.main import app
-from harness.cost import COST
-from harness.energy import EnergyConfig
-from harness.experiment import ExperimentFile
-from harness.gate import load_gate
-from harness.store import open_store
-from harness.suites import CostMeasure, load_suite
+from steelyard.harness.cli.main import app
+from steelyard.harness.cost import COST
+from steelyard.harness.energy import EnergyConfig
+from steelyard.harness.experiment import ExperimentFile
+from steelyard.harness.gate import load_gate
+from steelyard.harness.store import open_store
+from steelyard.harness.suites import CostMeasure, load_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {name: (ROOT / "docs" / name).read_text("utf-8") for name in ("suites.md", "energy.md")}
@@ -46,7 +46,7 @@ def of_command(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(c, marks=pytest.mark.slow) if re.match("assay (eval|tasks)", c) else c
+        pytest.param(c, marks=pytest.mark.slow) if re.match("steelyard (eval|tasks)", c) else c
         for c in COMMANDS
     ],
 )
@@ -76,7 +76,7 @@ def test_the_suite_of_the_page_gives_its_rows_and_its_costs(
 ) -> None:
     command = next(c for c in COMMANDS if "examples/support" in c)
     of_command(command, tmp_path, monkeypatch)
-    (run,) = open_store(tmp_path / "assay-suites").find()
+    (run,) = open_store(tmp_path / "steelyard-suites").find()
     found = {(s.task, s.metric): s for s in run.scores}
     assert found["answers", "evaluate_overlap"].n == 3
     assert ("microworld_translate", "chrf") not in found

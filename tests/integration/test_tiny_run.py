@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import Rows
+from steelyard.harness.records import Rows
 from tests.integration.conftest import TINY
 
 CANDIDATES = {"base", "full", "lora", "orpo", "nf4"}
@@ -23,7 +23,7 @@ def test_a_run_scores_every_candidate_and_exits_zero(tiny) -> None:  # type: ign
 
 
 def test_every_report_format_is_written(tiny) -> None:  # type: ignore[no-untyped-def]
-    folder = tiny.folder / ".assay" / "reports" / "tiny"
+    folder = tiny.folder / ".steelyard" / "reports" / "tiny"
     names = {path.name for path in folder.iterdir()}
     assert names == {"report.html", "report.md", "report.json", "report.csv", "junit.xml"}
     page = (folder / "report.html").read_text()
@@ -65,9 +65,9 @@ def test_energy_says_how_it_is_known_and_counts_parents(tiny) -> None:  # type: 
             assert energy.intensity.region
 
 
-def test_the_same_command_again_does_nothing_twice(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_command_again_does_nothing_twice(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
     before = {name: run.id for name, run in tiny.runs.items()}
-    again = assay("run", "tiny.yaml", cwd=tiny.folder)
+    again = steelyard("run", "tiny.yaml", cwd=tiny.folder)
     assert again.returncode == tiny.done.returncode
     lines = [line for line in again.stderr.splitlines() if " train " in line or " score " in line]
     assert len(lines) == 9
@@ -75,11 +75,11 @@ def test_the_same_command_again_does_nothing_twice(tiny, assay) -> None:  # type
     assert {name: run.id for name, run in tiny.runs.items()} == before
 
 
-def test_machine_readable_output_is_json(tiny, assay) -> None:  # type: ignore[no-untyped-def]
-    done = assay("compare", "tiny/base", "tiny/lora", "--format", "json", cwd=tiny.folder)
+def test_machine_readable_output_is_json(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
+    done = steelyard("compare", "tiny/base", "tiny/lora", "--format", "json", cwd=tiny.folder)
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
-    listed = assay("list", "runs", "--format", "json", cwd=tiny.folder)
+    listed = steelyard("list", "runs", "--format", "json", cwd=tiny.folder)
     assert {row["run"] for row in json.loads(listed.stdout)} == {f"tiny/{c}" for c in CANDIDATES}
 
 
@@ -91,25 +91,33 @@ def policy(folder: Path, margin: float) -> Path:
     return path
 
 
-def test_the_base_against_itself_passes(tiny, assay) -> None:  # type: ignore[no-untyped-def]
-    assay("baseline", "save", "tiny/base", "-o", "base.assay.json.gz", cwd=tiny.folder)
+def test_the_base_against_itself_passes(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
+    steelyard("baseline", "save", "tiny/base", "-o", "base.steelyard.json.gz", cwd=tiny.folder)
     rules = policy(tiny.folder, 0.4)
-    done = assay("gate", "tiny/base", "-p", rules, "-b", "base.assay.json.gz", cwd=tiny.folder)
+    done = steelyard(
+        "gate", "tiny/base", "-p", rules, "-b", "base.steelyard.json.gz", cwd=tiny.folder
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_removed_row_is_not_comparable(tiny, assay) -> None:  # type: ignore[no-untyped-def]
-    from harness import baseline
+def test_a_removed_row_is_not_comparable(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
+    from steelyard.harness import baseline
 
-    assay("baseline", "save", "tiny/base", "-o", "whole.assay.json.gz", cwd=tiny.folder)
-    whole = baseline.load(tiny.folder / "whole.assay.json.gz")
+    steelyard("baseline", "save", "tiny/base", "-o", "whole.steelyard.json.gz", cwd=tiny.folder)
+    whole = baseline.load(tiny.folder / "whole.steelyard.json.gz")
     rows = {
         key: without_last(r) if r.task == "microworld_known" else r for key, r in whole.rows.items()
     }
-    baseline.save(replace(whole, rows=rows), tiny.folder / "short.assay.json.gz")
+    baseline.save(replace(whole, rows=rows), tiny.folder / "short.steelyard.json.gz")
     rules = policy(tiny.folder, 0.4)
-    done = assay(
-        "gate", "short.assay.json.gz", "-p", rules, "-b", "whole.assay.json.gz", cwd=tiny.folder
+    done = steelyard(
+        "gate",
+        "short.steelyard.json.gz",
+        "-p",
+        rules,
+        "-b",
+        "whole.steelyard.json.gz",
+        cwd=tiny.folder,
     )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "microworld_known" in done.stdout
@@ -142,7 +150,7 @@ def without_last(rows: Rows) -> Rows:
         (("run", "nowhere.yaml"), ["nowhere.yaml: energy.country", "Frankreich"]),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_input_is_one_line_and_exit_two(tiny, steelyard, arguments, said) -> None:  # type: ignore[no-untyped-def]
     picklish = tiny.folder / "picklish"
     picklish.mkdir(exist_ok=True)
     (picklish / "config.json").write_text("{}")
@@ -155,7 +163,7 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> N
         ("nowhere", "FRA", "Frankreich"),
     ):
         (tiny.folder / f"{name}.yaml").write_text(TINY.replace(right, wrong).replace("12", "13"))
-    done = assay(*arguments, cwd=tiny.folder)
+    done = steelyard(*arguments, cwd=tiny.folder)
     assert done.returncode == 2
     assert "✓" not in done.stderr, "something was done before the mistake was told"
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -165,10 +173,10 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, assay, arguments, said) -> N
         assert part in lines[0]
 
 
-def test_a_plan_names_its_baseline_as_the_gate_does(tiny, assay) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_names_its_baseline_as_the_gate_does(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
     rules = tiny.folder / "plan.yaml"
     rules.write_text("baseline: base\nrules:\n  - {task: microworld_known, margin: 0.4}\n")
-    done = assay("plan", rules, "--like", "tiny/lora", "-f", "json", cwd=tiny.folder)
+    done = steelyard("plan", rules, "--like", "tiny/lora", "-f", "json", cwd=tiny.folder)
     assert done.returncode == 0, done.stderr
     (rule,) = json.loads(done.stdout)
     assert rule["items_at_hand"] == 12

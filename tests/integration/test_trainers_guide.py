@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness import plugins
-from harness.experiment import load_experiment
-from tasks.microworld.training import write
+from steelyard.harness import plugins
+from steelyard.harness.experiment import load_experiment
+from steelyard.tasks.microworld.training import write
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "trainers.md").read_text(encoding="utf-8")
 

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.compare.transfer import backward_transfer
-from harness.records import (
+from steelyard.harness.compare.transfer import backward_transfer
+from steelyard.harness.records import (
     CarbonIntensity,
     CheckpointManifest,
     Comparison,
@@ -28,8 +28,8 @@ from harness.records import (
     TaskSignature,
     Verdict,
 )
-from reports.build import build_report
-from reports.document import Document
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Document
 
 NAMES = ("base", "full", "lora", "qlora", "dpo", "orpo", "int8", "nf4")
 PARENTS = {"dpo": "lora", "int8": "dpo", "nf4": "dpo"}
@@ -392,5 +392,5 @@ def fake_document() -> Document:
         baseline="base",
         failures=[FAILURE],
         notes=["The country in this file (FRA) is an illustration: change it to yours."],
-        commands=["assay run demo.yaml"],
+        commands=["steelyard run demo.yaml"],
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.records import Failure
-from reports.build import build_report
-from reports.document import Document
+from steelyard.harness.records import Failure
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Document
 from tests.reports.fake_runs import fake_experiment
 from tests.reports.hostile import CORPUS
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reports.build import build_report
-from reports.document import Document
-from reports.html import Html
-from reports.leaderboard import build_leaderboard
-from reports.site.build import write_leaderboard
-from reports.site.names import model_path, task_path
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Document
+from steelyard.reports.html import Html
+from steelyard.reports.leaderboard import build_leaderboard
+from steelyard.reports.site.build import write_leaderboard
+from steelyard.reports.site.names import model_path, task_path
 from tests.reports.fake_runs import (
     NAMES,
     FakeTask,

@@ -6,9 +6,19 @@ import re
 
 import pytest
 
-from reports.document import Column, Document, Flips, Row, Rule, Rules, Section, Table, Text
-from reports.fitting import fit, size
-from reports.markdown import Markdown, escape
+from steelyard.reports.document import (
+    Column,
+    Document,
+    Flips,
+    Row,
+    Rule,
+    Rules,
+    Section,
+    Table,
+    Text,
+)
+from steelyard.reports.fitting import fit, size
+from steelyard.reports.markdown import Markdown, escape
 from tests.reports.fake_runs import fake_document
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
@@ -32,7 +42,7 @@ def table(rows: int, text: str = "word") -> Table:
     )
 
 
-def report(*blocks, marker: str = "assay gate policy.yaml") -> Document:
+def report(*blocks, marker: str = "steelyard gate policy.yaml") -> Document:
     section = Section(id="verdicts", title="Verdicts", short="Verdicts", blocks=blocks)
     return Document(
         kind="report", title="gate policy.yaml", subtitle="s", headline="h", sections=(section,),
@@ -55,7 +65,7 @@ def test_a_comment_fits_whatever_the_size_of_the_report(count: int, text: str) -
     rules = Rules(id="gate", caption="c", items=tuple(rule(i) for i in range(min(count, 10_000))))
     text = comment(report(table(count, text), rules, table(count, text)))
     assert size(text) < GITHUB_LIMIT
-    assert text.startswith("<!-- assay gate policy.yaml -->\n")
+    assert text.startswith("<!-- steelyard gate policy.yaml -->\n")
     assert "rule 0" in text
 
 
@@ -104,8 +114,10 @@ def test_the_marker_is_one_a_policy_and_two_foreign_ones_stay_apart() -> None:
     def first(marker: str) -> str:
         return comment(report(marker=marker)).splitlines()[0]
 
-    assert first("assay gate ci/policy.yaml") == "<!-- assay gate ci/policy.yaml -->"
-    markers = {first(f"assay gate {name}") for name in ("модель", "данные", "a--b", "a-b", "-->x")}
+    assert first("steelyard gate ci/policy.yaml") == "<!-- steelyard gate ci/policy.yaml -->"
+    markers = {
+        first(f"steelyard gate {name}") for name in ("модель", "данные", "a--b", "a-b", "-->x")
+    }
     assert len(markers) == 5
     for marker in markers:
         assert marker.count("--") == 2 and marker.count(">") == 1

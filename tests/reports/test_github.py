@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.document import Document, Rule, Rules, Section
-from reports.github import (
+from steelyard.reports.document import Document, Rule, Rules, Section
+from steelyard.reports.github import (
     Github,
     annotation,
     data_escaped,
@@ -18,8 +18,8 @@ from reports.github import (
     shielded,
     shielded_json,
 )
-from reports.json_document import Json
-from reports.terminal import Terminal
+from steelyard.reports.json_document import Json
+from steelyard.reports.terminal import Terminal
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
 

@@ -10,14 +10,14 @@ from xml.etree import ElementTree
 import pytest
 from lxml import html
 
-from reports.csv_document import Csv
-from reports.document import Document
-from reports.html import Html, script_json
-from reports.json_document import Json
-from reports.junit import Junit
-from reports.markdown import Markdown, escape, quoted
-from reports.terminal import Terminal
-from reports.visible import visible
+from steelyard.reports.csv_document import Csv
+from steelyard.reports.document import Document
+from steelyard.reports.html import Html, script_json
+from steelyard.reports.json_document import Json
+from steelyard.reports.junit import Junit
+from steelyard.reports.markdown import Markdown, escape, quoted
+from steelyard.reports.terminal import Terminal
+from steelyard.reports.visible import visible
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
 
@@ -116,7 +116,7 @@ def test_a_comment_keeps_its_marker_and_its_limit(document: Document) -> None:
     text = Markdown(comment=True).render(document)
     assert len(text.encode()) < 65_536
     first = text.splitlines()[0]
-    assert first.startswith("<!-- assay-report") and first.endswith(" -->")
+    assert first.startswith("<!-- steelyard-report") and first.endswith(" -->")
     assert first.count("--") == 2 and first.count(">") == 1
 
 

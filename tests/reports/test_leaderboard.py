@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.records import Score
-from reports.document import Number, Table, Text
-from reports.leaderboard import build_leaderboard
-from reports.site.ranks import rank_sets
+from steelyard.harness.records import Score
+from steelyard.reports.document import Number, Table, Text
+from steelyard.reports.leaderboard import build_leaderboard
+from steelyard.reports.site.ranks import rank_sets
 from tests.reports.fake_runs import fake_run
 
 

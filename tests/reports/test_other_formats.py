@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.imports.lm_eval import read_lm_eval
-from reports.document import Table
-from reports.exports.every_eval_ever import every_eval_ever
-from reports.exports.model_card import model_card
-from reports.leaderboard import build_leaderboard
+from steelyard.harness.imports.lm_eval import read_lm_eval
+from steelyard.reports.document import Table
+from steelyard.reports.exports.every_eval_ever import every_eval_ever
+from steelyard.reports.exports.model_card import model_card
+from steelyard.reports.leaderboard import build_leaderboard
 from tests.reports.fake_runs import NAMES, fake_run
 from tests.reports.hostile import CORPUS
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.records import LossPoint, Run
-from reports.build import build_report
-from reports.document import Chart
+from steelyard.harness.records import LossPoint, Run
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Chart
 from tests.reports.fake_runs import fake_experiment
 
 

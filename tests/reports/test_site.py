@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from lxml import html
 
-from harness.errors import StoreError
-from harness.records import Rows, Run, Score
-from reports.document import Document, Notice, Number, Table
-from reports.site import head_to_head_page
-from reports.site.build import write_leaderboard
-from reports.site.head_to_head import ratings, win_rate
-from reports.site.head_to_head_page import head_to_head_document
-from reports.site.items import pair_items
-from reports.site.names import model_path, slug, task_path
-from reports.site.ranks import normalised, on_front
-from reports.site.standings import Standings
-from reports.site.task_page import task_document
+from steelyard.harness.errors import StoreError
+from steelyard.harness.records import Rows, Run, Score
+from steelyard.reports.document import Document, Notice, Number, Table
+from steelyard.reports.site import head_to_head_page
+from steelyard.reports.site.build import write_leaderboard
+from steelyard.reports.site.head_to_head import ratings, win_rate
+from steelyard.reports.site.head_to_head_page import head_to_head_document
+from steelyard.reports.site.items import pair_items
+from steelyard.reports.site.names import model_path, slug, task_path
+from steelyard.reports.site.ranks import normalised, on_front
+from steelyard.reports.site.standings import Standings
+from steelyard.reports.site.task_page import task_document
 from tests.reports.fake_runs import NAMES, TASKS, fake_run
 from tests.reports.hostile import CORPUS
 
@@ -112,7 +112,7 @@ def test_a_page_that_was_changed_by_hand_is_written_again(tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", ["{", '{"version": 99}', '{"version": 1, "files": 3}', "[]"])
 def test_a_damaged_manifest_costs_time_and_nothing_else(tmp_path: Path, damage: str) -> None:
     build(eight(), tmp_path)
-    (tmp_path / "assay-site.json").write_text(damage)
+    (tmp_path / "steelyard-site.json").write_text(damage)
     assert build(eight(), tmp_path).written == []
     assert build(eight(), tmp_path).written == []
 
@@ -122,10 +122,10 @@ def test_a_manifest_cannot_make_us_remove_what_lies_elsewhere(tmp_path: Path) ->
     victim.write_text("")
     site = tmp_path / "site"
     build(eight(), site)
-    manifest = json.loads((site / "assay-site.json").read_text())
+    manifest = json.loads((site / "steelyard-site.json").read_text())
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     manifest["files"]["../victim"] = {"inputs": "", "content": empty}
-    (site / "assay-site.json").write_text(json.dumps(manifest))
+    (site / "steelyard-site.json").write_text(json.dumps(manifest))
     build(eight(), site)
     assert victim.exists()
 
@@ -345,7 +345,7 @@ def test_without_evalica_the_page_says_so_and_shows_the_rest(monkeypatch) -> Non
     monkeypatch.setitem(sys.modules, "evalica", None)
     page = head_to_head_document(three(), "core", rows_of(RIGHT), limit=9)
     notices = [b.text for _, b in page.blocks() if isinstance(b, Notice)]
-    assert any("llm-assay[pairs]" in text for text in notices)
+    assert any("steelyard[pairs]" in text for text in notices)
     assert {t.id for t in tables(page)} == {"ratings", "matrix", "pairs"}
     assert "Rating" not in [c.title for c in tables(page)[0].columns]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluate import BuiltSuite, build, evaluate
-from harness.records import Score
-from harness.suites import load_suite
+from steelyard.harness.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.records import Score
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import DataError
-from harness.evaluate import BuiltSuite, build, evaluate
-from harness.suites import list_suites, load_suite, task_file
-from harness.task_metadata import right_choices
+from steelyard.harness.errors import DataError
+from steelyard.harness.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.suites import list_suites, load_suite, task_file
+from steelyard.harness.task_metadata import right_choices
 from tests.harness.toy_suite import Answering, broken, checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,9 +115,9 @@ def test_right_answers_score_one(built: BuiltSuite) -> None:
 def test_a_missing_folder_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ASSAY_REAL_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("STEELYARD_REAL_DATA", str(tmp_path / "nowhere"))
     suite = load_suite({"include": [str(FOLDER)], "tasks": ["gsm8k"]}, folder=ROOT)
-    with pytest.raises(DataError, match="set ASSAY_REAL_DATA") as caught:
+    with pytest.raises(DataError, match="set STEELYARD_REAL_DATA") as caught:
         build(suite)
     assert "\n" not in str(caught.value)
 
@@ -127,7 +127,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(
 ) -> None:
     (tmp_path / "dialogsum").mkdir()
     (tmp_path / "dialogsum" / "test.jsonl").write_text('{"dialogue": "a", "summary": "b"}\n')
-    monkeypatch.setenv("ASSAY_REAL_DATA", str(tmp_path))
+    monkeypatch.setenv("STEELYARD_REAL_DATA", str(tmp_path))
     suite = load_suite({"include": [str(FOLDER)], "tasks": ["dialogsum"]}, folder=ROOT)
     with pytest.raises(DataError, match="no 'summary1'; it has dialogue, summary"):
         build(suite)

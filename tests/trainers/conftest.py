@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.records import Checkpoint
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 

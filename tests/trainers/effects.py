@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints import dequantised
-from harness.protocols import DataSource
-from harness.records import Checkpoint
-from harness.scoring import open_model
-from harness.scoring.fidelity import divergence
-from tasks.microworld import training
-from tasks.microworld.corpus import pretraining
-from tasks.microworld.world import Fact, world
+from steelyard.harness.checkpoints import dequantised
+from steelyard.harness.protocols import DataSource
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.scoring import open_model
+from steelyard.harness.scoring.fidelity import divergence
+from steelyard.tasks.microworld import training
+from steelyard.tasks.microworld.corpus import pretraining
+from steelyard.tasks.microworld.world import Fact, world
 from tests.trainers import tiny_jobs
 
 TUNING: dict[str, Any] = {

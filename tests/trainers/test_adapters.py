@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from harness.checkpoints import check, load_model
-from harness.identity import adapter_digest
-from harness.protocols import TrainJob
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.identity import adapter_digest
+from steelyard.harness.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.adapters import lora_config
+from steelyard.trainers.lora import Lora
+from steelyard.trainers.qlora import Qlora, keep_layout, load_in_4bit
 from tests.trainers import tiny_jobs
-from trainers.adapters import lora_config
-from trainers.lora import Lora
-from trainers.qlora import Qlora, keep_layout, load_in_4bit
 
 FAST = {"steps": 6, "batch_size": 8, "learning_rate": 1e-2}
 

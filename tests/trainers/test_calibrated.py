@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from harness.checkpoints import check, open_base
-from harness.errors import ConfigError, DataError, MissingExtraError, TrainingError
-from harness.experiment import load_experiment
-from harness.identity import digest_json
-from harness.records import Checkpoint
-from harness.scoring import open_model
-from tasks.microworld.world import fidelity_texts
+from steelyard.harness.checkpoints import check, open_base
+from steelyard.harness.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.identity import digest_json
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.scoring import open_model
+from steelyard.tasks.microworld.world import fidelity_texts
+from steelyard.trainers import calibrated, environments
+from steelyard.trainers.environments import environment
+from steelyard.trainers.quantize import Quantize
 from tests.trainers import effects, tiny_jobs
-from trainers import calibrated, environments
-from trainers.environments import environment
-from trainers.quantize import Quantize
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_awq_without_an_accelerator_is_refused_before_anything_is_made(
 
 def test_a_scheme_whose_library_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao", None)
-    monkeypatch.setattr("trainers.quantize.find_spec", lambda name: None)
-    monkeypatch.setattr("trainers.calibrated.find_spec", lambda name: None)
+    monkeypatch.setattr("steelyard.trainers.quantize.find_spec", lambda name: None)
+    monkeypatch.setattr("steelyard.trainers.calibrated.find_spec", lambda name: None)
     for scheme, extra in (("torchao-int8", "torchao"), ("gptq", "compressed")):
-        with pytest.raises(MissingExtraError, match=rf"pip install 'llm-assay\[{extra}\]'"):
+        with pytest.raises(MissingExtraError, match=rf"pip install 'steelyard\[{extra}\]'"):
             Quantize(scheme=scheme).make_ready()  # type: ignore[arg-type]
 
 
@@ -151,7 +151,7 @@ def test_gptq_is_better_than_rounding_at_equal_bits_and_block(tmp_path: Path) ->
 TORCHAO = """
 import json, sys
 from pathlib import Path
-from harness.checkpoints import check, open_base
+from steelyard.harness.checkpoints import check, open_base
 from tests.trainers import effects, tiny_jobs
 base = open_base(sys.argv[1])
 one, two = (

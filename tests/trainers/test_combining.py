@@ -10,17 +10,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness.checkpoints import check, load_model
-from harness.errors import ConfigError, TrainingError
-from harness.experiment import load_experiment
-from harness.lineage import ancestors
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.errors import ConfigError, TrainingError
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.lineage import ancestors
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers import merging
+from steelyard.trainers.distill import Distill, distillation_loss
+from steelyard.trainers.merge import Merge
+from steelyard.trainers.prune import Prune
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
-from trainers import merging
-from trainers.distill import Distill, distillation_loss
-from trainers.merge import Merge
-from trainers.prune import Prune
 
 FAST: dict[str, Any] = {"steps": 3, "batch_size": 8, "learning_rate": 1e-2}
 
@@ -90,7 +90,7 @@ def test_accumulated_batches_count_each_response_token_once(
 def test_a_teacher_with_another_tokenizer_is_refused(base: Checkpoint, tmp_path: Path) -> None:
     other = tiny_jobs.save_base(tmp_path / "other")
     tiny.save_tokenizer(other.folder, vocabulary=300)
-    from harness.checkpoints import open_base
+    from steelyard.harness.checkpoints import open_base
 
     with pytest.raises(TrainingError, match="the teacher 't' has another tokenizer"):
         tiny_jobs.train(

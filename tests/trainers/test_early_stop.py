@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints import load_model
-from harness.data import read_rows
-from harness.errors import DataError
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.data import read_rows
+from steelyard.harness.errors import DataError
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 from tests.trainers.test_loop import Killed
 
@@ -40,8 +40,8 @@ def test_the_state_that_is_kept_is_the_best_one_and_its_loss_is_what_was_noted(
     assert full.manifest.steps == kept
     assert not (full.folder / "states").exists()
     # The kept weights give the noted loss again on the rows that were held out.
-    from trainers import loop
-    from trainers.early_stop import EarlyStop, divided
+    from steelyard.trainers import loop
+    from steelyard.trainers.early_stop import EarlyStop, divided
 
     source = tiny_jobs.supervised(tmp_path)
     rows, _ = loop.in_memory(read_rows(source, ("prompt", "completion")))
@@ -90,11 +90,11 @@ def test_killed_and_resumed_stops_where_the_undisturbed_run_stops(
 @pytest.mark.slow
 def test_a_suite_s_task_decides_and_does_not_move_the_weights(tmp_path: Path) -> None:
     """Asking a task draws nothing from what training draws: the steps are those without it."""
-    from harness.checkpoints import open_base
-    from tasks.microworld.training import write
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.tasks.microworld.training import write
 
     write(tmp_path / "data")
-    from harness.protocols import DataSource
+    from steelyard.harness.protocols import DataSource
 
     start = open_base("microworld")
     data = DataSource("facts", tmp_path / "data" / "facts_b.jsonl")
@@ -114,8 +114,8 @@ def test_a_suite_s_task_decides_and_does_not_move_the_weights(tmp_path: Path) ->
 
 
 def test_a_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
-    from trainers import loop
-    from trainers.early_stop import EarlyStop, divided
+    from steelyard.trainers import loop
+    from steelyard.trainers.early_stop import EarlyStop, divided
 
     rows, _ = loop.in_memory([{"prompt": f"p{i % 7}", "completion": str(i)} for i in range(40)])
 
@@ -133,7 +133,7 @@ def test_a_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
 def test_sixty_thousand_rows_are_divided_in_no_time() -> None:
     import time
 
-    from trainers.early_stop import EarlyStop, divided
+    from steelyard.trainers.early_stop import EarlyStop, divided
 
     class Lines:
         column_names = ("prompt",)

@@ -11,12 +11,12 @@ import pytest
 import torch
 import transformers
 
-from harness.checkpoints import load_model, open_base
-from harness.errors import CheckpointError
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import load_model, open_base
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.gguf_export import export
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
-from trainers.gguf_export import export
 
 SHAPE: dict[str, Any] = {
     "vocab_size": tiny.VOCABULARY,

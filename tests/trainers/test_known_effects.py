@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints import open_base
-from harness.protocols import DataSource
-from harness.records import Checkpoint
-from harness.scoring import open_model
-from tasks.microworld import training
-from tasks.microworld.corpus import held_out
-from tasks.microworld.lexicon import UNKNOWN
-from tasks.microworld.probe_docs import unknown
-from tasks.microworld.world import Fact, fidelity_texts, world
+from steelyard.harness.checkpoints import open_base
+from steelyard.harness.protocols import DataSource
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.scoring import open_model
+from steelyard.tasks.microworld import training
+from steelyard.tasks.microworld.corpus import held_out
+from steelyard.tasks.microworld.lexicon import UNKNOWN
+from steelyard.tasks.microworld.probe_docs import unknown
+from steelyard.tasks.microworld.world import Fact, fidelity_texts, world
 from tests.trainers import effects, tiny_jobs
 from tests.trainers.effects import questions, share
 

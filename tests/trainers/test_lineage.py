@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.energy.fake_meter import FakeMeter
-from harness.events import Event
-from harness.experiment import load_experiment
-from harness.pipeline import Outcome, Pipeline
-from harness.records import Energy, Run
-from harness.score_stage import ScoreStage
-from harness.stages import Worker
-from harness.store import open_store
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.events import Event
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.pipeline import Outcome, Pipeline
+from steelyard.harness.records import Energy, Run
+from steelyard.harness.score_stage import ScoreStage
+from steelyard.harness.stages import Worker
+from steelyard.harness.store import open_store
 from tests.harness.store import writer
 from tests.trainers import tiny_jobs
 
@@ -43,7 +43,7 @@ def carried_out(
         if event.status != "progress":
             seen[event.candidate] = event.status
 
-    pipeline = Pipeline(load_experiment(file), open_store(folder / ".assay"), FakeMeter, listen)
+    pipeline = Pipeline(load_experiment(file), open_store(folder / ".steelyard"), FakeMeter, listen)
     return pipeline.train(only), seen, pipeline
 
 
@@ -75,7 +75,7 @@ def test_shared_ancestors_count_once(tmp_path: Path) -> None:
 def test_what_is_made_from_a_failed_source_is_skipped_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainers.prune import Prune
+    from steelyard.trainers.prune import Prune
 
     train = Prune.train
 
@@ -114,7 +114,7 @@ def test_a_reward_model_is_trained_and_not_scored(
     seen: list[tuple[str, str, str]] = []
     pipeline = Pipeline(
         load_experiment(file),
-        open_store(tmp_path / ".assay"),
+        open_store(tmp_path / ".steelyard"),
         FakeMeter,
         lambda event: seen.append((event.stage, event.candidate, event.message)),
     )

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import DataError, TrainingError
-from harness.records import Checkpoint
+from steelyard.harness.errors import DataError, TrainingError
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 FAST = {"steps": 12, "batch_size": 4, "learning_rate": 1e-2}
@@ -39,7 +39,7 @@ def test_training_lowers_the_loss_and_the_curve_keeps_it(base: Checkpoint, tmp_p
 
 
 def test_a_long_curve_is_thinned_to_means(base: Checkpoint) -> None:
-    from trainers.watch import CURVE_POINTS, Watch
+    from steelyard.trainers.watch import CURVE_POINTS, Watch
 
     watch = Watch(None)  # type: ignore[arg-type]
     watch.log = [{"loss": float(step), "step": step} for step in range(1, 1002)]
@@ -65,7 +65,7 @@ def test_a_loss_that_is_not_finite_stops_with_candidate_and_step(
 
 
 def test_a_loss_that_explodes_or_never_moves_is_noted() -> None:
-    from trainers.watch import Watch
+    from steelyard.trainers.watch import Watch
 
     for losses, expected in (
         ([1.0] * 10 + [9.0] * 10, "the loss exploded: 1 at first, 9 at the end"),
@@ -145,7 +145,7 @@ def test_killed_and_resumed_equals_undisturbed(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With layers at rates of their own, half of them still frozen; all others in the contract."""
-    from trainers import watch
+    from steelyard.trainers import watch
 
     whole = tiny_jobs.train("full", base, tmp_path / "whole" / "full", **LAYERED)
     state = tmp_path / "state"
@@ -174,7 +174,7 @@ def test_killed_and_resumed_equals_undisturbed(
 TO_BE_KILLED = """
 import json, sys
 from pathlib import Path
-from harness.checkpoints import open_base
+from steelyard.harness.checkpoints import open_base
 from tests.trainers import tiny_jobs
 from trainers import watch
 watch.SAVE_EVERY_SECONDS = 0.0

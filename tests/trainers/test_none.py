@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints import check, load_model
-from harness.errors import CheckpointError
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 
@@ -125,7 +125,7 @@ EXTRAS = {
 def test_other_tools_extras_stay_behind_and_their_base_s_name_does_not_matter(
     base: Checkpoint, from_trl: Path, tmp_path: Path, tool: str
 ) -> None:
-    from trainers.none import NoTraining
+    from steelyard.trainers.none import NoTraining
 
     theirs = Path(shutil.copytree(from_trl, tmp_path / tool))
     for name in EXTRAS[tool]:

@@ -11,15 +11,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness.checkpoints import check, load_model
-from harness.errors import CheckpointError, TrainingError
-from harness.records import Checkpoint
-from harness.scoring import open_model
-from harness.scoring.loading import load
+from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.errors import CheckpointError, TrainingError
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.scoring import open_model
+from steelyard.harness.scoring.loading import load
+from steelyard.trainers.freeze import Freeze
+from steelyard.trainers.options import LoraOptions
+from steelyard.trainers.qlora import Qlora
 from tests.trainers import tiny_jobs
-from trainers.freeze import Freeze
-from trainers.options import LoraOptions
-from trainers.qlora import Qlora
 
 FAST: dict[str, Any] = {"steps": 3, "batch_size": 8, "learning_rate": 1e-2}
 
@@ -173,7 +173,7 @@ def test_a_rate_that_decays_with_depth_moves_deep_layers_less(
 def test_one_rate_by_groups_is_the_trainers_own_optimizer(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainers import layers
+    from steelyard.trainers import layers
 
     made = layers.discriminative_optimizer
     monkeypatch.setattr(layers, "discriminative_optimizer", lambda t, decay: made(t, 1.0))

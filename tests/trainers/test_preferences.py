@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness.checkpoints import check, load_model
-from harness.errors import ConfigError, DataError
-from harness.experiment import load_experiment
-from harness.identity import adapter_digest
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.errors import ConfigError, DataError
+from steelyard.harness.experiment import load_experiment
+from steelyard.harness.identity import adapter_digest
+from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
 
@@ -221,7 +221,7 @@ def test_data_that_do_not_fit_the_method_are_named_before_a_model_loads(
 def test_what_chosen_and_rejected_begin_with_is_their_prompt(
     base: Checkpoint, tmp_path: Path
 ) -> None:
-    from trainers.preferences import with_prompt
+    from steelyard.trainers.preferences import with_prompt
 
     human = "\n\nHuman: who lives in the tower ?\n\nAssistant:"
     whole = {"chosen": f"{human} the old man", "rejected": f"{human} the other"}
@@ -251,7 +251,7 @@ def test_a_mapped_column_says_which_kind_of_data_is_meant(tmp_path: Path) -> Non
 def test_labels_in_csv_are_read_and_labels_that_teach_nothing_refused(
     base: Checkpoint, tmp_path: Path
 ) -> None:
-    from harness.protocols import DataSource
+    from steelyard.harness.protocols import DataSource
 
     path = tmp_path / "rows.csv"
     path.write_text("prompt,completion,label\na, b,1\na, c,1\n")

@@ -8,11 +8,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness.checkpoints import load_model
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.quantize import Quantize
+from steelyard.trainers.rounding import rounded
 from tests.trainers import tiny_jobs
-from trainers.quantize import Quantize
-from trainers.rounding import rounded
 
 
 def test_absmax_rounds_as_by_hand() -> None:

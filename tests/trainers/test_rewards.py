@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness.checkpoints import check, load_model
-from harness.errors import CheckpointError, ConfigError, DataError
-from harness.lineage import sources_of
-from harness.records import Checkpoint
-from harness.roles import roles_for
+from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.errors import CheckpointError, ConfigError, DataError
+from steelyard.harness.lineage import sources_of
+from steelyard.harness.records import Checkpoint
+from steelyard.harness.roles import roles_for
+from steelyard.trainers.grpo import Grpo
+from steelyard.trainers.rewards import Reward, functions
 from tests.trainers import tiny_jobs
-from trainers.grpo import Grpo
-from trainers.rewards import Reward, functions
 
 FAST: dict[str, Any] = {"batch_size": 16, "completion_length": 4, "learning_rate": 3e-3}
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from harness.checkpoints import check, load_model, open_base
-from harness.errors import DataError
-from harness.protocols import DataSource, TrainJob
-from harness.records import Checkpoint
+from steelyard.harness.checkpoints import check, load_model, open_base
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import DataSource, TrainJob
+from steelyard.harness.records import Checkpoint
+from steelyard.trainers.full import Full
+from steelyard.trainers.supervised import lessons, sft_trainer, turns
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
-from trainers.full import Full
-from trainers.supervised import lessons, sft_trainer, turns
 
 FAST: dict[str, Any] = {"steps": 3, "batch_size": 2, "learning_rate": 1e-2}
 USER, YES = {"role": "user", "content": "who ?"}, {"role": "assistant", "content": "the fox ."}

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import plugins
-from harness.checkpoints import open_base
-from harness.protocols import DataSource, TrainJob
-from harness.records import Checkpoint
+from steelyard.harness import plugins
+from steelyard.harness.checkpoints import open_base
+from steelyard.harness.protocols import DataSource, TrainJob
+from steelyard.harness.records import Checkpoint
 from tests.harness.scoring import tiny
 
 WORDS = ("tower", "sea", "fox", "dog", "man", "answer", "model")

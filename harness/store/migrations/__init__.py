@@ -1,1 +1,1 @@
-"""Alembic's migrations of the shared store's database; ``harness.store.database`` runs them."""
+"""Alembic's migrations of the shared store's database; ``steelyard.harness.store.database`` runs them."""

@@ -17,9 +17,9 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from harness.compare import Scored
-from harness.records import Energy
-from harness.store import open_store
+from steelyard.harness.compare import Scored
+from steelyard.harness.records import Energy
+from steelyard.harness.store import open_store
 from tests.harness.scored_runs import rows, sample, scored
 
 IDS = tuple(f"{i:064x}" for i in range(8))
@@ -64,14 +64,16 @@ def toy_run() -> Scored:
 
 
 def save(folder: Path, name: str = "baseline-v1.assay.json.gz") -> Path:
-    """The toy run through a store and `assay baseline save`, as a user makes a file."""
+    """The toy run through a store and `steelyard baseline save`, as a user makes a file."""
     run = toy_run()
     assert run.samples is not None
-    workspace = folder / ".assay"
+    workspace = folder / ".steelyard"
     open_store(workspace).put(run.run, list(run.rows.values()), list(run.samples.values()))
     file = folder / name
     command = ["baseline", "save", "test/base", "-o", file, "--text", "-w", workspace]
-    subprocess.run([sys.executable, "-m", "harness.cli.main", *map(str, command)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "steelyard.harness.cli.main", *map(str, command)], check=True
+    )
     return file
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.energy.attempts import Attempts
-from harness.energy.fake_meter import FakeMeter
-from harness.energy.sharing import SharedMeter
+from steelyard.harness.energy.attempts import Attempts
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.energy.sharing import SharedMeter
 
 
 def test_one_attempt_is_its_own_energy(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_an_attempt_that_failed_after_its_window_is_known(tmp_path: Path) -> Non
 def test_a_killed_attempt_is_stated_and_not_guessed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from harness.energy.attempts import Attempts\n"
-        "from harness.energy.fake_meter import FakeMeter\n"
+        "from steelyard.harness.energy.attempts import Attempts\n"
+        "from steelyard.harness.energy.fake_meter import FakeMeter\n"
         "with Attempts(Path(sys.argv[1]), 'score').window(FakeMeter(), 'x'):\n"
         "    print('in', flush=True); time.sleep(60)"
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.energy import EnergyConfig, codecarbon_meter
-from harness.energy.codecarbon_meter import CodecarbonMeter, components
+from steelyard.harness.energy import EnergyConfig, codecarbon_meter
+from steelyard.harness.energy.codecarbon_meter import CodecarbonMeter, components
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_it_is_silent_writes_no_file_and_never_asks_the_network(tmp_path: Any) -
         "import socket, time\n"
         "def refuse(*a, **k): raise SystemExit('the network was asked')\n"
         "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from harness.energy import EnergyConfig, open_meter\n"
+        "from steelyard.harness.energy import EnergyConfig, open_meter\n"
         "meter = open_meter(EnergyConfig())\n"
         "with meter.window('x') as reading: time.sleep(0.2)\n"
         "meter.close(); record = reading.energy('train')\n"

@@ -8,9 +8,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from harness.energy import EnergyConfig, open_meter
-from harness.energy.intensity import FUEL_KG_PER_KWH
-from harness.errors import ConfigError
+from steelyard.harness.energy import EnergyConfig, open_meter
+from steelyard.harness.energy.intensity import FUEL_KG_PER_KWH
+from steelyard.harness.errors import ConfigError
 
 COUNTRIES = ["FRA", "DEU", "POL", "USA", "IND", "NOR", "CHN", "ZAF", "ABW"]
 REGIONS = [
@@ -130,7 +130,7 @@ def test_a_wrong_block_is_refused(options: dict[str, object]) -> None:
 
 def test_reading_the_block_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from harness.energy import EnergyConfig, open_meter\n"
+        "import sys; from steelyard.harness.energy import EnergyConfig, open_meter\n"
         "open_meter(EnergyConfig(country='FRA'))\n"
         "heavy = {'torch', 'numpy', 'pandas', 'codecarbon', 'pynvml'} & set(sys.modules)\n"
         "assert not heavy, heavy"

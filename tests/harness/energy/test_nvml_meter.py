@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.energy import EnergyConfig
-from harness.energy.nvml_meter import NvmlMeter
+from steelyard.harness.energy import EnergyConfig
+from steelyard.harness.energy.nvml_meter import NvmlMeter
 
 
 class FakeNvml:

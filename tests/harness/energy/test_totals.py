@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.energy import EnergyConfig, ServingCost, break_even_queries, inherited, total
-from harness.energy.fake_meter import FakeMeter
-from harness.energy.no_meter import NoMeter
-from harness.records import CheckpointManifest, Digests, Energy
+from steelyard.harness.energy import EnergyConfig, ServingCost, break_even_queries, inherited, total
+from steelyard.harness.energy.fake_meter import FakeMeter
+from steelyard.harness.energy.no_meter import NoMeter
+from steelyard.harness.records import CheckpointManifest, Digests, Energy
 
 JOULES_PER_KWH = 3_600_000
 FRANCE = EnergyConfig(meter="fake", country="FRA", pue=1.2)

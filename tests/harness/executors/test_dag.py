@@ -6,8 +6,8 @@ import runpy
 import time
 from pathlib import Path
 
-from harness.executors.inline import Inline
-from harness.stages import plan
+from steelyard.harness.executors.inline import Inline
+from steelyard.harness.stages import plan
 
 DAG = runpy.run_path(str(Path(__file__).resolve().parents[3] / "benchmarks" / "dag.py"))
 
@@ -22,7 +22,7 @@ def test_a_thousand_stages_are_planned_and_scheduled_in_a_moment(tmp_path: Path)
 
 
 def test_a_chain_of_two_thousand_candidates_has_a_plan(tmp_path: Path) -> None:
-    from harness.experiment import load_experiment
+    from steelyard.harness.experiment import load_experiment
 
     lines = ["name: deep", "base: microworld", "suite: [microworld_known]", "candidates:"]
     for number in range(2000):

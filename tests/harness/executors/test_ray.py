@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import AssayError
+from steelyard.harness.errors import SteelyardError
 from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
 pytestmark = pytest.mark.slow
@@ -17,7 +17,7 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from harness.executors.ray import Ray
+    from steelyard.harness.executors.ray import Ray
 
     root = Path(__file__).resolve().parents[3]
     monkeypatch.setenv("PYTHONPATH", str(root))
@@ -32,7 +32,7 @@ def test_a_preempted_ray_worker_is_replaced_and_leaves_no_process_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from harness.executors.ray import Ray
+    from steelyard.harness.executors.ray import Ray
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     stages = [stage("preempted"), stage("good", "preempted")]
@@ -52,7 +52,7 @@ def test_each_stage_computes_with_its_own_threads_and_may_have_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from harness.executors.ray import Ray
+    from steelyard.harness.executors.ray import Ray
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     stages = [stage("two", cpus=2), stage("one", "two"), stage("own-process", "one")]
@@ -66,7 +66,7 @@ def test_a_worker_that_cannot_be_opened_fails_its_stages_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from harness.executors.ray import Ray
+    from steelyard.harness.executors.ray import Ray
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     (tmp_path / "closed").touch()
@@ -79,14 +79,14 @@ def test_no_cluster_is_one_line_that_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from harness.executors.ray import Ray
+    from steelyard.harness.executors.ray import Ray
 
     def found_none(**options: object) -> None:
         """What Ray does on a machine without a cluster; a test beside this one may have one."""
         raise ConnectionError("Could not find any running Ray instance.")
 
     monkeypatch.setattr(ray, "init", found_none)
-    with pytest.raises(AssayError, match="ray start --head"):
+    with pytest.raises(SteelyardError, match="ray start --head"):
         list(Ray().run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
 
 
@@ -95,13 +95,13 @@ def test_an_address_where_nobody_listens_is_said_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from harness.executors.ray import Ray
+    from steelyard.harness.executors.ray import Ray
 
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: whoever calls is refused
         address = f"127.0.0.1:{held.getsockname()[1] if port == 'free' else port}"
         address = "here" if port == "no-host" else address
         for named in (address, "auto"):
-            with pytest.raises(AssayError, match=f"no Ray cluster at '{address}'"):
+            with pytest.raises(SteelyardError, match=f"no Ray cluster at '{address}'"):
                 list(Ray(address=named).run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
             monkeypatch.setenv("RAY_ADDRESS", address)  # where "auto" looks first

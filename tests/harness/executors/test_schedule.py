@@ -7,10 +7,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.executors.machine import Machine, Shares
-from harness.executors.schedule import Schedule
-from harness.resources import Resources
-from harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.executors.machine import Machine, Shares
+from steelyard.harness.executors.schedule import Schedule
+from steelyard.harness.resources import Resources
+from steelyard.harness.stages.stage import Stage, StageOutcome
 from tests.harness.executors.toy import stage
 
 

@@ -1,7 +1,7 @@
-"""Every reader of a file that Assay did not just write itself, with a valid file of its kind.
+"""Every reader of a file that Steelyard did not just write itself, with a valid file of its kind.
 
 ``READERS[name]`` says how hostile files of that kind are made, and what reads them. A reader may
-return or raise an ``AssayError`` of one line; anything else is a fault.
+return or raise an ``SteelyardError`` of one line; anything else is a fault.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from harness.errors import AssayError
+from steelyard.harness.errors import SteelyardError
 from tests.harness.fuzz import mutations as m
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "store" / "writer.py"))
@@ -46,7 +46,7 @@ def attempt(reader: Reader, folder: Path, content: bytes) -> str:
     path.write_bytes(content)
     try:
         reader.read(path)
-    except AssayError as error:
+    except SteelyardError as error:
         if "\n" in str(error) or not str(error).strip():
             raise AssertionError(f"not one line: {error}") from error
         return "refused"
@@ -101,7 +101,7 @@ TASK: dict[str, Any] = {
     "doc_to_target": 0,
     "num_fewshot": 0,
     "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-    "metadata": {"version": 1.0, "assay": {"family": "quality", "slices": ["prompt"]}},
+    "metadata": {"version": 1.0, "steelyard": {"family": "quality", "slices": ["prompt"]}},
 }
 
 
@@ -117,8 +117,8 @@ def _lines_beside(folder: Path) -> None:
 
 
 def _experiment(path: Path) -> object:
-    from harness.cli.run import check
-    from harness.experiment import load_experiment
+    from steelyard.harness.cli.run import check
+    from steelyard.harness.experiment import load_experiment
 
     experiment = load_experiment(path)
     check(experiment)
@@ -126,20 +126,20 @@ def _experiment(path: Path) -> object:
 
 
 def _policy(path: Path) -> object:
-    from harness.gate import load_gate
+    from steelyard.harness.gate import load_gate
 
     return load_gate(path)
 
 
 def _suite(path: Path) -> object:
-    from harness.suites import load_suite
+    from steelyard.harness.suites import load_suite
 
     return load_suite(str(path), folder=path.parent)
 
 
 def _task(path: Path) -> object:
-    """The door of ``assay tasks check FILE``, to the built task."""
-    from harness.task_card import built_suite, task_of_file
+    """The door of ``steelyard tasks check FILE``, to the built task."""
+    from steelyard.harness.task_card import built_suite, task_of_file
 
     with contextlib.chdir(path.parent):  # its data file is named relative to here
         name, folder = task_of_file(path)
@@ -207,7 +207,7 @@ MOMENT = "2026-01-01T00-00-00.1"
 
 
 def _lm_eval(path: Path) -> object:
-    from harness.imports.lm_eval import read_lm_eval
+    from steelyard.harness.imports.lm_eval import read_lm_eval
 
     return list(read_lm_eval([path.parent]))
 
@@ -221,46 +221,46 @@ def _samples_beside(folder: Path) -> None:
 
 
 def _items(path: Path) -> object:
-    from harness.imports.item_columns import ItemColumns
-    from harness.imports.items import read_items
+    from steelyard.harness.imports.item_columns import ItemColumns
+    from steelyard.harness.imports.items import read_items
 
     return read_items(path, ItemColumns())
 
 
 def _pairs(path: Path) -> object:
-    from harness.imports.pairs import read_pairs
+    from steelyard.harness.imports.pairs import read_pairs
 
     return read_pairs(path)
 
 
 def _every(path: Path) -> object:
-    from harness.imports.every_eval_ever import read_every_eval_ever
+    from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 
     return read_every_eval_ever(path)
 
 
 def _codecarbon(path: Path) -> object:
-    from harness.imports.codecarbon import read_codecarbon
+    from steelyard.harness.imports.codecarbon import read_codecarbon
 
     return read_codecarbon(path)
 
 
 def _data(path: Path) -> object:
-    from harness.data import check_data
-    from harness.protocols import DataSource
+    from steelyard.harness.data import check_data
+    from steelyard.harness.protocols import DataSource
 
     return check_data(DataSource("d", path, {}, 1.0), ("prompt", "task"))
 
 
-# --- what Assay wrote, on somebody else's disk ----------------------------------------------
+# --- what Steelyard wrote, on somebody else's disk ----------------------------------------------
 
 
 @cache
 def _baseline_document() -> dict[str, Any]:
     import gzip
 
-    from harness import baseline
-    from harness.compare.scored import Scored
+    from steelyard.harness import baseline
+    from steelyard.harness.compare.scored import Scored
 
     rows = MAKE["make_rows"](n=5)
     samples = {(s.task, s.sample_id): s for s in MAKE["make_samples"](n=5)}
@@ -274,7 +274,7 @@ def _baseline_document() -> dict[str, Any]:
 
 def _sealed(content: Any) -> bytes:
     """A baseline whose digest is right, so that what is inside is looked at."""
-    from harness import baseline
+    from steelyard.harness import baseline
 
     try:
         body = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -292,7 +292,7 @@ def _baselines() -> st.SearchStrategy[bytes]:
 
 
 def _baseline(path: Path) -> object:
-    from harness import baseline
+    from steelyard.harness import baseline
 
     return baseline.load(path)
 
@@ -302,13 +302,13 @@ def _record(value: Any) -> Callable[[], st.SearchStrategy[bytes]]:
 
 
 def _run_record(path: Path) -> object:
-    from harness.store.runs import read_run
+    from steelyard.harness.store.runs import read_run
 
     return read_run(path.parent)
 
 
 def _stage(path: Path) -> object:
-    from harness.store import open_store
+    from steelyard.harness.store import open_store
 
     return open_store(path.parent.parent).stage(path.stem)
 
@@ -323,7 +323,7 @@ def _parquets(write: Callable[[Path], None]) -> Callable[[], st.SearchStrategy[b
             write(Path(folder) / "x")
             valid = Path(folder, "x").read_bytes()
         table = pq.read_table(io.BytesIO(valid))
-        metadata = json.loads(table.schema.metadata[b"assay"])
+        metadata = json.loads(table.schema.metadata[b"steelyard"])
         near = st.tuples(m.altered(table.to_pylist()), m.altered(metadata) | st.just(metadata))
         return st.one_of(
             m.damaged(valid), near.map(lambda both: _with_metadata(*both)), st.binary()
@@ -339,7 +339,7 @@ def _with_metadata(rows: Any, metadata: Any) -> bytes:
     if len(content) < 12:
         return content
     table = pq.read_table(io.BytesIO(content)).replace_schema_metadata(
-        {b"assay": m.as_json(metadata)}
+        {b"steelyard": m.as_json(metadata)}
     )
     out = io.BytesIO()
     pq.write_table(table, out)
@@ -347,32 +347,32 @@ def _with_metadata(rows: Any, metadata: Any) -> bytes:
 
 
 def _write_rows(path: Path) -> None:
-    from harness.store.rows_file import write_rows
+    from steelyard.harness.store.rows_file import write_rows
 
     write_rows(path, [MAKE["make_rows"](n=6), MAKE["make_rows"]("u", n=0)])
 
 
 def _write_samples(path: Path) -> None:
-    from harness.store.samples_file import write_samples
+    from steelyard.harness.store.samples_file import write_samples
 
     write_samples(path, MAKE["make_samples"](n=4))
 
 
 def _read_rows(path: Path) -> object:
-    from harness.store.rows_file import read_rows
+    from steelyard.harness.store.rows_file import read_rows
 
     return read_rows(path)
 
 
 def _read_samples(path: Path) -> object:
-    from harness.store.samples_file import read_samples
+    from steelyard.harness.store.samples_file import read_samples
 
     return read_samples(path)
 
 
 def _journals() -> st.SearchStrategy[bytes]:
     """Journals with bytes damaged, and sound frames around records of any shape."""
-    from harness.scoring.journal import _HEADER, MAGIC, Journal, _checksum
+    from steelyard.harness.scoring.journal import _HEADER, MAGIC, Journal, _checksum
 
     with tempfile.TemporaryDirectory() as folder:
         with Journal(Path(folder) / "j", "d" * 64) as journal:
@@ -390,7 +390,7 @@ def _journals() -> st.SearchStrategy[bytes]:
 
 
 def _journal(path: Path) -> object:
-    from harness.scoring.journal import Journal
+    from steelyard.harness.scoring.journal import Journal
 
     with Journal(path, "d" * 64) as journal:
         return len(journal), journal.pack("k0"), journal.pack("k"), journal.settle("tokens", 1)
@@ -418,21 +418,21 @@ def _model_beside(folder: Path) -> None:
 
 
 def _open_model(path: Path) -> object:
-    from harness.checkpoints import open_base
+    from steelyard.harness.checkpoints import open_base
 
     return open_base(str(path.parent))
 
 
 def _open_ours(path: Path) -> object:
-    from harness.checkpoints import open_checkpoint
+    from steelyard.harness.checkpoints import open_checkpoint
 
     return open_checkpoint(path.parent, verify=True)
 
 
 def _manifests() -> st.SearchStrategy[bytes]:
     """Manifests of the model that lies beside them, whose digests are right."""
-    from harness import identity
-    from harness.records import Digests
+    from steelyard.harness import identity
+    from steelyard.harness.records import Digests
 
     with tempfile.TemporaryDirectory() as name:
         _model_beside(Path(name))
@@ -471,7 +471,7 @@ READERS: dict[str, Reader] = {
     "policy": Reader("x.yaml", _yaml(POLICY), _policy),
     "suite": Reader("x.yaml", _yaml(SUITE), _suite, _lines_beside),
     "task": Reader("mine.yaml", _yaml(TASK), _task, _lines_beside),
-    "baseline": Reader("x.assay.json.gz", _baselines, _baseline),
+    "baseline": Reader("x.steelyard.json.gz", _baselines, _baseline),
     "lm-eval results": Reader(
         f"results_{MOMENT}.json", lambda: m.hostile(RESULTS, m.as_json), _lm_eval, _samples_beside
     ),

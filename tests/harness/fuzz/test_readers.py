@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import AssayError
+from steelyard.harness.errors import SteelyardError
 from tests.harness.fuzz.readers import READERS, attempt, prepared
 
 #: What building a task or a suite costs makes few files of it enough here.
@@ -66,11 +66,11 @@ pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + {megabytes} * 1024 * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 from harness import parquet_file
-from harness.errors import AssayError
+from steelyard.harness.errors import SteelyardError
 parquet_file.MAX_UNCOMPRESSED_BYTES = 64 * 1024 * 1024  # a small scale costs the test less
 try:
     reader.read(Path({path!r}))
-except AssayError as error:
+except SteelyardError as error:
     print(error)
 """
 
@@ -116,7 +116,7 @@ def test_ten_gigabytes_of_json_are_refused_unread(name: str, tmp_path: Path) -> 
     file = Path(READERS[name].file)
     path = _sparse(tmp_path / file.name, 10 * 1000**3, b'{"results": ')
     started = time.process_time()
-    with pytest.raises(AssayError, match="10000000000 bytes of JSON, more than"):
+    with pytest.raises(SteelyardError, match="10000000000 bytes of JSON, more than"):
         READERS[name].read(path)
     assert time.process_time() - started < 5
 
@@ -124,7 +124,7 @@ def test_ten_gigabytes_of_json_are_refused_unread(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["experiment", "policy", "suite", "task"])
 def test_a_yaml_file_of_gigabytes_is_refused_unread(name: str, tmp_path: Path) -> None:
     path = _sparse(tmp_path / READERS[name].file, 10 * 1000**3)
-    with pytest.raises(AssayError, match="larger than 1000000 bytes"):
+    with pytest.raises(SteelyardError, match="larger than 1000000 bytes"):
         READERS[name].read(path)
 
 
@@ -134,10 +134,10 @@ def test_yaml_that_expands_is_refused(name: str, tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x]"]
     lines += [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]" for i in range(1, 16)]
     path.write_text("\n".join(lines))  # 3**16 values in 45 aliases
-    with pytest.raises(AssayError, match="aliases expand to more than 100000 values"):
+    with pytest.raises(SteelyardError, match="aliases expand to more than 100000 values"):
         READERS[name].read(path)
     path.write_text("a: &a [*a]\n")
-    with pytest.raises(AssayError, match="an alias stands for what it is in"):
+    with pytest.raises(SteelyardError, match="an alias stands for what it is in"):
         READERS[name].read(path)
 
 
@@ -146,7 +146,7 @@ def test_a_task_beside_the_suite_that_expands_is_refused(tmp_path: Path) -> None
     lines = ["task: mine", "a0: &a0 [x, x, x]"]
     lines += [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]" for i in range(1, 16)]
     (tmp_path / "mine.yaml").write_text("\n".join(lines))
-    with pytest.raises(AssayError, match="aliases expand to more than 100000 values"):
+    with pytest.raises(SteelyardError, match="aliases expand to more than 100000 values"):
         reader.read(tmp_path / "mine.yaml")
 
 
@@ -185,7 +185,7 @@ def test_a_small_parquet_that_stands_for_terabytes_is_refused(name: str, tmp_pat
 
 
 def test_a_journal_larger_than_the_memory_is_read_in_windows(tmp_path: Path) -> None:
-    from harness.scoring.journal import Journal
+    from steelyard.harness.scoring.journal import Journal
 
     with Journal(tmp_path / "x.journal", "d") as journal:
         journal.append("k", ["a"], [[-1.0, True]])
@@ -200,7 +200,7 @@ def test_a_journal_larger_than_the_memory_is_read_in_windows(tmp_path: Path) -> 
 
 
 def test_nothing_that_an_experiment_file_names_is_written_outside(tmp_path: Path) -> None:
-    from harness.experiment import load_experiment
+    from steelyard.harness.experiment import load_experiment
     from tests.harness.fuzz.readers import EXPERIMENT, _lines_beside
 
     _lines_beside(tmp_path)
@@ -211,5 +211,5 @@ def test_nothing_that_an_experiment_file_names_is_written_outside(tmp_path: Path
             EXPERIMENT | {"candidates": {name: {"trainer": "none"}}},
         ):
             file.write_text(json.dumps(content))
-            with pytest.raises(AssayError, match="not a usable name"):
+            with pytest.raises(SteelyardError, match="not a usable name"):
                 load_experiment(file)

@@ -25,22 +25,22 @@ class Done:
     err: str
 
 
-Assay = Callable[..., Done]
+Steelyard = Callable[..., Done]
 
 
 @pytest.fixture
-def assay(
+def steelyard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Assay:
-    """``assay(*arguments)`` in an empty folder of its own."""
-    from harness.cli.main import main
+) -> Steelyard:
+    """``steelyard(*arguments)`` in an empty folder of its own."""
+    from steelyard.harness.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments: str | Path) -> Done:
         capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["assay", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["steelyard", *map(str, arguments)])
         code = 0
         try:
             main()

@@ -7,8 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
-from reports.exports.every_eval_ever import every_eval_ever
-from tests.harness.imports.conftest import ROOT, Assay, copy_of
+from steelyard.reports.exports.every_eval_ever import every_eval_ever
+from tests.harness.imports.conftest import ROOT, Steelyard, copy_of
 from tests.harness.imports.test_others import emissions
 from tests.harness.imports.test_pairs import arena, duel
 from tests.reports.fake_runs import fake_run
@@ -17,7 +17,7 @@ GUIDE = (ROOT / "docs" / "ecosystem.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", GUIDE, flags=re.DOTALL)
 
 
-def test_every_command_of_the_guide_runs(lm_eval_output: Path, assay: Assay) -> None:
+def test_every_command_of_the_guide_runs(lm_eval_output: Path, steelyard: Steelyard) -> None:
     copy_of(lm_eval_output, Path("out/base"))
     copy_of(lm_eval_output, Path("out/new"), {"date": 1780000000.0})
     policy = next(text for kind, text in BLOCKS if kind == "yaml")
@@ -37,5 +37,5 @@ def test_every_command_of_the_guide_runs(lm_eval_output: Path, assay: Assay) -> 
     ]
     assert len(commands) > 10
     for command in commands:
-        done = assay(*shlex.split(command)[1:])
+        done = steelyard(*shlex.split(command)[1:])
         assert done.code == 0, f"{command}\n{done.out[-1500:]}{done.err}"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import AssayError
-from harness.imports.every_eval_ever import read_every_eval_ever
-from harness.imports.imported import plain_name, require_name
-from harness.imports.lm_eval import read_lm_eval
-from harness.store import open_store
-from tests.harness.imports.conftest import Assay, copy_of, lines_of, write_lines
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
+from steelyard.harness.imports.imported import plain_name, require_name
+from steelyard.harness.imports.lm_eval import read_lm_eval
+from steelyard.harness.store import open_store
+from tests.harness.imports.conftest import Steelyard, copy_of, lines_of, write_lines
 from tests.reports.hostile import CORPUS
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -54,7 +54,7 @@ def read_or_refuse(results: object, sample: object) -> None:
         try:
             for imported in read_lm_eval([folder]):
                 open_store(folder / "store").put(imported.run, imported.rows, imported.samples)
-        except AssayError as error:
+        except SteelyardError as error:
             assert "\n" not in str(error)
 
 
@@ -65,7 +65,7 @@ def test_any_value_in_a_results_file(key: str, value: Any, nested: bool) -> None
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(key=st.sampled_from([*SAMPLE, "doc_hash", "assay_rows", "assay_flags"]), value=JSON)
+@given(key=st.sampled_from([*SAMPLE, "doc_hash", "steelyard_rows", "steelyard_flags"]), value=JSON)
 def test_any_value_in_a_sample(key: str, value: Any) -> None:
     read_or_refuse(RESULTS, {**SAMPLE, key: value})
 
@@ -84,7 +84,7 @@ def test_any_value_in_an_every_eval_ever_record(key: str, value: Any) -> None:
         file.write_text(json.dumps({**plain, key: value}))
         try:
             read_every_eval_ever(file)
-        except AssayError as error:
+        except SteelyardError as error:
             assert "\n" not in str(error)
 
 
@@ -95,7 +95,7 @@ def test_any_text_becomes_a_name_that_a_run_may_have(text: str) -> None:
 
 @pytest.mark.parametrize("text", CORPUS[:18])
 def test_hostile_answers_and_names_come_through_the_command_harmless(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay, text: str
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard, text: str
 ) -> None:
     folder = copy_of(
         lm_eval_output, tmp_path / "hostile", {"config": {"model_args": {"pretrained": text}}}
@@ -104,7 +104,7 @@ def test_hostile_answers_and_names_come_through_the_command_harmless(
     lines[0]["doc"] = {text: text}
     lines[0]["resps"] = [[text]]
     write_lines(folder, "microworld_translate", lines)
-    done = assay("import", "lm-eval", folder)
+    done = steelyard("import", "lm-eval", folder)
     assert done.code == 0, done.err
     shown = done.out + done.err
     assert not [c for c in shown if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]

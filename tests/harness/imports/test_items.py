@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import AssayError, ConfigError
-from harness.imports.item_columns import ItemColumns, MetricColumn
-from harness.imports.items import ItemSettings, read_items
-from tests.harness.imports.conftest import Assay
+from steelyard.harness.errors import ConfigError, SteelyardError
+from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
+from steelyard.harness.imports.items import ItemSettings, read_items
+from tests.harness.imports.conftest import Steelyard
 
 
 def table(path: Path, header: str, *lines: str) -> Path:
@@ -22,7 +22,9 @@ def table(path: Path, header: str, *lines: str) -> Path:
     return path
 
 
-def test_mmlus_published_test_comes_out_of_a_plain_csv(real_data: Path, assay: Assay) -> None:
+def test_mmlus_published_test_comes_out_of_a_plain_csv(
+    real_data: Path, steelyard: Steelyard
+) -> None:
     with (real_data / "mmlu_checkpoints" / "per_item.csv").open() as file:
         rows = list(csv.DictReader(file))
     with Path("mmlu.csv").open("w") as file:
@@ -32,13 +34,13 @@ def test_mmlus_published_test_comes_out_of_a_plain_csv(real_data: Path, assay: A
             right = [int(row[f"ckpt{n}"] == row["answer"]) for n in (0, 50, 100)]
             writer.writerow([f"{row['subject']}/{row['idx']}", row["subject"], *right])
     for n in (0, 50, 100):
-        done = assay("import", "items", "mmlu.csv", "-m", f"acc=at{n}", "--name", f"ckpt{n}")
+        done = steelyard("import", "items", "mmlu.csv", "-m", f"acc=at{n}", "--name", f"ckpt{n}")
         assert done.code == 0
         assert "12343 samples" in done.out
-    from harness.compare import Scored, compare
-    from harness.store import open_store
+    from steelyard.harness.compare import Scored, compare
+    from steelyard.harness.store import open_store
 
-    store = open_store(Path(".assay"))
+    store = open_store(Path(".steelyard"))
     runs = [Scored.from_store(store, f"imported/ckpt{n}") for n in (0, 50, 100)]
     assert [round(run.run.scores[0].value or 0, 4) for run in runs] == [0.4692, 0.4668, 0.4623]
     half, whole = compare(runs[0], runs[1:], slices=False)
@@ -102,11 +104,11 @@ def test_a_reworded_prompt_is_another_item(tmp_path: Path) -> None:
     assert len(set(first) & set(second)) == 1
 
 
-def test_two_versions_of_a_task_do_not_compare(assay: Assay) -> None:
+def test_two_versions_of_a_task_do_not_compare(steelyard: Steelyard) -> None:
     table(Path("a.csv"), "id,acc", *(f"{i},1" for i in range(30)))
-    assay("import", "items", "a.csv", "--name", "base", "--task-version", "1")
-    assay("import", "items", "a.csv", "--name", "new", "--task-version", "2")
-    done = assay("compare", "imported/base", "imported/new")
+    steelyard("import", "items", "a.csv", "--name", "base", "--task-version", "1")
+    steelyard("import", "items", "a.csv", "--name", "new", "--task-version", "2")
+    done = steelyard("compare", "imported/base", "imported/new")
     assert done.code == 3
     assert "version 1" in done.out
 
@@ -131,14 +133,14 @@ def test_two_versions_of_a_task_do_not_compare(assay: Assay) -> None:
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_line_and_nothing_is_written(
-    assay: Assay, header: str, lines: list[str], options: list[str], says: str
+    steelyard: Steelyard, header: str, lines: list[str], options: list[str], says: str
 ) -> None:
     table(Path("x.csv"), header, *lines)
-    done = assay("import", "items", "x.csv", *options)
+    done = steelyard("import", "items", "x.csv", *options)
     assert done.code == 2
     assert says in done.err
     assert len(done.err.splitlines()) == 1
-    assert not Path(".assay/runs").exists()
+    assert not Path(".steelyard/runs").exists()
 
 
 @settings(max_examples=60, deadline=None)
@@ -159,7 +161,7 @@ def test_any_metric_text_is_read_or_refused_in_one_line(text: str) -> None:
         metric = MetricColumn.parse(text)
     except ConfigError as error:
         assert "\n" not in str(error)
-        assert isinstance(error, AssayError)
+        assert isinstance(error, SteelyardError)
     else:
         assert metric.name
         assert all(metric.columns)

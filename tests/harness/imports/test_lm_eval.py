@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import DataError
-from harness.imports import Imported
-from harness.imports.lm_eval import read_lm_eval, samples_file
+from steelyard.harness.errors import DataError
+from steelyard.harness.imports import Imported
+from steelyard.harness.imports.lm_eval import read_lm_eval, samples_file
 from tests.harness.imports.conftest import (
-    Assay,
+    Steelyard,
     copy_of,
     lines_of,
     results_of,
@@ -104,28 +104,30 @@ def test_answers_and_their_right_ones_are_kept_as_text(lm_eval_output: Path) -> 
 
 @pytest.mark.parametrize(("lost", "code", "word"), [(60, 1, "FAIL"), (0, 0, "PASS")])
 def test_the_gate_blocks_a_planted_regression_and_lets_an_equal_model_pass(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay, lost: int, code: int, word: str
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard, lost: int, code: int, word: str
 ) -> None:
     candidate = with_lost_answers(lm_eval_output, tmp_path / "candidate", lost)
     Path("policy.yaml").write_text(POLICY)
     for folder, name in ((lm_eval_output, "base"), (candidate, "new")):
-        assert assay("import", "lm-eval", folder, "--name", name).code == 0
+        assert steelyard("import", "lm-eval", folder, "--name", name).code == 0
     gate = ("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
-    done = assay(*gate, "--format", "json")
+    done = steelyard(*gate, "--format", "json")
     assert done.code == code, done.out + done.err
     assert word in done.out
 
 
 def test_the_gate_refuses_to_compare_when_a_row_is_missing(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     candidate = copy_of(lm_eval_output, tmp_path / "candidate")
     write_lines(candidate, "microworld_choice", lines_of(candidate, "microworld_choice")[:-1])
     Path("policy.yaml").write_text(POLICY)
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
-    said = assay("import", "lm-eval", candidate, "--name", "new")
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
+    said = steelyard("import", "lm-eval", candidate, "--name", "new")
     assert "lm-eval scored 320 samples" in said.err
-    done = assay("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
+    done = steelyard(
+        "gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base"
+    )
     assert done.code == 3
     assert "1 of 320 baseline samples have no row in the candidate" in " ".join(done.out.split())
 
@@ -139,88 +141,96 @@ def test_the_gate_refuses_to_compare_when_a_row_is_missing(
     ],
 )
 def test_the_gate_refuses_results_that_were_made_in_another_way(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay, changed: dict[str, object], says: str
+    lm_eval_output: Path,
+    tmp_path: Path,
+    steelyard: Steelyard,
+    changed: dict[str, object],
+    says: str,
 ) -> None:
     candidate = copy_of(lm_eval_output, tmp_path / "candidate", changed)
     Path("policy.yaml").write_text(POLICY)
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
-    assay("import", "lm-eval", candidate, "--name", "new")
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
+    steelyard("import", "lm-eval", candidate, "--name", "new")
     gate = ("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
-    done = assay(*gate, "--format", "json")
+    done = steelyard(*gate, "--format", "json")
     assert done.code == 3
     assert says in done.out
 
 
 def test_one_reworded_prompt_is_a_sample_without_a_partner(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     candidate = copy_of(lm_eval_output, tmp_path / "candidate")
     lines = lines_of(candidate, "microworld_choice")
     lines[17]["prompt_hash"] = "0" * 64
     write_lines(candidate, "microworld_choice", lines)
     Path("policy.yaml").write_text(POLICY)
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
-    assay("import", "lm-eval", candidate, "--name", "new")
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
+    steelyard("import", "lm-eval", candidate, "--name", "new")
     gate = ("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
-    done = assay(*gate, "--format", "json")
+    done = steelyard(*gate, "--format", "json")
     assert done.code == 3
     assert "1 of 320 candidate samples have no row in the baseline" in done.out
 
 
 def test_an_imported_run_is_a_baseline_file_like_any_other(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     candidate = with_lost_answers(lm_eval_output, tmp_path / "candidate", 60)
     Path("policy.yaml").write_text(POLICY)
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
-    assert assay("baseline", "save", "imported/base", "-o", "base.assay.json.gz").code == 0
-    assay("import", "lm-eval", candidate, "--name", "new", "-w", "elsewhere")
-    gate = ("gate", "imported/new", "-p", "policy.yaml", "-b", "base.assay.json.gz")
-    assert assay(*gate, "-w", "elsewhere").code == 1
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
+    assert steelyard("baseline", "save", "imported/base", "-o", "base.steelyard.json.gz").code == 0
+    steelyard("import", "lm-eval", candidate, "--name", "new", "-w", "elsewhere")
+    gate = ("gate", "imported/new", "-p", "policy.yaml", "-b", "base.steelyard.json.gz")
+    assert steelyard(*gate, "-w", "elsewhere").code == 1
 
 
 def test_rows_in_another_order_change_nothing(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     candidate = copy_of(lm_eval_output, tmp_path / "candidate")
     write_lines(candidate, "microworld_choice", lines_of(candidate, "microworld_choice")[::-1])
     Path("policy.yaml").write_text(POLICY)
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
-    assay("import", "lm-eval", candidate, "--name", "new")
-    done = assay("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
+    steelyard("import", "lm-eval", candidate, "--name", "new")
+    done = steelyard(
+        "gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base"
+    )
     assert done.code == 0, done.out
 
 
 def test_a_gate_on_bare_aggregates_says_that_there_are_no_rows(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     for name in ("base", "new"):
         folder = copy_of(lm_eval_output, tmp_path / name, {"date": len(name)})
         for file in folder.glob("samples_*.jsonl"):
             file.unlink()
-        assert "cannot test it" in assay("import", "lm-eval", folder, "--name", name).err
+        assert "cannot test it" in steelyard("import", "lm-eval", folder, "--name", name).err
     Path("policy.yaml").write_text(POLICY)
-    done = assay("gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base")
+    done = steelyard(
+        "gate", "imported/new", "--policy", "policy.yaml", "--baseline", "imported/base"
+    )
     assert done.code == 3
     assert "no rows" in done.out
 
 
 def test_imported_runs_stand_in_comparison_report_and_leaderboard(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     candidate = with_lost_answers(lm_eval_output, tmp_path / "candidate", 60)
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
-    assay("import", "lm-eval", candidate, "--name", "new")
-    assert assay("compare", "imported/base", "imported/new").code == 0
-    assert assay("report", "imported", "-o", "page").code == 0
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
+    steelyard("import", "lm-eval", candidate, "--name", "new")
+    assert steelyard("compare", "imported/base", "imported/new").code == 0
+    assert steelyard("report", "imported", "-o", "page").code == 0
     assert "imported from lm-eval" in Path("page/report.html").read_text()
-    assert assay("leaderboard", "-o", "site").code == 0
+    assert steelyard("leaderboard", "-o", "site").code == 0
     assert "imported from lm-eval" in Path("site/index.html").read_text()
 
 
-def test_the_same_files_are_the_same_run(lm_eval_output: Path, assay: Assay) -> None:
-    first = json.loads(assay("import", "lm-eval", lm_eval_output, "--format", "json").out)
-    again = json.loads(assay("import", "lm-eval", lm_eval_output, "--format", "json").out)
+def test_the_same_files_are_the_same_run(lm_eval_output: Path, steelyard: Steelyard) -> None:
+    first = json.loads(steelyard("import", "lm-eval", lm_eval_output, "--format", "json").out)
+    again = json.loads(steelyard("import", "lm-eval", lm_eval_output, "--format", "json").out)
     assert (first[0]["new"], again[0]["new"]) == (True, False)
     assert first[0]["id"] == again[0]["id"]
 
@@ -274,15 +284,15 @@ def test_a_number_that_the_samples_do_not_give_stands_without_rows(
 
 
 def test_a_file_that_a_second_run_was_appended_to_is_refused(
-    lm_eval_output: Path, tmp_path: Path, assay: Assay
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard
 ) -> None:
     folder = copy_of(lm_eval_output, tmp_path / "twice")
     write_lines(folder, "microworld_choice", lines_of(folder, "microworld_choice") * 2)
-    done = assay("import", "lm-eval", folder)
+    done = steelyard("import", "lm-eval", folder)
     assert done.code == 2
     assert "doc_id 0 stands 2 times" in done.err
     assert len(done.err.splitlines()) == 1
-    assert not Path(".assay/runs").exists()
+    assert not Path(".steelyard/runs").exists()
 
 
 def test_samples_without_hashes_pair_by_their_content(lm_eval_output: Path, tmp_path: Path) -> None:
@@ -307,8 +317,10 @@ def test_cluster_and_slices_are_fields_of_the_documents(lm_eval_output: Path) ->
     assert sample.slices["form"] == str(sample.document["form"])
 
 
-def test_a_field_that_no_document_has_is_one_line(lm_eval_output: Path, assay: Assay) -> None:
-    done = assay("import", "lm-eval", lm_eval_output, "--cluster", "relatoin")
+def test_a_field_that_no_document_has_is_one_line(
+    lm_eval_output: Path, steelyard: Steelyard
+) -> None:
+    done = steelyard("import", "lm-eval", lm_eval_output, "--cluster", "relatoin")
     assert done.code == 2
     assert "did you mean 'relation'" in done.err
 
@@ -368,12 +380,12 @@ def test_a_file_that_is_no_result_is_refused_in_one_line(tmp_path: Path, content
 
 
 def test_the_fifteen_pythia_files_are_imported_with_their_errors(
-    real_data: Path, assay: Assay
+    real_data: Path, steelyard: Steelyard
 ) -> None:
-    done = assay("import", "lm-eval", real_data / "pythia_lmeval", "--format", "json")
+    done = steelyard("import", "lm-eval", real_data / "pythia_lmeval", "--format", "json")
     assert done.code == 0
     assert len(json.loads(done.out)) == 15
-    assert assay("leaderboard", "-o", "site").code == 0
+    assert steelyard("leaderboard", "-o", "site").code == 0
     table = json.loads(Path("site/leaderboard.json").read_text())
     text = json.dumps(table)
     # The published values (EleutherAI/pythia, evals/pythia-v1), final step of 70m, 160m, 410m.

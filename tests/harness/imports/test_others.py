@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.imports.codecarbon import read_codecarbon
-from harness.imports.every_eval_ever import read_every_eval_ever
-from harness.store import open_store
-from reports.exports.every_eval_ever import every_eval_ever
-from tests.harness.imports.conftest import Assay
+from steelyard.harness.imports.codecarbon import read_codecarbon
+from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
+from steelyard.harness.store import open_store
+from steelyard.reports.exports.every_eval_ever import every_eval_ever
+from tests.harness.imports.conftest import Steelyard
 from tests.reports.fake_runs import fake_run
 
 
@@ -71,9 +71,9 @@ def test_a_records_standard_error_becomes_an_interval(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_record_is_one_line(assay: Assay, content: str, says: str) -> None:
+def test_what_is_no_record_is_one_line(steelyard: Steelyard, content: str, says: str) -> None:
     Path("x.json").write_text(content)
-    done = assay("import", "every-eval-ever", "x.json")
+    done = steelyard("import", "every-eval-ever", "x.json")
     assert done.code == 2
     assert says in done.err
     assert len(done.err.splitlines()) == 1
@@ -123,47 +123,47 @@ def test_of_a_tracker_that_wrote_twice_the_last_line_is_the_total(tmp_path: Path
     assert read_codecarbon(file).run.energy[0].energy_kwh == 0.1
 
 
-def test_two_trackers_in_one_file_must_be_told_apart(assay: Assay) -> None:
+def test_two_trackers_in_one_file_must_be_told_apart(steelyard: Steelyard) -> None:
     emissions(Path("e.csv"), {}, {"run_id": "ffff", "project_name": "other", "energy_consumed": 9})
-    done = assay("import", "codecarbon", "e.csv")
+    done = steelyard("import", "codecarbon", "e.csv")
     assert done.code == 2
     assert "name one with --run-id or --project: abcd1234 (tuning), ffff (other)" in done.err
-    assert assay("import", "codecarbon", "e.csv", "--project", "other").code == 0
+    assert steelyard("import", "codecarbon", "e.csv", "--project", "other").code == 0
 
 
-def test_a_run_gets_the_energy_and_keeps_its_rows(assay: Assay) -> None:
+def test_a_run_gets_the_energy_and_keeps_its_rows(steelyard: Steelyard) -> None:
     Path("x.csv").write_text("id,acc\n" + "".join(f"{i},1\n" for i in range(30)))
     emissions(Path("e.csv"))
-    assay("import", "items", "x.csv", "--name", "new")
-    before = open_store(Path(".assay")).get("imported/new")
-    done = assay("import", "codecarbon", "e.csv", "--run", "imported/new")
+    steelyard("import", "items", "x.csv", "--name", "new")
+    before = open_store(Path(".steelyard")).get("imported/new")
+    done = steelyard("import", "codecarbon", "e.csv", "--run", "imported/new")
     assert done.code == 0, done.err
-    store = open_store(Path(".assay"))
+    store = open_store(Path(".steelyard"))
     after = store.get("imported/new")
     assert after.id != before.id
     assert [e.energy_kwh for e in after.energy] == [0.1]
     assert len(store.rows(after.id)[0].sample_ids) == 30
     assert store.get(before.id).energy == ()
-    again = assay("import", "codecarbon", "e.csv", "--run", "imported/new")
+    again = steelyard("import", "codecarbon", "e.csv", "--run", "imported/new")
     assert again.code == 2
     assert "has energy of its train phase already" in again.err
 
 
-def test_energy_alone_stands_on_the_leaderboard(assay: Assay) -> None:
+def test_energy_alone_stands_on_the_leaderboard(steelyard: Steelyard) -> None:
     emissions(Path("e.csv"))
     Path("x.csv").write_text("id,acc\n" + "".join(f"{i},1\n" for i in range(30)))
-    assay("import", "items", "x.csv", "--name", "new")
-    assay("import", "codecarbon", "e.csv")
-    assert assay("leaderboard", "-o", "site").code == 0
+    steelyard("import", "items", "x.csv", "--name", "new")
+    steelyard("import", "codecarbon", "e.csv")
+    assert steelyard("leaderboard", "-o", "site").code == 0
     page = Path("site/index.html").read_text()
     assert "codecarbon 3.3.2, e.csv" in page
 
 
 @pytest.mark.parametrize("verb", ["lm-eval", "items", "pairs", "every-eval-ever", "codecarbon"])
-def test_each_import_has_a_help_page_with_an_example(assay: Assay, verb: str) -> None:
-    done = assay("import", verb, "--help")
+def test_each_import_has_a_help_page_with_an_example(steelyard: Steelyard, verb: str) -> None:
+    done = steelyard("import", verb, "--help")
     assert done.code == 0
-    assert f"assay import {verb}" in " ".join(done.out.split())
-    missing = assay("import", verb, "nowhere.csv")
+    assert f"steelyard import {verb}" in " ".join(done.out.split())
+    missing = steelyard("import", verb, "nowhere.csv")
     assert missing.code == 2
     assert len(missing.err.splitlines()) == 1

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import MissingExtraError
-from harness.imports.bradley_terry import Battle, ratings
-from harness.imports.pairs import PairSettings, read_pairs
-from tests.harness.imports.conftest import Assay
+from steelyard.harness.errors import MissingExtraError
+from steelyard.harness.imports.bradley_terry import Battle, ratings
+from steelyard.harness.imports.pairs import PairSettings, read_pairs
+from tests.harness.imports.conftest import Steelyard
 
 HEADER = ("prompt", "model_a", "model_b", "winner", "judge")
 
@@ -38,12 +38,12 @@ POLICY = "rules:\n  - {task: pairs, margin: 0.05}\n"
     ("battles", "code"), [(duel(220, 20, 60), 0), (duel(60, 20, 220), 1), (duel(8, 0, 8), 4)]
 )
 def test_the_gate_holds_a_win_rate_against_one_half(
-    assay: Assay, battles: list[tuple[str, ...]], code: int
+    steelyard: Steelyard, battles: list[tuple[str, ...]], code: int
 ) -> None:
     arena(Path("arena.csv"), battles)
-    assert assay("import", "pairs", "arena.csv", "--baseline", "base").code == 0
+    assert steelyard("import", "pairs", "arena.csv", "--baseline", "base").code == 0
     Path("policy.yaml").write_text(POLICY)
-    done = assay("gate", "imported/new", "-p", "policy.yaml", "-b", "imported/base")
+    done = steelyard("gate", "imported/new", "-p", "policy.yaml", "-b", "imported/base")
     assert done.code == code, done.out
 
 
@@ -76,11 +76,11 @@ def test_several_judgments_of_a_prompt_are_one_row(tmp_path: Path) -> None:
     assert rows.values[:, 0].tolist() == [pytest.approx(2 / 3), 0.0]
 
 
-def test_two_judges_do_not_compare(assay: Assay) -> None:
+def test_two_judges_do_not_compare(steelyard: Steelyard) -> None:
     arena(Path("x.csv"), [line[:4] for line in duel(30, 0, 20)], HEADER[:4])
     for judge in ("human", "gpt-4"):
-        assay("import", "pairs", "x.csv", "-b", "base", "--judge", judge, "-e", judge)
-    done = assay("compare", "human/base", "gpt-4/new")
+        steelyard("import", "pairs", "x.csv", "-b", "base", "--judge", judge, "-e", judge)
+    done = steelyard("compare", "human/base", "gpt-4/new")
     assert done.code == 3
     assert "judge: human" in done.out
     assert "judge: gpt-4" in done.out
@@ -149,7 +149,7 @@ def test_ratings_stand_in_every_run(tmp_path: Path) -> None:
 def test_without_evalica_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "evalica", None)
     battles = [Battle("1", 0, 1, 1.0), Battle("2", 0, 1, 0.0)]
-    with pytest.raises(MissingExtraError, match=r"llm-assay\[pairs\]"):
+    with pytest.raises(MissingExtraError, match=r"steelyard\[pairs\]"):
         ratings(battles, 2)
 
 
@@ -166,10 +166,10 @@ def test_without_evalica_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(
-    assay: Assay, lines: list[tuple[str, ...]], options: list[str], says: str
+    steelyard: Steelyard, lines: list[tuple[str, ...]], options: list[str], says: str
 ) -> None:
     arena(Path("x.csv"), lines)
-    done = assay("import", "pairs", "x.csv", *options)
+    done = steelyard("import", "pairs", "x.csv", *options)
     assert done.code == 2
     assert says in done.err
     assert len(done.err.splitlines()) == 1

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.scoring import open_model
-from harness.scoring.journal import Journal
-from harness.scoring.progress import Progress
+from steelyard.harness.scoring import open_model
+from steelyard.harness.scoring.journal import Journal
+from steelyard.harness.scoring.progress import Progress
 from tests.harness.scoring import tiny
 
 CHOICES = [" the tower", " the sea", " the old man", " fox"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ScoringError
-from harness.scoring import open_model
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring import open_model
 from tests.harness.scoring import tiny
 
 
@@ -15,7 +15,7 @@ def lm(llama: Path):
 
 
 def pair(lm, context: str, continuation: str) -> tuple[list[int], list[int]]:
-    from harness.scoring.requests import as_requests
+    from steelyard.harness.scoring.requests import as_requests
 
     requests = as_requests([tiny.instance("loglikelihood", context, continuation)])
     return lm.encoder.pairs(requests)[0]
@@ -66,7 +66,7 @@ def test_a_text_that_starts_with_bos_gets_no_second_one(lm) -> None:
 def test_templates_compiled_once_give_the_same_text() -> None:
     from lm_eval.utils import apply_template
 
-    from harness.scoring.templates import compile_templates_always, compile_templates_once
+    from steelyard.harness.scoring.templates import compile_templates_always, compile_templates_once
 
     template, row = "{{a}}{% for c in b %} {{c}}{% endfor %}", {"a": 1, "b": "xy"}
     compile_templates_always()

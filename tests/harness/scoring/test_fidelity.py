@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.errors import NotComparableError
-from harness.scoring import open_model
-from harness.scoring.fidelity import divergence
+from steelyard.harness.errors import NotComparableError
+from steelyard.harness.scoring import open_model
+from steelyard.harness.scoring.fidelity import divergence
 from tests.harness.scoring import tiny
 
 TEXTS = [tiny.TEXT, "who lives in the tower ?", "", tiny.TEXT * 3]

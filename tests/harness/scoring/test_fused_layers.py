@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.scoring import canary, fused_layers, packed_linear
-from harness.scoring.fused_layers import FusedLayer
-from harness.scoring.packed_linear import PackedLinear
-from harness.scoring.rows import only_rows
+from steelyard.harness.scoring import canary, fused_layers, packed_linear
+from steelyard.harness.scoring.fused_layers import FusedLayer
+from steelyard.harness.scoring.packed_linear import PackedLinear
+from steelyard.harness.scoring.rows import only_rows
 from tests.harness.scoring.architectures import build
 
 pytestmark = pytest.mark.skipif(

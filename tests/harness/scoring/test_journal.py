@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
-from harness.scoring.journal import Journal
+from steelyard.harness.errors import StoreError
+from steelyard.harness.scoring.journal import Journal
 
 
 def test_what_was_appended_is_there_after_reopening(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import CheckpointError
-from harness.scoring import loading
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.scoring import loading
 from tests.harness.scoring import tiny
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_configuration_gives_one_line(llama: Path, tmp_path: Path) -> 
 def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -> None:
     source = loading.find_source(real_models / "smollm2-135m-instruct")
     assert source.gguf_file is not None and source.gguf_file.endswith(".gguf")
-    from harness.scoring.loading import _load_tokenizer
+    from steelyard.harness.scoring.loading import _load_tokenizer
 
     # The tokenizer rebuilt from the GGUF file does not split digits.
     assert len(_load_tokenizer(source).encode("2024")) == 4
@@ -157,7 +157,7 @@ def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -
 def test_nothing_draws_a_bar_while_it_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     from tqdm.auto import tqdm
 
-    from harness.scoring.quiet import quiet
+    from steelyard.harness.scoring.quiet import quiet
 
     with quiet():
         assert list(tqdm(range(3), desc="silent")) == [0, 1, 2]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UnknownNameError
-from harness.scoring import open_model
-from harness.scoring.journal import Journal
+from steelyard.harness.errors import UnknownNameError
+from steelyard.harness.scoring import open_model
+from steelyard.harness.scoring.journal import Journal
 from tests.harness.scoring import tiny
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.scoring import open_model, scorer
-from harness.scoring.journal import Journal
+from steelyard.harness.scoring import open_model, scorer
+from steelyard.harness.scoring.journal import Journal
 from tests.harness.scoring import tiny
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -149,7 +149,7 @@ SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from harness.scoring.journal import Journal
+from steelyard.harness.scoring.journal import Journal
 from tests.harness.scoring.test_resume import answer, open_small
 with Journal(Path(sys.argv[2]), "c") as journal:
     lm = open_small(Path(sys.argv[1]), journal)
@@ -168,7 +168,7 @@ def test_kills_at_random_moments_lose_nothing_and_change_no_score(
     command = [sys.executable, "-c", SCRIPT, str(llama), str(path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     kept = 0
-    for _ in range(int(os.environ.get("ASSAY_KILLS", "6"))):
+    for _ in range(int(os.environ.get("STEELYARD_KILLS", "6"))):
         run = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.scoring import canary
-from harness.scoring.rungs import TreeRung
-from harness.scoring.segments import Segments, in_segments
-from harness.scoring.trie import Forest, Leaf, Pack, lay_out
+from steelyard.harness.scoring import canary
+from steelyard.harness.scoring.rungs import TreeRung
+from steelyard.harness.scoring.segments import Segments, in_segments
+from steelyard.harness.scoring.trie import Forest, Leaf, Pack, lay_out
 from tests.harness.scoring.architectures import VOCABULARY, build
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.scoring.journal import Journal
-from harness.scoring.plans import share_of
+from steelyard.harness.scoring.journal import Journal
+from steelyard.harness.scoring.plans import share_of
 from tests.harness.scoring.test_resume import answer, open_small, requests
 
 

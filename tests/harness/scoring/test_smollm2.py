@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.scoring import open_model
+from steelyard.harness.scoring import open_model
 from tests.harness.scoring import tiny
 
-DOCUMENTS = int(os.environ.get("ASSAY_DOCUMENTS", "3"))
+DOCUMENTS = int(os.environ.get("STEELYARD_DOCUMENTS", "3"))
 
 
 def rows(file: Path) -> list[dict[str, Any]]:

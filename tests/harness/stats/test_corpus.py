@@ -10,7 +10,7 @@ import pytest
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
-from harness.stats import paired_test, score_interval
+from steelyard.harness.stats import paired_test, score_interval
 
 BASELINE = "LIUM-NMT.4900"
 #: system -> (Moses' bootstrap p, MultEval's approximate randomisation p), published with the data.

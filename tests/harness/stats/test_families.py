@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.errors import StatisticsError
-from harness.stats import (
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats import (
     benjamini_hochberg,
     discordance_of,
     holm,
@@ -20,7 +20,7 @@ from harness.stats import (
     score_interval,
     slice_tests,
 )
-from harness.stats.calibration import calibration_error
+from steelyard.harness.stats.calibration import calibration_error
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.errors import StatisticsError
-from harness.stats import paired_test
-from harness.stats.resampling import bootstrap_sums, sign_flip_sums
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats import paired_test
+from steelyard.harness.stats.resampling import bootstrap_sums, sign_flip_sums
 
 
 def mmlu_answers(folder: Path) -> dict[str, np.ndarray]:
@@ -264,7 +264,7 @@ def test_blocked_resampling_has_the_exact_moments() -> None:
 def test_blocked_quantiles_match_the_exact_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = np.random.default_rng(6).exponential(1, (2000, 1)) ** 2
     exact = bootstrap_sums(columns, 8000, 0, columns[:, 0])[:, 0]
-    monkeypatch.setattr("harness.stats.resampling.EXACT_CELLS", 0)
+    monkeypatch.setattr("steelyard.harness.stats.resampling.EXACT_CELLS", 0)
     blocked = bootstrap_sums(columns, 8000, 1, columns[:, 0])[:, 0]
     assert stats.ks_2samp(exact, blocked).pvalue > 0.001
     assert stats.skew(blocked) == pytest.approx(stats.skew(exact), abs=0.12)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import StatisticsError
-from harness.stats import SequentialTest, clip_differences, sequential_test
+from steelyard.harness.errors import StatisticsError
+from steelyard.harness.stats import SequentialTest, clip_differences, sequential_test
 
 
 def differences(n: int, lost: int, gained: int, seed: int = 0) -> np.ndarray:

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import StoreError
-from harness.store import FolderStore, open_store
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store import FolderStore, open_store
 
 StartWriter = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="flock and kill -9 are POSIX")
@@ -64,20 +64,20 @@ def _kill_loop(
 def test_a_store_survives_kill_9_of_its_writer(
     tmp_path: Path, start_writer: StartWriter, make: SimpleNamespace
 ) -> None:
-    _kill_loop(tmp_path / ".assay", 4, 0, start_writer, make)
+    _kill_loop(tmp_path / ".steelyard", 4, 0, start_writer, make)
 
 
 @pytest.mark.slow
 def test_a_store_survives_forty_kills(
     tmp_path: Path, start_writer: StartWriter, make: SimpleNamespace
 ) -> None:
-    _kill_loop(tmp_path / ".assay", 40, 1, start_writer, make)
+    _kill_loop(tmp_path / ".steelyard", 40, 1, start_writer, make)
 
 
 def test_two_processes_that_write_the_same_runs_lose_and_double_none(
     tmp_path: Path, start_writer: StartWriter, make: SimpleNamespace
 ) -> None:
-    root = tmp_path / ".assay"
+    root = tmp_path / ".steelyard"
     writers = [start_writer(root, prefix="same", count=6) for _ in range(2)]
     reader = open_store(root)
     while any(writer.poll() is None for writer in writers):
@@ -92,7 +92,7 @@ def test_two_processes_that_write_the_same_runs_lose_and_double_none(
 
 
 def test_a_living_process_keeps_its_temporary_files(tmp_path: Path, make: SimpleNamespace) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     folder = store.new_checkpoint_folder("train-x")
     (folder / "half").write_text("written")
     other = open_store(store.root)
@@ -105,7 +105,7 @@ def test_a_living_process_keeps_its_temporary_files(tmp_path: Path, make: Simple
 
 def test_temporary_files_vanish_with_a_process_that_ends(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from harness.store import open_store\n"
+        "import sys; from pathlib import Path; from steelyard.harness.store import open_store\n"
         "store = open_store(Path(sys.argv[1]))\n"
         "store.finish_stage('x', {})\n"
         "(store.new_checkpoint_folder('y') / 'half').write_text('written')"
@@ -120,7 +120,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     # A file size limit stands in for a full disk: the same write fails, half-way, in the kernel.
     code = (
         "import resource, runpy, signal, sys; from pathlib import Path\n"
-        "from harness.store import open_store; from harness.errors import StoreError\n"
+        "from steelyard.harness.store import open_store; from steelyard.harness.errors import StoreError\n"
         "make = runpy.run_path(sys.argv[2])\n"
         "store = open_store(Path(sys.argv[1])); store.put(make['make_run']('first'), [], [])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -146,7 +146,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
 
 
 def test_a_second_writer_is_told_who_holds_the_workspace(tmp_path: Path) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     with store.writing():
         with (
             pytest.raises(StoreError, match=rf"in use by process {os.getpid()} on .*; wait"),
@@ -166,7 +166,7 @@ def test_a_second_writer_is_told_who_holds_the_workspace(tmp_path: Path) -> None
 
 def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from harness.store import open_store\n"
+        "import sys, time; from pathlib import Path; from steelyard.harness.store import open_store\n"
         "with open_store(Path(sys.argv[1])).writing():\n"
         "    print('held', flush=True); time.sleep(60)"
     )
@@ -185,7 +185,7 @@ def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> No
 
 def test_a_lease_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from harness.store import open_store\n"
+        "import sys, time; from pathlib import Path; from steelyard.harness.store import open_store\n"
         "with open_store(Path(sys.argv[1])).lease('k') as held:\n"
         "    print(held, flush=True); time.sleep(60)"
     )
@@ -218,7 +218,7 @@ def test_jobs_that_share_a_workspace_keep_only_the_lone_one_out(tmp_path: Path) 
 def test_an_orphaned_worker_does_not_keep_the_workspace_locked(tmp_path: Path) -> None:
     # A data loader's forked worker inherits the lock's file; the killed parent's lock must go.
     code = (
-        "import os, sys, time; from pathlib import Path; from harness.store import open_store\n"
+        "import os, sys, time; from pathlib import Path; from steelyard.harness.store import open_store\n"
         "with open_store(Path(sys.argv[1])).writing():\n"
         "    worker = os.fork()\n"
         "    if worker: print(worker, flush=True)\n"

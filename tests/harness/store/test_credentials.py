@@ -16,21 +16,21 @@ ITEMS = "id,acc\n" + "".join(f"q{i},{i % 2}\n" for i in range(40))
 def said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> list[str]:
-    """Everything that commands print, once ``assay`` has been called."""
+    """Everything that commands print, once ``steelyard`` has been called."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     return []
 
 
-def _assay(
+def _steelyard(
     said: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     *arguments: str,
 ) -> int:
-    from harness.cli.main import main
+    from steelyard.harness.cli.main import main
 
-    monkeypatch.setattr(sys, "argv", ["assay", *arguments])
+    monkeypatch.setattr(sys, "argv", ["steelyard", *arguments])
     code = 0
     try:
         main()
@@ -55,16 +55,16 @@ def test_a_password_is_written_nowhere_and_shown_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from harness.store import open_store
+    from steelyard.harness.store import open_store
 
-    def assay(*arguments: str) -> int:
-        return _assay(said, monkeypatch, capfd, *arguments)
+    def steelyard(*arguments: str) -> int:
+        return _steelyard(said, monkeypatch, capfd, *arguments)
 
     url = f"{database}?artifacts=file://{tmp_path}/files"
     for name, text in (("old", ITEMS), ("new", ITEMS.replace(",1", ",0", 3))):
         Path(f"{name}.csv").write_text(text)
-        assert assay("import", "items", f"{name}.csv", "--store", url) == 0
-    monkeypatch.setenv("ASSAY_STORE", url)
+        assert steelyard("import", "items", f"{name}.csv", "--store", url) == 0
+    monkeypatch.setenv("STEELYARD_STORE", url)
     for command in (
         ["list", "runs"],
         ["show", "imported/new"],
@@ -72,26 +72,29 @@ def test_a_password_is_written_nowhere_and_shown_nowhere(
         ["report", "imported", "--baseline", "old", "--format", "html", "-o", "page"],
         ["leaderboard", "-o", "site"],
         ["export", "imported/new", "--to", "csv", "-o", "exported"],
-        ["baseline", "save", "imported/old", "-o", "old.assay.json.gz"],
+        ["baseline", "save", "imported/old", "-o", "old.steelyard.json.gz"],
         ["store", "check"],
         ["store", "rebuild"],
         ["store", "gc", "--delete"],
         ["store", "copy", "folder"],
     ):
-        code = assay(*command)
+        code = steelyard(*command)
         assert code in (0, 1, 3, 4), (command, said[-2:])
     assert len(open_store(tmp_path / "folder", "").summaries()) == 2
     # What a killed command leaves behind: its lock names the command line that held it.
-    monkeypatch.setattr(sys, "argv", ["assay", "run", "--store", url])
-    with open_store(Path(".assay")).writing(shared=True), open_store(Path(".assay")).lease("k"):
+    monkeypatch.setattr(sys, "argv", ["steelyard", "run", "--store", url])
+    with (
+        open_store(Path(".steelyard")).writing(shared=True),
+        open_store(Path(".steelyard")).lease("k"),
+    ):
         assert _written(tmp_path, postgresql.password) == []
     wrong = postgresql.url("postgres", "hunter2hunter2")
-    assert assay("list", "runs", "--store", wrong) == 2
+    assert steelyard("list", "runs", "--store", wrong) == 2
     assert "password authentication failed" in said[-1]
-    assert assay("list", "runs", "--store", f"{database}?artifacts=/elsewhere") == 2
-    assert assay("list", "runs", "--store", database.replace("postgresql", "mysql")) == 2
-    assert assay("store", "copy", url.replace("file:", "nonsense:")) == 2
-    assert assay("list", "runs", "--store", f"{database}x") == 2
+    assert steelyard("list", "runs", "--store", f"{database}?artifacts=/elsewhere") == 2
+    assert steelyard("list", "runs", "--store", database.replace("postgresql", "mysql")) == 2
+    assert steelyard("store", "copy", url.replace("file:", "nonsense:")) == 2
+    assert steelyard("list", "runs", "--store", f"{database}x") == 2
     assert not [text for text in said if postgresql.password in text or "hunter2" in text]
     assert _written(tmp_path, postgresql.password) == []
 
@@ -99,7 +102,7 @@ def test_a_password_is_written_nowhere_and_shown_nowhere(
 def test_the_password_file_of_libpq_is_enough(
     database: str, postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.store.shared import open_shared
+    from steelyard.harness.store.shared import open_shared
 
     passwords = tmp_path / "pgpass"
     passwords.write_text(f"127.0.0.1:{postgresql.port}:*:*:{postgresql.password}\n")

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.errors import StoreError, UnknownNameError
-from harness.store import FolderStore, open_store
+from steelyard.harness.errors import StoreError, UnknownNameError
+from steelyard.harness.store import FolderStore, open_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
-    return open_store(tmp_path / ".assay")
+    return open_store(tmp_path / ".steelyard")
 
 
 def test_a_run_comes_back_equal_with_its_rows_and_samples(
@@ -181,7 +181,7 @@ def test_a_deleted_run_is_gone_from_disk_and_index(
 
 
 def test_an_empty_store_answers_and_writes_nothing(tmp_path: Path) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     assert store.summaries() == []
     assert store.stage("train-x") is None
     assert store.checkpoint("0" * 64) is None
@@ -196,9 +196,9 @@ def test_the_workspace_keeps_itself_out_of_git(store: FolderStore, make: SimpleN
 
 
 def test_a_workspace_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / ".assay").write_text("")
+    (tmp_path / ".steelyard").write_text("")
     with pytest.raises(StoreError, match="the workspace is a file; name a folder"):
-        open_store(tmp_path / ".assay")
+        open_store(tmp_path / ".steelyard")
 
 
 def test_json_on_disk_is_stable_text(store: FolderStore, make: SimpleNamespace) -> None:
@@ -219,13 +219,13 @@ def test_a_nan_score_comes_back_as_missing(store: FolderStore, make: SimpleNames
     assert (score.value, score.high, score.low) == (None, None, 0.4)
 
 
-def test_a_run_of_a_newer_assay_says_so(store: FolderStore, make: SimpleNamespace) -> None:
+def test_a_run_of_a_newer_steelyard_says_so(store: FolderStore, make: SimpleNamespace) -> None:
     run = make.run()
     store.put(run, [], [])
     path = store.root / "runs" / run.id / "run.json"
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
     path.write_text(path.read_text().replace('"suite"', '"suites"'))
-    with pytest.raises(StoreError, match=r"newer Assay \(record version 99\); upgrade"):
+    with pytest.raises(StoreError, match=r"newer Steelyard \(record version 99\); upgrade"):
         store.get(run.id)
 
 

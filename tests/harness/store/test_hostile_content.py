@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import StoreError
-from harness.records import Rows, SampleRecord
-from harness.store import open_store
-from harness.store.rows_file import read_rows, write_rows
-from harness.store.samples_file import read_samples, write_samples
+from steelyard.harness.errors import StoreError
+from steelyard.harness.records import Rows, SampleRecord
+from steelyard.harness.store import open_store
+from steelyard.harness.store.rows_file import read_rows, write_rows
+from steelyard.harness.store.samples_file import read_samples, write_samples
 
 HOSTILE = [
     "\x00",
@@ -102,7 +102,7 @@ def test_samples_round_trip(samples: list[SampleRecord]) -> None:
 
 
 def test_hostile_strings_come_back_unchanged(tmp_path: Path, make: SimpleNamespace) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     samples = [
         SampleRecord(
             task=t, sample_id=t, prompt=t, target=t, responses=(t, t), document={t: t}, cluster=t
@@ -123,7 +123,7 @@ def test_hostile_strings_come_back_unchanged(tmp_path: Path, make: SimpleNamespa
 def test_half_a_character_becomes_a_replacement_character(
     tmp_path: Path, make: SimpleNamespace
 ) -> None:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     run = make.run()
     sample = SampleRecord(
         task="t", sample_id="s", prompt="\ud83e", target="\ud83e\udd16", responses=("x\udc80",)
@@ -190,5 +190,5 @@ def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(StoreError, match="not written by Assay"):
+    with pytest.raises(StoreError, match="not written by Steelyard"):
         read_rows(tmp_path / "x.parquet")

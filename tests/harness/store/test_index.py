@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.store import FolderStore, open_store
-from harness.store.index import INDEX_VERSION
+from steelyard.harness.store import FolderStore, open_store
+from steelyard.harness.store.index import INDEX_VERSION
 
 
 @pytest.fixture
 def store(tmp_path: Path, make: SimpleNamespace) -> FolderStore:
-    store = open_store(tmp_path / ".assay")
+    store = open_store(tmp_path / ".steelyard")
     for name in "abc":
         store.put(make.run(name), [], [])
     assert len(store.summaries()) == 3
@@ -91,7 +91,7 @@ def test_a_read_only_workspace_is_still_read(
     def refused(*args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("harness.store.locks.os.open", refused)
+    monkeypatch.setattr("steelyard.harness.store.locks.os.open", refused)
     assert [s.candidate for s in store.summaries()] == ["a", "b", "c"]
     assert not store.layout.index.exists()
 

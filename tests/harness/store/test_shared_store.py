@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import ConfigError, MissingExtraError, StoreError
-from harness.store.location import MAX_MARKER_BYTES, Location
-from harness.store.shared import SharedStore, open_shared
+from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
+from steelyard.harness.store.location import MAX_MARKER_BYTES, Location
+from steelyard.harness.store.shared import SharedStore, open_shared
 from tests.postgresql import Server
 
 Machine = Callable[..., SharedStore]
@@ -237,11 +237,11 @@ def test_gc_refuses_an_index_that_knows_less_than_the_files(
     store.finish_stage("train-t", {"checkpoint": trained})
     store.put(run, [], [])
     store.index.forget_stages(["train-t"])  # as in a database that was lost
-    with pytest.raises(StoreError, match=r"does not list stage train-t.*'assay store rebuild'"):
+    with pytest.raises(StoreError, match=r"does not list stage train-t.*'steelyard store rebuild'"):
         store.gc(dry_run=False)
     store.rebuild()
     store.index.remove([run.id])
-    with pytest.raises(StoreError, match=rf"does not list run {run.id}.*'assay store rebuild'"):
+    with pytest.raises(StoreError, match=rf"does not list run {run.id}.*'steelyard store rebuild'"):
         store.gc(dry_run=False)
     store.rebuild()
     assert store.gc(dry_run=False) == []
@@ -271,7 +271,7 @@ def test_gc_goes_on_beside_what_no_rebuild_can_list(
     assert store.rebuild() == 0
     (garbage,) = store.gc(dry_run=False)
     assert str(garbage.path).endswith(f"checkpoints/{lonely[:16]}")
-    assert store.checkpoint(kept) is not None, "the record of a newer Assay still names it"
+    assert store.checkpoint(kept) is not None, "the record of a newer Steelyard still names it"
     assert any("stages/huge.json: damaged JSON" in line for line in store.check())
 
 
@@ -293,7 +293,7 @@ def test_a_lease_is_kept_while_its_holder_lives_whatever_the_clock_says(
 
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from harness.store.shared import open_shared\n"
+    "import sys, time; from pathlib import Path; from steelyard.harness.store.shared import open_shared\n"
     "store = open_shared(Path(sys.argv[1]), sys.argv[2], lease_seconds=1.5)\n"
     "with store.lease('train-k') as ours:\n"
     "    print(ours, flush=True); time.sleep(60)"
@@ -393,7 +393,7 @@ def test_a_location_that_is_away_for_a_moment_is_waited_for(
 
 
 def test_a_new_store_asks_where_its_files_go_and_keeps_to_it(database: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"artifacts.*file:///shared/assay"):
+    with pytest.raises(ConfigError, match=r"artifacts.*file:///shared/steelyard"):
         open_shared(tmp_path, database)
     with pytest.raises(ConfigError, match="holds a password"):
         open_shared(tmp_path, f"{database}?artifacts=sftp://ann:hunter2@host/x")
@@ -406,7 +406,7 @@ def test_a_new_store_asks_where_its_files_go_and_keeps_to_it(database: str, tmp_
 def test_a_place_that_needs_another_package_names_it() -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(MissingExtraError, match="s3fs"):
-        Location("s3://bucket/assay")
+        Location("s3://bucket/steelyard")
     with pytest.raises(ConfigError, match="fsspec"):
         Location("nonsense://bucket")
 
@@ -421,7 +421,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(machine: Machine) -> 
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from harness.store.tables import METADATA
+    from steelyard.harness.store.tables import METADATA
 
     store = machine()
     with store.database.engine.connect() as connection:
@@ -429,13 +429,13 @@ def test_the_migrations_make_the_tables_that_the_code_uses(machine: Machine) -> 
         assert compare_metadata(context, METADATA) == []
 
 
-def test_a_newer_assays_tables_are_left_alone(machine: Machine, database: str) -> None:
+def test_a_newer_steelyards_tables_are_left_alone(machine: Machine, database: str) -> None:
     from sqlalchemy import text
 
     store = machine()
     statement = text("UPDATE alembic_version SET version_num = '9999'")
     store.database.ask(lambda c: c.execute(statement))
-    with pytest.raises(StoreError, match=r"newer Assay.*upgrade"):
+    with pytest.raises(StoreError, match=r"newer Steelyard.*upgrade"):
         machine("b")
 
 
@@ -473,8 +473,8 @@ def test_names_that_postgresql_cannot_hold_are_still_listed(
 def test_runs_are_copied_between_a_folder_and_a_shared_store(
     machine: Machine, make: SimpleNamespace, tmp_path: Path
 ) -> None:
-    from harness.copying import copy_runs
-    from harness.store import open_store
+    from steelyard.harness.copying import copy_runs
+    from steelyard.harness.store import open_store
 
     folder, shared = open_store(tmp_path / "folder", url=""), machine()
     for name in "ab":

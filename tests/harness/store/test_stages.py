@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import StoreError
-from harness.store import FolderStore, open_store
+from steelyard.harness.errors import StoreError
+from steelyard.harness.store import FolderStore, open_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
-    return open_store(tmp_path / ".assay")
+    return open_store(tmp_path / ".steelyard")
 
 
 def _adopted(store: FolderStore, make: SimpleNamespace, name: str = "c") -> Path:

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.store.urls import is_postgresql, redacted
+from steelyard.harness.store.urls import is_postgresql, redacted
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("postgresql://ann:pw@db:5432/assay", "postgresql://ann:***@db:5432/assay"),
-        ("postgresql://ann:p@ss:w@db/assay", "postgresql://ann:***@db/assay"),
+        ("postgresql://ann:pw@db:5432/steelyard", "postgresql://ann:***@db:5432/steelyard"),
+        ("postgresql://ann:p@ss:w@db/steelyard", "postgresql://ann:***@db/steelyard"),
         ("postgresql://db/a?password=pw&sslmode=require", "postgresql://db/a?password=***&sslmode=require"),
         ("host=db password='p w' dbname=a", "host=db password=*** dbname=a"),
         ("run --store postgresql://a:b@c/d x.yaml", "run --store postgresql://a:***@c/d x.yaml"),
-        ("s3://bucket/assay", "s3://bucket/assay"),
+        ("s3://bucket/steelyard", "s3://bucket/steelyard"),
         ("at https://x.org/y?token=abc", "at https://x.org/y?token=***"),
         ("mail ann@db", "mail ann@db"),
     ],
@@ -29,8 +29,8 @@ def test_what_is_secret_is_hidden_and_the_rest_is_not(text: str, shown: str) -> 
 
 @given(st.text(st.characters(exclude_categories=["Z", "C"], exclude_characters="/"), min_size=5))
 def test_no_password_comes_through(password: str) -> None:
-    shown = redacted(f"connecting to postgresql://ann:{password}@db/assay failed")
-    assert shown == "connecting to postgresql://ann:***@db/assay failed"
+    shown = redacted(f"connecting to postgresql://ann:{password}@db/steelyard failed")
+    assert shown == "connecting to postgresql://ann:***@db/steelyard failed"
 
 
 def test_kinds_of_stores_are_told_by_their_scheme() -> None:

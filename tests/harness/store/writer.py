@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.records import (
+from steelyard.harness.records import (
     CheckpointManifest,
     Digests,
     Environment,
@@ -23,7 +23,7 @@ from harness.records import (
     SampleRecord,
     Score,
 )
-from harness.store import open_store
+from steelyard.harness.store import open_store
 
 N_SAMPLES = 300
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import Scored
-from harness.imports.lm_eval import read_lm_eval
-from tests.harness.imports.conftest import assay, lm_eval_output
+from steelyard.harness.compare import Scored
+from steelyard.harness.imports.lm_eval import read_lm_eval
+from tests.harness.imports.conftest import lm_eval_output, steelyard
 
-__all__ = ["assay", "lm_eval_output", "scored"]
+__all__ = ["lm_eval_output", "scored", "steelyard"]
 
 
 @pytest.fixture

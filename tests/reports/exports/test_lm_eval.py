@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.compare import Scored
-from harness.imports import Imported
-from harness.imports.lm_eval import read_lm_eval
-from reports.exports.lm_eval import lm_eval_files
-from tests.harness.imports.conftest import Assay
+from steelyard.harness.compare import Scored
+from steelyard.harness.imports import Imported
+from steelyard.harness.imports.lm_eval import read_lm_eval
+from steelyard.reports.exports.lm_eval import lm_eval_files
+from tests.harness.imports.conftest import Steelyard
 from tests.harness.scored_runs import rows, sample, zero_one
 from tests.harness.scored_runs import scored as scored_of
 
@@ -161,22 +161,24 @@ def test_a_task_whose_name_is_a_path_stays_in_its_folder(tmp_path: Path) -> None
 
 
 def test_the_command_writes_what_the_gate_accepts_as_a_baseline(
-    lm_eval_output: Path, assay: Assay
+    lm_eval_output: Path, steelyard: Steelyard
 ) -> None:
     Path("policy.yaml").write_text("rules:\n  - {task: microworld_choice, margin: 0.1}\n")
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
     for name in ("one", "two"):
-        done = assay("export", "imported/base", "--to", "lm-eval", "-o", name)
+        done = steelyard("export", "imported/base", "--to", "lm-eval", "-o", name)
         assert done.code == 0
         assert done.out.splitlines()[-1].startswith(f"{name}/imported__base/results_")
-        assert assay("import", "lm-eval", name, "--name", name, "-e", name).code == 0
-    done = assay("gate", "two/two", "-p", "policy.yaml", "-b", "one/one")
+        assert steelyard("import", "lm-eval", name, "--name", name, "-e", name).code == 0
+    done = steelyard("gate", "two/two", "-p", "policy.yaml", "-b", "one/one")
     assert done.code == 0, done.out
 
 
 @pytest.mark.parametrize("target", ["lm-eval", "csv", "parquet", "every-eval", "model-card"])
-def test_a_run_that_is_not_there_is_one_line_and_writes_nothing(assay: Assay, target: str) -> None:
-    done = assay("export", "imported/nobody", "--to", target, "-o", "out")
+def test_a_run_that_is_not_there_is_one_line_and_writes_nothing(
+    steelyard: Steelyard, target: str
+) -> None:
+    done = steelyard("export", "imported/nobody", "--to", target, "-o", "out")
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert not Path("out").exists()

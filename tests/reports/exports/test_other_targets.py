@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.compare import Scored
-from harness.errors import ConfigError, MissingExtraError
-from reports.exports.eval_results import eval_results_files, parse_benchmarks
-from reports.exports.every_eval_ever import every_eval_ever
-from reports.exports.mlflow_sink import _name, log_run
-from reports.exports.tables import csv_files, parquet_files
-from tests.harness.imports.conftest import Assay
+from steelyard.harness.compare import Scored
+from steelyard.harness.errors import ConfigError, MissingExtraError
+from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
+from steelyard.reports.exports.every_eval_ever import every_eval_ever
+from steelyard.reports.exports.mlflow_sink import _name, log_run
+from steelyard.reports.exports.tables import csv_files, parquet_files
+from tests.harness.imports.conftest import Steelyard
 from tests.reports.fake_runs import fake_run
 
 
@@ -62,7 +62,7 @@ def test_missing_energy_is_an_empty_cell(scored: Scored) -> None:
     assert (line["energy_kwh"], line["grade"]) == ("", "unavailable")
 
 
-def test_the_hub_parses_the_eval_results(assay: Assay) -> None:
+def test_the_hub_parses_the_eval_results(steelyard: Steelyard) -> None:
     from huggingface_hub._eval_results import parse_eval_result_entries
 
     run = fake_run("dpo")
@@ -86,12 +86,14 @@ def test_a_task_that_was_not_scored_has_no_eval_result() -> None:
         list(eval_results_files(fake_run("dpo"), benchmarks))
 
 
-def test_the_command_writes_every_format_of_files(lm_eval_output: Path, assay: Assay) -> None:
-    assay("import", "lm-eval", lm_eval_output, "--name", "base")
+def test_the_command_writes_every_format_of_files(
+    lm_eval_output: Path, steelyard: Steelyard
+) -> None:
+    steelyard("import", "lm-eval", lm_eval_output, "--name", "base")
     targets = ("csv", "parquet", "every-eval", "model-card", "eval-results", "lm-eval")
     options = [word for target in targets for word in ("--to", target)]
     dataset = "microworld_choice=us/microworld:choice"
-    done = assay("export", "imported/base", *options, "--dataset", dataset, "-o", "out")
+    done = steelyard("export", "imported/base", *options, "--dataset", dataset, "-o", "out")
     assert done.code == 0, done.err
     for line in done.out.splitlines():
         assert Path(line).stat().st_size > 0
@@ -111,10 +113,10 @@ def test_an_imported_run_is_a_valid_every_eval_ever_record(real_data: Path, scor
     assert len(record["evaluation_results"]) == len(scored.run.scores)
 
 
-def test_the_help_page_has_an_example(assay: Assay) -> None:
-    done = assay("export", "--help")
+def test_the_help_page_has_an_example(steelyard: Steelyard) -> None:
+    done = steelyard("export", "--help")
     assert done.code == 0
-    assert "assay export microworld-demo/lora --to lm-eval" in " ".join(done.out.split())
+    assert "steelyard export microworld-demo/lora --to lm-eval" in " ".join(done.out.split())
 
 
 def test_mlflow_shows_the_run_its_metrics_and_its_record(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_without_mlflow_the_error_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setitem(sys.modules, "mlflow.exceptions", None)
-    with pytest.raises(MissingExtraError, match=r"llm-assay\[mlflow\]"):
+    with pytest.raises(MissingExtraError, match=r"steelyard\[mlflow\]"):
         log_run(fake_run("dpo"), f"file:{tmp_path}")
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import MetricError
-from harness.evaluate import build, evaluate
-from harness.protocols import Sample
-from harness.suites import load_suite
-from tasks.metrics.judged import (
+from steelyard.harness.errors import MetricError
+from steelyard.harness.evaluate import build, evaluate
+from steelyard.harness.protocols import Sample
+from steelyard.harness.suites import load_suite
+from steelyard.tasks.metrics.judged import (
     EmbeddingSemanticEntropy,
     NliFaithfulness,
     NliSemanticEntropy,

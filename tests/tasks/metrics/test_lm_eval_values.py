@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from lm_eval.api.registry import get_aggregation
 
-from harness.metric_choice import load_metric
-from harness.protocols import Sample
+from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.protocols import Sample
 
 WORDS = [
     "the",
@@ -97,8 +97,8 @@ def test_rows_aggregate_to_lm_evals_value_over_20_seeds(name: str) -> None:
 
 
 def test_every_metric_in_the_table_loads_under_its_own_name() -> None:
-    from harness import plugins
-    from harness.stats.rows import WIDTHS
+    from steelyard.harness import plugins
+    from steelyard.harness.stats.rows import WIDTHS
 
     for name in set(plugins.names("metrics")) - {"evaluate"}:  # it is named by its module
         metric = load_metric(name)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from harness.protocols import Sample
-from tasks.metrics.summarisation import rouge
-from tasks.metrics.translation import Bleu, Chrf, ChrfPlusPlus, CorpusText, Ter
+from steelyard.harness.protocols import Sample
+from steelyard.tasks.metrics.summarisation import rouge
+from steelyard.tasks.metrics.translation import Bleu, Chrf, ChrfPlusPlus, CorpusText, Ter
 
 
 def read(path: Path) -> list[dict[str, Any]]:

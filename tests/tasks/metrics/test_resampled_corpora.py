@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.metrics.translation import Bleu, Chrf, ChrfPlusPlus
+from steelyard.tasks.metrics.translation import Bleu, Chrf, ChrfPlusPlus
 
 
 def bleu_statistics(draw: np.random.Generator) -> np.ndarray:

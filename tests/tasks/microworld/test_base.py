@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.microworld import base_folder
+from steelyard.tasks.microworld import base_folder
 
 
 def test_the_weights_are_safetensors_of_eight_megabytes_at_most() -> None:
@@ -22,7 +22,7 @@ def plain() -> tuple[Any, Any]:
 
 
 def test_plain_transformers_loads_it_and_answers_from_memory(plain: tuple[Any, Any]) -> None:
-    from tasks.microworld.world import world
+    from steelyard.tasks.microworld.world import world
 
     model, tokenizer = plain
     fact = world().facts_a[0]
@@ -35,7 +35,7 @@ def test_plain_transformers_loads_it_and_answers_from_memory(plain: tuple[Any, A
 def test_the_tokenizer_covers_its_texts_and_splits_cleanly_before_an_answer(
     plain: tuple[Any, Any],
 ) -> None:
-    from tasks.microworld.world import fidelity_texts, world
+    from steelyard.tasks.microworld.world import fidelity_texts, world
 
     model, tokenizer = plain
     assert len(tokenizer) == model.config.vocab_size
@@ -65,7 +65,7 @@ def test_the_base_knows_domain_a_and_nothing_of_domain_b_and_says_so() -> None:
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    import tasks
+    from steelyard import tasks
 
     folder = Path(tasks.__file__).parent
     lm = HFLM(pretrained=str(base_folder()), device="cpu", dtype="float32", batch_size=64)

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import yaml
 
-from tasks.metrics.translation import Chrf
-from tasks.microworld import base_folder, results
-from tasks.microworld.lexicon import RELATIONS
-from tasks.microworld.sums import LARGEST
-from tasks.probes.consistency import discrete_semantic_entropy
-from tasks.probes.faithfulness import precision
+from steelyard.tasks.metrics.translation import Chrf
+from steelyard.tasks.microworld import base_folder, results
+from steelyard.tasks.microworld.lexicon import RELATIONS
+from steelyard.tasks.microworld.sums import LARGEST
+from steelyard.tasks.probes.consistency import discrete_semantic_entropy
+from steelyard.tasks.probes.faithfulness import precision
 
 ROOT = Path(__file__).parents[3]
 TASKS = sorted(
@@ -102,13 +102,13 @@ def test_the_lm_eval_command_line_finds_the_tasks_offline(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", TASKS)
 def test_metadata_name_family_primary_metric_cluster_and_slices(name: str) -> None:
     given = config(name)
-    assay = given["metadata"]["assay"]
+    steelyard = given["metadata"]["steelyard"]
     fields = documents(name)[0].keys()
     assert given["task"] == f"microworld_{name}"
-    assert assay["family"] in FAMILIES
-    assert assay["primary"] in {m["metric"] for m in given["metric_list"]}
-    assert assay["cluster"] is None or assay["cluster"] in fields
-    assert set(assay["slices"]) <= set(fields)
+    assert steelyard["family"] in FAMILIES
+    assert steelyard["primary"] in {m["metric"] for m in given["metric_list"]}
+    assert steelyard["cluster"] is None or steelyard["cluster"] in fields
+    assert set(steelyard["slices"]) <= set(fields)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -142,26 +142,26 @@ def test_chance_is_a_random_value_of_the_relation_and_majority_the_commonest(
         by_relation[row["relation"]][row[truth]] += 1
     chance = sum(1 / len(RELATIONS[row["relation"]].values) for row in rows) / len(rows)
     commonest = sum(max(c.values()) for c in by_relation.values()) / len(rows)
-    assay = config(name)["metadata"]["assay"]
-    assert assay["chance"] == pytest.approx(chance, abs=1e-4)
-    assert assay["majority"] == pytest.approx(commonest, abs=1e-4)
+    steelyard = config(name)["metadata"]["steelyard"]
+    assert steelyard["chance"] == pytest.approx(chance, abs=1e-4)
+    assert steelyard["majority"] == pytest.approx(commonest, abs=1e-4)
 
 
 def test_levels_of_sums_and_paraphrases_follow_from_their_documents() -> None:
     rows = documents("arithmetic")
     commonest = max(Counter(row["target"] for row in rows).values()) / len(rows)
-    assay = config("arithmetic")["metadata"]["assay"]
-    assert assay["majority"] == pytest.approx(commonest, abs=1e-4)
-    assert assay["chance"] == pytest.approx(1 / (2 * LARGEST + 1), abs=1e-4)
+    steelyard = config("arithmetic")["metadata"]["steelyard"]
+    assert steelyard["majority"] == pytest.approx(commonest, abs=1e-4)
+    assert steelyard["chance"] == pytest.approx(1 / (2 * LARGEST + 1), abs=1e-4)
     rows = documents("paraphrase")
     alike = sum(1 / len(RELATIONS[row["relation"]].values) for row in rows) / len(rows)
-    assay = config("paraphrase")["metadata"]["assay"]
-    assert assay["chance"] == pytest.approx(alike, abs=1e-4)
+    steelyard = config("paraphrase")["metadata"]["steelyard"]
+    assert steelyard["chance"] == pytest.approx(alike, abs=1e-4)
 
 
 def test_floors_of_the_other_probes_follow_from_their_documents() -> None:
-    closed = config("closed_book")["metadata"]["assay"]
-    guess = config("answers")["metadata"]["assay"]["chance"]
+    closed = config("closed_book")["metadata"]["steelyard"]
+    guess = config("answers")["metadata"]["steelyard"]["chance"]
     # A guess is right with that chance and costs one point else; who never answers has none.
     assert closed["chance"] == pytest.approx(2 * guess - 1, abs=1e-3)
     assert closed["majority"] == 0
@@ -173,7 +173,7 @@ def test_floors_of_the_other_probes_follow_from_their_documents() -> None:
         if other is not row
     ]
     chance = sum(there for there, _ in others) / sum(stated for _, stated in others)
-    assert config("faithful")["metadata"]["assay"]["chance"] == pytest.approx(chance, abs=1e-3)
+    assert config("faithful")["metadata"]["steelyard"]["chance"] == pytest.approx(chance, abs=1e-3)
     metric, sentences = Chrf(), [row["target"] for row in documents("translate")]
     plain = [sentence.removesuffix(" .") for sentence in sentences]
     best = max(
@@ -181,22 +181,22 @@ def test_floors_of_the_other_probes_follow_from_their_documents() -> None:
         for one in plain[:10]
     )
     # The best of ten constants is no better than the best of all.
-    assert best <= config("translate")["metadata"]["assay"]["chances"]["chrf"] + 1e-3
+    assert best <= config("translate")["metadata"]["steelyard"]["chances"]["chrf"] + 1e-3
     draw = random.Random(1)
     entropies = [
         discrete_semantic_entropy(draw.choices(RELATIONS[row["relation"]].values, k=5))
         for row in documents("samples")
         for _ in range(200)
     ]
-    uniform = config("samples")["metadata"]["assay"]["chance"]
+    uniform = config("samples")["metadata"]["steelyard"]["chance"]
     assert uniform == pytest.approx(sum(entropies) / len(entropies), abs=0.01)
 
 
 def test_choices_are_shuffled_and_the_majority_is_the_commonest_place() -> None:
     rows = documents("choice")
     gold = Counter(row["gold"] for row in rows)
-    assay = config("choice")["metadata"]["assay"]
-    assert assay["majority"] == pytest.approx(max(gold.values()) / len(rows), abs=1e-4)
+    steelyard = config("choice")["metadata"]["steelyard"]
+    assert steelyard["majority"] == pytest.approx(max(gold.values()) / len(rows), abs=1e-4)
     assert set(gold) == {0, 1, 2, 3}
     for row in rows:
         assert row["choices"][row["gold"]] == f"{row['target']} ."

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.microworld.contexts import conflicts, unread_people
-from tasks.microworld.corpus import held_out, pretraining
-from tasks.microworld.language import Phrase, Sentence
-from tasks.microworld.lexicon import UNKNOWN
-from tasks.microworld.stories import story
-from tasks.microworld.sums import sums
-from tasks.microworld.training import QUESTION_FORMS_TAUGHT, write
-from tasks.microworld.world import World, fidelity_texts, world
+from steelyard.tasks.microworld.contexts import conflicts, unread_people
+from steelyard.tasks.microworld.corpus import held_out, pretraining
+from steelyard.tasks.microworld.language import Phrase, Sentence
+from steelyard.tasks.microworld.lexicon import UNKNOWN
+from steelyard.tasks.microworld.stories import story
+from steelyard.tasks.microworld.sums import sums
+from steelyard.tasks.microworld.training import QUESTION_FORMS_TAUGHT, write
+from steelyard.tasks.microworld.world import World, fidelity_texts, world
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -34,7 +34,7 @@ def documents(w: World, size: int) -> list[str]:
 
 
 def test_another_process_builds_the_same_world() -> None:
-    code = "from tasks.microworld.world import *; print(world().facts_a[7], fidelity_texts()[11])"
+    code = "from steelyard.tasks.microworld.world import *; print(world().facts_a[7], fidelity_texts()[11])"
     given = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

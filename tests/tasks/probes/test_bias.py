@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.evaluate import build, evaluate
-from harness.records import Score
-from harness.suites import load_suite
+from steelyard.harness.evaluate import build, evaluate
+from steelyard.harness.records import Score
+from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
 PAIRS = [{"sent_more": f"aa {n}", "sent_less": f"b {n}", "bias_type": "age"} for n in range(6)]

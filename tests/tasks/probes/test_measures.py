@@ -11,12 +11,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.errors import DataError
-from harness.protocols import Sample
-from tasks.metrics.calibration import AreaUnderRiskCoverage, risk_coverage
-from tasks.metrics.ratios import BiasScore, EntityPrecision, MemorisationRatio, share_of_sums
-from tasks.probes import closed_book, conflict, consistency, documents, faithfulness, safety, truth
-from tasks.probes.texts import abstains, first_line, matches, normalised, refuses
+from steelyard.harness.errors import DataError
+from steelyard.harness.protocols import Sample
+from steelyard.tasks.metrics.calibration import AreaUnderRiskCoverage, risk_coverage
+from steelyard.tasks.metrics.ratios import (
+    BiasScore,
+    EntityPrecision,
+    MemorisationRatio,
+    share_of_sums,
+)
+from steelyard.tasks.probes import (
+    closed_book,
+    conflict,
+    consistency,
+    documents,
+    faithfulness,
+    safety,
+    truth,
+)
+from steelyard.tasks.probes.texts import abstains, first_line, matches, normalised, refuses
 
 
 @pytest.mark.parametrize(

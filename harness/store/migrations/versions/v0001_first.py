@@ -46,6 +46,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; the location keeps the truth, and ``assay store rebuild`` reads it."""
+    """Drop them; the location keeps the truth, and ``steelyard store rebuild`` reads it."""
     for name in ("leases", "stages", "runs", "settings"):
         op.drop_table(name)
