@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steelyard.harness.errors import StatisticsError, SteelyardError
-from steelyard.harness.identity import digest_json
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.records import Checkpoint, Energy, Failure, Rows, Score, TaskSignature
 from steelyard.harness.stats import percentile_interval, score_interval
 

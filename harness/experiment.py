@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
 from steelyard.harness.expansion import Expanded, checked_seeds, expanded
+from steelyard.harness.files.yaml_file import allowed_names, config_error, read_yaml, validated
 from steelyard.harness.lineage import BASE, parents_first, sources_of
 from steelyard.harness.noise_variants import NoiseVariant
 from steelyard.harness.protocols import DataSource, Plugin
 from steelyard.harness.resources import Resources, StageResources
-from steelyard.harness.yaml_file import allowed_names, config_error, read_yaml, validated
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

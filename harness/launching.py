@@ -20,9 +20,9 @@ from pydantic import Field
 
 from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
+from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.protocols import DataSource, Plugin, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest
-from steelyard.harness.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from steelyard.harness.protocols import Progress
@@ -49,7 +49,7 @@ class Launched(Plugin):
 
     def content_digest(self) -> str:
         """Digest of config and trainer: other processes or precision are another recipe."""
-        from steelyard.harness.identity import digest_json, source_digest
+        from steelyard.harness.files.digests import digest_json, source_digest
 
         own = getattr(self.inner, "content_digest", None)
         content = read_yaml(Path(self.accelerate))
@@ -133,7 +133,7 @@ def launched(trainer: Plugin, name: str, config: Path, *, file: Path, key: str) 
 
 def _deepspeed_digest(config: Mapping[str, Any], folder: Path) -> str | None:
     """Digest of the DeepSpeed file that a config names, as the launch finds it, or beside it."""
-    from steelyard.harness.identity import file_digest
+    from steelyard.harness.files.digests import file_digest
 
     deepspeed = config.get("deepspeed_config")
     named = deepspeed.get("deepspeed_config_file") if isinstance(deepspeed, Mapping) else None

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.events import Event, Listener
-from steelyard.harness.identity import digest_json
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.task_identity import task_digest
 
@@ -89,7 +89,7 @@ class NoiseStage:
     def _run(self, name: str, checkpoint: Checkpoint, variant: NoiseVariant) -> Run:
         from steelyard.harness.environment import environment
         from steelyard.harness.evaluate import evaluate
-        from steelyard.harness.identity import scoring_code
+        from steelyard.harness.files.digests import scoring_code
 
         built, settings = self._built(variant), self.experiment.settings
         dtype = variant.dtype or settings.dtype

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from steelyard.harness.contamination import Contamination, ItemIndex
-from steelyard.harness.data import records
+from steelyard.harness.files.tables import records
 from steelyard.harness.protocols import DataSource
 from steelyard.harness.task_build import BuiltSuite, BuiltTask
 from steelyard.harness.task_metadata import right_choices

@@ -211,13 +211,13 @@ def _of_whole_runs(verdict: Verdict, baseline: Scored, candidate: Scored) -> Ver
 
 
 def _name(result: RuleResult) -> str:
-    from steelyard.harness.hostile import one_line
+    from steelyard.harness.files.hostile import one_line
 
     return one_line(f"{result.candidate}: {result.rule}").replace("::", ":")
 
 
 def _line(result: RuleResult) -> str:
-    from steelyard.harness.hostile import one_line
+    from steelyard.harness.files.hostile import one_line
 
     said = result.verdict.replace("_", " ")
     return one_line(f"{result.candidate}: {result.rule}: {said}: {result.why}", 2000)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steelyard.harness.data import records
 from steelyard.harness.errors import DataError
+from steelyard.harness.files.tables import records
 from steelyard.harness.protocols import DataSource, Plugin
 
 

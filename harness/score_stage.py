@@ -113,7 +113,7 @@ class ScoreStage:
 
         Another recipe, or more trials of a sweep, may come to the same weights at another cost.
         """
-        from steelyard.harness.identity import digest_json
+        from steelyard.harness.files.digests import digest_json
 
         manifest, old = checkpoint.manifest, known.checkpoint
         scored = [energy for energy in known.energy if energy.phase == "score"]
@@ -217,7 +217,7 @@ class ScoreStage:
 
     def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:
         from steelyard.harness.environment import environment
-        from steelyard.harness.identity import digest_json, scoring_code
+        from steelyard.harness.files.digests import digest_json, scoring_code
 
         settings, packages = self.experiment.settings, environment().packages
         return digest_json(
@@ -270,7 +270,7 @@ class ScoreStage:
         inherited: Sequence[Energy],
     ) -> Run:
         from steelyard.harness.environment import environment
-        from steelyard.harness.identity import digest_json
+        from steelyard.harness.files.digests import digest_json
 
         now = datetime.now(UTC).isoformat(timespec="seconds")
         complete = not evaluation.failures

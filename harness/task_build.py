@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
-from steelyard.harness.identity import digest_json, file_digest
+from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.selection import stratified
 from steelyard.harness.suites import EvaluateMetric, ExtraMetric, Suite, SuiteTask
 from steelyard.harness.task_data import check_examples, overrides

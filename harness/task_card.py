@@ -201,8 +201,8 @@ def task_of_file(path: Path) -> tuple[str, Path]:
 
     Raises ``ConfigError`` where it defines none.
     """
+    from steelyard.harness.files.yaml_file import read_text
     from steelyard.harness.task_files import names_in
-    from steelyard.harness.yaml_file import read_text
 
     if not path.is_file():
         raise ConfigError("no such file", file=path, fix="name a task or its YAML file")

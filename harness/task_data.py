@@ -122,14 +122,14 @@ class _Splits(dict[str, Any]):
 def _beside(folder: Path, name: str) -> Path:
     path = Path(name).expanduser()
     found = path if path.is_absolute() else folder / path
-    from steelyard.harness.data import check_file
+    from steelyard.harness.files.tables import check_file
 
     check_file(found)
     return found.resolve()
 
 
 def _read(path: Path, data: TaskData) -> Any:
-    from steelyard.harness.data import records
+    from steelyard.harness.files.tables import records
 
     return _mapped(records(path), data, path)
 

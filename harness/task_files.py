@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
+from steelyard.harness.files.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.identity import digest_json, file_digest
+from steelyard.harness.files.digests import digest_json, file_digest
 
 #: Keys of a task's configuration that say where it lay or how it is shown, not what it is.
 NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files.yaml_file import validated
 from steelyard.harness.records import Record
-from steelyard.harness.yaml_file import validated
 
 #: Metrics whose chance level is that of picking a choice at random.
 CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")

@@ -22,7 +22,7 @@ from steelyard.harness.data import Row, read_mix
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.events import Event, Listener
 from steelyard.harness.experiment import Candidate, Experiment
-from steelyard.harness.identity import data_digest, digest_json
+from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 from steelyard.harness.roles import choices_of, roles_for
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, ScoringError
-from steelyard.harness.identity import digest_json
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.responses import question_of
 from steelyard.harness.task_identity import sample_ids
 

@@ -68,7 +68,7 @@ def choice_digest(spec: ValidationTask) -> str:
     for all that choose by it, and again where one of its files changed since.
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from steelyard.harness.identity import digest_json, scoring_code
+    from steelyard.harness.files.digests import digest_json, scoring_code
 
     asked = (spec.task, spec.limit, spec.include, Path.cwd())
     files, stamps, digest = _known_choices.get(asked, ((), (), ""))

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import ClassVar
 
-from steelyard.harness.hostile import csv_safe
+from steelyard.harness.files.hostile import csv_safe
 from steelyard.harness.protocols import Plugin
 from steelyard.reports.document import Cell, Document, Rules, Table, Text, Word
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar, Literal
 
-from steelyard.harness.hostile import one_line, terminal_safe
+from steelyard.harness.files.hostile import one_line, terminal_safe
 from steelyard.harness.protocols import Plugin
 from steelyard.reports.document import Document, Rule, Rules
 

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 from rich.tree import Tree
 
-from steelyard.harness.hostile import one_line, terminal_safe
+from steelyard.harness.files.hostile import one_line, terminal_safe
 from steelyard.harness.protocols import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from steelyard.harness.files.yaml_file import validated
 from steelyard.harness.task_data import Documents, TaskData
-from steelyard.harness.yaml_file import validated
 
 
 def documents(**given: Any) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ def functions(
 
 def source_of(reward: Function) -> str | None:
     """Digest of the file that the function's module is; None where there is none."""
-    from steelyard.harness.identity import file_digest
+    from steelyard.harness.files.digests import file_digest
 
     try:
         found = find_spec(reward.name.partition(":")[0])

@@ -37,7 +37,7 @@ class Select(Plugin, ValidationTask):
 
     def content_digest(self) -> str:
         """Digest of what the choice is made by, the data aside: the key holds those."""
-        from steelyard.harness.identity import scoring_code
+        from steelyard.harness.files.digests import scoring_code
         from steelyard.harness.validation import choice_digest
 
         return scoring_code() if self.task is None else choice_digest(self)

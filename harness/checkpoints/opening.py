@@ -14,9 +14,17 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from steelyard.harness import identity, plugins
+from steelyard.harness import plugins
 from steelyard.harness.errors import CheckpointError, did_you_mean
-from steelyard.harness.json_file import limited_bytes, read_json_object
+from steelyard.harness.files.digests import (
+    TOKENIZER_FILES,
+    adapter_digest,
+    chat_template_digest,
+    digest_json,
+    tokenizer_digest,
+    weights_digest,
+)
+from steelyard.harness.files.json_file import limited_bytes, read_json_object
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 
 MANIFEST = "manifest.json"
@@ -99,13 +107,13 @@ def describe(
         raise CheckpointError("the folder has no config.json", file=weights, fix=fix)
     tokenizer = tokenizer_folder(folder, weights)
     digests = Digests(
-        weights=identity.weights_digest(weights, gguf_file),
-        adapter=identity.adapter_digest(adapter) if adapter else None,
-        tokenizer=identity.tokenizer_digest(tokenizer),
-        chat_template=identity.chat_template_digest(tokenizer),
+        weights=weights_digest(weights, gguf_file),
+        adapter=adapter_digest(adapter) if adapter else None,
+        tokenizer=tokenizer_digest(tokenizer),
+        chat_template=chat_template_digest(tokenizer),
     )
     manifest = CheckpointManifest(
-        digest=identity.digest_json(digests.model_dump()),
+        digest=digest_json(digests.model_dump()),
         digests=digests,
         format=_format(weights, adapter, gguf_file),
         candidate=candidate,
@@ -174,7 +182,7 @@ def _weights_digest_of(folder: Path) -> str | None:
 def tokenizer_folder(*folders: Path) -> Path:
     """The first of ``folders`` that holds a tokenizer. Raises ``CheckpointError``."""
     for folder in folders:
-        if any((folder / name).is_file() for name in identity.TOKENIZER_FILES):
+        if any((folder / name).is_file() for name in TOKENIZER_FILES):
             return folder
     fix = "put tokenizer.json and tokenizer_config.json beside the weights"
     raise CheckpointError("the folder has no tokenizer", file=folders[0], fix=fix)
@@ -286,10 +294,10 @@ def _verify(checkpoint: Checkpoint) -> None:
     weights = checkpoint.weights_folder
     expected = manifest.digests.model_dump()
     found = Digests(
-        weights=identity.weights_digest(weights, checkpoint.gguf_file),
-        adapter=identity.adapter_digest(folder) if checkpoint.adapter_folder else None,
-        tokenizer=identity.tokenizer_digest(tokenizer_folder(folder)),
-        chat_template=identity.chat_template_digest(folder),
+        weights=weights_digest(weights, checkpoint.gguf_file),
+        adapter=adapter_digest(folder) if checkpoint.adapter_folder else None,
+        tokenizer=tokenizer_digest(tokenizer_folder(folder)),
+        chat_template=chat_template_digest(folder),
     )
     # A float32 copy of a GGUF base goes by the GGUF's digest; its own is kept beside it.
     if (weights / MANIFEST).is_file():

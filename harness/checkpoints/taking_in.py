@@ -8,7 +8,7 @@ from pathlib import Path
 from steelyard.harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
 from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.identity import (
+from steelyard.harness.files.digests import (
     TOKENIZER_FILES,
     adapter_digest,
     digest_json,

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.harness import identity
 from steelyard.harness.checkpoints.opening import (
     BASE_LINK,
     MANIFEST,
@@ -23,11 +22,21 @@ from steelyard.harness.checkpoints.opening import (
     size_bytes,
     tokenizer_folder,
 )
+from steelyard.harness.files.digests import (
+    CHAT_TEMPLATE_FILE,
+    TOKENIZER_FILES,
+    adapter_digest,
+    chat_template_digest,
+    data_digest,
+    digest_json,
+    tokenizer_digest,
+    weights_digest,
+)
 from steelyard.harness.protocols import Plugin, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
-_CARRIED = (*identity.TOKENIZER_FILES, identity.CHAT_TEMPLATE_FILE, "generation_config.json")
+_CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, "generation_config.json")
 _PACKAGES = (
     *("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets"),
     *("gguf", "torchao", "compressed-tensors"),
@@ -96,7 +105,7 @@ def finish(
     ``name`` is the trainer's registered name. Energy is not known yet: see :func:`with_energy`.
     """
     recipe = trainer.model_dump(mode="json")
-    data = {source.name: identity.data_digest(source.path) for source in job.data}
+    data = {source.name: data_digest(source.path) for source in job.data}
     weights = job.start.weights_folder if format == "adapter" else job.folder
     found = manifest_of(job.folder, weights, job.start, format)
     manifest = found.model_copy(
@@ -124,7 +133,7 @@ def finish(
 def recipe_digest(job: TrainJob, *, trainer: dict[str, Any], name: str, data: object) -> str:
     """Digest of everything that determines the result, the machine and its libraries aside."""
     sources = {name: source.manifest.digest for name, source in job.sources.items()}
-    return identity.digest_json(
+    return digest_json(
         {
             **({"sources": sources} if sources else {}),
             "trainer": name,
@@ -168,13 +177,13 @@ def manifest_of(
     gguf_file = only_gguf(weights) if format == "gguf" else None
     known = start.manifest.digests.weights if adapter is not None and start is not None else None
     digests = Digests(
-        weights=known or identity.weights_digest(weights, gguf_file),
-        adapter=identity.adapter_digest(adapter) if adapter else None,
-        tokenizer=identity.tokenizer_digest(tokenizer_folder(folder)),
-        chat_template=identity.chat_template_digest(folder),
+        weights=known or weights_digest(weights, gguf_file),
+        adapter=adapter_digest(adapter) if adapter else None,
+        tokenizer=tokenizer_digest(tokenizer_folder(folder)),
+        chat_template=chat_template_digest(folder),
     )
     return CheckpointManifest(
-        digest=identity.digest_json(digests.model_dump()),
+        digest=digest_json(digests.model_dump()),
         digests=digests,
         format=format,
         candidate="",

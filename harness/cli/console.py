@@ -47,7 +47,7 @@ def print_yaml(*documents: object) -> None:
 
     import yaml
 
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     class Dumper(yaml.SafeDumper):
         """Texts of several lines stand in blocks."""
@@ -83,7 +83,7 @@ def _plain(event: Event) -> None:
 
 
 def _line(event: Event) -> str:
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     word = WORDS.get(event.status, "")
     detail = ": ".join(part for part in (word, event.message) if part)

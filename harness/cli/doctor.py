@@ -42,7 +42,7 @@ def doctor(
     if format is Format.json:
         typer.echo(json.dumps(findings, indent=2))
     else:
-        from steelyard.harness.hostile import terminal_safe
+        from steelyard.harness.files.hostile import terminal_safe
 
         for name, finding in findings.items():
             typer.echo(f"{name:<22} {terminal_safe(str(finding))}")

@@ -277,6 +277,6 @@ def _words(line: dict[str, Any]) -> str:
 
 
 def _safe(text: str) -> str:
-    from steelyard.harness.hostile import one_line
+    from steelyard.harness.files.hostile import one_line
 
     return one_line(text, 400)

@@ -48,7 +48,7 @@ def list_things(
     from rich.console import Console
     from rich.table import Table
 
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:

@@ -64,7 +64,7 @@ def open_executor(
     """
     from steelyard.harness import plugins
     from steelyard.harness.errors import ConfigError
-    from steelyard.harness.yaml_file import read_yaml
+    from steelyard.harness.files.yaml_file import read_yaml
 
     chosen = plugins.load("executors", name)
     given: dict[str, Any] = {"workers": workers, "address": address, "runtime_env": runtime_env}

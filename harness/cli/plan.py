@@ -54,7 +54,7 @@ def plan(
 
     Example: `steelyard plan policy.yaml --baseline base.steelyard.json.gz --like microworld-demo/lora`
     """
-    from steelyard.harness.yaml_file import read_yaml
+    from steelyard.harness.files.yaml_file import read_yaml
 
     training = None
     if "candidates" in read_yaml(policy):
@@ -134,7 +134,7 @@ def _print_training(found: list[CandidatePlan]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
     from steelyard.reports import words
 
     def number(value: int | None) -> str:
@@ -183,7 +183,7 @@ def _print_table(found: tuple[RulePlan, ...], power: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
     from steelyard.reports import words
 
     title = f"Samples that each rule needs to pass an equal candidate {power:.0%} of the time"

@@ -127,7 +127,7 @@ def run_experiment(
 
 def show_logs(outcome: Outcome, store: FolderStore) -> None:
     """The end of each failed stage's log, where it left one."""
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     for failure in outcome.failures:
         path = store.log_path(failure.stage.replace(" ", "-"))

@@ -101,7 +101,7 @@ class SequentialGate:
     def _experiment(self) -> Experiment:
         """What the policy says beside its rules, where it is an experiment file."""
         from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
-        from steelyard.harness.yaml_file import read_yaml
+        from steelyard.harness.files.yaml_file import read_yaml
 
         if "base" in read_yaml(self.policy):
             return load_experiment(self.policy)
@@ -191,7 +191,7 @@ def _planned_run(name: str, experiment: Experiment, suite: Suite, checkpoint: Ch
     from datetime import UTC, datetime
 
     from steelyard.harness.environment import environment
-    from steelyard.harness.identity import digest_json
+    from steelyard.harness.files.digests import digest_json
     from steelyard.harness.records import Run
 
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -20,8 +20,8 @@ def session(
     """The store, held beside other runs, and a meter, opened on first use and closed here."""
     from steelyard.harness.energy import EnergyConfig, open_meter
     from steelyard.harness.errors import ConfigError
+    from steelyard.harness.files.yaml_file import validated
     from steelyard.harness.store import open_store
-    from steelyard.harness.yaml_file import validated
 
     config = validated(EnergyConfig, experiment.settings.energy, file=experiment.file, key="energy")
     try:

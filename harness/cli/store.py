@@ -25,7 +25,7 @@ def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
 
     Example: `steelyard store check --workspace .steelyard`
     """
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     store = _store(workspace)
     with _working("reading runs and checkpoints"):
@@ -122,7 +122,7 @@ def _working(what: str) -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console
 
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     with Console(stderr=True, markup=False).status(what) as status:
         yield lambda name: status.update(terminal_safe(f"{what} {name}"))

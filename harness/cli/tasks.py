@@ -133,7 +133,7 @@ def _print_overlaps(found: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from steelyard.harness.hostile import terminal_safe
+    from steelyard.harness.files.hostile import terminal_safe
 
     table = Table(title="Evaluation items found in training data", box=box.SIMPLE_HEAD)
     for name in ("Data", "Task", "Contaminated", "Items", "For example"):

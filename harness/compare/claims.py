@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.compare.scored import Scored
-from steelyard.harness.identity import digest_json
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.records import CheckpointManifest
 
 CHECKPOINT = "these checkpoints on items like these; not the recipe (one seed)"

@@ -22,8 +22,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files.yaml_file import allowed_names, read_yaml, validated
 from steelyard.harness.records import Tier
-from steelyard.harness.yaml_file import allowed_names, read_yaml, validated
 
 Claim = Literal["benchmark", "population"]
 OnInconclusive = Literal["block", "pass"]

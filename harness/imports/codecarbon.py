@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.harness.data import records
 from steelyard.harness.errors import DataError
+from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -140,7 +140,7 @@ def with_emissions(
 
     Raises ``DataError`` where the run has metered that phase itself.
     """
-    from steelyard.harness.identity import digest_json
+    from steelyard.harness.files.digests import digest_json
 
     record, source = read_emissions(path, project=project, run_id=run_id)
     if any(e.phase == phase and e.energy_kwh is not None for e in run.energy):

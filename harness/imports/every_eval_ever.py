@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.identity import digest_json
+from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -20,7 +21,6 @@ from steelyard.harness.imports.imported import (
     plain_name,
 )
 from steelyard.harness.imports.lm_eval_results import number
-from steelyard.harness.json_file import read_json_object
 from steelyard.harness.records import Score, TaskSignature
 
 _Z95 = 1.959963984540054

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.hostile import one_line
-from steelyard.harness.identity import digest_json, file_digest
+from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.files.hostile import one_line
 from steelyard.harness.records import (
     CheckpointManifest,
     Digests,

@@ -13,7 +13,7 @@ from steelyard.harness.records import Kind
 
 Record = Mapping[str, Any]
 Table = Sequence[tuple[str, Record]]
-"""(where, columns) of every row, as ``steelyard.harness.data.records`` gives them."""
+"""(where, columns) of every row, as ``steelyard.harness.files.tables.records`` gives them."""
 #: Columns that are taken for what their name says.
 _BY_NAME = ("task", "prompt", "target", "response")
 #: What a table may hold: kind -> how many columns make a row.

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steelyard.harness.data import records
 from steelyard.harness.errors import DataError, StatisticsError
+from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,

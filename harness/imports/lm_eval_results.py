@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.identity import digest_json
+from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
-from steelyard.harness.json_file import read_json_object
 from steelyard.harness.records import Kind, Score, TaskSignature
 from steelyard.harness.task_identity import NOT_IDENTITY
 

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from steelyard.harness import plugins
-from steelyard.harness.data import records
 from steelyard.harness.errors import DataError, MetricError
+from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import rows_from
 from steelyard.harness.imports.lm_eval_entries import (
     Entry,

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.data import records
 from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.files.tables import records
 from steelyard.harness.imports.bradley_terry import Battle, Rating, ratings
 from steelyard.harness.imports.imported import (
     EXPERIMENT,

@@ -81,7 +81,7 @@ class Checkpoints:
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
         from steelyard.harness.environment import environment
-        from steelyard.harness.identity import digest_json, source_digest
+        from steelyard.harness.files.digests import digest_json, source_digest
 
         packages = environment().packages
         # A trainer that reads files besides its data says what is in them, not only where.
@@ -116,7 +116,7 @@ class Checkpoints:
         return self._opened(done, verify=verify)
 
     def _data_digest(self, path: Any) -> str:
-        from steelyard.harness.identity import data_digest
+        from steelyard.harness.files.digests import data_digest
 
         if str(path) not in self._digests:
             self._digests[str(path)] = data_digest(path)

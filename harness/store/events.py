@@ -6,7 +6,7 @@ import os
 import socket
 from datetime import UTC, datetime
 
-from steelyard.harness.hostile import terminal_safe
+from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.store.layout import Layout
 
 LONGEST_LINE = 2000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.parquet_file import check_size
+from steelyard.harness.files.parquet_file import check_size
 from steelyard.harness.store.atomic import plain
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from steelyard.harness.compare import Scored
-from steelyard.harness.hostile import csv_safe
+from steelyard.harness.files.hostile import csv_safe
 from steelyard.harness.records import Run
 
 _RUN = ("run", "experiment", "candidate", "suite", "base", "trainer", "created_at", "imported_from")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.hostile import csv_safe
+from steelyard.harness.files.hostile import csv_safe
 from steelyard.reports.site.standings import Entry, Placed, Standings
 from steelyard.reports.words import base_title, metric_title
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.harness.hostile import csv_safe, one_line, terminal_safe
+from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
 
 TERMINAL = {
     "plain text\n\twith tab": "plain text\n\twith tab",

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness import identity
 from steelyard.harness.errors import CheckpointError
+from steelyard.harness.files.digests import (
+    adapter_digest,
+    chat_template_digest,
+    data_digest,
+    digest_json,
+    file_digest,
+    source_digest,
+    tokenizer_digest,
+    weights_digest,
+)
 from steelyard.harness.task_identity import content_digest
 from tests.harness.scoring import tiny
 
@@ -21,16 +30,16 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_json_is_digested_by_content_not_by_order() -> None:
     expected = hashlib.sha256('{"a":[1,"é"],"b":null}'.encode()).hexdigest()
-    assert identity.digest_json({"b": None, "a": (1, "é")}) == expected
+    assert digest_json({"b": None, "a": (1, "é")}) == expected
     with pytest.raises(ValueError, match="Out of range"):
-        identity.digest_json({"a": float("nan")})
+        digest_json({"a": float("nan")})
 
 
 def test_a_file_is_digested_by_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
     # FIPS 180-2, appendix B.1
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert identity.file_digest(tmp_path / "f") == identity.data_digest(tmp_path / "f") == known
+    assert file_digest(tmp_path / "f") == data_digest(tmp_path / "f") == known
 
 
 def test_weights_keep_their_digest_when_moved_and_when_sharded(llama: Path, tmp_path: Path) -> None:
@@ -40,12 +49,12 @@ def test_weights_keep_their_digest_when_moved_and_when_sharded(llama: Path, tmp_
     model.save_pretrained(tmp_path / "sharded", max_shard_size="40KB")
     assert len(list((tmp_path / "sharded").glob("*.safetensors"))) > 2
     moved = Path(shutil.copytree(llama, tmp_path / "moved"))
-    digests = {identity.weights_digest(f) for f in (llama, tmp_path / "sharded", moved)}
+    digests = {weights_digest(f) for f in (llama, tmp_path / "sharded", moved)}
     assert len(digests) == 1
 
 
 def test_one_changed_bit_or_setting_is_another_model(llama: Path, tmp_path: Path) -> None:
-    before = identity.weights_digest(llama)
+    before = weights_digest(llama)
     bit = Path(shutil.copytree(llama, tmp_path / "bit"))
     content = bytearray((bit / "model.safetensors").read_bytes())
     content[-1] ^= 1
@@ -55,9 +64,9 @@ def test_one_changed_bit_or_setting_is_another_model(llama: Path, tmp_path: Path
     (setting / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-5}))
     writer = Path(shutil.copytree(llama, tmp_path / "writer"))
     (writer / "config.json").write_text(json.dumps(config | {"transformers_version": "9"}))
-    assert identity.weights_digest(bit) != before
-    assert identity.weights_digest(setting) != before
-    assert identity.weights_digest(writer) == before
+    assert weights_digest(bit) != before
+    assert weights_digest(setting) != before
+    assert weights_digest(writer) == before
 
 
 def test_a_cut_file_is_refused(llama: Path, tmp_path: Path) -> None:
@@ -65,10 +74,10 @@ def test_a_cut_file_is_refused(llama: Path, tmp_path: Path) -> None:
     content = (cut / "model.safetensors").read_bytes()
     (cut / "model.safetensors").write_bytes(content[:-100])
     with pytest.raises(CheckpointError, match="cut short"):
-        identity.weights_digest(cut)
+        weights_digest(cut)
     (cut / "model.safetensors").write_bytes(b"no safetensors at all")
     with pytest.raises(CheckpointError, match="not a safetensors file"):
-        identity.weights_digest(cut)
+        weights_digest(cut)
 
 
 def test_an_adapter_is_its_tensors_and_settings_not_its_base(tmp_path: Path) -> None:
@@ -81,7 +90,7 @@ def test_an_adapter_is_its_tensors_and_settings_not_its_base(tmp_path: Path) -> 
         save_file({"lora_A": torch.ones(2)}, folder / "adapter_model.safetensors")
         config = {"base_model_name_or_path": base, "target_modules": modules, "r": r}
         (folder / "adapter_config.json").write_text(json.dumps(config))
-        return identity.adapter_digest(folder)
+        return adapter_digest(folder)
 
     first = adapter("a", "/here", ["q_proj", "v_proj"])
     assert first == adapter("b", "/there", ["v_proj", "q_proj"])
@@ -96,35 +105,35 @@ def test_a_tokenizer_keeps_its_digest_when_it_was_used_and_saved_again(
     tokenizer = AutoTokenizer.from_pretrained(llama)
     tokenizer(["a", "longer text"], padding=True, truncation=True, max_length=8)
     tokenizer.save_pretrained(tmp_path)
-    assert identity.tokenizer_digest(tmp_path) == identity.tokenizer_digest(llama)
+    assert tokenizer_digest(tmp_path) == tokenizer_digest(llama)
 
 
 def test_a_chat_template_counts_apart_from_the_tokenizer(llama: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(llama, tmp_path / "t"))
-    assert identity.chat_template_digest(folder) is None
-    tokenizer = identity.tokenizer_digest(folder)
+    assert chat_template_digest(folder) is None
+    tokenizer = tokenizer_digest(folder)
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    beside = identity.chat_template_digest(folder)
+    beside = chat_template_digest(folder)
     (folder / "chat_template.jinja").unlink()
     config = json.loads((folder / "tokenizer_config.json").read_text())
     config["chat_template"] = "{{ messages }}"
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    assert beside == identity.chat_template_digest(folder) is not None
-    assert identity.tokenizer_digest(folder) == tokenizer
+    assert beside == chat_template_digest(folder) is not None
+    assert tokenizer_digest(folder) == tokenizer
 
 
 def test_a_plugin_is_digested_with_the_modules_beside_it() -> None:
     from steelyard.harness import plugins
 
     full, lora = plugins.load("trainers", "full"), plugins.load("trainers", "lora")
-    assert identity.source_digest(full) == identity.source_digest(lora)
-    assert len(identity.source_digest(full)) == 64
+    assert source_digest(full) == source_digest(lora)
+    assert len(source_digest(full)) == 64
 
 
 def test_digests_need_no_torch() -> None:
     import subprocess
 
-    code = "import sys, steelyard.harness.identity, steelyard.harness.data, steelyard.harness.checkpoints as c; c.open_base; "
+    code = "import sys, steelyard.harness.files.digests, steelyard.harness.data, steelyard.harness.checkpoints as c; c.open_base; "
     code += "print([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

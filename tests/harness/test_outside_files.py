@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.data import records
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files.tables import records
+from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.imports.lm_eval_results import number
 from steelyard.harness.suites import load_suite
-from steelyard.harness.yaml_file import read_yaml
 
 
 @pytest.mark.parametrize(

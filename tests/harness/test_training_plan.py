@@ -10,7 +10,7 @@ import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.experiment import Experiment, load_experiment
-from steelyard.harness.identity import data_digest
+from steelyard.harness.files.digests import data_digest
 from steelyard.harness.records import Checkpoint, Energy
 from steelyard.harness.store import open_store
 from steelyard.harness.training_plan import CandidatePlan, Planner

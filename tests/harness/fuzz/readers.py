@@ -431,16 +431,20 @@ def _open_ours(path: Path) -> object:
 
 def _manifests() -> st.SearchStrategy[bytes]:
     """Manifests of the model that lies beside them, whose digests are right."""
-    from steelyard.harness import identity
+    from steelyard.harness.files.digests import (
+        chat_template_digest,
+        tokenizer_digest,
+        weights_digest,
+    )
     from steelyard.harness.records import Digests
 
     with tempfile.TemporaryDirectory() as name:
         _model_beside(Path(name))
         model = Path(name) / "model"
         digests = Digests(
-            weights=identity.weights_digest(model),
-            tokenizer=identity.tokenizer_digest(model),
-            chat_template=identity.chat_template_digest(model),
+            weights=weights_digest(model),
+            tokenizer=tokenizer_digest(model),
+            chat_template=chat_template_digest(model),
         )
     manifest = MAKE["make_manifest"]().model_copy(update={"digests": digests})
     return m.hostile(manifest.model_dump(mode="json"), m.as_json)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.json_file import read_json_object
+from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.protocols import Plugin
 
 #: Keys of configurations that say who wrote them, where they lay and how they were read.
