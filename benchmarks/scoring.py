@@ -32,8 +32,8 @@ from benchmarks import scoring_material as material  # noqa: E402
 
 def opened(folder: Path, side: str) -> Any:
     """A fresh model: ``steelyard``, ``hf-1`` or ``hf-16``."""
+    from steelyard.harness.environment import quiet
     from steelyard.harness.scoring import hf, loading, open_model
-    from steelyard.harness.scoring.quiet import quiet
     from steelyard.harness.scoring.templates import compile_templates_always
 
     if side == "steelyard":
@@ -49,7 +49,7 @@ def run(lm: Any, tasks: Path, kinds: list[str]) -> tuple[float, dict[str, list[A
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.environment import quiet
 
     begin = time.process_time()
     with quiet(), contextlib.redirect_stderr(io.StringIO()):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partialmethod
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -193,3 +195,61 @@ def _gpu_peak_bytes() -> int | None:
         return None
     devices = range(torch.cuda.device_count())
     return sum(int(torch.cuda.max_memory_allocated(device)) for device in devices)
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch compute with ``count`` threads; None leaves it as it is.
+
+    The order of float sums follows the number of threads, so equal numbers need equal threads.
+    """
+    if count is None:
+        return
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
+    else:  # read when torch is imported
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
+
+
+_TALKATIVE = ("lm_eval", "lm-eval", "peft", "accelerate", "trl", "bitsandbytes")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No chatter from transformers, huggingface_hub, peft or lm-eval within this block.
+
+    Nor a progress bar of anybody: some (reading GGUF, unpacking compressed-tensors) have no switch.
+    """
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+    from tqdm.std import tqdm
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    hub_bars = not are_progress_bars_disabled()
+    with_bar = tqdm.__init__
+    try:
+        setattr(tqdm, "__init__", partialmethod(with_bar, disable=True))  # noqa: B010 (mypy)
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        disable_progress_bars()
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        setattr(tqdm, "__init__", with_bar)  # noqa: B010
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+        if hub_bars:
+            enable_progress_bars()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

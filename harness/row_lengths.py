@@ -58,7 +58,7 @@ def _lengths(rows: Sequence[Row], folder: Path) -> list[tuple[int, int] | None]:
     """(prompt, prompt with its longest answer) in tokens; None for chat messages."""
     from transformers import AutoTokenizer
 
-    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.environment import quiet
 
     with quiet():
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -303,7 +303,7 @@ def quiet_building() -> Iterator[None]:
     from lm_eval import utils
     from lm_eval.api import task as task_module
 
-    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.environment import quiet
 
     render, bar = utils.apply_template, task_module.tqdm
     utils.apply_template = lambda template, document: _compiled(template).render(**document)

@@ -45,7 +45,7 @@ class Distill(TrainingOptions):
         from trl import SFTConfig
 
         from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
 
         source = job.sources[self.teacher]

@@ -45,7 +45,7 @@ class Freeze(SupervisedOptions):
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
         from steelyard.trainers.supervised import lessons, run, sft_trainer
 

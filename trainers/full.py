@@ -34,7 +34,7 @@ class Full(SupervisedOptions):
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import layers, loop
         from steelyard.trainers.supervised import lessons, run, sft_trainer
 

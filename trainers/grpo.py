@@ -25,7 +25,7 @@ class Grpo(RolloutOptions):
         from trl import GRPOConfig, GRPOTrainer
 
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop, rollouts
         from steelyard.trainers.preferences import finish_preferences, peft_config
         from steelyard.trainers.rewards import functions, tokenizers

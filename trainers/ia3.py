@@ -46,7 +46,7 @@ class Ia3(ValidatedOptions):
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
         from steelyard.trainers.adapters import finish_adapter
         from steelyard.trainers.supervised import lessons, run, sft_trainer

@@ -44,7 +44,7 @@ class Kto(PreferenceOptions):
         from trl import KTOConfig, KTOTrainer
 
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import early_stop, loop
         from steelyard.trainers.preferences import finish_preferences, peft_config
 

@@ -19,7 +19,7 @@ class Lora(LoraOptions):
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
         from steelyard.trainers.adapters import finish_adapter, kept_start, lora_config
         from steelyard.trainers.supervised import lessons, run, sft_trainer

@@ -75,7 +75,7 @@ class Merge(Plugin):
         Raises ``TrainingError`` where the sources do not fit together, or ``CheckpointError``.
         """
         from steelyard.harness.checkpoints import finish, save_adapter, save_full
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
 
         job.progress(0, 1, f"merging by {self.method}")

@@ -28,7 +28,7 @@ class Orpo(PreferenceOptions):
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import early_stop, loop
         from steelyard.trainers.preferences import (
             as_asked,

@@ -36,7 +36,7 @@ class Prefix(ValidatedOptions):
         from peft import PrefixTuningConfig
 
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
         from steelyard.trainers.adapters import finish_virtual_tokens, require_weights
         from steelyard.trainers.supervised import lessons, run, sft_trainer

@@ -40,7 +40,7 @@ class Prune(Plugin):
     def train(self, job: TrainJob) -> Checkpoint:
         """Prune and store. Raises ``CheckpointError`` where the start is quantised."""
         from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
 
         job.progress(0, 1, f"pruning {self.amount:.0%}")

@@ -37,7 +37,7 @@ class Qlora(LoraOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
         from steelyard.trainers.adapters import finish_adapter, lora_config, stored_merged
         from steelyard.trainers.supervised import lessons, run, sft_trainer

@@ -129,7 +129,7 @@ class Quantize(Plugin):
         Raises ``CheckpointError``, ``DataError``, ``TrainingError`` or ``MissingExtraError``.
         """
         from steelyard.harness.checkpoints import finish, load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
 
         self.make_ready()
         job.progress(0, 1, f"quantising to {self.scheme}")

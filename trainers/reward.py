@@ -34,7 +34,7 @@ class RewardModel(TrainingOptions):
         from trl import RewardConfig, RewardTrainer
 
         from steelyard.harness.checkpoints import finish, save_full
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import loop
 
         rows, notes = pairs(job)

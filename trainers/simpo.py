@@ -35,7 +35,7 @@ class Simpo(PreferenceOptions):
         from trl.experimental.cpo import CPOConfig, CPOTrainer
 
         from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.scoring.quiet import quiet
+        from steelyard.harness.environment import quiet
         from steelyard.trainers import early_stop, loop
         from steelyard.trainers.preferences import (
             as_asked,

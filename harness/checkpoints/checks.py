@@ -43,8 +43,8 @@ def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -
     """
     import torch
 
+    from steelyard.harness.environment import quiet
     from steelyard.harness.scoring.loading import load
-    from steelyard.harness.scoring.quiet import quiet
 
     if is_reward_model(checkpoint):
         return _check_reward_model(checkpoint)
@@ -93,7 +93,7 @@ def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.environment import quiet
 
     with quiet(), torch.inference_mode():
         model = AutoModelForSequenceClassification.from_pretrained(

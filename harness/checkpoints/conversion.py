@@ -22,7 +22,7 @@ def dequantised(base: Checkpoint, folder: Path) -> Checkpoint:
         return base
     if (folder / MANIFEST).is_file():
         return open_checkpoint(folder)
-    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.environment import quiet
 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import NotComparableError, ScoringError
-from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import memory, rope_lengths
 from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.events import Events
@@ -23,7 +24,6 @@ from steelyard.harness.scoring.prompts import (
     read_settings,
     same_length,
 )
-from steelyard.harness.scoring.quiet import quiet
 from steelyard.harness.scoring.requests import Request
 from steelyard.harness.scoring.side_by_side import SideBySide
 from steelyard.harness.scoring.stopping import Stopping

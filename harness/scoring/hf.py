@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.scoring.loading import LoadedModel
-from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM

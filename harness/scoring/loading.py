@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
-from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.scoring.quiet import quiet
+from steelyard.harness.environment import quiet
 from steelyard.harness.scoring.requests import Request, packs_by_text
 
 if TYPE_CHECKING:

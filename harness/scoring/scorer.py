@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import canary, memory, rope_lengths
 from steelyard.harness.scoring.encoding import Pair
 from steelyard.harness.scoring.generation_plans import GenerationPlans
 from steelyard.harness.scoring.opened import OpenedLM
 from steelyard.harness.scoring.plans import Ask, Plan
-from steelyard.harness.scoring.quiet import quiet
 from steelyard.harness.scoring.requests import Request
 from steelyard.harness.scoring.rows import token_scores
 from steelyard.harness.scoring.rungs import PaddedRung, Rung

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.scoring.quiet import quiet
 
 if TYPE_CHECKING:
     from steelyard.harness.suites import CostMeasure

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steelyard.harness.environment import use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
 from steelyard.harness.events import Event, Listener
 from steelyard.harness.experiment import Experiment
@@ -168,17 +167,3 @@ class Worker:
     def log_path(self, stage: Stage) -> Path:
         """Where a stage's output or its traceback is kept."""
         return self.store.log_path(stage.log)
-
-
-def use_threads(count: int | None) -> None:
-    """Let torch compute with ``count`` threads; None leaves it as it is.
-
-    The order of float sums follows the number of threads, so equal numbers need equal threads.
-    """
-    if count is None:
-        return
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(count)
-    else:  # read when torch is imported
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)

@@ -157,7 +157,7 @@ def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -
 def test_nothing_draws_a_bar_while_it_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     from tqdm.auto import tqdm
 
-    from steelyard.harness.scoring.quiet import quiet
+    from steelyard.harness.environment import quiet
 
     with quiet():
         assert list(tqdm(range(3), desc="silent")) == [0, 1, 2]
