@@ -32,15 +32,16 @@ from benchmarks import scoring_material as material  # noqa: E402
 
 def opened(folder: Path, side: str) -> Any:
     """A fresh model: ``steelyard``, ``hf-1`` or ``hf-16``."""
+    from steelyard.harness.checkpoints.model import load_model
     from steelyard.harness.environment import quiet
-    from steelyard.harness.scoring import hf, loading, open_model
+    from steelyard.harness.scoring import hf, open_model
     from steelyard.harness.scoring.templates import compile_templates_always
 
     if side == "steelyard":
         return open_model(folder, device="cpu", report=lambda _: None)
     compile_templates_always()
     with quiet():
-        loaded = loading.load(folder, device="cpu")
+        loaded = load_model(folder, device="cpu")
         return hf.wrap(loaded, max_length=None, batch_size=int(side.removeprefix("hf-")))
 
 

@@ -110,7 +110,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if asked.way:
-        from steelyard.harness.files.digests import adapter_digest
+        from steelyard.harness.checkpoints.digests import adapter_digest
         from steelyard.tasks.microworld import training
 
         with tempfile.TemporaryDirectory() as made:

@@ -125,8 +125,8 @@ def _number_callback(options: EarlyStop, job: TrainJob, trainer: Any) -> Any:
 
 def _as_lm(trainer: Any) -> Any:
     """The model in training as lm-eval's own ``hf`` model; a training step sets its mode again."""
+    from steelyard.harness.checkpoints.model import LoadedModel, Source
     from steelyard.harness.scoring.hf import wrap
-    from steelyard.harness.scoring.loading import LoadedModel, Source
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))

@@ -43,12 +43,12 @@ def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -
     """
     import torch
 
+    from steelyard.harness.checkpoints.model import load_model
     from steelyard.harness.environment import quiet
-    from steelyard.harness.scoring.loading import load
 
     if is_reward_model(checkpoint):
         return _check_reward_model(checkpoint)
-    loaded = load(
+    loaded = load_model(
         checkpoint.weights_folder,
         adapter=checkpoint.adapter_folder,
         gguf_file=checkpoint.gguf_file,

@@ -15,15 +15,15 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from steelyard.harness import plugins
-from steelyard.harness.errors import CheckpointError, did_you_mean
-from steelyard.harness.files.digests import (
+from steelyard.harness.checkpoints.digests import (
     TOKENIZER_FILES,
     adapter_digest,
     chat_template_digest,
-    digest_json,
     tokenizer_digest,
     weights_digest,
 )
+from steelyard.harness.errors import CheckpointError, did_you_mean
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from steelyard.harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
-from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
-from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files.digests import (
+from steelyard.harness.checkpoints.digests import (
     TOKENIZER_FILES,
     adapter_digest,
-    digest_json,
     tokenizer_digest,
     weights_digest,
 )
+from steelyard.harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
+from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.protocols import TrainJob
 
 

@@ -13,6 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from steelyard.harness.checkpoints.digests import (
+    CHAT_TEMPLATE_FILE,
+    TOKENIZER_FILES,
+    adapter_digest,
+    chat_template_digest,
+    tokenizer_digest,
+    weights_digest,
+)
 from steelyard.harness.checkpoints.opening import (
     BASE_LINK,
     MANIFEST,
@@ -22,16 +30,7 @@ from steelyard.harness.checkpoints.opening import (
     size_bytes,
     tokenizer_folder,
 )
-from steelyard.harness.files.digests import (
-    CHAT_TEMPLATE_FILE,
-    TOKENIZER_FILES,
-    adapter_digest,
-    chat_template_digest,
-    data_digest,
-    digest_json,
-    tokenizer_digest,
-    weights_digest,
-)
+from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.protocols import Plugin, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 

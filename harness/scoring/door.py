@@ -56,11 +56,11 @@ def open_model(
     if backend not in ("steelyard", "hf"):
         fix = did_you_mean(backend, ("steelyard", "hf", "lm-eval:vllm"))
         raise UnknownNameError("no such backend", key="backend", value=backend, fix=fix)
-    from steelyard.harness.scoring import loading
+    from steelyard.harness.checkpoints.model import load_model
     from steelyard.harness.scoring.journalled import JournalledLM
     from steelyard.harness.scoring.templates import compile_templates_once
 
-    loaded = loading.load(
+    loaded = load_model(
         path_or_id, adapter=adapter, gguf_file=gguf_file, device=device, dtype=dtype
     )
     if backend == "hf":

@@ -21,7 +21,7 @@ from steelyard.harness.scoring.requests import Request
 from steelyard.harness.scoring.rows import only_rows, token_scores
 
 if TYPE_CHECKING:
-    from steelyard.harness.scoring.loading import LoadedModel
+    from steelyard.harness.checkpoints.model import LoadedModel
 
 #: ``(who asks, the decoder's tokens)`` by the encoder's tokens.
 _ByContext = dict[tuple[int, ...], list[tuple[Ask, list[int]]]]

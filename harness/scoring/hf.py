@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.checkpoints.model import LoadedModel
 from steelyard.harness.environment import quiet
-from steelyard.harness.scoring.loading import LoadedModel
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM

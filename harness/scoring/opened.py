@@ -16,7 +16,7 @@ from steelyard.harness.scoring.requests import Request
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from steelyard.harness.scoring.loading import LoadedModel
+    from steelyard.harness.checkpoints.model import LoadedModel
 
 
 class OpenedLM(TemplateLM):

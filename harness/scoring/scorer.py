@@ -29,7 +29,7 @@ from steelyard.harness.scoring.rungs import PaddedRung, Rung
 from steelyard.harness.scoring.trie import Forest, Leaf, Pack
 
 if TYPE_CHECKING:
-    from steelyard.harness.scoring.loading import LoadedModel
+    from steelyard.harness.checkpoints.model import LoadedModel
 
 
 #: Who asks, and for which continuation of which context.

@@ -16,9 +16,9 @@ import pytest
 
 from steelyard.harness import plugins
 from steelyard.harness.checkpoints import check, is_reward_model, open_checkpoint
+from steelyard.harness.checkpoints.model import load
 from steelyard.harness.protocols import Plugin, Trainer
 from steelyard.harness.records import Checkpoint
-from steelyard.harness.scoring.loading import load
 from tests.trainers import tiny_jobs
 
 STEPS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2}

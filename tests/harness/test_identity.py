@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files.digests import (
+from steelyard.harness.checkpoints.digests import (
     adapter_digest,
     chat_template_digest,
-    data_digest,
-    digest_json,
-    file_digest,
-    source_digest,
     tokenizer_digest,
     weights_digest,
 )
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.files.digests import data_digest, digest_json, file_digest, source_digest
 from steelyard.harness.task_identity import content_digest
 from tests.harness.scoring import tiny
 

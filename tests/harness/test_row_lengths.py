@@ -47,7 +47,7 @@ def test_nothing_left_to_learn_is_refused_before_a_model_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.save_tokenizer(tmp_path)
-    monkeypatch.setitem(sys.modules, "steelyard.harness.scoring.loading", None)
+    monkeypatch.setitem(sys.modules, "steelyard.harness.checkpoints.model", None)
     with pytest.raises(DataError, match="in every row the prompt alone fills max_length=24"):
         lengths_checked(candidate("full", rows(tmp_path, 8, 0)), tmp_path)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from steelyard.harness.checkpoints import check, load_model
-from steelyard.harness.files.digests import adapter_digest
+from steelyard.harness.checkpoints.digests import adapter_digest
 from steelyard.harness.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.adapters import lora_config

@@ -12,10 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.checkpoints.model import load
 from steelyard.harness.errors import CheckpointError, TrainingError
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
-from steelyard.harness.scoring.loading import load
 from steelyard.trainers.freeze import Freeze
 from steelyard.trainers.options import LoraOptions
 from steelyard.trainers.qlora import Qlora

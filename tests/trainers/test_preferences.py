@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.checkpoints.digests import adapter_digest
 from steelyard.harness.errors import ConfigError, DataError
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.files.digests import adapter_digest
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 

@@ -431,7 +431,7 @@ def _open_ours(path: Path) -> object:
 
 def _manifests() -> st.SearchStrategy[bytes]:
     """Manifests of the model that lies beside them, whose digests are right."""
-    from steelyard.harness.files.digests import (
+    from steelyard.harness.checkpoints.digests import (
         chat_template_digest,
         tokenizer_digest,
         weights_digest,

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from steelyard.harness.checkpoints.model import LoadedModel, Source
 from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import hf
 from steelyard.harness.scoring.encoder_decoder import EncoderDecoderLM
 from steelyard.harness.scoring.generation import FlatGeneration
 from steelyard.harness.scoring.journalled import JournalledLM
-from steelyard.harness.scoring.loading import LoadedModel, Source
 from steelyard.harness.scoring.scorer import TrieLM
 from steelyard.harness.scoring.side_by_side import SideBySide
 from tests.harness.scoring import tiny

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from steelyard.harness.checkpoints.model import LoadedModel, find_source, load_model
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.scoring import loading
 from tests.harness.scoring import tiny
 
 
-def logits(loaded: loading.LoadedModel) -> torch.Tensor:
+def logits(loaded: LoadedModel) -> torch.Tensor:
     with torch.inference_mode():
         return loaded.model(torch.arange(1, 20)[None]).logits
 
@@ -33,7 +33,7 @@ def save_lora(base: Path, folder: Path, *, zero: bool) -> Path:
 
 
 def test_a_folder_loads_in_fp32_on_a_cpu_and_in_eval_mode(llama: Path) -> None:
-    loaded = loading.load(llama, device="cpu")
+    loaded = load_model(llama, device="cpu")
     assert loaded.model.dtype == torch.float32
     assert not loaded.model.training
 
@@ -42,18 +42,18 @@ def test_an_adapter_folder_loads_on_the_base_it_names_and_changes_the_logits(
     llama: Path, tmp_path: Path
 ) -> None:
     adapter = save_lora(llama, tmp_path / "lora", zero=False)
-    base = logits(loading.load(llama, device="cpu"))
+    base = logits(load_model(llama, device="cpu"))
     for loaded in (
-        loading.load(adapter, device="cpu"),
-        loading.load(llama, adapter=adapter, device="cpu"),
+        load_model(adapter, device="cpu"),
+        load_model(llama, adapter=adapter, device="cpu"),
     ):
         assert (logits(loaded) - base).abs().max() > 1e-3
 
 
 def test_a_fresh_adapter_equals_the_base_to_the_bit(llama: Path, tmp_path: Path) -> None:
     adapter = save_lora(llama, tmp_path / "lora", zero=True)
-    loaded = loading.load(adapter, device="cpu")
-    assert torch.equal(logits(loaded), logits(loading.load(llama, device="cpu")))
+    loaded = load_model(adapter, device="cpu")
+    assert torch.equal(logits(loaded), logits(load_model(llama, device="cpu")))
 
 
 def test_an_adapter_whose_keys_fit_nowhere_is_refused(llama: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_adapter_whose_keys_fit_nowhere_is_refused(llama: Path, tmp_path: Pat
     }
     save_file(renamed, file)
     with pytest.raises(CheckpointError, match="found no place in the model"):
-        loading.load(llama, adapter=adapter, device="cpu")
+        load_model(llama, adapter=adapter, device="cpu")
 
 
 def test_an_adapter_that_is_switched_off_is_noticed(
@@ -77,7 +77,7 @@ def test_an_adapter_that_is_switched_off_is_noticed(
     adapter = save_lora(llama, tmp_path / "lora", zero=False)
     monkeypatch.setattr(Linear, "forward", lambda self, x, *a, **k: self.base_layer(x))
     with pytest.raises(CheckpointError, match="the adapter is not applied"):
-        loading.load(llama, adapter=adapter, device="cpu")
+        load_model(llama, adapter=adapter, device="cpu")
 
 
 @pytest.mark.parametrize("four_bit", [True, False])
@@ -93,8 +93,8 @@ def test_a_saved_bitsandbytes_checkpoint_loads_and_differs_from_its_parent(
     )
     model.save_pretrained(tmp_path)
     tiny.save_tokenizer(tmp_path)
-    loaded = loading.load(tmp_path, device="cpu")
-    distance = (logits(loaded) - logits(loading.load(llama, device="cpu"))).abs().max()
+    loaded = load_model(tmp_path, device="cpu")
+    distance = (logits(loaded) - logits(load_model(llama, device="cpu"))).abs().max()
     assert 0 < distance < 20
     assert torch.equal(logits(loaded), logits(loaded))
 
@@ -104,20 +104,20 @@ def test_pickled_weights_are_refused(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
     with pytest.raises(CheckpointError, match="pickled"):
-        loading.load(tmp_path)
+        load_model(tmp_path)
 
 
 def test_a_folder_without_weights_is_named(llama: Path, tmp_path: Path) -> None:
     shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="no model weights") as caught:
-        loading.load(tmp_path)
+        load_model(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_folder_that_is_not_there_is_named() -> None:
     with pytest.raises(CheckpointError, match="no such model folder"):
-        loading.load("./nowhere")
+        load_model("./nowhere")
 
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused(llama: Path, tmp_path: Path) -> None:
@@ -128,27 +128,27 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused(llama: Path, tmp_path
     tokenizer.add_tokens(["<extra>"])
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="id 320, the embedding has 320 rows"):
-        loading.load(tmp_path, device="cpu")
+        load_model(tmp_path, device="cpu")
 
 
 def test_a_gguf_file_without_a_tokenizer_beside_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(CheckpointError, match="no tokenizer"):
-        loading.find_source(tmp_path)
+        find_source(tmp_path)
 
 
 def test_a_damaged_configuration_gives_one_line(llama: Path, tmp_path: Path) -> None:
     shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no_such_model"}))
     with pytest.raises(CheckpointError) as caught:
-        loading.load(tmp_path)
+        load_model(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -> None:
-    source = loading.find_source(real_models / "smollm2-135m-instruct")
+    source = find_source(real_models / "smollm2-135m-instruct")
     assert source.gguf_file is not None and source.gguf_file.endswith(".gguf")
-    from steelyard.harness.scoring.loading import _load_tokenizer
+    from steelyard.harness.checkpoints.model import _load_tokenizer
 
     # The tokenizer rebuilt from the GGUF file does not split digits.
     assert len(_load_tokenizer(source).encode("2024")) == 4

@@ -83,7 +83,7 @@ def find_source(
     return Source(str(path), tokenizer, gguf_file, _adapter(adapter))
 
 
-def load(
+def load_model(
     path_or_id: str | Path,
     *,
     adapter: str | Path | None = None,
@@ -108,7 +108,7 @@ def load(
     with quiet():
         model = _load_model(source, *_placement(device, dtype))
         if source.adapter is not None:
-            from steelyard.harness.scoring.adapters import apply_adapter
+            from steelyard.harness.checkpoints.adapters import apply_adapter
 
             model = apply_adapter(model, source.adapter)
         tokenizer = _load_tokenizer(source)
