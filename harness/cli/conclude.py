@@ -197,7 +197,7 @@ def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> 
 
 def scored(store: FolderStore, name: str) -> Scored:
     """A run with its rows from the store, or from a baseline file."""
-    from steelyard.harness.baseline import open_run
+    from steelyard.harness.compare.baseline_file import open_run
 
     return open_run(store, name)
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import typer
 
-from steelyard.harness.cli import (
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.verbs import (
     baseline,
     compare,
     demo,
@@ -27,7 +28,6 @@ from steelyard.harness.cli import (
     tasks,
     train,
 )
-from steelyard.harness.cli.store_option import StoreCommand
 
 #: What a shell sees of Ctrl-C: 128 + SIGINT.
 INTERRUPTED = 130

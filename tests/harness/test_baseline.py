@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from steelyard.harness import baseline
+from steelyard.harness.compare import baseline_file as baseline
 from steelyard.harness.compare import compare
 from steelyard.harness.errors import DataError
 from steelyard.harness.gate import judge, load_gate

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelyard.harness import baseline
 from steelyard.harness.cli.main import main
+from steelyard.harness.compare import baseline_file as baseline
 from steelyard.harness.gate import judge, load_gate
 from tests.harness.data.make_baseline_v1 import BYTES, CORRECT, IDS, LOG_LIKELIHOODS, save
 from tests.harness.scored_runs import rows, scored

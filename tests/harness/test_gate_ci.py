@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.cli.ci import SUMMARY_BYTES
 from steelyard.harness.cli.main import main
+from steelyard.harness.cli.outlets import SUMMARY_BYTES
 from tests.harness.toy_gate import write_toy_gate
 from tests.reports.test_github import obeyed
 

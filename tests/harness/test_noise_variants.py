@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from steelyard.harness.cli.conclude import Conclusion
-from steelyard.harness.cli.run import run_experiment
+from steelyard.harness.cli.verbs.run import run_experiment
 from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluate import Evaluation, build

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from steelyard.harness.pytest_plugin import decide
+from steelyard.harness.cli.pytest_plugin import decide
 from tests.harness.toy_gate import toy_run, write_toy_gate
 
 pytest_plugins = ["pytester"]
@@ -60,7 +60,7 @@ def gated(pytester: pytest.Pytester, toys, monkeypatch):
 def test_importing_the_plugin_loads_nothing_heavy() -> None:
     code = (
         "import sys, pytest; before = set(sys.modules)\n"
-        "import steelyard.harness.pytest_plugin, json\n"
+        "import steelyard.harness.cli.pytest_plugin, json\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -68,7 +68,7 @@ def test_importing_the_plugin_loads_nothing_heavy() -> None:
     assert not {name.partition(".")[0] for name in loaded} & HEAVY
     assert [name for name in loaded if name.startswith("harness")] == [
         "harness",
-        "steelyard.harness.pytest_plugin",
+        "steelyard.harness.cli.pytest_plugin",
     ]
 
 
@@ -173,7 +173,7 @@ def test_the_fixture_gives_the_verdict_and_leaves_the_assertion_to_the_test(
             assert verdict.exit_code == 0, verdict.summary
 
         def test_scored_runs(steelyard_gate):
-            from steelyard.harness.baseline import load
+            from steelyard.harness.compare.baseline_file import load
             base, good = load("base.steelyard.json.gz"), load("good.steelyard.json.gz")
             assert steelyard_gate("policy.yaml", good, base).verdict == "pass"
         """

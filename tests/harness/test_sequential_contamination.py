@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.cli.sequential_gate import SequentialGate
+from steelyard.harness.cli.verbs.gate_early import SequentialGate
 from steelyard.harness.compare import Scored
 from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.evaluate import build, evaluate

@@ -163,7 +163,7 @@ def test_a_run_that_ends_says_so_in_the_log(experiment: Experiment, tmp_path: Pa
 def test_the_end_of_a_failed_stages_log_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from steelyard.harness.cli.run import LOG_TAIL_LINES, show_logs
+    from steelyard.harness.cli.verbs.run import LOG_TAIL_LINES, show_logs
     from steelyard.harness.records import Failure
 
     store = open_store(tmp_path / ".steelyard")

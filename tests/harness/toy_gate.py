@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelyard.harness import baseline
 from steelyard.harness.compare import Scored
+from steelyard.harness.compare import baseline_file as baseline
 from tests.harness.scored_runs import rows, scored, with_flips, zero_one
 
 POLICY = """

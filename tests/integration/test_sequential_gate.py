@@ -115,7 +115,7 @@ def test_several_candidates_share_one_building_of_the_suite(fresh, monkeypatch, 
     import typer
 
     from steelyard.harness import evaluate
-    from steelyard.harness.cli.gate import gate as gate_verb
+    from steelyard.harness.cli.verbs.gate import gate as gate_verb
 
     built = []
     build = evaluate.build

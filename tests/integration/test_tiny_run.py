@@ -101,7 +101,7 @@ def test_the_base_against_itself_passes(tiny, steelyard) -> None:  # type: ignor
 
 
 def test_a_removed_row_is_not_comparable(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
-    from steelyard.harness import baseline
+    from steelyard.harness.compare import baseline_file as baseline
 
     steelyard("baseline", "save", "tiny/base", "-o", "whole.steelyard.json.gz", cwd=tiny.folder)
     whole = baseline.load(tiny.folder / "whole.steelyard.json.gz")

@@ -117,7 +117,7 @@ def _lines_beside(folder: Path) -> None:
 
 
 def _experiment(path: Path) -> object:
-    from steelyard.harness.cli.run import check
+    from steelyard.harness.cli.verbs.run import check
     from steelyard.harness.experiment import load_experiment
 
     experiment = load_experiment(path)
@@ -259,7 +259,7 @@ def _data(path: Path) -> object:
 def _baseline_document() -> dict[str, Any]:
     import gzip
 
-    from steelyard.harness import baseline
+    from steelyard.harness.compare import baseline_file as baseline
     from steelyard.harness.compare.scored import Scored
 
     rows = MAKE["make_rows"](n=5)
@@ -274,7 +274,7 @@ def _baseline_document() -> dict[str, Any]:
 
 def _sealed(content: Any) -> bytes:
     """A baseline whose digest is right, so that what is inside is looked at."""
-    from steelyard.harness import baseline
+    from steelyard.harness.compare import baseline_file as baseline
 
     try:
         body = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -292,7 +292,7 @@ def _baselines() -> st.SearchStrategy[bytes]:
 
 
 def _baseline(path: Path) -> object:
-    from steelyard.harness import baseline
+    from steelyard.harness.compare import baseline_file as baseline
 
     return baseline.load(path)
 

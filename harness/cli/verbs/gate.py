@@ -68,8 +68,8 @@ def gate(
     Exit codes: 0 pass, 1 regression, 2 wrong input,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    from steelyard.harness.cli.ci import Outlets
     from steelyard.harness.cli.conclude import leave
+    from steelyard.harness.cli.outlets import Outlets
 
     outlets = Outlets(policy, format, junit, markdown, comment, github)
     with outlets.telling_errors():
@@ -86,7 +86,7 @@ def _decided(
     suite: str | None,
 ) -> tuple[Any, int]:
     from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.cli.sequential_gate import SequentialGate, scored_already
+    from steelyard.harness.cli.verbs.gate_early import SequentialGate, scored_already
     from steelyard.harness.errors import ConfigError
     from steelyard.harness.gate import load_gate
     from steelyard.harness.gate.naming import baseline_name

@@ -44,7 +44,7 @@ def evaluate(
     Example: `steelyard eval microworld --suite microworld --limit 20`
     """
     from steelyard.harness.cli.conclude import leave, show
-    from steelyard.harness.cli.run import run_experiment
+    from steelyard.harness.cli.verbs.run import run_experiment
     from steelyard.harness.experiment import Experiment, ExperimentFile
 
     source = _checkpoint_folder(model, workspace)

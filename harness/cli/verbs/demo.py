@@ -28,8 +28,8 @@ def demo(
     Example: `steelyard demo` then open `steelyard-demo/report/report.html`
     """
     from steelyard.harness.cli.conclude import show
-    from steelyard.harness.cli.leaderboard import leaderboard
-    from steelyard.harness.cli.run import run_experiment
+    from steelyard.harness.cli.verbs.leaderboard import leaderboard
+    from steelyard.harness.cli.verbs.run import run_experiment
     from steelyard.harness.errors import EXIT_USAGE
     from steelyard.harness.experiment import load_experiment
     from steelyard.tasks.microworld.demo import write_files

@@ -33,8 +33,8 @@ def save(
 
     Example: `steelyard baseline save microworld-demo/base -o baseline.steelyard.json.gz`
     """
-    from steelyard.harness import baseline
     from steelyard.harness.cli.conclude import scored
+    from steelyard.harness.compare import baseline_file as baseline
     from steelyard.harness.store import open_store
 
     baseline.save(scored(open_store(workspace), run), output, include_text=text)

@@ -161,7 +161,7 @@ def decide(
     workspace: Path,
 ) -> tuple[Verdict, ...]:
     """One verdict a candidate, as ``steelyard gate`` gives it."""
-    from steelyard.harness.baseline import open_run
+    from steelyard.harness.compare.baseline_file import open_run
     from steelyard.harness.errors import ConfigError
     from steelyard.harness.gate import judge, load_gate
     from steelyard.harness.gate.naming import baseline_name
