@@ -1,4 +1,4 @@
-"""Planted contamination: recall, precision and time of `steelyard.harness.contamination`.
+"""Planted contamination: recall, precision and time of `steelyard.harness.evaluation.contamination.containment`.
 
     python benchmarks/contamination.py [--items 20000] [--documents 100000]
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 DATA = ROOT.parent / "shared" / "data"
 
-from steelyard.harness.contamination import ItemIndex  # noqa: E402
+from steelyard.harness.evaluation.contamination.containment import ItemIndex  # noqa: E402
 
 HALUEVAL = "halueval/qa_one_turn.jsonl"
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from steelyard.harness.compare import Scored
-from steelyard.harness.evaluate import Evaluation
-from steelyard.harness.evaluate_part import PartEvaluation
+from steelyard.harness.evaluation.evaluate import Evaluation
+from steelyard.harness.evaluation.fidelity import FIDELITY
+from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.events import Event, Listener
-from steelyard.harness.fidelity import FIDELITY
 from steelyard.harness.gate import Gate
 from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
 from steelyard.harness.protocols import Meter

@@ -88,8 +88,8 @@ class NoiseStage:
 
     def _run(self, name: str, checkpoint: Checkpoint, variant: NoiseVariant) -> Run:
         from steelyard.harness.environment import environment
-        from steelyard.harness.evaluate import evaluate
-        from steelyard.harness.files.digests import scoring_code
+        from steelyard.harness.evaluation.code import scoring_code
+        from steelyard.harness.evaluation.evaluate import evaluate
 
         built, settings = self._built(variant), self.experiment.settings
         dtype = variant.dtype or settings.dtype
@@ -130,7 +130,7 @@ class NoiseStage:
         return self._suites[variant]
 
     def _build(self, variant: NoiseVariant) -> BuiltSuite:
-        from steelyard.harness.evaluate import build
+        from steelyard.harness.evaluation.evaluate import build
         from steelyard.harness.suites import load_suite
 
         settings = self.experiment.settings

@@ -18,8 +18,8 @@ SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-
 
 if TYPE_CHECKING:
     from steelyard.harness.energy.attempts import Attempts
-    from steelyard.harness.evaluate import BuiltSuite, Evaluation
-    from steelyard.harness.overlaps import Overlaps
+    from steelyard.harness.evaluation.contamination.overlaps import Overlaps
+    from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation
     from steelyard.harness.protocols import Meter, Reading
     from steelyard.harness.store import FolderStore
 
@@ -79,7 +79,7 @@ class ScoreStage:
 
         ``score`` then finds every answer there and makes the rows of a run that was never cut.
         """
-        from steelyard.harness.evaluate import fill
+        from steelyard.harness.evaluation.evaluate import fill
 
         built = self._suite(checkpoint)
         key = self._key(built, checkpoint, parent)
@@ -157,7 +157,7 @@ class ScoreStage:
     def _evaluate(
         self, name: str, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None
     ) -> Evaluation:
-        from steelyard.harness.evaluate import divergence, evaluate
+        from steelyard.harness.evaluation.evaluate import divergence, evaluate
 
         def progress(done: int, total: int | None, message: str) -> None:
             self._say(name, "progress", message, done, total)
@@ -174,9 +174,9 @@ class ScoreStage:
         self, name: str, built: BuiltSuite, evaluation: Evaluation
     ) -> tuple[Evaluation, tuple[Contaminated, ...]]:
         """What of the suite is in the data that the candidate and its parents were trained on."""
+        from steelyard.harness.evaluation.contamination.marks import marked
+        from steelyard.harness.evaluation.contamination.overlaps import Overlaps
         from steelyard.harness.lineage import BASE, ancestors
-        from steelyard.harness.overlaps import Overlaps
-        from steelyard.harness.training_overlap import marked
 
         if name == BASE:  # trained by others, on data that nobody here has
             return evaluation, ()
@@ -191,8 +191,8 @@ class ScoreStage:
         self, checkpoint: Checkpoint, built: BuiltSuite, evaluation: Evaluation, reading: Reading
     ) -> tuple[Evaluation, Energy]:
         """Cost scores beside the others; outside their window, since windows do not nest."""
-        from steelyard.harness.cost import measured_cost
         from steelyard.harness.energy import total
+        from steelyard.harness.evaluation.cost import measured_cost
 
         energy = reading.energy("score")
         if built.suite.cost is None:
@@ -202,7 +202,7 @@ class ScoreStage:
 
     def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
         """Documents, few-shot contexts and templates, built once for every checkpoint."""
-        from steelyard.harness.evaluate import build
+        from steelyard.harness.evaluation.evaluate import build
         from steelyard.harness.suites import load_suite
 
         if self._built is None:
@@ -217,7 +217,8 @@ class ScoreStage:
 
     def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:
         from steelyard.harness.environment import environment
-        from steelyard.harness.files.digests import digest_json, scoring_code
+        from steelyard.harness.evaluation.code import scoring_code
+        from steelyard.harness.files.digests import digest_json
 
         settings, packages = self.experiment.settings, environment().packages
         return digest_json(

@@ -80,7 +80,7 @@ class FidelityText(Record):
 
 
 class CostMeasure(Record):
-    """How latency, throughput, memory and energy of answering are measured (``steelyard.harness.cost``)."""
+    """How latency, throughput, memory and energy of answering are measured (``steelyard.harness.evaluation.cost``)."""
 
     task: str
     """A task from whose documents' texts the prompts are cut."""

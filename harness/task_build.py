@@ -199,7 +199,7 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
 
 def _with_first_pass(manager: Any, built: BuiltTask, spec: SuiteTask, seed: int) -> BuiltTask:
     """``built`` with the first pass that it names, changed as the suite changes ``built``."""
-    from steelyard.harness.two_passes import with_first_pass
+    from steelyard.harness.evaluation.second_pass import with_first_pass
 
     name = built.metadata.first_pass
     if name is None:

@@ -51,7 +51,7 @@ class ValidatedOptions(TrainingOptions):
 
     def content_digest(self) -> object:
         """Digest of the task that ``early_stop`` asks: another task stops at another step."""
-        from steelyard.harness.validation import choice_digest
+        from steelyard.harness.evaluation.validation import choice_digest
 
         asked = self.early_stop
         return None if asked is None or asked.task is None else choice_digest(asked)

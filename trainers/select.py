@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError
+from steelyard.harness.evaluation.validation import ValidationTask
 from steelyard.harness.protocols import Plugin, TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.harness.validation import ValidationTask
 
 if TYPE_CHECKING:
-    from steelyard.harness.validation import Measured
+    from steelyard.harness.evaluation.validation import Measured
 
 
 class Select(Plugin, ValidationTask):
@@ -37,8 +37,8 @@ class Select(Plugin, ValidationTask):
 
     def content_digest(self) -> str:
         """Digest of what the choice is made by, the data aside: the key holds those."""
-        from steelyard.harness.files.digests import scoring_code
-        from steelyard.harness.validation import choice_digest
+        from steelyard.harness.evaluation.code import scoring_code
+        from steelyard.harness.evaluation.validation import choice_digest
 
         return scoring_code() if self.task is None else choice_digest(self)
 
@@ -73,8 +73,8 @@ class Select(Plugin, ValidationTask):
         )
 
     def _measured(self, source: Checkpoint, job: TrainJob) -> Measured:
+        from steelyard.harness.evaluation.validation import built, held_out_loss, task_value
         from steelyard.harness.scoring import open_model
-        from steelyard.harness.validation import built, held_out_loss, task_value
 
         lm = open_model(
             source.weights_folder, adapter=source.adapter_folder, gguf_file=source.gguf_file

@@ -74,8 +74,8 @@ def conclude(
     noise: NoiseStage | None = None,
 ) -> Conclusion:
     """Compare every candidate with the baseline, hold the gate, and write the reports."""
+    from steelyard.harness.evaluation.validation import selection_notes
     from steelyard.harness.gate import load_gate
-    from steelyard.harness.validation import selection_notes
 
     settings = experiment.settings
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None

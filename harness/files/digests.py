@@ -11,12 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from functools import lru_cache
 from pathlib import Path
 
 from steelyard.harness.protocols import Plugin
-
-_SCORING_MODULES = ("evaluate", "fidelity", "responses", "score_rows", "score_task")
 
 
 def digest_json(value: object) -> str:
@@ -51,16 +48,4 @@ def source_digest(plugin: type) -> str:
             continue
         inside = bool(getattr(module, "__package__", ""))
         files |= set(Path(path).parent.glob("*.py")) if inside else {Path(path)}
-    return digest_json(sorted((path.name, file_digest(path)) for path in files))
-
-
-@lru_cache
-def scoring_code() -> str:
-    """Digest of the Python that turns a checkpoint into rows: scorer, evaluation and metrics.
-
-    Changed code scores again; what models answered stays in their journals.
-    """
-    house = Path(__file__).parent
-    files = [*house.glob("scoring/*.py"), *house.parent.glob("tasks/metrics/*.py")]
-    files += [house / f"{name}.py" for name in _SCORING_MODULES]
     return digest_json(sorted((path.name, file_digest(path)) for path in files))

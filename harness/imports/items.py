@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steelyard.harness.errors import DataError, StatisticsError
+from steelyard.harness.evaluation.answers import json_document
+from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
@@ -35,8 +37,6 @@ from steelyard.harness.imports.item_columns import (
 )
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.responses import json_document
-from steelyard.harness.score_rows import score_of
 from steelyard.harness.stats.rows import check_rows
 from steelyard.harness.task_identity import documents_digest, sample_ids
 

@@ -74,7 +74,7 @@ def log_likelihoods(entry: Entry) -> list[float]:
 
 
 def shown_responses(entry: Entry) -> tuple[str, ...]:
-    """The answer as our own records hold it (``steelyard.harness.responses``)."""
+    """The answer as our own records hold it (``steelyard.harness.evaluation.answers``)."""
     likelihoods, arguments = log_likelihoods(entry), _arguments(entry)
     if likelihoods and len(arguments) >= len(likelihoods):
         best = max(range(len(likelihoods)), key=likelihoods.__getitem__)

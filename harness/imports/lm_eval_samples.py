@@ -15,6 +15,10 @@ from typing import Any
 
 from steelyard.harness import plugins
 from steelyard.harness.errors import DataError, MetricError
+from steelyard.harness.evaluation.answers import TIED, json_document
+from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
+from steelyard.harness.evaluation.rows import NOT_A_NUMBER, UNSCORED
+from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import rows_from
 from steelyard.harness.imports.lm_eval_entries import (
@@ -33,12 +37,8 @@ from steelyard.harness.imports.lm_eval_results import (
     number,
     signature_of,
 )
-from steelyard.harness.metric_choice import load_metric, metric_for
 from steelyard.harness.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.responses import TIED, json_document
-from steelyard.harness.score_rows import score_of
-from steelyard.harness.score_task import NOT_A_NUMBER, UNSCORED
 from steelyard.harness.task_identity import content_digest, documents_digest
 from steelyard.harness.task_metadata import TaskMetadata, task_metadata
 

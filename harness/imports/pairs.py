@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.bradley_terry import Battle, Rating, ratings
 from steelyard.harness.imports.imported import (
@@ -30,7 +31,6 @@ from steelyard.harness.imports.imported import (
 )
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.score_rows import score_of
 from steelyard.harness.task_identity import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"

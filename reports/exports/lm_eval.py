@@ -16,7 +16,7 @@ from typing import Any
 
 from steelyard.harness import plugins
 from steelyard.harness.compare import Scored
-from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.records import Run, Score, TaskSignature
 from steelyard.reports.exports.lm_eval_samples import sample_lines, task_hash
 

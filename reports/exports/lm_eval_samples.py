@@ -10,7 +10,7 @@ from typing import Any
 
 from steelyard.harness import plugins
 from steelyard.harness.compare import Scored
-from steelyard.harness.metric_choice import load_metric, metric_for
+from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord
 
@@ -183,7 +183,7 @@ def _asked(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
 
 
 def _likelihoods(sample: SampleRecord) -> list[str]:
-    """The choices' log-likelihoods as text, as ``steelyard.harness.responses`` shows them."""
+    """The choices' log-likelihoods as text, as ``steelyard.harness.evaluation.answers`` shows them."""
     if len(sample.responses) != 2 or not sample.responses[1].startswith(_LOG_LIKELIHOODS):
         return []
     texts = sample.responses[1].removeprefix(_LOG_LIKELIHOODS).split(", ")

@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from steelyard.harness.compare import baseline_file as baseline
-from steelyard.harness.compare import compare
+from steelyard.harness.compare import baseline_file, compare
 from steelyard.harness.errors import DataError
 from steelyard.harness.gate import judge, load_gate
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
@@ -45,8 +44,8 @@ def _run(name="base", values=None, **options):
 def test_what_is_loaded_equals_what_was_saved(tmp_path):
     run = _run()
     file = tmp_path / "base.steelyard.json.gz"
-    baseline.save(run, file)
-    back = baseline.load(file)
+    baseline_file.save(run, file)
+    back = baseline_file.load(file)
     assert back.run == run.run
     assert back.samples is None
     for key, held in run.rows.items():
@@ -72,35 +71,35 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_order_of_its_rows(tmp_pa
         for key, held in run.rows.items()
     }
     one, two = tmp_path / "one.steelyard.json.gz", tmp_path / "two.steelyard.json.gz"
-    baseline.save(run, one)
-    baseline.save(dataclasses.replace(run, rows=shuffled), two)
+    baseline_file.save(run, one)
+    baseline_file.save(dataclasses.replace(run, rows=shuffled), two)
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_comparison_with_the_file_equals_one_with_the_run(tmp_path):
     run, file = _run(), tmp_path / "base.steelyard.json.gz"
-    baseline.save(run, file)
+    baseline_file.save(run, file)
     new = _run("new", with_flips(zero_one(200, 0.6), 20, 5))
-    assert compare(run, [new], draws=1000) == compare(baseline.load(file), [new], draws=1000)
+    assert compare(run, [new], draws=1000) == compare(baseline_file.load(file), [new], draws=1000)
 
 
 def test_prompts_and_answers_stay_out_unless_asked_for(tmp_path):
     texts = [sample("known", id, prompt="a secret prompt") for id in IDS]
     run, file = _run(samples=texts), tmp_path / "base.steelyard.json.gz"
-    baseline.save(run, file)
+    baseline_file.save(run, file)
     assert b"secret" not in gzip.decompress(file.read_bytes())
-    baseline.save(run, file, include_text=True)
-    assert baseline.load(file).samples == run.samples
+    baseline_file.save(run, file, include_text=True)
+    assert baseline_file.load(file).samples == run.samples
 
 
 def test_one_reworded_prompt_against_the_file_is_not_comparable(tmp_path):
     run, file = _run(), tmp_path / "base.steelyard.json.gz"
-    baseline.save(run, file)
+    baseline_file.save(run, file)
     held = dict(run.rows)
     known = held["known", "acc"]
     held["known", "acc"] = dataclasses.replace(known, sample_ids=("f" * 64, *known.sample_ids[1:]))
     gate = load_gate({"rules": [{"task": "known", "margin": 0.02}], "draws": 1000})
-    (verdict,) = judge(gate, baseline.load(file), [dataclasses.replace(run, rows=held)])
+    (verdict,) = judge(gate, baseline_file.load(file), [dataclasses.replace(run, rows=held)])
     assert verdict.exit_code == 3
     assert "1 of 200 baseline samples have no row in the candidate" in verdict.rules[-1].why
     assert "1 of 200 candidate samples have no row in the baseline" in verdict.rules[-1].why
@@ -111,7 +110,7 @@ def test_50_000_rows_take_a_few_megabytes(tmp_path):
     ids = [rng.bytes(32).hex() for _ in range(50_000)]
     held = rows("big", "rouge", rng.uniform(size=50_000).round(4), ids=ids)
     file = tmp_path / "big.steelyard.json.gz"
-    baseline.save(scored("big", [held], scores={("big", "rouge"): {"kind": "bounded"}}), file)
+    baseline_file.save(scored("big", [held], scores={("big", "rouge"): {"kind": "bounded"}}), file)
     assert file.stat().st_size < 3_000_000
 
 
@@ -144,20 +143,20 @@ def _newer(document):
 )
 def test_an_edited_or_foreign_file_is_refused_in_one_line(tmp_path, change, words):
     file = tmp_path / "base.steelyard.json.gz"
-    baseline.save(_run(), file)
+    baseline_file.save(_run(), file)
     _rewritten(file, change)
     with pytest.raises(DataError, match=words) as caught:
-        baseline.load(file)
+        baseline_file.load(file)
     assert "\n" not in str(caught.value) and "base.steelyard.json.gz" in str(caught.value)
 
 
 @pytest.mark.parametrize("part", [0, 10, 500, -1])
 def test_a_torn_file_is_refused_in_one_line(tmp_path, part):
     file = tmp_path / "base.steelyard.json.gz"
-    baseline.save(_run(), file)
+    baseline_file.save(_run(), file)
     file.write_bytes(file.read_bytes()[:part])
     with pytest.raises(DataError, match=r"base\.steelyard\.json\.gz"):
-        baseline.load(file)
+        baseline_file.load(file)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_hostile_bytes_are_refused_in_one_line(tmp_path, payload):
     file = tmp_path / "base.steelyard.json.gz"
     file.write_bytes(payload)
     with pytest.raises(DataError, match=r"base\.steelyard\.json\.gz"):
-        baseline.load(file)
+        baseline_file.load(file)
 
 
 def test_a_bomb_stops_at_the_limit(tmp_path, monkeypatch):
@@ -183,7 +182,7 @@ def test_a_bomb_stops_at_the_limit(tmp_path, monkeypatch):
     file = tmp_path / "bomb.steelyard.json.gz"
     file.write_bytes(gzip.compress(b" " * 5_000_000))
     with pytest.raises(DataError, match="unpacks to more"):
-        baseline.load(file)
+        baseline_file.load(file)
 
 
 def _tampered(file, change):
@@ -210,19 +209,19 @@ def _tampered(file, change):
 )
 def test_a_well_signed_file_with_impossible_content_is_refused(tmp_path, change):
     file = tmp_path / "base.steelyard.json.gz"
-    baseline.save(_run(), file)
+    baseline_file.save(_run(), file)
     _tampered(file, change)
     with pytest.raises(DataError, match="not a valid baseline"):
-        baseline.load(file)
+        baseline_file.load(file)
 
 
 def test_an_incomplete_run_and_duplicated_rows_cannot_be_a_baseline(tmp_path):
     file = tmp_path / "base.steelyard.json.gz"
     with pytest.raises(DataError, match="incomplete"):
-        baseline.save(_run(complete=False), file)
+        baseline_file.save(_run(complete=False), file)
     twice = scored("base", [rows("known", "acc", [1, 1], ids=["a", "a"])])
     with pytest.raises(DataError, match="duplicated"):
-        baseline.save(twice, file)
+        baseline_file.save(twice, file)
     with pytest.raises(DataError, match=r"end it in \.steelyard\.json\.gz"):
-        baseline.save(_run(), tmp_path / "base.json")
+        baseline_file.save(_run(), tmp_path / "base.json")
     assert list(tmp_path.iterdir()) == []

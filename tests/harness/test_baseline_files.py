@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from steelyard.harness.cli.main import main
-from steelyard.harness.compare import baseline_file as baseline
+from steelyard.harness.compare import baseline_file
 from steelyard.harness.gate import judge, load_gate
 from tests.harness.data.make_baseline_v1 import BYTES, CORRECT, IDS, LOG_LIKELIHOODS, save
 from tests.harness.scored_runs import rows, scored
@@ -26,7 +26,7 @@ def document() -> dict:
 
 def test_a_file_of_the_first_version_is_read_to_the_same_numbers() -> None:
     assert document()["schema_version"] == 1
-    run = baseline.load(GOLDEN)
+    run = baseline_file.load(GOLDEN)
     assert (run.name, run.run.experiment, run.run.suite) == ("base", "test", "core")
     assert run.tasks == ("known", "wiki")
     correct, made_up = run.rows["known", "acc"], run.rows["known", "made_up"]
@@ -55,7 +55,7 @@ def test_a_file_of_the_first_version_still_gates() -> None:
                  ids=IDS)  # fmt: skip
     fields = {("wiki", "byte_perplexity"): {"kind": "perplexity", "higher_is_better": False}}
     new = scored("new", [worse], scores=fields)
-    verdicts = judge(gate, baseline.load(GOLDEN), [new, baseline.load(GOLDEN)])
+    verdicts = judge(gate, baseline_file.load(GOLDEN), [new, baseline_file.load(GOLDEN)])
     assert [v.exit_code for v in verdicts] == [1, 0]
 
 
@@ -89,7 +89,9 @@ def test_saving_a_run_of_a_store_twice_gives_the_same_bytes_on_every_python(tmp_
     # RFC 1952: no name, no time, slowest compression, system unknown.
     assert one[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
     file = tmp_path / "again.steelyard.json.gz"
-    baseline.save(baseline.load(tmp_path / "one.steelyard.json.gz"), file, include_text=True)
+    baseline_file.save(
+        baseline_file.load(tmp_path / "one.steelyard.json.gz"), file, include_text=True
+    )
     assert file.read_bytes() == one
 
 
@@ -110,7 +112,7 @@ def test_50_000_rows_take_a_few_megabytes_whatever_their_metrics(tmp_path, kinds
         fields[task, "bits_per_byte"] = {"kind": "perplexity"}
         fields[task, "rougeL"] = {"kind": "bounded"}
     file = tmp_path / "big.steelyard.json.gz"
-    baseline.save(scored("big", held, scores=fields), file)
+    baseline_file.save(scored("big", held, scores=fields), file)
     megabytes = file.stat().st_size / 1e6
     print(f"{kinds} metrics: {megabytes:.2f} MB")
     assert megabytes < most_mb

@@ -10,10 +10,16 @@ import pytest
 
 from steelyard.harness.checkpoints import open_base
 from steelyard.harness.compare import Scored, compare
-from steelyard.harness.cost import COST, ENERGY_METRICS, _percentile, _rows, measured_cost
 from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.energy.fake_meter import FakeMeter
-from steelyard.harness.evaluate import BuiltSuite, Evaluation, build
+from steelyard.harness.evaluation.cost import (
+    COST,
+    ENERGY_METRICS,
+    _percentile,
+    _rows,
+    measured_cost,
+)
+from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation, build
 from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.records import Energy, Environment, Run
 from steelyard.harness.scoring import open_model

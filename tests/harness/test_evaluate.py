@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 
 from steelyard.harness.errors import SteelyardError, UnknownNameError
-from steelyard.harness.evaluate import BuiltSuite, Evaluation, build, divergence, evaluate
-from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.evaluation.evaluate import (
+    BuiltSuite,
+    Evaluation,
+    build,
+    divergence,
+    evaluate,
+)
+from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, broken, checkpoint, write_suite
 

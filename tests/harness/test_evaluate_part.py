@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.evaluate import BuiltSuite, build, evaluate
-from steelyard.harness.evaluate_part import PartEvaluation
+from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 

@@ -12,7 +12,7 @@ from steelyard.harness.cli.conclude import Conclusion
 from steelyard.harness.cli.verbs.run import run_experiment
 from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.evaluate import Evaluation, build
+from steelyard.harness.evaluation.evaluate import Evaluation, build
 from steelyard.harness.events import Event, no_listener
 from steelyard.harness.experiment import load_experiment
 from steelyard.harness.noise_variants import NoiseStage, NoiseVariant
@@ -144,7 +144,7 @@ def test_a_variant_that_failed_is_told_and_scored_again_by_the_next_call(
     told: list[Event] = []
     stage = stage_of(tmp_path, str(write_suite(tmp_path)), "{dtype: bfloat16}", told)
     broken = Evaluation(failures=(Failure(stage="score toy_text", message="out of memory"),))
-    monkeypatch.setattr("steelyard.harness.evaluate.evaluate", lambda *_, **__: broken)
+    monkeypatch.setattr("steelyard.harness.evaluation.evaluate.evaluate", lambda *_, **__: broken)
     monkeypatch.setattr(NoiseStage, "_opened", lambda *_: Answering())
     for _ in range(2):
         (variant,) = stage.runs("base", checkpoint(tmp_path))

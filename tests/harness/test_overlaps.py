@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluate import build
-from steelyard.harness.overlaps import overlaps
+from steelyard.harness.evaluation.contamination.overlaps import overlaps
+from steelyard.harness.evaluation.evaluate import build
 from steelyard.harness.protocols import DataSource
 from steelyard.harness.suites import load_suite
 from tests.harness.toy_suite import write_suite

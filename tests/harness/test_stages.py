@@ -247,7 +247,7 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
     from typing import Any
 
     from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.evaluate import Evaluation
+    from steelyard.harness.evaluation.evaluate import Evaluation
     from steelyard.harness.records import Failure
     from steelyard.harness.score_stage import ScoreStage
 

@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import ConfigError, UnknownNameError
-from steelyard.harness.evaluate import build
+from steelyard.harness.evaluation.card import (
+    TaskCard,
+    built_suite,
+    task_cards,
+    task_of_file,
+    try_out,
+)
+from steelyard.harness.evaluation.evaluate import build
 from steelyard.harness.suites import load_suite
-from steelyard.harness.task_card import TaskCard, built_suite, task_cards, task_of_file, try_out
 from tests.harness.toy_suite import write_suite
 
 

@@ -70,7 +70,7 @@ def test_code_that_scores_is_part_of_every_choice_by_a_score(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = keys(folder)
-    monkeypatch.setattr("steelyard.harness.files.digests.scoring_code", lambda: "other code")
+    monkeypatch.setattr("steelyard.harness.evaluation.code.scoring_code", lambda: "other code")
     assert changed(first, keys(folder)) == {"stopped", "best", "least"}
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.evaluate import build, evaluate
+from steelyard.harness.evaluation.contamination.marks import marked
+from steelyard.harness.evaluation.contamination.overlaps import Overlaps
+from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.gate import judge, load_gate
-from steelyard.harness.overlaps import Overlaps
 from steelyard.harness.protocols import DataSource
 from steelyard.harness.records import Contaminated
 from steelyard.harness.suites import load_suite
-from steelyard.harness.training_overlap import marked
 from tests.harness.scored_runs import rows, sample, scored, zero_one
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.evaluate import BuiltSuite, build, evaluate
-from steelyard.harness.evaluate_part import PartEvaluation
+from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.scoring.journal import Journal
 from steelyard.harness.scoring.journalled import JournalledLM
 from steelyard.harness.suites import load_suite

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelyard.harness.compare import Scored
-from steelyard.harness.compare import baseline_file as baseline
+from steelyard.harness.compare import Scored, baseline_file
 from tests.harness.scored_runs import rows, scored, with_flips, zero_one
 
 POLICY = """
@@ -39,7 +38,7 @@ def write_toy_gate(folder: Path, policy: str = POLICY) -> None:
         "short": _short(toy_run("short")),
     }
     for name, run in runs.items():
-        baseline.save(run, folder / f"{name}.steelyard.json.gz")
+        baseline_file.save(run, folder / f"{name}.steelyard.json.gz")
 
 
 def _short(run: Scored) -> Scored:

@@ -114,8 +114,8 @@ def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, steel
 def test_several_candidates_share_one_building_of_the_suite(fresh, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     import typer
 
-    from steelyard.harness import evaluate
     from steelyard.harness.cli.verbs.gate import gate as gate_verb
+    from steelyard.harness.evaluation import evaluate
 
     built = []
     build = evaluate.build

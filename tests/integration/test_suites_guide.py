@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from steelyard.harness.cli.main import app
-from steelyard.harness.cost import COST
 from steelyard.harness.energy import EnergyConfig
+from steelyard.harness.evaluation.cost import COST
 from steelyard.harness.experiment import ExperimentFile
 from steelyard.harness.gate import load_gate
 from steelyard.harness.store import open_store

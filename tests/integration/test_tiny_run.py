@@ -101,14 +101,14 @@ def test_the_base_against_itself_passes(tiny, steelyard) -> None:  # type: ignor
 
 
 def test_a_removed_row_is_not_comparable(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
-    from steelyard.harness.compare import baseline_file as baseline
+    from steelyard.harness.compare import baseline_file
 
     steelyard("baseline", "save", "tiny/base", "-o", "whole.steelyard.json.gz", cwd=tiny.folder)
-    whole = baseline.load(tiny.folder / "whole.steelyard.json.gz")
+    whole = baseline_file.load(tiny.folder / "whole.steelyard.json.gz")
     rows = {
         key: without_last(r) if r.task == "microworld_known" else r for key, r in whole.rows.items()
     }
-    baseline.save(replace(whole, rows=rows), tiny.folder / "short.steelyard.json.gz")
+    baseline_file.save(replace(whole, rows=rows), tiny.folder / "short.steelyard.json.gz")
     rules = policy(tiny.folder, 0.4)
     done = steelyard(
         "gate",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
 from steelyard.harness.suites import list_suites, load_suite, task_file
 from steelyard.harness.task_metadata import right_choices
 from tests.harness.toy_suite import Answering, broken, checkpoint

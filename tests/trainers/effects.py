@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.checkpoints import dequantised
+from steelyard.harness.evaluation.divergence import divergence
 from steelyard.harness.protocols import DataSource
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
-from steelyard.harness.scoring.fidelity import divergence
 from steelyard.tasks.microworld import training
 from steelyard.tasks.microworld.corpus import pretraining
 from steelyard.tasks.microworld.world import Fact, world

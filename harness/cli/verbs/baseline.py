@@ -34,8 +34,8 @@ def save(
     Example: `steelyard baseline save microworld-demo/base -o baseline.steelyard.json.gz`
     """
     from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.compare import baseline_file as baseline
+    from steelyard.harness.compare import baseline_file
     from steelyard.harness.store import open_store
 
-    baseline.save(scored(open_store(workspace), run), output, include_text=text)
+    baseline_file.save(scored(open_store(workspace), run), output, include_text=text)
     typer.echo(f"{output} ({output.stat().st_size / 1024:.0f} KiB)")

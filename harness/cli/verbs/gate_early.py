@@ -12,7 +12,7 @@ from steelyard.harness.events import Event
 if TYPE_CHECKING:
     from steelyard.harness.compare import Scored
     from steelyard.harness.early import EarlyResult
-    from steelyard.harness.evaluate import BuiltSuite
+    from steelyard.harness.evaluation.evaluate import BuiltSuite
     from steelyard.harness.experiment import Experiment
     from steelyard.harness.gate import Gate
     from steelyard.harness.records import Checkpoint, Run
@@ -37,7 +37,7 @@ class SequentialGate:
         from steelyard.harness.cli.console import watching
         from steelyard.harness.cli.session import session
         from steelyard.harness.errors import ScoringError, exit_code_of
-        from steelyard.harness.evaluate import build
+        from steelyard.harness.evaluation.evaluate import build
         from steelyard.harness.score_stage import ScoreStage
         from steelyard.reports.build import build_report
 
@@ -75,8 +75,8 @@ class SequentialGate:
         self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage
     ) -> EarlyResult:
         from steelyard.harness.early import decide_early
-        from steelyard.harness.evaluate import Evaluation
-        from steelyard.harness.evaluate_part import PartEvaluation
+        from steelyard.harness.evaluation.evaluate import Evaluation
+        from steelyard.harness.evaluation.part import PartEvaluation
 
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))

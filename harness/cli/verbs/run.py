@@ -143,9 +143,9 @@ def show_logs(outcome: Outcome, store: FolderStore) -> None:
 
 def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
+    from steelyard.harness.evaluation.validation import check_choices
     from steelyard.harness.gate import load_gate
     from steelyard.harness.suites import load_suite
-    from steelyard.harness.validation import check_choices
 
     settings = experiment.settings
     check_choices(experiment)

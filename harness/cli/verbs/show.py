@@ -93,7 +93,7 @@ def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any
     if name not in list_tasks(include):
         return None
     from steelyard.harness.cli.verbs.tasks import card_fields, token_counter
-    from steelyard.harness.task_card import built_suite, task_cards
+    from steelyard.harness.evaluation.card import built_suite, task_cards
 
     path = task_file(name, include)
     counter = token_counter(tokenizer)

@@ -40,7 +40,7 @@ def check(
     import json
 
     from steelyard.harness.cli.console import print_yaml
-    from steelyard.harness.task_card import built_suite, task_cards, task_of_file, try_out
+    from steelyard.harness.evaluation.card import built_suite, task_cards, task_of_file, try_out
 
     folders = [str(folder) for folder in include or ()]
     file = None
@@ -110,9 +110,9 @@ def contamination(
     """
     import json
 
-    from steelyard.harness.evaluate import build
+    from steelyard.harness.evaluation.contamination.overlaps import overlaps
+    from steelyard.harness.evaluation.evaluate import build
     from steelyard.harness.experiment import load_experiment
-    from steelyard.harness.overlaps import overlaps
     from steelyard.harness.suites import load_suite
 
     loaded = load_experiment(experiment)

@@ -139,7 +139,7 @@ def _suite(path: Path) -> object:
 
 def _task(path: Path) -> object:
     """The door of ``steelyard tasks check FILE``, to the built task."""
-    from steelyard.harness.task_card import built_suite, task_of_file
+    from steelyard.harness.evaluation.card import built_suite, task_of_file
 
     with contextlib.chdir(path.parent):  # its data file is named relative to here
         name, folder = task_of_file(path)
@@ -259,7 +259,7 @@ def _data(path: Path) -> object:
 def _baseline_document() -> dict[str, Any]:
     import gzip
 
-    from steelyard.harness.compare import baseline_file as baseline
+    from steelyard.harness.compare import baseline_file
     from steelyard.harness.compare.scored import Scored
 
     rows = MAKE["make_rows"](n=5)
@@ -267,14 +267,13 @@ def _baseline_document() -> dict[str, Any]:
     scored = Scored(MAKE["make_run"](), {("t", "acc"): rows}, samples)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x{baseline.SUFFIX}"
-        baseline.save(scored, path, include_text=True)
+        baseline_file.save(scored, path, include_text=True)
         document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     return document
 
 
 def _sealed(content: Any) -> bytes:
     """A baseline whose digest is right, so that what is inside is looked at."""
-    from steelyard.harness.compare import baseline_file as baseline
 
     try:
         body = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -292,9 +291,9 @@ def _baselines() -> st.SearchStrategy[bytes]:
 
 
 def _baseline(path: Path) -> object:
-    from steelyard.harness.compare import baseline_file as baseline
+    from steelyard.harness.compare import baseline_file
 
-    return baseline.load(path)
+    return baseline_file.load(path)
 
 
 def _record(value: Any) -> Callable[[], st.SearchStrategy[bytes]]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from steelyard.harness.errors import NotComparableError
+from steelyard.harness.evaluation.divergence import divergence
 from steelyard.harness.scoring import open_model
-from steelyard.harness.scoring.fidelity import divergence
 from tests.harness.scoring import tiny
 
 TEXTS = [tiny.TEXT, "who lives in the tower ?", "", tiny.TEXT * 3]

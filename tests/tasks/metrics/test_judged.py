@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.evaluate import build, evaluate
+from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.protocols import Sample
 from steelyard.harness.suites import load_suite
 from steelyard.tasks.metrics.judged import (

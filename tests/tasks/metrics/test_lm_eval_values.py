@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from lm_eval.api.registry import get_aggregation
 
-from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.protocols import Sample
 
 WORDS = [

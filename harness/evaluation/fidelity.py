@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from steelyard.harness.metric_choice import load_metric
+from steelyard.harness.evaluation.metric_choice import load_metric
+from steelyard.harness.evaluation.rows import ScoredTask
+from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.protocols import Sample
 from steelyard.harness.records import Rows, SampleRecord
-from steelyard.harness.score_rows import score_of
-from steelyard.harness.score_task import ScoredTask
 from steelyard.harness.task_build import BuiltTask
 from steelyard.harness.task_identity import sample_ids
 
@@ -23,7 +23,7 @@ def measured_divergence(child: Any, parent: Any, built: BuiltTask) -> ScoredTask
 
     Raises ``NotComparableError`` where the tokenizers differ, ``ScoringError`` on NaN.
     """
-    from steelyard.harness.scoring.fidelity import divergence
+    from steelyard.harness.evaluation.divergence import divergence
 
     texts = [_text(built, document) for document in built.documents]
     found = divergence(child, parent, texts)

@@ -20,8 +20,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, ScoringError
+from steelyard.harness.evaluation.answers import question_of
 from steelyard.harness.files.digests import digest_json
-from steelyard.harness.responses import question_of
 from steelyard.harness.task_identity import sample_ids
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.metric_choice import choose_metrics
+from steelyard.harness.evaluation.answers import LENGTH_LIMIT, Answer, answer_of, json_document
+from steelyard.harness.evaluation.metric_choice import choose_metrics
+from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score
-from steelyard.harness.responses import LENGTH_LIMIT, Answer, answer_of, json_document
-from steelyard.harness.score_rows import score_of
 from steelyard.harness.task_build import BuiltTask
 from steelyard.harness.task_identity import sample_ids
 from steelyard.harness.task_metadata import CHOICE_METRICS

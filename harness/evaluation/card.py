@@ -14,7 +14,7 @@ from steelyard.harness.task_build import BuiltTask
 from steelyard.harness.task_identity import content_digest
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluate import BuiltSuite
+    from steelyard.harness.evaluation.evaluate import BuiltSuite
     from steelyard.harness.records import SampleRecord, Score
 
 #: Documents whose questions are put together to count what an item costs.
@@ -58,7 +58,7 @@ class TaskCard:
 
 def built_suite(name: str, include: Sequence[str] = ()) -> BuiltSuite:
     """A suite of this one task or group. Raises what building it raises."""
-    from steelyard.harness.evaluate import build
+    from steelyard.harness.evaluation.evaluate import build
     from steelyard.harness.suites import load_suite
 
     spec = {"name": name, "tasks": [name], "include": [str(Path(f).resolve()) for f in include]}
@@ -73,7 +73,7 @@ def task_cards(
     file: Path | None = None,
 ) -> list[TaskCard]:
     """The cards of every task of a built suite, with ``examples`` questions each."""
-    from steelyard.harness.evaluate_part import PartEvaluation
+    from steelyard.harness.evaluation.part import PartEvaluation
 
     # Questions are the model's own only under a chat template, which is not applied here.
     part = PartEvaluation(None, suite, None)  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def try_out(suite: BuiltSuite, items: int = 3) -> tuple[list[Score], list[Sample
     ``ScoringError`` where a task cannot be scored.
     """
     from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.evaluate_part import PartEvaluation
+    from steelyard.harness.evaluation.part import PartEvaluation
     from steelyard.harness.scoring import open_model
 
     checkpoint = open_base("microworld")

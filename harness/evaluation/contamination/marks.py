@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.harness.overlaps import Overlaps
+from steelyard.harness.evaluation.answers import json_document
+from steelyard.harness.evaluation.contamination.overlaps import Overlaps
 from steelyard.harness.records import Contaminated, Kind, Rows, SampleRecord, Score
-from steelyard.harness.responses import json_document
 from steelyard.harness.task_build import BuiltSuite, BuiltTask
 from steelyard.harness.task_identity import content_digest
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluate import Evaluation
+    from steelyard.harness.evaluation.evaluate import Evaluation
     from steelyard.harness.protocols import DataSource
 
 #: ``in_training_data=no`` is the clean part of a task (see ``steelyard.harness.gate.contaminated``).
@@ -114,7 +114,7 @@ def _value(
 ) -> float | None:
     """The metric over a part of its rows; None where there are none."""
     from steelyard.harness.errors import SteelyardError
-    from steelyard.harness.metric_choice import load_metric
+    from steelyard.harness.evaluation.metric_choice import load_metric
 
     if not chosen.any():
         return None

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluate import BuiltSuite
+    from steelyard.harness.evaluation.evaluate import BuiltSuite
     from steelyard.harness.experiment import Candidate, Experiment
     from steelyard.harness.protocols import DataSource
     from steelyard.harness.records import Checkpoint
@@ -50,7 +50,7 @@ def built(spec: ValidationTask) -> BuiltSuite:
 
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from steelyard.harness.evaluate import build
+    from steelyard.harness.evaluation.evaluate import build
     from steelyard.harness.suites import load_suite
 
     mapping = {
@@ -68,7 +68,8 @@ def choice_digest(spec: ValidationTask) -> str:
     for all that choose by it, and again where one of its files changed since.
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from steelyard.harness.files.digests import digest_json, scoring_code
+    from steelyard.harness.evaluation.code import scoring_code
+    from steelyard.harness.files.digests import digest_json
 
     asked = (spec.task, spec.limit, spec.include, Path.cwd())
     files, stamps, digest = _known_choices.get(asked, ((), (), ""))
@@ -105,7 +106,7 @@ def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoin
 
     Raises ``ScoringError`` where the task fails or gives no such number.
     """
-    from steelyard.harness.evaluate import evaluate
+    from steelyard.harness.evaluation.evaluate import evaluate
 
     evaluation = evaluate(lm, suite, checkpoint=like)
     for failure in evaluation.failures:

@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ScoringError, SteelyardError
+from steelyard.harness.evaluation.rows import ScoredTask, score_task
+from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.protocols import Progress, no_progress
 from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.score_task import ScoredTask, score_task
 from steelyard.harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
-from steelyard.harness.two_passes import second_pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,7 +110,7 @@ def divergence(
     Scores stand under the task ``fidelity``; an evaluation without scores where the suite names no
     fidelity task.
     """
-    from steelyard.harness.fidelity import FIDELITY, measured_divergence
+    from steelyard.harness.evaluation.fidelity import FIDELITY, measured_divergence
 
     task = built.fidelity
     if task is None:

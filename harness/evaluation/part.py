@@ -13,17 +13,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.evaluate import (
+from steelyard.harness.evaluation.answers import json_document, question_of
+from steelyard.harness.evaluation.evaluate import (
     BuiltSuite,
     BuiltTask,
     Evaluation,
     evaluate_task,
     signature_of,
 )
+from steelyard.harness.evaluation.second_pass import with_documents
 from steelyard.harness.records import Checkpoint, SampleRecord, TaskSignature
-from steelyard.harness.responses import json_document, question_of
 from steelyard.harness.task_identity import sample_ids
-from steelyard.harness.two_passes import with_documents
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

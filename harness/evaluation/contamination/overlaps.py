@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from steelyard.harness.contamination import Contamination, ItemIndex
+from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
 from steelyard.harness.files.tables import records
 from steelyard.harness.protocols import DataSource
 from steelyard.harness.task_build import BuiltSuite, BuiltTask

@@ -23,9 +23,9 @@ from steelyard.harness.records import Checkpoint, Energy, Failure, Rows, Score, 
 from steelyard.harness.stats import percentile_interval, score_interval
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluate import BuiltSuite, Evaluation
+    from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation
+    from steelyard.harness.evaluation.serving import Server, Timing
     from steelyard.harness.protocols import Meter
-    from steelyard.harness.scoring.serving import Server, Timing
 
 COST = "cost"
 ENERGY_METRICS = (
@@ -53,13 +53,13 @@ def measured_cost(
 
     What cannot be measured is a failure of the task; nothing where the suite names no cost.
     """
-    from steelyard.harness.evaluate import Evaluation
+    from steelyard.harness.evaluation.evaluate import Evaluation
 
     measure, task = built.suite.cost, built.cost
     if measure is None or task is None:
         return Evaluation(), ()
     try:
-        from steelyard.harness.scoring.serving import Server
+        from steelyard.harness.evaluation.serving import Server
 
         texts = [str(task.task.doc_to_target(document)) for document in task.documents]
         server = Server(lm, measure, texts)
