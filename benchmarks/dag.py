@@ -19,7 +19,7 @@ from pathlib import Path
 from steelyard.harness.events import Event, Listener, no_listener
 from steelyard.harness.executors.inline import Inline
 from steelyard.harness.executors.local import Local
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.stages import Stage, StageOutcome, plan
 
 CANDIDATES = 2500

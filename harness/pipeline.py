@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.events import Event, Listener, no_listener
 from steelyard.harness.executors.inline import Inline
-from steelyard.harness.experiment import Experiment
-from steelyard.harness.lineage import BASE
+from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.experiment.lineage import BASE
 from steelyard.harness.records import Checkpoint, Failure, Run
 from steelyard.harness.stages import Stage, StageOutcome, Worker, plan
 

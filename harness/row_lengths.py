@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.data import Row, read_rows
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment import Candidate
-from steelyard.harness.roles import choices_of, roles_for
+from steelyard.harness.experiment.data_sets import Row, choices_of, read_rows, roles_for
+from steelyard.harness.experiment.file import Candidate
 
 #: Rows that are looked at, spread evenly over a larger file: counting must not cost minutes.
 ROWS_AT_MOST = 2000

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.events import Event, Listener, Status
-from steelyard.harness.experiment import Experiment
+from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
 from steelyard.harness.stages.stage import StageBusyError
 
@@ -176,7 +176,7 @@ class ScoreStage:
         """What of the suite is in the data that the candidate and its parents were trained on."""
         from steelyard.harness.evaluation.contamination.marks import marked
         from steelyard.harness.evaluation.contamination.overlaps import Overlaps
-        from steelyard.harness.lineage import BASE, ancestors
+        from steelyard.harness.experiment.lineage import BASE, ancestors
 
         if name == BASE:  # trained by others, on data that nobody here has
             return evaluation, ()

@@ -18,13 +18,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness import plugins
-from steelyard.harness.data import Row, read_mix
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.events import Event, Listener
-from steelyard.harness.experiment import Candidate, Experiment
+from steelyard.harness.experiment.data_sets import Row, choices_of, read_mix, roles_for
+from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.records import Checkpoint, CheckpointManifest
-from steelyard.harness.roles import choices_of, roles_for
 
 if TYPE_CHECKING:
     from steelyard.harness.protocols import Meter

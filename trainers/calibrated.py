@@ -129,7 +129,7 @@ def write_calibrated(model: Any, tokenizer: Any, job: TrainJob, options: Calibra
 
 def _rows(tokenizer: Any, job: TrainJob, options: Calibration) -> list[list[int]]:
     """A seeded draw of the data's rows as token ids, cut to the longest length."""
-    from steelyard.harness.data import read_mix
+    from steelyard.harness.experiment.data_sets import read_mix
 
     if not job.data:
         raise DataError(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluation.validation import Measured, ValidationTask, built, task_value
+from steelyard.harness.evaluation.validation import Measured, built, task_value
+from steelyard.harness.experiment.choices import ValidationTask
 
 if TYPE_CHECKING:
     import datasets

@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from steelyard.harness.data import Row, read_mix
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.harness.roles import roles_for
 from steelyard.trainers.preferences import PreferenceOptions
 
 PAIRS = ("prompt", "chosen", "rejected")

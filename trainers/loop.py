@@ -14,8 +14,8 @@ import datasets
 import torch
 import transformers
 
-from steelyard.harness.data import Row, duplicates, read_mix
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import Row, duplicates, read_mix
 from steelyard.harness.launching import leave_unless_first
 from steelyard.harness.protocols import TrainJob
 from steelyard.trainers import early_stop

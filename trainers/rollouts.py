@@ -10,10 +10,9 @@ from typing import Any
 import datasets
 import transformers
 
-from steelyard.harness.data import Row, read_mix
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.protocols import TrainJob
-from steelyard.harness.roles import roles_for
 from steelyard.trainers import loop
 from steelyard.trainers.rewards import needs_answer
 from steelyard.trainers.rollout_options import ANSWERED, PROMPTS, RolloutOptions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.evaluation.validation import ValidationTask
+from steelyard.harness.experiment.choices import ValidationTask
 from steelyard.harness.protocols import Plugin, TrainJob
 from steelyard.harness.records import Checkpoint
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.data import Row, read_mix
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.protocols import TrainJob
-from steelyard.harness.roles import roles_for
 from steelyard.trainers import early_stop, loop
 from steelyard.trainers.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
 

@@ -25,7 +25,7 @@ from steelyard.harness.events import Event, Listener
 
 if TYPE_CHECKING:
     from steelyard.harness.compare import NoiseFloor, Scored
-    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.gate import Gate
     from steelyard.harness.noise_variants import NoiseStage
     from steelyard.harness.pipeline import Outcome
@@ -74,7 +74,7 @@ def conclude(
     noise: NoiseStage | None = None,
 ) -> Conclusion:
     """Compare every candidate with the baseline, hold the gate, and write the reports."""
-    from steelyard.harness.evaluation.validation import selection_notes
+    from steelyard.harness.experiment.choices import selection_notes
     from steelyard.harness.gate import load_gate
 
     settings = experiment.settings

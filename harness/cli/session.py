@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.protocols import Meter
     from steelyard.harness.store import FolderStore
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steelyard.harness.experiment import Candidate, Experiment
-from steelyard.harness.lineage import BASE
+from steelyard.harness.experiment.file import Candidate, Experiment
+from steelyard.harness.experiment.lineage import BASE
 from steelyard.harness.stages.stage import Stage
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from steelyard.harness.events import Event, Status
-from steelyard.harness.resources import Resources
+from steelyard.harness.experiment.resources import Resources
 
 Kind = Literal["train", "score", "shard"]
 StageStatus = Literal["done", "failed", "skipped", "busy"]

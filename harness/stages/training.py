@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.events import Event, Listener
-from steelyard.harness.experiment import Candidate, Experiment
-from steelyard.harness.lineage import BASE, ancestors
+from steelyard.harness.experiment.file import Candidate, Experiment
+from steelyard.harness.experiment.lineage import BASE, ancestors
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
 from steelyard.harness.stages.stage import StageBusyError
 
@@ -199,9 +199,9 @@ class Checkpoints:
         from steelyard.harness.checkpoints import check_in_fresh_process, with_checks, with_energy
         from steelyard.harness.checkpoints.fresh_process import server
         from steelyard.harness.checkpoints.opening import tokenizer_folder
-        from steelyard.harness.data import first_prompt
         from steelyard.harness.energy.attempts import Attempts
         from steelyard.harness.environment import peak_memory
+        from steelyard.harness.experiment.data_sets import first_prompt
         from steelyard.harness.protocols import TrainJob
         from steelyard.harness.row_lengths import lengths_checked
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from steelyard.harness.environment import use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
 from steelyard.harness.events import Event, Listener
-from steelyard.harness.experiment import Experiment
-from steelyard.harness.lineage import BASE
+from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.experiment.lineage import BASE
 from steelyard.harness.stages.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.stages.training import Checkpoints
 

@@ -178,7 +178,7 @@ def test_hostile_bytes_are_refused_in_one_line(tmp_path, payload):
 
 
 def test_a_bomb_stops_at_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(baseline, "MAX_CONTENT_BYTES", 1_000_000)
+    monkeypatch.setattr(baseline_file, "MAX_CONTENT_BYTES", 1_000_000)
     file = tmp_path / "bomb.steelyard.json.gz"
     file.write_bytes(gzip.compress(b" " * 5_000_000))
     with pytest.raises(DataError, match="unpacks to more"):
@@ -189,7 +189,7 @@ def _tampered(file, change):
     """An attacker recomputes the digest."""
     document = json.loads(gzip.decompress(file.read_bytes()))
     change(document["content"])
-    document["sha256"] = baseline._digest(baseline._canonical(document["content"]))
+    document["sha256"] = baseline_file._digest(baseline_file._canonical(document["content"]))
     file.write_bytes(gzip.compress(json.dumps(document).encode()))
 
 

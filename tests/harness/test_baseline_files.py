@@ -61,7 +61,7 @@ def test_a_file_of_the_first_version_still_gates() -> None:
 
 def test_a_newer_file_is_refused_with_one_clear_line(tmp_path, monkeypatch, capsys) -> None:
     newer = document() | {
-        "schema_version": baseline.SCHEMA_VERSION + 1,
+        "schema_version": baseline_file.SCHEMA_VERSION + 1,
         "sha256": "of another kind",
     }
     file = tmp_path / "newer.steelyard.json.gz"

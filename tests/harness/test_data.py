@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.data import check_data, duplicates, read_mix, read_rows
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import check_data, duplicates, read_mix, read_rows
 from steelyard.harness.protocols import DataSource
 
 SFT = ("prompt", "completion")

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.evaluation.validation import selection_notes
-from steelyard.harness.expansion import MAX_TRIALS, expanded
-from steelyard.harness.experiment import Experiment, load_experiment
-from steelyard.harness.lineage import parents_first, sources_of
+from steelyard.harness.experiment.choices import selection_notes
+from steelyard.harness.experiment.expansion import MAX_TRIALS, expanded
+from steelyard.harness.experiment.file import Experiment, load_experiment
+from steelyard.harness.experiment.lineage import parents_first, sources_of
 
 HEAD = """
 name: t

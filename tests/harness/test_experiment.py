@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 
 GOOD = """
 name: tiny

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import ConfigError, TrainingError
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.launching import Launched, from_json, launched, to_json
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs

@@ -14,8 +14,9 @@ from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluation.evaluate import Evaluation, build
 from steelyard.harness.events import Event, no_listener
-from steelyard.harness.experiment import load_experiment
-from steelyard.harness.noise_variants import NoiseStage, NoiseVariant
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.experiment.noise import NoiseVariant
+from steelyard.harness.noise_variants import NoiseStage
 from steelyard.harness.records import Failure
 from steelyard.harness.store import open_store
 from steelyard.harness.suites import load_suite

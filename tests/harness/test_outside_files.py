@@ -55,7 +55,7 @@ import sys
 from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
-from steelyard.harness.data import records
+from steelyard.harness.experiment.data_sets import records
 from steelyard.harness.errors import SteelyardError
 
 file = Path(sys.argv[1])

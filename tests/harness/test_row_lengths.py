@@ -11,7 +11,7 @@ import pytest
 
 from steelyard.harness import plugins
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment import Candidate
+from steelyard.harness.experiment.file import Candidate
 from steelyard.harness.launching import Launched
 from steelyard.harness.protocols import DataSource
 from steelyard.harness.row_lengths import lengths_checked

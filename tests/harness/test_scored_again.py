@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.records import Checkpoint, Energy
 from steelyard.harness.score_stage import ScoreStage
 from steelyard.harness.store import FolderStore, open_store

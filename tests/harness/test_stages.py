@@ -10,9 +10,9 @@ import pytest
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.events import Event
-from steelyard.harness.experiment import Experiment, load_experiment
+from steelyard.harness.experiment.file import Experiment, load_experiment
+from steelyard.harness.experiment.resources import Resources
 from steelyard.harness.pipeline import Outcome, Pipeline
-from steelyard.harness.resources import Resources
 from steelyard.harness.stages import plan
 from steelyard.harness.store import FolderStore, open_store
 from tests.trainers import tiny_jobs

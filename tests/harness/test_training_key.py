@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.stages.training import Checkpoints
 from steelyard.harness.store import open_store
 from steelyard.trainers.grpo import Grpo

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
-from steelyard.harness.experiment import Experiment, load_experiment
+from steelyard.harness.experiment.file import Experiment, load_experiment
 from steelyard.harness.files.digests import data_digest
 from steelyard.harness.records import Checkpoint, Energy
 from steelyard.harness.store import open_store

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.experiment import ExperimentFile, load_experiment
+from steelyard.harness.experiment.file import ExperimentFile, load_experiment
 from steelyard.tasks.microworld.training import write
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "experiments.md").read_text("utf-8")

@@ -29,7 +29,7 @@ def test_the_two_commands_of_the_start_are_targets_of_the_makefile() -> None:
 
 
 def test_the_first_experiment_is_a_valid_experiment_file(tmp_path: Path) -> None:
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
 
     text = next(t for language, t in BLOCKS if language == "yaml")
     assert yaml.safe_load(text)["name"] == "support-bot"
@@ -41,7 +41,7 @@ def test_the_first_experiment_is_a_valid_experiment_file(tmp_path: Path) -> None
 
 def test_the_real_experiment_is_valid_and_finds_its_data(real_data: Path) -> None:
     # The run itself takes half an hour; its table stands in the README.
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
     from steelyard.harness.suites import load_suite
 
     assert any("examples/smollm2.yaml" in command for command in COMMANDS)

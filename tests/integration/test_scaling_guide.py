@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelyard.harness.experiment import load_experiment
-from steelyard.harness.resources import Resources, ScoreResources
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.experiment.resources import Resources, ScoreResources
 from steelyard.harness.store import FolderStore, open_store
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from steelyard.harness.cli.main import app
 from steelyard.harness.energy import EnergyConfig
 from steelyard.harness.evaluation.cost import COST
-from steelyard.harness.experiment import ExperimentFile
+from steelyard.harness.experiment.file import ExperimentFile
 from steelyard.harness.gate import load_gate
 from steelyard.harness.store import open_store
 from steelyard.harness.suites import CostMeasure, load_suite

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from steelyard.harness import plugins
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.tasks.microworld.training import write
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "trainers.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import torch
 
 from steelyard.harness.checkpoints import check, open_base
 from steelyard.harness.errors import ConfigError, DataError, MissingExtraError, TrainingError
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model

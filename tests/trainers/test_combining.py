@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from steelyard.harness.checkpoints import check, load_model
 from steelyard.harness.errors import ConfigError, TrainingError
-from steelyard.harness.experiment import load_experiment
-from steelyard.harness.lineage import ancestors
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.experiment.lineage import ancestors
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers import merging
 from steelyard.trainers.distill import Distill, distillation_loss

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from steelyard.harness.checkpoints import load_model
-from steelyard.harness.data import read_rows
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import read_rows
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 from tests.trainers.test_loop import Killed

@@ -8,7 +8,7 @@ import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.events import Event
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.pipeline import Outcome, Pipeline
 from steelyard.harness.records import Energy, Run
 from steelyard.harness.score_stage import ScoreStage

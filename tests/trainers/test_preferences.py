@@ -13,7 +13,7 @@ import torch
 from steelyard.harness.checkpoints import check, load_model
 from steelyard.harness.checkpoints.digests import adapter_digest
 from steelyard.harness.errors import ConfigError, DataError
-from steelyard.harness.experiment import load_experiment
+from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from steelyard.harness.checkpoints import check, load_model
 from steelyard.harness.errors import CheckpointError, ConfigError, DataError
-from steelyard.harness.lineage import sources_of
+from steelyard.harness.experiment.data_sets import roles_for
+from steelyard.harness.experiment.lineage import sources_of
 from steelyard.harness.records import Checkpoint
-from steelyard.harness.roles import roles_for
 from steelyard.trainers.grpo import Grpo
 from steelyard.trainers.rewards import Reward, functions
 from tests.trainers import tiny_jobs

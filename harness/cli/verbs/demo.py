@@ -31,7 +31,7 @@ def demo(
     from steelyard.harness.cli.verbs.leaderboard import leaderboard
     from steelyard.harness.cli.verbs.run import run_experiment
     from steelyard.harness.errors import EXIT_USAGE
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
     from steelyard.tasks.microworld.demo import write_files
 
     file = write_files(folder)

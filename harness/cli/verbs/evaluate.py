@@ -45,7 +45,7 @@ def evaluate(
     """
     from steelyard.harness.cli.conclude import leave, show
     from steelyard.harness.cli.verbs.run import run_experiment
-    from steelyard.harness.experiment import Experiment, ExperimentFile
+    from steelyard.harness.experiment.file import Experiment, ExperimentFile
 
     source = _checkpoint_folder(model, workspace)
     settings: dict[str, Any] = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from steelyard.harness.compare import Scored
     from steelyard.harness.early import EarlyResult
     from steelyard.harness.evaluation.evaluate import BuiltSuite
-    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.gate import Gate
     from steelyard.harness.records import Checkpoint, Run
     from steelyard.harness.score_stage import ScoreStage
@@ -100,7 +100,7 @@ class SequentialGate:
 
     def _experiment(self) -> Experiment:
         """What the policy says beside its rules, where it is an experiment file."""
-        from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
+        from steelyard.harness.experiment.file import Experiment, ExperimentFile, load_experiment
         from steelyard.harness.files.yaml_file import read_yaml
 
         if "base" in read_yaml(self.policy):

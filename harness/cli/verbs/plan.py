@@ -104,7 +104,7 @@ def _plan_training(
     from steelyard.harness.cli.conclude import write_text
     from steelyard.harness.cli.console import watching
     from steelyard.harness.cli.session import session
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
     from steelyard.harness.training_plan import Planner, as_saved
 
     experiment = load_experiment(file, base=base)

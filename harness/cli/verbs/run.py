@@ -28,7 +28,7 @@ LOG_TAIL_BYTES, LOG_TAIL_LINES = 8_192, 20
 
 if TYPE_CHECKING:
     from steelyard.harness.cli.conclude import Conclusion
-    from steelyard.harness.experiment import Experiment
+    from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.pipeline import Outcome
     from steelyard.harness.protocols import Executor as ExecutorPlugin
     from steelyard.harness.store import FolderStore
@@ -69,7 +69,7 @@ def run(
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
     from steelyard.harness.cli.conclude import leave, show
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
 
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed, limit=limit)
@@ -143,7 +143,7 @@ def show_logs(outcome: Outcome, store: FolderStore) -> None:
 
 def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
-    from steelyard.harness.evaluation.validation import check_choices
+    from steelyard.harness.experiment.choices import check_choices
     from steelyard.harness.gate import load_gate
     from steelyard.harness.suites import load_suite
 

@@ -55,7 +55,7 @@ def _plugin(name: str) -> dict[str, Any] | None:
 def _described(plugin: Any) -> dict[str, Any]:
     fields = getattr(plugin, "model_fields", {})
     described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
-    from steelyard.harness.roles import choices_of
+    from steelyard.harness.experiment.data_sets import choices_of
 
     roles, *others = choices_of(plugin)
     if roles:

@@ -112,7 +112,7 @@ def contamination(
 
     from steelyard.harness.evaluation.contamination.overlaps import overlaps
     from steelyard.harness.evaluation.evaluate import build
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
     from steelyard.harness.suites import load_suite
 
     loaded = load_experiment(experiment)

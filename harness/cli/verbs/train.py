@@ -44,8 +44,8 @@ def train(
     from steelyard.harness.cli.console import watching
     from steelyard.harness.cli.session import session
     from steelyard.harness.errors import EXIT_USAGE
-    from steelyard.harness.evaluation.validation import check_choices
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.choices import check_choices
+    from steelyard.harness.experiment.file import load_experiment
 
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed)

@@ -22,7 +22,7 @@ def test_a_thousand_stages_are_planned_and_scheduled_in_a_moment(tmp_path: Path)
 
 
 def test_a_chain_of_two_thousand_candidates_has_a_plan(tmp_path: Path) -> None:
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
 
     lines = ["name: deep", "base: microworld", "suite: [microworld_known]", "candidates:"]
     for number in range(2000):

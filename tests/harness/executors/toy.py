@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.harness.events import Event, Listener, no_listener
-from steelyard.harness.resources import Resources
+from steelyard.harness.experiment.resources import Resources
 from steelyard.harness.stages.stage import Stage, StageOutcome
 
 

@@ -118,7 +118,7 @@ def _lines_beside(folder: Path) -> None:
 
 def _experiment(path: Path) -> object:
     from steelyard.harness.cli.verbs.run import check
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
 
     experiment = load_experiment(path)
     check(experiment)
@@ -246,7 +246,7 @@ def _codecarbon(path: Path) -> object:
 
 
 def _data(path: Path) -> object:
-    from steelyard.harness.data import check_data
+    from steelyard.harness.experiment.data_sets import check_data
     from steelyard.harness.protocols import DataSource
 
     return check_data(DataSource("d", path, {}, 1.0), ("prompt", "task"))
@@ -266,7 +266,7 @@ def _baseline_document() -> dict[str, Any]:
     samples = {(s.task, s.sample_id): s for s in MAKE["make_samples"](n=5)}
     scored = Scored(MAKE["make_run"](), {("t", "acc"): rows}, samples)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"x{baseline.SUFFIX}"
+        path = Path(folder) / f"x{baseline_file.SUFFIX}"
         baseline_file.save(scored, path, include_text=True)
         document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     return document
@@ -280,7 +280,7 @@ def _sealed(content: Any) -> bytes:
     except ValueError:
         body = "{}"
     digest = hashlib.sha256(body.encode()).hexdigest()
-    head = f'{{"content":{body},"format":"{baseline.FORMAT}","schema_version":1,'
+    head = f'{{"content":{body},"format":"{baseline_file.FORMAT}","schema_version":1,'
     return f'{head}"sha256":"{digest}"}}'.encode()
 
 

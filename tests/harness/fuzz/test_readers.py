@@ -200,7 +200,7 @@ def test_a_journal_larger_than_the_memory_is_read_in_windows(tmp_path: Path) -> 
 
 
 def test_nothing_that_an_experiment_file_names_is_written_outside(tmp_path: Path) -> None:
-    from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.experiment.file import load_experiment
     from tests.harness.fuzz.readers import EXPERIMENT, _lines_beside
 
     _lines_beside(tmp_path)

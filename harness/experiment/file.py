@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
-from steelyard.harness.expansion import Expanded, checked_seeds, expanded
+from steelyard.harness.experiment.expansion import Expanded, checked_seeds, expanded
+from steelyard.harness.experiment.lineage import BASE, parents_first, sources_of
+from steelyard.harness.experiment.noise import NoiseVariant
+from steelyard.harness.experiment.resources import Resources, StageResources
 from steelyard.harness.files.yaml_file import allowed_names, config_error, read_yaml, validated
-from steelyard.harness.lineage import BASE, parents_first, sources_of
-from steelyard.harness.noise_variants import NoiseVariant
 from steelyard.harness.protocols import DataSource, Plugin
-from steelyard.harness.resources import Resources, StageResources
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -256,7 +256,7 @@ def _candidate(
     trainer = _trainer(trainer_class, options, path, key)
     data = _data_of(name, spec.get("data"), sources, path)
     if not data and (trainer_class.data_roles or getattr(trainer, "needs_data", False)):
-        from steelyard.harness.roles import choices_of
+        from steelyard.harness.experiment.data_sets import choices_of
 
         roles = ", ".join(choices_of(trainer_class)[0])
         fix = f"name a data set with {roles}; {did_you_mean('', sources)}"
@@ -329,8 +329,7 @@ def _data_of(
 
 def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
     """Open every data file with the roles that its trainers need, before any model loads."""
-    from steelyard.harness.data import check_data
-    from steelyard.harness.roles import choices_of, roles_for
+    from steelyard.harness.experiment.data_sets import check_data, choices_of, roles_for
 
     for candidate in candidates:
         choices = choices_of(plugins.load("trainers", candidate.trainer_name))
@@ -345,7 +344,7 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
 
 
 def _needs(candidate: Candidate) -> str:
-    from steelyard.harness.roles import choices_of
+    from steelyard.harness.experiment.data_sets import choices_of
 
     kinds = (
         ", ".join(roles) for roles in choices_of(plugins.load("trainers", candidate.trainer_name))

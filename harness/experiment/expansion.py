@@ -23,7 +23,7 @@ from typing import Any
 
 from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
-from steelyard.harness.lineage import BASE, sources_of
+from steelyard.harness.experiment.lineage import BASE, sources_of
 
 #: A sweep trains every trial whole: more than this is a mistake more often than a wish.
 MAX_TRIALS = 64
