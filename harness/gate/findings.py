@@ -14,8 +14,8 @@ from steelyard.harness.compare.deltas import aggregate_of, calibration_method, r
 from steelyard.harness.compare.pairing import Alone
 from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameError
 from steelyard.harness.gate import wording
+from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.gate.policy import Claim, Rule
-from steelyard.harness.gate.selection import Hypothesis
 from steelyard.harness.records import RuleVerdict, Score
 from steelyard.harness.stats import PairedResult, score_interval
 

@@ -19,8 +19,8 @@ from steelyard.harness.errors import (
 from steelyard.harness.gate.contaminated import check_waivers, doubted
 from steelyard.harness.gate.costs import judge_cost
 from steelyard.harness.gate.findings import Finding, judge_hypothesis
+from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.policy import Gate, Rule
-from steelyard.harness.gate.selection import Hypothesis, Selection
 from steelyard.harness.records import Comparison, RuleResult, RuleVerdict, Verdict
 
 _EXIT_CODES: dict[RuleVerdict, int] = {

@@ -18,9 +18,9 @@ from steelyard.harness.compare import Scored, Settings, pair_task
 from steelyard.harness.compare.deltas import run_test
 from steelyard.harness.errors import StatisticsError, UnknownNameError
 from steelyard.harness.gate.findings import allowed, check_bounds
+from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.judging import located
 from steelyard.harness.gate.policy import Gate
-from steelyard.harness.gate.selection import Hypothesis, Selection
 from steelyard.harness.records import Score, Tier
 from steelyard.harness.stats.paired import POWER
 from steelyard.harness.stats.power import discordance_of, items_needed

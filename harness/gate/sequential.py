@@ -27,6 +27,7 @@ from steelyard.harness.errors import ScoringError
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost
 from steelyard.harness.gate.findings import Finding, check_bounds, not_comparable, undecided
+from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.judging import (
     concluded,
     findings_of,
@@ -36,7 +37,6 @@ from steelyard.harness.gate.judging import (
     lost_evidence,
 )
 from steelyard.harness.gate.policy import Gate, Rule
-from steelyard.harness.gate.selection import Hypothesis, Selection
 from steelyard.harness.gate.tracks import Track, committed_order, unfit
 from steelyard.harness.records import Rows, Run, SampleRecord, Verdict
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from steelyard.harness.errors import StatisticsError
 from steelyard.harness.gate import wording
+from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.gate.policy import Claim
-from steelyard.harness.gate.selection import Hypothesis
 from steelyard.harness.records import Score
 from steelyard.harness.stats import SequentialTest
 
