@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from steelyard.harness.stages.stage import Stage, StageOutcome
-    from steelyard.harness.stages.worker import Worker
+    from steelyard.harness.pipeline.stage import Stage, StageOutcome
+    from steelyard.harness.pipeline.worker import Worker
 
     Row = Sequence[float]
 

@@ -21,14 +21,14 @@ from steelyard.harness.errors import (
     ScoringError,
     exit_code_of,
 )
-from steelyard.harness.events import Event, Listener
+from steelyard.harness.pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
     from steelyard.harness.compare import NoiseFloor, Scored
     from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.gate import Gate
-    from steelyard.harness.noise_variants import NoiseStage
-    from steelyard.harness.pipeline import Outcome
+    from steelyard.harness.pipeline.noise import NoiseStage
+    from steelyard.harness.pipeline.pipeline import Outcome
     from steelyard.harness.records import (
         Checkpoint,
         CheckpointManifest,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from steelyard.harness.events import Event, Listener
+from steelyard.harness.pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -15,14 +15,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.events import Event
 from steelyard.harness.executors.machine import this_machine
 from steelyard.harness.executors.process import NotOpened, why_lost
 from steelyard.harness.executors.starting import context_for, start
-from steelyard.harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from steelyard.harness.stages.worker import Workplace
+    from steelyard.harness.pipeline.worker import Workplace
 
 
 class WorkerLostError(SteelyardError):

@@ -19,7 +19,7 @@ LIBRARIES = (
     "lm_eval.evaluator",
     "lm_eval.tasks",
     "trl.trainer.sft_trainer",
-    "steelyard.harness.score_stage",
+    "steelyard.harness.pipeline.score",
 )
 
 # As the command does for itself: it asks for a package that fetches code from a hub.

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Iterator
 
 from steelyard.harness.executors.schedule import Schedule
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.worker import Worker
 from steelyard.harness.protocols import Plugin
-from steelyard.harness.stages.stage import Stage, StageOutcome
-from steelyard.harness.stages.worker import Worker
 
 
 class Inline(Plugin):

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from steelyard.harness.events import Event
 from steelyard.harness.executors.machine import Machine, Shares, this_machine
 from steelyard.harness.executors.process import NotOpened, why_lost
 from steelyard.harness.executors.schedule import Schedule, lost
 from steelyard.harness.executors.starting import context_for, start
+from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.protocols import Plugin
-from steelyard.harness.stages.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from steelyard.harness.stages.worker import Worker
+    from steelyard.harness.pipeline.worker import Worker
 
 #: How long idle workers are given to leave by themselves at the end.
 LEAVE_SECONDS = 5.0

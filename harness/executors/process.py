@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steelyard.harness.checkpoints.fresh_process import fork_server
-from steelyard.harness.events import Event, Listener
-from steelyard.harness.stages.stage import Stage
+from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from steelyard.harness.stages.worker import Worker, Workplace
+    from steelyard.harness.pipeline.worker import Worker, Workplace
 
 #: Progress is passed on at most so often.
 PROGRESS_SECONDS = 0.2

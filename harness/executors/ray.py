@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from steelyard.harness.errors import MissingExtraError, SteelyardError
-from steelyard.harness.events import Event
 from steelyard.harness.executors.hosted import WorkerLostError, WorkerNotOpenedError, hosted
 from steelyard.harness.executors.schedule import Schedule, lost
+from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.protocols import Plugin
-from steelyard.harness.stages.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from steelyard.harness.stages.worker import Worker, Workplace
+    from steelyard.harness.pipeline.worker import Worker, Workplace
 
 POLL_SECONDS = 0.2
 #: How long a cluster's address may take to answer.

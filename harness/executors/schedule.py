@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from steelyard.harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
-    from steelyard.harness.stages.worker import Worker
+    from steelyard.harness.pipeline.worker import Worker
 
 #: A stage whose worker was lost is tried so often in all.
 MOST_ATTEMPTS = 3

@@ -20,7 +20,7 @@ from steelyard.harness.executors.machine import Machine
 from steelyard.harness.executors.process import Surroundings, work
 
 if TYPE_CHECKING:
-    from steelyard.harness.stages.worker import Workplace
+    from steelyard.harness.pipeline.worker import Workplace
 
 
 def context_for(machine: Machine, threads: int) -> Any:

@@ -13,10 +13,10 @@ from steelyard.harness.cli.verbs.run import run_experiment
 from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluation.evaluate import Evaluation, build
-from steelyard.harness.events import Event, no_listener
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.experiment.noise import NoiseVariant
-from steelyard.harness.noise_variants import NoiseStage
+from steelyard.harness.pipeline.events import Event, no_listener
+from steelyard.harness.pipeline.noise import NoiseStage
 from steelyard.harness.records import Failure
 from steelyard.harness.store import open_store
 from steelyard.harness.suites import load_suite

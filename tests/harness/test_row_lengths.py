@@ -13,8 +13,8 @@ from steelyard.harness import plugins
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.file import Candidate
 from steelyard.harness.launching import Launched
+from steelyard.harness.pipeline.row_lengths import lengths_checked
 from steelyard.harness.protocols import DataSource
-from steelyard.harness.row_lengths import lengths_checked
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 

@@ -11,8 +11,8 @@ import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Checkpoint, Energy
-from steelyard.harness.score_stage import ScoreStage
 from steelyard.harness.store import FolderStore, open_store
 from tests.harness.store import writer
 

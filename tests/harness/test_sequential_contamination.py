@@ -14,8 +14,8 @@ from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.gate import load_gate
+from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Verdict
-from steelyard.harness.score_stage import ScoreStage
 from steelyard.harness.store import open_store
 from steelyard.harness.suites import load_suite
 from tests.harness.scored_runs import scored

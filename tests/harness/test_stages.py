@@ -9,11 +9,11 @@ import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.events import Event
 from steelyard.harness.experiment.file import Experiment, load_experiment
 from steelyard.harness.experiment.resources import Resources
-from steelyard.harness.pipeline import Outcome, Pipeline
-from steelyard.harness.stages import plan
+from steelyard.harness.pipeline import plan
+from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
 from steelyard.harness.store import FolderStore, open_store
 from tests.trainers import tiny_jobs
 
@@ -112,7 +112,7 @@ def test_a_second_driver_does_other_stages_and_waits_for_the_first(
     def meanwhile(event: Event) -> None:
         if (event.candidate, event.status) != ("x", "start") or met:
             return
-        from steelyard.harness.stages import Worker
+        from steelyard.harness.pipeline import Worker
 
         worker = Worker(
             other,
@@ -181,7 +181,7 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
 ) -> None:
     import steelyard.harness.scoring
     from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.score_stage import ScoreStage
+    from steelyard.harness.pipeline.score import ScoreStage
     from steelyard.harness.scoring.journal import Journal
 
     store = open_store(tmp_path / ".steelyard")
@@ -205,8 +205,8 @@ def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_ene
 ) -> None:
     import steelyard.harness.checkpoints
     from steelyard.harness.checkpoints import fresh_process
+    from steelyard.harness.pipeline.train import Checkpoints
     from steelyard.harness.protocols import TrainJob
-    from steelyard.harness.stages.training import Checkpoints
     from steelyard.trainers.prune import Prune
 
     store, found = open_store(tmp_path / ".steelyard"), []
@@ -248,8 +248,8 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
 
     from steelyard.harness.checkpoints import open_base
     from steelyard.harness.evaluation.evaluate import Evaluation
+    from steelyard.harness.pipeline.score import ScoreStage
     from steelyard.harness.records import Failure
-    from steelyard.harness.score_stage import ScoreStage
 
     store = open_store(tmp_path / ".steelyard")
     failure = Failure(stage="score base", message="out of memory")

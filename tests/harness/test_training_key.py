@@ -10,7 +10,7 @@ import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.experiment.file import load_experiment
-from steelyard.harness.stages.training import Checkpoints
+from steelyard.harness.pipeline.train import Checkpoints
 from steelyard.harness.store import open_store
 from steelyard.trainers.grpo import Grpo
 from tests.harness import toy_suite

@@ -11,9 +11,9 @@ import pytest
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.experiment.file import Experiment, load_experiment
 from steelyard.harness.files.digests import data_digest
+from steelyard.harness.pipeline.estimate import CandidatePlan, Planner
 from steelyard.harness.records import Checkpoint, Energy
 from steelyard.harness.store import open_store
-from steelyard.harness.training_plan import CandidatePlan, Planner
 from tests.harness.store import writer
 from tests.trainers import tiny_jobs
 

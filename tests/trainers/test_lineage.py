@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
-from steelyard.harness.events import Event
 from steelyard.harness.experiment.file import load_experiment
-from steelyard.harness.pipeline import Outcome, Pipeline
+from steelyard.harness.pipeline import Worker
+from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
+from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Energy, Run
-from steelyard.harness.score_stage import ScoreStage
-from steelyard.harness.stages import Worker
 from steelyard.harness.store import open_store
 from tests.harness.store import writer
 from tests.trainers import tiny_jobs

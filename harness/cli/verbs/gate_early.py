@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.events import Event
+from steelyard.harness.pipeline.events import Event
 
 if TYPE_CHECKING:
     from steelyard.harness.compare import Scored
-    from steelyard.harness.early import EarlyResult
     from steelyard.harness.evaluation.evaluate import BuiltSuite
     from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.gate import Gate
+    from steelyard.harness.pipeline.early import EarlyResult
+    from steelyard.harness.pipeline.score import ScoreStage
     from steelyard.harness.records import Checkpoint, Run
-    from steelyard.harness.score_stage import ScoreStage
     from steelyard.harness.store import FolderStore
     from steelyard.harness.suites import Suite
 
@@ -38,7 +38,7 @@ class SequentialGate:
         from steelyard.harness.cli.session import session
         from steelyard.harness.errors import ScoringError, exit_code_of
         from steelyard.harness.evaluation.evaluate import build
-        from steelyard.harness.score_stage import ScoreStage
+        from steelyard.harness.pipeline.score import ScoreStage
         from steelyard.reports.build import build_report
 
         experiment = self._experiment()
@@ -74,9 +74,9 @@ class SequentialGate:
     def _decide(
         self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage
     ) -> EarlyResult:
-        from steelyard.harness.early import decide_early
         from steelyard.harness.evaluation.evaluate import Evaluation
         from steelyard.harness.evaluation.part import PartEvaluation
+        from steelyard.harness.pipeline.early import decide_early
 
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
@@ -152,8 +152,8 @@ def saved_line(result: EarlyResult) -> str:
 def scored_already(store: FolderStore, candidates: Sequence[str], baseline: Scored) -> bool:
     """Whether every candidate is a run that answered all of the baseline's tasks."""
     from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.early import comparable_part
     from steelyard.harness.errors import SteelyardError
+    from steelyard.harness.pipeline.early import comparable_part
 
     for name in candidates:
         try:

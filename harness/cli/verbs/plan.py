@@ -12,7 +12,7 @@ from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Base, Format, Outpu
 
 if TYPE_CHECKING:
     from steelyard.harness.gate.planning import RulePlan
-    from steelyard.harness.training_plan import CandidatePlan
+    from steelyard.harness.pipeline.estimate import CandidatePlan
 
 
 def plan(
@@ -105,7 +105,7 @@ def _plan_training(
     from steelyard.harness.cli.console import watching
     from steelyard.harness.cli.session import session
     from steelyard.harness.experiment.file import load_experiment
-    from steelyard.harness.training_plan import Planner, as_saved
+    from steelyard.harness.pipeline.estimate import Planner, as_saved
 
     experiment = load_experiment(file, base=base)
     kept = workspace / "plans" / f"{experiment.name}.json"

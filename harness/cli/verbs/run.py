@@ -29,7 +29,7 @@ LOG_TAIL_BYTES, LOG_TAIL_LINES = 8_192, 20
 if TYPE_CHECKING:
     from steelyard.harness.cli.conclude import Conclusion
     from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.pipeline import Outcome
+    from steelyard.harness.pipeline.pipeline import Outcome
     from steelyard.harness.protocols import Executor as ExecutorPlugin
     from steelyard.harness.store import FolderStore
 
@@ -104,8 +104,8 @@ def run_experiment(
     check(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
         from steelyard.harness.executors.inline import Inline
-        from steelyard.harness.noise_variants import NoiseStage
-        from steelyard.harness.pipeline import Pipeline
+        from steelyard.harness.pipeline.noise import NoiseStage
+        from steelyard.harness.pipeline.pipeline import Pipeline
 
         find_baseline(experiment, store)
         noise = NoiseStage(experiment, store, meter, listener)

@@ -51,7 +51,7 @@ def train(
     experiment = load_experiment(file, base=base, seed=seed)
     check_choices(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
-        from steelyard.harness.pipeline import Pipeline
+        from steelyard.harness.pipeline.pipeline import Pipeline
 
         pipeline = Pipeline(experiment, store, meter, listener, chosen)
         outcome = pipeline.train(candidates or ())

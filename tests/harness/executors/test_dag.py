@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from steelyard.harness.executors.inline import Inline
-from steelyard.harness.stages import plan
+from steelyard.harness.pipeline import plan
 
 DAG = runpy.run_path(str(Path(__file__).resolve().parents[3] / "benchmarks" / "dag.py"))
 

@@ -15,7 +15,7 @@ from steelyard.harness.executors.inline import Inline
 from steelyard.harness.executors.local import Local
 from steelyard.harness.executors.machine import Machine
 from steelyard.harness.executors.starting import context_for
-from steelyard.harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from steelyard.harness.executors.machine import Machine, Shares
 from steelyard.harness.executors.schedule import Schedule
 from steelyard.harness.experiment.resources import Resources
-from steelyard.harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from tests.harness.executors.toy import stage
 
 

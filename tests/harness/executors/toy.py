@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.events import Event, Listener, no_listener
 from steelyard.harness.experiment.resources import Resources
-from steelyard.harness.stages.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.events import Event, Listener, no_listener
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 
 
 @dataclass(frozen=True)

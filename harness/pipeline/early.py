@@ -10,9 +10,9 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.evaluate import Evaluation
 from steelyard.harness.evaluation.fidelity import FIDELITY
 from steelyard.harness.evaluation.part import PartEvaluation
-from steelyard.harness.events import Event, Listener
 from steelyard.harness.gate import Gate
 from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
+from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.protocols import Meter
 from steelyard.harness.records import Energy, Run, SampleRecord
 

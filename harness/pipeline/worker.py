@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
-from steelyard.harness.events import Event, Listener
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE
-from steelyard.harness.stages.stage import Stage, StageBusyError, StageOutcome
-from steelyard.harness.stages.training import Checkpoints
+from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
+from steelyard.harness.pipeline.train import Checkpoints
 
 if TYPE_CHECKING:
+    from steelyard.harness.pipeline.score import ScoreStage
     from steelyard.harness.protocols import Meter
-    from steelyard.harness.score_stage import ScoreStage
     from steelyard.harness.store import FolderStore
 
 
@@ -91,7 +91,7 @@ class Worker:
     def scoring(self) -> ScoreStage:
         """Scores checkpoints; its suite is built once and its models stay open."""
         if self._scoring is None:
-            from steelyard.harness.score_stage import ScoreStage
+            from steelyard.harness.pipeline.score import ScoreStage
 
             self._scoring = ScoreStage(self.experiment, self.store, self.meter, self.tell)
         return self._scoring

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.events import Event, Listener
 from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
+from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
-from steelyard.harness.stages.stage import StageBusyError
 
 if TYPE_CHECKING:
     from steelyard.harness.protocols import Meter
@@ -202,8 +202,8 @@ class Checkpoints:
         from steelyard.harness.energy.attempts import Attempts
         from steelyard.harness.environment import peak_memory
         from steelyard.harness.experiment.data_sets import first_prompt
+        from steelyard.harness.pipeline.row_lengths import lengths_checked
         from steelyard.harness.protocols import TrainJob
-        from steelyard.harness.row_lengths import lengths_checked
 
         def progress(done: int, total: int | None, message: str) -> None:
             self.listener(Event("train", candidate.name, "progress", message, done, total))

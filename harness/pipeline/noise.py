@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.events import Event, Listener
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.files.digests import digest_json
+from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.task_identity import task_digest
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.events import Event, Listener, Status
 from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.pipeline.events import Event, Listener, Status
+from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
-from steelyard.harness.stages.stage import StageBusyError
 
 #: Libraries whose version may move a score.
 SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-score", "sacrebleu")

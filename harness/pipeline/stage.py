@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from steelyard.harness.events import Event, Status
 from steelyard.harness.experiment.resources import Resources
+from steelyard.harness.pipeline.events import Event, Status
 
 Kind = Literal["train", "score", "shard"]
 StageStatus = Literal["done", "failed", "skipped", "busy"]

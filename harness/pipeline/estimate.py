@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness import plugins
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.events import Event, Listener
 from steelyard.harness.experiment.data_sets import Row, choices_of, read_mix, roles_for
 from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.files.digests import data_digest, digest_json
+from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 
 if TYPE_CHECKING:
@@ -201,8 +201,8 @@ class Planner:
     def _tried(self, candidate: Candidate, trainer: Any) -> Trial | str:
         """A few steps on this machine, from the base: a parent has the same shape."""
         from steelyard.harness.environment import peak_memory
+        from steelyard.harness.pipeline.train import import_libraries
         from steelyard.harness.protocols import TrainJob
-        from steelyard.harness.stages.training import import_libraries
 
         import_libraries(candidate)  # as before a training, whose cost holds no imports
         steps = self.trial_steps + 1

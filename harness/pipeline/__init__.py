@@ -10,8 +10,8 @@ once. Comparing, judging and reporting need every run at hand and take seconds: 
 graph in the process that drives it.
 """
 
-from steelyard.harness.stages.planning import plan
-from steelyard.harness.stages.stage import Stage, StageBusyError, StageOutcome
-from steelyard.harness.stages.worker import Worker, Workplace
+from steelyard.harness.pipeline.graph import plan
+from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
+from steelyard.harness.pipeline.worker import Worker, Workplace
 
 __all__ = ["Stage", "StageBusyError", "StageOutcome", "Worker", "Workplace", "plan"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.experiment.lineage import BASE
-from steelyard.harness.stages.stage import Stage
+from steelyard.harness.pipeline.stage import Stage
 
 
 def plan(experiment: Experiment, only: Sequence[str] = (), *, scoring: bool = True) -> list[Stage]:
