@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.executors.inline import Inline
-from steelyard.harness.executors.local import Local
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.pipeline import Stage, StageOutcome, plan
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
+from steelyard.harness.pipeline.executors.inline import Inline
+from steelyard.harness.pipeline.executors.local import Local
 
 CANDIDATES = 2500
 

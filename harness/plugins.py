@@ -98,9 +98,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "wrong": "steelyard.tasks.metrics.answers:Wrong",
     },
     "executors": {
-        "inline": "steelyard.harness.executors.inline:Inline",
-        "local": "steelyard.harness.executors.local:Local",
-        "ray": "steelyard.harness.executors.ray:Ray",
+        "inline": "steelyard.harness.pipeline.executors.inline:Inline",
+        "local": "steelyard.harness.pipeline.executors.local:Local",
+        "ray": "steelyard.harness.pipeline.executors.ray:Ray",
     },
     "renderers": {
         "html": "steelyard.reports.html:Html",

@@ -3,7 +3,7 @@ is its protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,6 @@ from steelyard.harness.records import Checkpoint, Energy, Kind
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from steelyard.harness.pipeline.stage import Stage, StageOutcome
-    from steelyard.harness.pipeline.worker import Worker
 
     Row = Sequence[float]
 
@@ -140,20 +137,6 @@ class Meter(Protocol):
 
     def close(self) -> None:
         """Stop the meter; safe to call twice."""
-
-
-@runtime_checkable
-class Executor(Protocol):
-    """Runs stages somewhere: here, in processes of this machine, or on a cluster."""
-
-    def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
-        """Carry out stages, each once what it follows has ended, and tell of each as it ends.
-
-        ``worker`` is this process's own; ``worker.place`` opens others like it elsewhere, and
-        ``worker.tell`` shows what happens there. Results travel through the store. Stages whose
-        worker is lost (killed, out of memory, past its time) are tried again; a stage that fails
-        by itself is not, and what needs it is skipped while the rest goes on.
-        """
 
 
 @runtime_checkable

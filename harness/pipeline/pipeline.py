@@ -12,15 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from steelyard.harness.executors.inline import Inline
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE
 from steelyard.harness.pipeline import Stage, StageOutcome, Worker, plan
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
+from steelyard.harness.pipeline.executors.inline import Inline
 from steelyard.harness.records import Checkpoint, Failure, Run
 
 if TYPE_CHECKING:
-    from steelyard.harness.protocols import Executor, Meter
+    from steelyard.harness.pipeline.executors.executor import Executor
+    from steelyard.harness.protocols import Meter
     from steelyard.harness.store import FolderStore
 
 

@@ -29,8 +29,8 @@ LOG_TAIL_BYTES, LOG_TAIL_LINES = 8_192, 20
 if TYPE_CHECKING:
     from steelyard.harness.cli.conclude import Conclusion
     from steelyard.harness.experiment.file import Experiment
+    from steelyard.harness.pipeline.executors.executor import Executor as ExecutorPlugin
     from steelyard.harness.pipeline.pipeline import Outcome
-    from steelyard.harness.protocols import Executor as ExecutorPlugin
     from steelyard.harness.store import FolderStore
 
 
@@ -103,7 +103,7 @@ def run_experiment(
 
     check(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
-        from steelyard.harness.executors.inline import Inline
+        from steelyard.harness.pipeline.executors.inline import Inline
         from steelyard.harness.pipeline.noise import NoiseStage
         from steelyard.harness.pipeline.pipeline import Pipeline
 

@@ -6,8 +6,8 @@ import runpy
 import time
 from pathlib import Path
 
-from steelyard.harness.executors.inline import Inline
 from steelyard.harness.pipeline import plan
+from steelyard.harness.pipeline.executors.inline import Inline
 
 DAG = runpy.run_path(str(Path(__file__).resolve().parents[3] / "benchmarks" / "dag.py"))
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.executors.inline import Inline
-from steelyard.harness.executors.local import Local
-from steelyard.harness.executors.machine import Machine
-from steelyard.harness.executors.starting import context_for
+from steelyard.harness.pipeline.executors.inline import Inline
+from steelyard.harness.pipeline.executors.local import Local
+from steelyard.harness.pipeline.executors.machine import Machine
+from steelyard.harness.pipeline.executors.starting import context_for
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
@@ -45,7 +45,9 @@ def test_what_a_stage_prints_goes_to_its_log(tmp_path: Path) -> None:
 def test_a_worker_has_the_imports_of_the_fork_server_and_the_environment_of_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steelyard.harness.executors.local.this_machine", lambda: Machine(2, 8.0))
+    monkeypatch.setattr(
+        "steelyard.harness.pipeline.executors.local.this_machine", lambda: Machine(2, 8.0)
+    )
     for value in ("first", "second"):
         monkeypatch.setenv("TOLD_TO_WORKERS", value)
         carried_out(tmp_path, [stage("surroundings")])
@@ -73,8 +75,8 @@ def test_with_a_gpu_workers_are_new_interpreters() -> None:
 ELSEWHERE = """
 import os, sys
 os.environ["TMPDIR"] = sys.argv[1]
-from steelyard.harness.executors.machine import Machine
-from steelyard.harness.executors.starting import context_for
+from steelyard.harness.pipeline.executors.machine import Machine
+from steelyard.harness.pipeline.executors.starting import context_for
 print(context_for(Machine(2, 8.0), 1).get_start_method())
 """
 
@@ -132,7 +134,7 @@ def test_inline_gives_the_same_outcomes(tmp_path: Path) -> None:
 DRIVER = """
 import sys
 from pathlib import Path
-from steelyard.harness.executors.local import Local
+from steelyard.harness.pipeline.executors.local import Local
 from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
 
 if __name__ == "__main__":

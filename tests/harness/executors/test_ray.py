@@ -17,7 +17,7 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from steelyard.harness.executors.ray import Ray
+    from steelyard.harness.pipeline.executors.ray import Ray
 
     root = Path(__file__).resolve().parents[3]
     monkeypatch.setenv("PYTHONPATH", str(root))
@@ -32,7 +32,7 @@ def test_a_preempted_ray_worker_is_replaced_and_leaves_no_process_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from steelyard.harness.executors.ray import Ray
+    from steelyard.harness.pipeline.executors.ray import Ray
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     stages = [stage("preempted"), stage("good", "preempted")]
@@ -52,7 +52,7 @@ def test_each_stage_computes_with_its_own_threads_and_may_have_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from steelyard.harness.executors.ray import Ray
+    from steelyard.harness.pipeline.executors.ray import Ray
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     stages = [stage("two", cpus=2), stage("one", "two"), stage("own-process", "one")]
@@ -66,7 +66,7 @@ def test_a_worker_that_cannot_be_opened_fails_its_stages_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from steelyard.harness.executors.ray import Ray
+    from steelyard.harness.pipeline.executors.ray import Ray
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     (tmp_path / "closed").touch()
@@ -79,7 +79,7 @@ def test_no_cluster_is_one_line_that_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from steelyard.harness.executors.ray import Ray
+    from steelyard.harness.pipeline.executors.ray import Ray
 
     def found_none(**options: object) -> None:
         """What Ray does on a machine without a cluster; a test beside this one may have one."""
@@ -95,7 +95,7 @@ def test_an_address_where_nobody_listens_is_said_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-    from steelyard.harness.executors.ray import Ray
+    from steelyard.harness.pipeline.executors.ray import Ray
 
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: whoever calls is refused

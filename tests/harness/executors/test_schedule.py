@@ -7,9 +7,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.harness.executors.machine import Machine, Shares
-from steelyard.harness.executors.schedule import Schedule
 from steelyard.harness.experiment.resources import Resources
+from steelyard.harness.pipeline.executors.machine import Machine, Shares
+from steelyard.harness.pipeline.executors.schedule import Schedule
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from tests.harness.executors.toy import stage
 

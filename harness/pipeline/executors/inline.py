@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from steelyard.harness.executors.schedule import Schedule
+from steelyard.harness.pipeline.executors.schedule import Schedule
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.pipeline.worker import Worker
 from steelyard.harness.protocols import Plugin

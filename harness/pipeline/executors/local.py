@@ -1,7 +1,7 @@
 """Stages in several processes of this machine: one a GPU, or one a share of the cores.
 
 Workers are not forked from the driver: that would copy torch's threads' locks and a GPU's context.
-They come from :mod:`steelyard.harness.executors.starting`.
+They come from :mod:`steelyard.harness.pipeline.executors.starting`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from steelyard.harness.executors.machine import Machine, Shares, this_machine
-from steelyard.harness.executors.process import NotOpened, why_lost
-from steelyard.harness.executors.schedule import Schedule, lost
-from steelyard.harness.executors.starting import context_for, start
 from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.executors.machine import Machine, Shares, this_machine
+from steelyard.harness.pipeline.executors.process import NotOpened, why_lost
+from steelyard.harness.pipeline.executors.schedule import Schedule, lost
+from steelyard.harness.pipeline.executors.starting import context_for, start
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.protocols import Plugin
 

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.executors.machine import Machine
-from steelyard.harness.executors.process import Surroundings, work
+from steelyard.harness.pipeline.executors.machine import Machine
+from steelyard.harness.pipeline.executors.process import Surroundings, work
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.worker import Workplace
@@ -28,7 +28,7 @@ def context_for(machine: Machine, threads: int) -> Any:
     if machine.gpus or sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["steelyard.harness.executors.imported"])
+    context.set_forkserver_preload(["steelyard.harness.pipeline.executors.preloaded"])
     try:
         with _threads(threads):  # libraries read it when they are imported
             forkserver.ensure_running()

@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from steelyard.harness.errors import MissingExtraError, SteelyardError
-from steelyard.harness.executors.hosted import WorkerLostError, WorkerNotOpenedError, hosted
-from steelyard.harness.executors.schedule import Schedule, lost
 from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.executors.hosted import (
+    WorkerLostError,
+    WorkerNotOpenedError,
+    hosted,
+)
+from steelyard.harness.pipeline.executors.schedule import Schedule, lost
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.protocols import Plugin
 

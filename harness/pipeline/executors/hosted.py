@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.executors.machine import this_machine
-from steelyard.harness.executors.process import NotOpened, why_lost
-from steelyard.harness.executors.starting import context_for, start
 from steelyard.harness.pipeline.events import Event
+from steelyard.harness.pipeline.executors.machine import this_machine
+from steelyard.harness.pipeline.executors.process import NotOpened, why_lost
+from steelyard.harness.pipeline.executors.starting import context_for, start
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
