@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
 from steelyard.harness.files.yaml_file import read_yaml
-from steelyard.harness.protocols import DataSource, Plugin, TrainJob
+from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import DataSource, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 
 if TYPE_CHECKING:
-    from steelyard.harness.protocols import Progress
+    from steelyard.harness.plugins.protocols import Progress
 
 #: Before a line of the worker's output that is for us: progress, or an error in one line.
 MARK = "steelyard-launched "
@@ -44,12 +45,13 @@ class Launched(Plugin):
     @property
     def inner(self) -> Plugin:
         """The trainer itself."""
-        made: Plugin = plugins.load("trainers", self.trainer)(**self.options)
+        made: Plugin = load_plugin("trainers", self.trainer)(**self.options)
         return made
 
     def content_digest(self) -> str:
         """Digest of config and trainer: other processes or precision are another recipe."""
-        from steelyard.harness.files.digests import digest_json, source_digest
+        from steelyard.harness.files.digests import digest_json
+        from steelyard.harness.plugins.plugin import source_digest
 
         own = getattr(self.inner, "content_digest", None)
         content = read_yaml(Path(self.accelerate))

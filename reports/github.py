@@ -10,7 +10,7 @@ import hashlib
 from typing import ClassVar, Literal
 
 from steelyard.harness.files.hostile import one_line, terminal_safe
-from steelyard.harness.protocols import Plugin
+from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports.document import Document, Rule, Rules
 
 Level = Literal["error", "warning", "notice"]

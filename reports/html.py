@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steelyard.harness.protocols import Plugin
+from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import Chart, Column, Document, HeatMap, Rules
 from steelyard.reports.long_tables import (

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import ClassVar
 
-from steelyard.harness.protocols import Plugin
+from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (
     Block,

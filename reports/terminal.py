@@ -14,7 +14,7 @@ from rich.text import Text as RichText
 from rich.tree import Tree
 
 from steelyard.harness.files.hostile import one_line, terminal_safe
-from steelyard.harness.protocols import Plugin
+from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (
     Block,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steelyard.harness.checkpoints import finish, save_adapter, save_full
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers import loop
 from steelyard.trainers.options import LoraOptions

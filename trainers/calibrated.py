@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.environments import environment
 
 #: What the separate environment holds; a GPU machine's index gives torch with CUDA.

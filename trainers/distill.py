@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.options import TrainingOptions
 

@@ -20,7 +20,7 @@ from steelyard.harness.experiment.choices import ValidationTask
 if TYPE_CHECKING:
     import datasets
 
-    from steelyard.harness.protocols import TrainJob
+    from steelyard.harness.plugins.protocols import TrainJob
 
 #: The name under which transformers finds a task's metric among its own.
 METRIC = "eval_validation"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError, did_you_mean
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 

@@ -17,7 +17,7 @@ import transformers
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, duplicates, read_mix
 from steelyard.harness.launching import leave_unless_first
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers import early_stop
 from steelyard.trainers.early_stop import EarlyStop
 from steelyard.trainers.options import TrainingOptions

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 
 

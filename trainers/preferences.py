@@ -11,7 +11,7 @@ from pydantic import Field
 from steelyard.harness.checkpoints import finish, save_full
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.options import LoraOptions, ValidatedOptions
 

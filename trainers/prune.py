@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 
 

@@ -12,7 +12,7 @@ import transformers
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers import loop
 from steelyard.trainers.rewards import needs_answer
 from steelyard.trainers.rollout_options import ANSWERED, PROMPTS, RolloutOptions

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.experiment.choices import ValidationTask
-from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers import loop
 from steelyard.trainers.options import ValidatedOptions
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers import early_stop, loop
 from steelyard.trainers.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
 

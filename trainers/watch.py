@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import LossPoint
 
 CURVE_POINTS = 100

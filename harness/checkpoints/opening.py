@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from steelyard.harness import plugins
 from steelyard.harness.checkpoints.digests import (
     TOKENIZER_FILES,
     adapter_digest,
@@ -25,6 +24,7 @@ from steelyard.harness.checkpoints.digests import (
 from steelyard.harness.errors import CheckpointError, did_you_mean
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
+from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 
 MANIFEST = "manifest.json"
@@ -49,7 +49,7 @@ def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Che
             tokenizer or config.json.
     """
     path = (resolve or Path)(name)
-    if name in plugins.names("bases") or not path.exists():
+    if name in plugin_names("bases") or not path.exists():
         path = _registered_or_downloaded(name)
     gguf_file = None
     if path.suffix == ".gguf" and path.is_file():
@@ -220,8 +220,8 @@ def now() -> str:
 
 
 def _registered_or_downloaded(name: str) -> Path:
-    if name in plugins.names("bases"):
-        return Path(plugins.load("bases", name)())
+    if name in plugin_names("bases"):
+        return Path(load_plugin("bases", name)())
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         fix = f"name a model folder, a .gguf file or a hub id; {_near(name)}"
         raise CheckpointError("no such model", value=name, fix=fix)
@@ -244,7 +244,7 @@ def _registered_or_downloaded(name: str) -> Path:
 def _near(name: str) -> str:
     path = Path(name).expanduser()
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, [*beside[:500], *plugins.names("bases")])
+    return did_you_mean(path.name, [*beside[:500], *plugin_names("bases")])
 
 
 def only_gguf(folder: Path) -> str | None:

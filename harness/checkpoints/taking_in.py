@@ -15,7 +15,7 @@ from steelyard.harness.checkpoints.opening import base_of_adapter, describe, req
 from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files.digests import digest_json
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 
 
 def chosen_folder(folder: Path, step: int | None = None) -> tuple[Path, str]:

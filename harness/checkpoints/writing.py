@@ -31,7 +31,8 @@ from steelyard.harness.checkpoints.opening import (
     tokenizer_folder,
 )
 from steelyard.harness.files.digests import data_digest, digest_json
-from steelyard.harness.protocols import Plugin, TrainJob
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
 Format = Literal["full", "adapter", "quantised", "gguf"]

@@ -215,9 +215,9 @@ def scored_baseline(
 
 def render(document: Any, format_name: str) -> str:
     """The document in one of the registered formats."""
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import load_plugin
 
-    return str(plugins.load("renderers", format_name)().render(document))
+    return str(load_plugin("renderers", format_name)().render(document))
 
 
 def write_documents(
@@ -252,13 +252,13 @@ def write_text(path: Path, text: str) -> None:
 
 def for_screen(document: Any, format_name: str) -> str:
     """The document as it is printed: a terminal's own width, 120 where nobody says."""
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import load_plugin
 
     if format_name != "terminal":
         return render(document, format_name)
     columns = shutil.get_terminal_size((120, 24)).columns
     width = min(max(columns, NARROWEST_SCREEN), WIDEST_SCREEN)
-    return str(plugins.load("renderers", format_name)(width=width).render(document))
+    return str(load_plugin("renderers", format_name)(width=width).render(document))
 
 
 def show(document: Any, format_name: str) -> None:

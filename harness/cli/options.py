@@ -62,11 +62,11 @@ def open_executor(
 
     Raises ``UnknownNameError`` for another name, ``ConfigError`` for an option that it lacks.
     """
-    from steelyard.harness import plugins
     from steelyard.harness.errors import ConfigError
     from steelyard.harness.files.yaml_file import read_yaml
+    from steelyard.harness.plugins.names import load_plugin
 
-    chosen = plugins.load("executors", name)
+    chosen = load_plugin("executors", name)
     given: dict[str, Any] = {"workers": workers, "address": address, "runtime_env": runtime_env}
     given = {key: value for key, value in given.items() if value is not None}
     for key in given:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steelyard.harness import plugins, stats
+from steelyard.harness import stats
 from steelyard.harness.compare.comparability import inspect_task
 from steelyard.harness.compare.pairing import Paired, against_score, pair
 from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.errors import SteelyardError
+from steelyard.harness.plugins.names import load_plugin
 from steelyard.harness.records import Delta, Difference, Score
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def calibration_method(score: Score) -> str | None:
 def aggregate_of(metric: str) -> Aggregate:
     """The aggregate of the metric plugin called ``metric``: summed rows -> score."""
     # A task with several filters names the filter after a comma.
-    found = plugins.load("metrics", metric.partition(",")[0])
+    found = load_plugin("metrics", metric.partition(",")[0])
     instance = found() if isinstance(found, type) else found
     # Where a metric scores many lines of sums at once, ten thousand resamples cost one call.
     aggregate: Aggregate = getattr(instance, "aggregate_sums", instance.aggregate)

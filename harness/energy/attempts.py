@@ -20,7 +20,7 @@ from typing import cast
 
 from steelyard.harness.energy.config import Phase
 from steelyard.harness.energy.totals import total
-from steelyard.harness.protocols import Meter, Reading
+from steelyard.harness.plugins.protocols import Meter, Reading
 from steelyard.harness.records import Energy
 
 SIGN_OF_LIFE_SECONDS = 2.0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.plugins import load, names
+from steelyard.harness.plugins.names import load_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.records import CarbonIntensity
 
 
@@ -72,14 +72,14 @@ class EnergyConfig(BaseModel):
 
     def checked(self) -> Self:
         """Itself, once meter, country and region are known to exist. Raises ``ConfigError``."""
-        if self.meter not in names("meters"):
+        if self.meter not in plugin_names("meters"):
             from steelyard.harness.errors import did_you_mean
 
             raise ConfigError(
                 "unknown meter",
                 key="energy.meter",
                 value=self.meter,
-                fix=did_you_mean(self.meter, names("meters")),
+                fix=did_you_mean(self.meter, plugin_names("meters")),
             )
         self.intensity()
         return self
@@ -91,7 +91,7 @@ def open_meter(config: EnergyConfig) -> Meter:
     Raises ``ConfigError`` for an unknown meter, country or region.
     """
     config.checked()
-    meter: Meter = load("meters", config.meter)(config)
+    meter: Meter = load_plugin("meters", config.meter)(config)
     return meter
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.task_build import BuiltTask
 from steelyard.harness.task_identity import content_digest
 
@@ -117,10 +117,10 @@ def _card(
 def _metrics(built: BuiltTask) -> dict[str, str]:
     listed = getattr(built.config, "metric_list", None) or []
     names = [str(entry.get("metric")) for entry in listed] + list(built.metadata.also)
-    known = plugins.names("metrics")
+    known = plugin_names("metrics")
     found = {}
     for name in dict.fromkeys(names):
-        text = plugins.load("metrics", name).__doc__ if name in known else None
+        text = load_plugin("metrics", name).__doc__ if name in known else None
         found[name] = " ".join((text or "the mean of a number that the task gives").split())
     return found
 

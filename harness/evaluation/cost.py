@@ -25,7 +25,7 @@ from steelyard.harness.stats import percentile_interval, score_interval
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation
     from steelyard.harness.evaluation.serving import Server, Timing
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
 
 COST = "cost"
 ENERGY_METRICS = (

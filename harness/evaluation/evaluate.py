@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
-from steelyard.harness.protocols import Progress, no_progress
+from steelyard.harness.plugins.protocols import Progress, no_progress
 from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
 

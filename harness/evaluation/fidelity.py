@@ -8,7 +8,7 @@ from typing import Any
 from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
-from steelyard.harness.protocols import Sample
+from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.records import Rows, SampleRecord
 from steelyard.harness.task_build import BuiltTask
 from steelyard.harness.task_identity import sample_ids

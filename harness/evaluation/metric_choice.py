@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import MetricError
-from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.suites import EvaluateMetric, ExtraMetric
 from steelyard.harness.task_build import BuiltTask
 
@@ -32,7 +32,7 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
     names = list(dict.fromkeys(name for sample in samples for name in sample.values))
     better = built.task.higher_is_better() or {}
     # Entry points are read from the disk at every look; once a task is enough.
-    known = frozenset(plugins.names("metrics"))
+    known = frozenset(plugin_names("metrics"))
     chosen = []
     for name in names:
         first = next((s for s in samples if s.values.get(name) is not None), None)
@@ -48,7 +48,7 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
 
 
 def _extra(spec: ExtraMetric) -> Metric:
-    metric_class = plugins.load("metrics", spec.metric)
+    metric_class = load_plugin("metrics", spec.metric)
     if "model" not in metric_class.model_fields:
         fix = "metrics with an extra model are " + ", ".join(NEED_A_MODEL)
         raise MetricError(
@@ -61,7 +61,7 @@ def _extra(spec: ExtraMetric) -> Metric:
 
 
 def _evaluated(spec: EvaluateMetric) -> Metric:
-    metric: Metric = plugins.load("metrics", "evaluate")(**spec.model_dump())
+    metric: Metric = load_plugin("metrics", "evaluate")(**spec.model_dump())
     return metric
 
 
@@ -75,7 +75,7 @@ def _unmeasured(name: str, higher_is_better: bool | None, known: Collection[str]
     if name in known:
         return load_metric(name, higher_is_better)
     better = True if higher_is_better is None else higher_is_better
-    mean: Metric = plugins.load("metrics", "mean")(name=name, higher_is_better=better)
+    mean: Metric = load_plugin("metrics", "mean")(name=name, higher_is_better=better)
     return mean
 
 
@@ -93,13 +93,13 @@ def metric_for(
     """
     pair = isinstance(first.values[name], (tuple, list))
     plugin = _OF_PAIRS.get(name, name) if pair else name
-    unknown = plugin not in (plugins.names("metrics") if known is None else known)
+    unknown = plugin not in (plugin_names("metrics") if known is None else known)
     return _metric(None if name in graded or unknown else plugin, name, higher_is_better, first)
 
 
 def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:
     """The metric plugin called ``name`` (a filter after a comma is ignored)."""
-    metric_class: Any = plugins.load("metrics", name.partition(",")[0])
+    metric_class: Any = load_plugin("metrics", name.partition(",")[0])
     options = {} if higher_is_better is None else {"higher_is_better": higher_is_better}
     metric: Metric = metric_class(**options)
     return metric
@@ -114,7 +114,7 @@ def _metric(
         if _measures(metric, sample):
             return metric
     better = True if higher_is_better is None else higher_is_better
-    mean: Metric = plugins.load("metrics", "mean")(name=name, higher_is_better=better)
+    mean: Metric = load_plugin("metrics", "mean")(name=name, higher_is_better=better)
     return mean if _measures(mean, sample) else None
 
 

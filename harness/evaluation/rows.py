@@ -16,7 +16,7 @@ from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation.answers import LENGTH_LIMIT, Answer, answer_of, json_document
 from steelyard.harness.evaluation.metric_choice import choose_metrics
 from steelyard.harness.evaluation.scores import score_of
-from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score
 from steelyard.harness.task_build import BuiltTask
 from steelyard.harness.task_identity import sample_ids

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import StatisticsError
-from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Kind, Rows, Score
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from steelyard.harness.experiment.choices import ValidationTask
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import BuiltSuite
-    from steelyard.harness.protocols import DataSource
+    from steelyard.harness.plugins.protocols import DataSource
     from steelyard.harness.records import Checkpoint
 
 

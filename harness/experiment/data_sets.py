@@ -16,7 +16,8 @@ from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.files.tables import records
-from steelyard.harness.protocols import DataSource, Plugin
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import DataSource
 
 Row = dict[str, Any]
 #: How a label may be written, as JSON or in a CSV cell.

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.lineage import BASE, sources_of
+from steelyard.harness.plugins.names import load_plugin
 
 #: A sweep trains every trial whole: more than this is a mistake more often than a wish.
 MAX_TRIALS = 64
@@ -154,7 +154,7 @@ def _grid(spec: Spec, file: Path, key: str) -> dict[str, list[Any]]:
 
 def _options_of(spec: Spec) -> list[str]:
     try:
-        return list(plugins.load("trainers", str(spec.get("trainer"))).model_fields)
+        return list(load_plugin("trainers", str(spec.get("trainer"))).model_fields)
     except UnknownNameError:
         return []  # which is told where the trainer is looked at
 
@@ -267,7 +267,7 @@ def _seeded(
 def _renamed(spec: Spec, names: Mapping[str, str]) -> Spec:
     """The candidate made from others: parent and sources by their new names."""
     try:
-        options = getattr(plugins.load("trainers", str(spec.get("trainer"))), "source_options", ())
+        options = getattr(load_plugin("trainers", str(spec.get("trainer"))), "source_options", ())
     except UnknownNameError:
         options = ()
     found = dict(spec)

@@ -15,14 +15,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.expansion import Expanded, checked_seeds, expanded
 from steelyard.harness.experiment.lineage import BASE, parents_first, sources_of
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import Resources, StageResources
 from steelyard.harness.files.yaml_file import allowed_names, config_error, read_yaml, validated
-from steelyard.harness.protocols import DataSource, Plugin
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import DataSource
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -240,10 +241,10 @@ def _candidate(
     spec = written_out.specs[name]
     trainer_name = spec.get("trainer")
     if not isinstance(trainer_name, str):
-        known = ", ".join(plugins.names("trainers"))
+        known = ", ".join(plugin_names("trainers"))
         raise ConfigError("needs a trainer", file=path, key=f"{key}.trainer", fix=f"one of {known}")
     try:
-        trainer_class = plugins.load("trainers", trainer_name)
+        trainer_class = load_plugin("trainers", trainer_name)
     except UnknownNameError as error:
         key = f"{key}.trainer"
         raise ConfigError(error.message, file=path, key=key, fix=error.fix) from None
@@ -332,7 +333,7 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
     from steelyard.harness.experiment.data_sets import check_data, choices_of, roles_for
 
     for candidate in candidates:
-        choices = choices_of(plugins.load("trainers", candidate.trainer_name))
+        choices = choices_of(load_plugin("trainers", candidate.trainer_name))
         for source in candidate.data:
             try:
                 check_data(source, roles_for(source, choices))
@@ -347,6 +348,6 @@ def _needs(candidate: Candidate) -> str:
     from steelyard.harness.experiment.data_sets import choices_of
 
     kinds = (
-        ", ".join(roles) for roles in choices_of(plugins.load("trainers", candidate.trainer_name))
+        ", ".join(roles) for roles in choices_of(load_plugin("trainers", candidate.trainer_name))
     )
     return f"{candidate.trainer_name} needs {' or '.join(kinds)}"

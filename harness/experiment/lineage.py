@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
+from steelyard.harness.plugins.names import load_plugin, plugin_names
 
 BASE = "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -22,7 +22,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 def sources_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """The checkpoints that a candidate's options name, each once, in the order given."""
     try:
-        trainer_class = plugins.load("trainers", str(spec.get("trainer")))
+        trainer_class = load_plugin("trainers", str(spec.get("trainer")))
     except UnknownNameError:
         return ()  # which is told where the trainer is looked at
     found: list[str] = []
@@ -93,6 +93,6 @@ def ancestors(graph: Mapping[str, Sequence[str]], name: str) -> set[str]:
 
 
 def _is_model(name: str, file: Path) -> bool:
-    if name in plugins.names("bases") or _HUB_ID.fullmatch(name):
+    if name in plugin_names("bases") or _HUB_ID.fullmatch(name):
         return True
     return (file.parent / name).exists() or Path(name).expanduser().exists()

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
-
-from steelyard.harness.protocols import Plugin
 
 
 def digest_json(value: object) -> str:
@@ -33,19 +30,3 @@ def file_digest(path: Path) -> str:
 def data_digest(path: Path) -> str:
     """SHA-256 of a data file's bytes."""
     return file_digest(path)
-
-
-def source_digest(plugin: type) -> str:
-    """Digest of the Python that a plugin is made of: its module's folder, and its base classes'.
-
-    A plugin that is a module of its own, outside any package, counts with its file alone.
-    """
-    files: set[Path] = set()
-    for one in plugin.__mro__:
-        module = sys.modules.get(one.__module__)
-        path = getattr(module, "__file__", None)
-        if path is None or not issubclass(one, Plugin) or one is Plugin:
-            continue
-        inside = bool(getattr(module, "__package__", ""))
-        files |= set(Path(path).parent.glob("*.py")) if inside else {Path(path)}
-    return digest_json(sorted((path.name, file_digest(path)) for path in files))

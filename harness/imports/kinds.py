@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness import plugins
-from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Kind
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class TableMetric:
 
 def table_metric(name: str, kind: Kind, higher_is_better: bool) -> Metric:
     """The metric called ``name``; a perplexity of ours keeps its own unit (bits_per_byte)."""
-    if kind == "perplexity" and name in plugins.names("metrics"):
-        known: Metric = plugins.load("metrics", name)()
+    if kind == "perplexity" and name in plugin_names("metrics"):
+        known: Metric = load_plugin("metrics", name)()
         if known.kind == kind:
             return known
     metric: Any = TableMetric(name, kind, higher_is_better)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.protocols import Sample
+from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.task_identity import sample_ids
 
 Entry = Mapping[str, Any]

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import DataError, MetricError
 from steelyard.harness.evaluation.answers import TIED, json_document
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
@@ -37,7 +36,8 @@ from steelyard.harness.imports.lm_eval_results import (
     number,
     signature_of,
 )
-from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.task_identity import content_digest, documents_digest
 from steelyard.harness.task_metadata import TaskMetadata, task_metadata
@@ -164,7 +164,7 @@ def _metric(
     if first is None:
         return None
     if is_ready:
-        return load_metric(name) if name in plugins.names("metrics") else None
+        return load_metric(name) if name in plugin_names("metrics") else None
     better = results.higher_is_better(task, name)
     metric = metric_for(name, better, first, metadata.graded)
     if metric is not None and _row(metric, first) is None:

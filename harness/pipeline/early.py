@@ -13,7 +13,7 @@ from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.gate import Gate
 from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
 from steelyard.harness.pipeline.events import Event, Listener
-from steelyard.harness.protocols import Meter
+from steelyard.harness.plugins.protocols import Meter
 from steelyard.harness.records import Energy, Run, SampleRecord
 
 

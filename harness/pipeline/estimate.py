@@ -17,16 +17,16 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.experiment.data_sets import Row, choices_of, read_mix, roles_for
 from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.plugins.names import load_plugin
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 
 if TYPE_CHECKING:
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
 
 #: Options that change how long a recipe runs, and not what one step of it costs.
@@ -202,7 +202,7 @@ class Planner:
         """A few steps on this machine, from the base: a parent has the same shape."""
         from steelyard.harness.environment import peak_memory
         from steelyard.harness.pipeline.train import import_libraries
-        from steelyard.harness.protocols import TrainJob
+        from steelyard.harness.plugins.protocols import TrainJob
 
         import_libraries(candidate)  # as before a training, whose cost holds no imports
         steps = self.trial_steps + 1
@@ -250,7 +250,7 @@ def _inner(candidate: Candidate) -> Any:
 
 
 def _rows(candidate: Candidate) -> list[Row]:
-    choices = choices_of(plugins.load("trainers", candidate.trainer_name))
+    choices = choices_of(load_plugin("trainers", candidate.trainer_name))
     return [
         row
         for source in candidate.data

@@ -29,7 +29,7 @@ from steelyard.harness.task_identity import task_digest
 if TYPE_CHECKING:
     from steelyard.harness.compare import Scored
     from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
     from steelyard.harness.task_build import BuiltSuite, BuiltTask
 

@@ -21,7 +21,7 @@ from steelyard.harness.records import Checkpoint, Failure, Run
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.executors.executor import Executor
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from steelyard.harness.energy.attempts import Attempts
     from steelyard.harness.evaluation.contamination.overlaps import Overlaps
     from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation
-    from steelyard.harness.protocols import Meter, Reading
+    from steelyard.harness.plugins.protocols import Meter, Reading
     from steelyard.harness.store import FolderStore
 
 

@@ -16,7 +16,7 @@ from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
 
 if TYPE_CHECKING:
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
 
 #: Libraries whose version changes what a recipe produces, and so belong to its identity.
@@ -81,7 +81,8 @@ class Checkpoints:
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
         from steelyard.harness.environment import environment
-        from steelyard.harness.files.digests import digest_json, source_digest
+        from steelyard.harness.files.digests import digest_json
+        from steelyard.harness.plugins.plugin import source_digest
 
         packages = environment().packages
         # A trainer that reads files besides its data says what is in them, not only where.
@@ -203,7 +204,7 @@ class Checkpoints:
         from steelyard.harness.environment import peak_memory
         from steelyard.harness.experiment.data_sets import first_prompt
         from steelyard.harness.pipeline.row_lengths import lengths_checked
-        from steelyard.harness.protocols import TrainJob
+        from steelyard.harness.plugins.protocols import TrainJob
 
         def progress(done: int, total: int | None, message: str) -> None:
             self.listener(Event("train", candidate.name, "progress", message, done, total))

@@ -18,7 +18,7 @@ from steelyard.harness.pipeline.train import Checkpoints
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.score import ScoreStage
-    from steelyard.harness.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
 
 

@@ -11,10 +11,10 @@ import torch
 from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import memory, rope_lengths
 from steelyard.harness.scoring.encoding import Encoder
-from steelyard.harness.scoring.events import Events
 from steelyard.harness.scoring.flat import FlatPass
 from steelyard.harness.scoring.generation import FlatGeneration, Prompt
 from steelyard.harness.scoring.journal import digest
+from steelyard.harness.scoring.notes import Events
 from steelyard.harness.scoring.plans import Ask, Plan
 from steelyard.harness.scoring.prompts import (
     Settings,

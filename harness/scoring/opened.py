@@ -9,7 +9,7 @@ from lm_eval.api.model import TemplateLM
 
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.encoding import Encoder
-from steelyard.harness.scoring.events import Events
+from steelyard.harness.scoring.notes import Events
 from steelyard.harness.scoring.plans import Plan
 from steelyard.harness.scoring.requests import Request
 

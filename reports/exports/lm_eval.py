@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.metric_choice import load_metric
+from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.records import Run, Score, TaskSignature
 from steelyard.reports.exports.lm_eval_samples import sample_lines, task_hash
 
@@ -130,7 +130,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
 
 def _graded(scores: Collection[Score]) -> list[str]:
     """Metrics whose name stands for 0 or 1, and that this task gave as a share."""
-    known = plugins.names("metrics")
+    known = plugin_names("metrics")
     names = [s.metric.partition(",")[0] for s in scores if s.kind == "bounded"]
     return [name for name in names if name in known and load_metric(name).kind == "accuracy"]
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
-from steelyard.harness.protocols import Metric, Sample
+from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord
 
 _LOG_LIKELIHOODS = "log-likelihoods "
@@ -92,7 +92,7 @@ def _aggregates(rows: Rows, scored: Scored) -> bool:
     """Whether a metric plugin of this name makes the score of these rows."""
     score = scored.scores_of(rows.task)[rows.metric]
     name = rows.metric.partition(",")[0]
-    if name not in plugins.names("metrics") or score.value is None:
+    if name not in plugin_names("metrics") or score.value is None:
         return False
     value = load_metric(name).aggregate(rows.values[rows.scored])
     return math.isclose(value, score.value, rel_tol=1e-9, abs_tol=1e-12)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from steelyard.harness.energy import EnergyConfig, open_meter
-from steelyard.harness.plugins import names
-from steelyard.harness.protocols import Meter, Reading
+from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.plugins.protocols import Meter, Reading
 from steelyard.harness.records import Energy
 
 
-@pytest.fixture(params=names("meters"))
+@pytest.fixture(params=plugin_names("meters"))
 def meter(request: pytest.FixtureRequest) -> Meter:
     meter = open_meter(EnergyConfig(meter=request.param, country="FRA"))
     request.addfinalizer(meter.close)

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from steelyard.harness import plugins
 from steelyard.harness.checkpoints import check, is_reward_model, open_checkpoint
 from steelyard.harness.checkpoints.model import load
-from steelyard.harness.protocols import Plugin, Trainer
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import Trainer
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
@@ -55,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "quantize absmax": {"scheme": "absmax-int4"},
     "quantize gguf": {"scheme": "gguf-q8_0"},
 }
-CASES = {**{name: OPTIONS[name] for name in plugins.names("trainers")}, **VARIANTS}
+CASES = {**{name: OPTIONS[name] for name in plugin_names("trainers")}, **VARIANTS}
 STEPPED = [name for name, options in CASES.items() if "steps" in options]
 #: What a training of few steps may take on two cores.
 SECONDS_AT_MOST = 30.0
@@ -87,7 +88,7 @@ def carry_out(
     if name == "select":  # by what is held out
         folder.mkdir(parents=True)
         options["data"] = tiny_jobs.supervised(folder, 8)
-    named = getattr(plugins.load("trainers", name), "source_options", ())
+    named = getattr(load_plugin("trainers", name), "source_options", ())
     return tiny_jobs.train(name, base, folder / name, beside=others if named else {}, **options)
 
 
@@ -127,8 +128,8 @@ def twice(
 
 
 def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
-    for name in plugins.names("trainers"):
-        trainer = plugins.load("trainers", name)
+    for name in plugin_names("trainers"):
+        trainer = load_plugin("trainers", name)
         assert issubclass(trainer, Plugin)
         required = {
             "quantize": {"scheme": "nf4"},
@@ -214,7 +215,7 @@ def test_the_manifest_says_where_the_checkpoint_comes_from(
     assert manifest.digests.tokenizer == base.manifest.digests.tokenizer
     assert manifest.steps == (4 if trained else None)
     assert len(manifest.loss_curve) == (4 if trained else 0)
-    read = bool(plugins.load("trainers", name).data_roles) or name == "select"
+    read = bool(load_plugin("trainers", name).data_roles) or name == "select"
     assert bool(manifest.data_digests) == read
     assert open_checkpoint(checkpoint.folder, verify=True) == checkpoint
 

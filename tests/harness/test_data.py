@@ -7,7 +7,7 @@ import pytest
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import check_data, duplicates, read_mix, read_rows
-from steelyard.harness.protocols import DataSource
+from steelyard.harness.plugins.protocols import DataSource
 
 SFT = ("prompt", "completion")
 PAIRS = ("prompt", "chosen", "rejected")

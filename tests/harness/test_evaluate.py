@@ -215,7 +215,7 @@ def test_divergence_from_oneself_is_zero_with_a_row_for_every_document(
 
 
 def test_the_histogram_percentile_is_within_a_bin_of_the_plain_one() -> None:
-    from steelyard.harness.protocols import Sample
+    from steelyard.harness.plugins.protocols import Sample
 
     metric = load_metric("kl_p99")
     for seed in range(5):

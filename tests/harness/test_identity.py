@@ -15,7 +15,8 @@ from steelyard.harness.checkpoints.digests import (
     weights_digest,
 )
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files.digests import data_digest, digest_json, file_digest, source_digest
+from steelyard.harness.files.digests import data_digest, digest_json, file_digest
+from steelyard.harness.plugins.plugin import source_digest
 from steelyard.harness.task_identity import content_digest
 from tests.harness.scoring import tiny
 
@@ -120,9 +121,9 @@ def test_a_chat_template_counts_apart_from_the_tokenizer(llama: Path, tmp_path: 
 
 
 def test_a_plugin_is_digested_with_the_modules_beside_it() -> None:
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import load_plugin
 
-    full, lora = plugins.load("trainers", "full"), plugins.load("trainers", "lora")
+    full, lora = load_plugin("trainers", "full"), load_plugin("trainers", "lora")
     assert source_digest(full) == source_digest(lora)
     assert len(source_digest(full)) == 64
 

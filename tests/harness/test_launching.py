@@ -93,7 +93,7 @@ def test_a_wrong_config_is_one_line(
 def test_a_job_goes_over_as_json(base: Checkpoint, tmp_path: Path) -> None:
     import json
 
-    from steelyard.harness.protocols import TrainJob
+    from steelyard.harness.plugins.protocols import TrainJob
 
     job = TrainJob(
         candidate="c", start=base, data=(tiny_jobs.supervised(tmp_path),), seed=3,
@@ -109,7 +109,7 @@ def test_two_processes_train_what_one_trains_on_batches_twice_as_large(
     import torch
     from safetensors.torch import load_file
 
-    from steelyard.harness.protocols import TrainJob, no_progress
+    from steelyard.harness.plugins.protocols import TrainJob, no_progress
     from steelyard.trainers.full import Full
 
     (tmp_path / "two.yaml").write_text(CONFIG)

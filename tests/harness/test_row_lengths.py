@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from steelyard.harness import plugins
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.file import Candidate
 from steelyard.harness.launching import Launched
 from steelyard.harness.pipeline.row_lengths import lengths_checked
-from steelyard.harness.protocols import DataSource
+from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.plugins.protocols import DataSource
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 
 
 def candidate(trainer: str, data: DataSource, **options: Any) -> Candidate:
-    made = plugins.load("trainers", trainer)(max_length=24, **options)
+    made = load_plugin("trainers", trainer)(max_length=24, **options)
     return Candidate("c", trainer, made, "base", (data,), 0)
 
 

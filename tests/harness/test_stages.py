@@ -206,7 +206,7 @@ def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_ene
     import steelyard.harness.checkpoints
     from steelyard.harness.checkpoints import fresh_process
     from steelyard.harness.pipeline.train import Checkpoints
-    from steelyard.harness.protocols import TrainJob
+    from steelyard.harness.plugins.protocols import TrainJob
     from steelyard.trainers.prune import Prune
 
     store, found = open_store(tmp_path / ".steelyard"), []

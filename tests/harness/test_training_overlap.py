@@ -12,7 +12,7 @@ from steelyard.harness.evaluation.contamination.marks import marked
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
 from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.gate import judge, load_gate
-from steelyard.harness.protocols import DataSource
+from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Contaminated
 from steelyard.harness.suites import load_suite
 from tests.harness.scored_runs import rows, sample, scored, zero_one

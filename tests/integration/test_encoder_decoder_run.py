@@ -24,11 +24,11 @@ def test_a_t5_is_trained_scored_and_compared(tmp_path: Path, steelyard) -> None:
     import torch
     from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import load_plugin
     from steelyard.tasks.microworld.training import write
 
     write(tmp_path / "data")
-    tokenizer = AutoTokenizer.from_pretrained(plugins.load("bases", "microworld")())
+    tokenizer = AutoTokenizer.from_pretrained(load_plugin("bases", "microworld")())
     tokenizer.save_pretrained(tmp_path / "t5")
     torch.manual_seed(0)
     config = T5Config(

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from steelyard.harness import plugins
 from steelyard.harness.cli.main import app
+from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.suites import list_suites, list_tasks, load_suite
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "probes.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def test_the_suite_of_the_guide_is_valid(tmp_path: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
     suite = load_suite(yaml.safe_load(block)["suite"], folder=tmp_path)
     asked = {extra.metric for task in suite.tasks for extra in task.extras}
-    assert asked == {"semantic_entropy_nli", "toxicity"} <= set(plugins.names("metrics"))
+    assert asked == {"semantic_entropy_nli", "toxicity"} <= set(plugin_names("metrics"))
 
 
 def test_every_probe_and_suite_of_the_guide_exists() -> None:
@@ -46,4 +46,4 @@ def test_every_probe_and_suite_of_the_guide_exists() -> None:
     }
     assert len(tasks) > 15 and tasks <= set(list_tasks())
     metrics = {n for c in tables if len(c) > 5 for n in re.findall(r"`(\w+)`", c[3])}
-    assert metrics - {"contradicting", "rougeL_acc"} <= set(plugins.names("metrics"))
+    assert metrics - {"contradicting", "rougeL_acc"} <= set(plugin_names("metrics"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from steelyard.harness import plugins
 from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.plugins.built_in import BUILT_IN
 from steelyard.tasks.microworld.training import write
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "trainers.md").read_text(encoding="utf-8")
@@ -31,4 +31,4 @@ def test_every_experiment_of_the_guide_is_valid(tmp_path: Path) -> None:
 def test_every_built_in_trainer_is_in_the_table() -> None:
     table = [line for line in GUIDE.splitlines() if line.startswith("| `")]
     told = {name for line in table for name in re.findall(r"`(\w+)`", line.split("|")[1])}
-    assert told == set(plugins.BUILT_IN["trainers"])
+    assert told == set(BUILT_IN["trainers"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from steelyard.harness.checkpoints import dequantised
 from steelyard.harness.evaluation.divergence import divergence
-from steelyard.harness.protocols import DataSource
+from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
 from steelyard.tasks.microworld import training

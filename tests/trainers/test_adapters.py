@@ -12,7 +12,7 @@ import torch
 
 from steelyard.harness.checkpoints import check, load_model
 from steelyard.harness.checkpoints.digests import adapter_digest
-from steelyard.harness.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.adapters import lora_config
 from steelyard.trainers.lora import Lora

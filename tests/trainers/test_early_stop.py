@@ -94,7 +94,7 @@ def test_a_suite_s_task_decides_and_does_not_move_the_weights(tmp_path: Path) ->
     from steelyard.tasks.microworld.training import write
 
     write(tmp_path / "data")
-    from steelyard.harness.protocols import DataSource
+    from steelyard.harness.plugins.protocols import DataSource
 
     start = open_base("microworld")
     data = DataSource("facts", tmp_path / "data" / "facts_b.jsonl")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.checkpoints import open_base
-from steelyard.harness.protocols import DataSource
+from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
 from steelyard.tasks.microworld import training

@@ -251,7 +251,7 @@ def test_a_mapped_column_says_which_kind_of_data_is_meant(tmp_path: Path) -> Non
 def test_labels_in_csv_are_read_and_labels_that_teach_nothing_refused(
     base: Checkpoint, tmp_path: Path
 ) -> None:
-    from steelyard.harness.protocols import DataSource
+    from steelyard.harness.plugins.protocols import DataSource
 
     path = tmp_path / "rows.csv"
     path.write_text("prompt,completion,label\na, b,1\na, c,1\n")

@@ -11,7 +11,7 @@ import torch
 
 from steelyard.harness.checkpoints import check, load_model, open_base
 from steelyard.harness.errors import DataError
-from steelyard.harness.protocols import DataSource, TrainJob
+from steelyard.harness.plugins.protocols import DataSource, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.full import Full
 from steelyard.trainers.supervised import lessons, sft_trainer, turns

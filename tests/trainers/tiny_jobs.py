@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness import plugins
 from steelyard.harness.checkpoints import open_base
-from steelyard.harness.protocols import DataSource, TrainJob
+from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.plugins.protocols import DataSource, TrainJob
 from steelyard.harness.records import Checkpoint
 from tests.harness.scoring import tiny
 
@@ -67,7 +67,7 @@ def train(
     **options: Any,
 ) -> Checkpoint:
     """Train by the registered name in ``folder``, which is made."""
-    trainer_class = plugins.load("trainers", name)
+    trainer_class = load_plugin("trainers", name)
     folder.mkdir(parents=True)
     if data is None and trainer_class.data_roles:
         write = preferences if "chosen" in trainer_class.data_roles else supervised

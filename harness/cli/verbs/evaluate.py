@@ -70,11 +70,11 @@ def evaluate(
 
 def _checkpoint_folder(model: str, workspace: Path) -> str:
     """A run's checkpoint folder where ``model`` names a run of the workspace; else as it is."""
-    from steelyard.harness import plugins
     from steelyard.harness.errors import SteelyardError
+    from steelyard.harness.plugins.names import plugin_names
     from steelyard.harness.store import is_there, open_store
 
-    if Path(model).exists() or model in plugins.names("bases") or not is_there(workspace):
+    if Path(model).exists() or model in plugin_names("bases") or not is_there(workspace):
         return model
     store = open_store(workspace)
     try:

@@ -87,10 +87,10 @@ def _named(what: Thing, include: Sequence[Path]) -> list[dict[str, Any]]:
         return [
             {"task": name, **task_summary(p)} for name, p in sorted(task_files(folders).items())
         ]
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import load_plugin, plugin_names
 
     single = what.value.removesuffix("s")
-    loaded = {name: plugins.load(what.value, name) for name in plugins.names(what.value)}
+    loaded = {name: load_plugin(what.value, name) for name in plugin_names(what.value)}
     return [
         {single: name, **_measured(plugin), "does": _first_line(plugin)}
         for name, plugin in loaded.items()

@@ -44,11 +44,11 @@ def show(
 
 
 def _plugin(name: str) -> dict[str, Any] | None:
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import load_plugin, plugin_names
 
     for group in PLUGIN_GROUPS:
-        if name in plugins.names(group):
-            return {group.removesuffix("s"): name, **_described(plugins.load(group, name))}
+        if name in plugin_names(group):
+            return {group.removesuffix("s"): name, **_described(load_plugin(group, name))}
     return None
 
 
@@ -103,8 +103,8 @@ def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any
 
 
 def _run(name: str, workspace: Any) -> dict[str, Any]:
-    from steelyard.harness import plugins
     from steelyard.harness.errors import UnknownNameError, did_you_mean
+    from steelyard.harness.plugins.names import plugin_names
     from steelyard.harness.store import is_there, open_store
     from steelyard.harness.suites import list_suites, list_tasks
     from steelyard.harness.task_files import lm_eval_names
@@ -119,6 +119,6 @@ def _run(name: str, workspace: Any) -> dict[str, Any]:
             f"'{name}' is one of lm-eval's own tasks, whose data come from the hub",
             fix=f"`steelyard tasks check {name}` fetches them and shows it",
         )
-    known = [n for group in PLUGIN_GROUPS for n in plugins.names(group)]
+    known = [n for group in PLUGIN_GROUPS for n in plugin_names(group)]
     known += [*list_suites(), *list_tasks()]
     raise UnknownNameError(f"nothing is called '{name}'", fix=did_you_mean(name, known))

@@ -16,7 +16,7 @@ from steelyard.harness.task_identity import content_digest
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import Evaluation
-    from steelyard.harness.protocols import DataSource
+    from steelyard.harness.plugins.protocols import DataSource
 
 #: ``in_training_data=no`` is the clean part of a task (see ``steelyard.harness.gate.contaminated``).
 SLICE = "in_training_data"

@@ -8,7 +8,7 @@ from typing import Any
 
 from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
 from steelyard.harness.files.tables import records
-from steelyard.harness.protocols import DataSource
+from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.task_build import BuiltSuite, BuiltTask
 from steelyard.harness.task_metadata import right_choices
 

@@ -247,7 +247,7 @@ def _codecarbon(path: Path) -> object:
 
 def _data(path: Path) -> object:
     from steelyard.harness.experiment.data_sets import check_data
-    from steelyard.harness.protocols import DataSource
+    from steelyard.harness.plugins.protocols import DataSource
 
     return check_data(DataSource("d", path, {}, 1.0), ("prompt", "task"))
 
@@ -280,6 +280,8 @@ def _sealed(content: Any) -> bytes:
     except ValueError:
         body = "{}"
     digest = hashlib.sha256(body.encode()).hexdigest()
+    from steelyard.harness.compare import baseline_file
+
     head = f'{{"content":{body},"format":"{baseline_file.FORMAT}","schema_version":1,'
     return f'{head}"sha256":"{digest}"}}'.encode()
 

@@ -11,7 +11,7 @@ import pytest
 from lm_eval.api.registry import get_aggregation
 
 from steelyard.harness.evaluation.metric_choice import load_metric
-from steelyard.harness.protocols import Sample
+from steelyard.harness.plugins.protocols import Sample
 
 WORDS = [
     "the",
@@ -97,10 +97,10 @@ def test_rows_aggregate_to_lm_evals_value_over_20_seeds(name: str) -> None:
 
 
 def test_every_metric_in_the_table_loads_under_its_own_name() -> None:
-    from steelyard.harness import plugins
+    from steelyard.harness.plugins.names import plugin_names
     from steelyard.harness.stats.rows import WIDTHS
 
-    for name in set(plugins.names("metrics")) - {"evaluate"}:  # it is named by its module
+    for name in set(plugin_names("metrics")) - {"evaluate"}:  # it is named by its module
         metric = load_metric(name)
         assert metric.name == name
         assert metric.kind in WIDTHS

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from steelyard.harness.protocols import Sample
+from steelyard.harness.plugins.protocols import Sample
 from steelyard.tasks.metrics.summarisation import rouge
 from steelyard.tasks.metrics.translation import Bleu, Chrf, ChrfPlusPlus, CorpusText, Ter
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.protocols import Sample
+from steelyard.harness.plugins.protocols import Sample
 from steelyard.tasks.metrics.calibration import AreaUnderRiskCoverage, risk_coverage
 from steelyard.tasks.metrics.ratios import (
     BiasScore,

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
-
 from steelyard.harness.records import Checkpoint, Energy, Kind
 
 if TYPE_CHECKING:
@@ -18,16 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Row = Sequence[float]
-
-
-class Plugin(BaseModel):
-    """The base of every plugin: frozen, and an unknown option is an error that names the fix.
-
-    The class is the YAML schema, the validation error, the ``steelyard show`` page, the identity that
-    is hashed (``model_dump``), and the implementation.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)

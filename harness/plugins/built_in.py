@@ -1,16 +1,6 @@
-"""Name -> class: a built-in table of ``module:Class`` strings, and entry points of other packages.
-
-Nothing is imported before it is used, so ``steelyard --help`` stays fast. A plugin of another package
-registers under the entry-point group ``steelyard.<group>`` and is then named like a built-in one.
-"""
+"""The plugins that come along, by group and name; nothing is imported before it is used."""
 
 from __future__ import annotations
-
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
-
-from steelyard.harness.errors import MissingExtraError, UnknownNameError, did_you_mean
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "trainers": {
@@ -121,44 +111,3 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "microworld": "steelyard.tasks.microworld:base_folder",
     },
 }
-
-#: Import errors of these packages are answered with the extra that brings them.
-EXTRAS: dict[str, str] = {"ray": "ray"}
-
-
-def names(group: str) -> list[str]:
-    """Every plugin name of ``group``, built in or from an entry point, sorted."""
-    return sorted({*BUILT_IN.get(group, {}), *(e.name for e in _entry_points(group))})
-
-
-def load(group: str, name: str) -> Any:
-    """The class (or function) registered as ``name`` in ``group``.
-
-    Raises ``UnknownNameError`` with the nearest names, or ``MissingExtraError`` where the plugin
-    stands on a package that is not installed.
-    """
-    target = BUILT_IN.get(group, {}).get(name)
-    if target is None:
-        found = next((e for e in _entry_points(group) if e.name == name), None)
-        if found is None:
-            raise UnknownNameError(
-                f"no {group.removesuffix('s')} named '{name}'",
-                fix=did_you_mean(name, names(group)),
-            )
-        target = found.value
-    module, _, attribute = target.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        extra = EXTRAS.get(missing)
-        if extra is None:
-            raise
-        raise MissingExtraError(
-            f"{group.removesuffix('s')} '{name}' needs the package {missing}",
-            fix=f"pip install 'steelyard[{extra}]'",
-        ) from error
-
-
-def _entry_points(group: str) -> list[Any]:
-    return list(entry_points(group=f"steelyard.{group}"))
