@@ -36,7 +36,7 @@ from transformers.utils import logging
 from steelyard.harness.checkpoints import open_base
 from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
 from steelyard.harness.scoring import open_model
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from steelyard.tasks.microworld.contexts import passage
 from steelyard.tasks.microworld.corpus import pretraining, read_facts
 from steelyard.tasks.microworld.lexicon import FIRST_NAMES, PERSON_RELATIONS, PLACES, UNKNOWN

@@ -35,7 +35,7 @@ def opened(folder: Path, side: str) -> Any:
     from steelyard.harness.checkpoints.model import load_model
     from steelyard.harness.environment import quiet
     from steelyard.harness.scoring import hf, open_model
-    from steelyard.harness.scoring.templates import compile_templates_always
+    from steelyard.harness.suites.built import compile_templates_always
 
     if side == "steelyard":
         return open_model(folder, device="cpu", report=lambda _: None)

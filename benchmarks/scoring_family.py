@@ -28,8 +28,9 @@ def main() -> None:
     arguments = parser.parse_args()
     from steelyard.harness.scoring import open_model
     from steelyard.harness.scoring.requests import as_requests
-    from steelyard.harness.suites import Suite, SuiteTask
-    from steelyard.harness.task_build import BuiltSuite, build
+    from steelyard.harness.suites.build import build
+    from steelyard.harness.suites.built import BuiltSuite
+    from steelyard.harness.suites.suite import Suite, SuiteTask
 
     folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     material.save_tasks(folder, arguments.documents)

@@ -81,7 +81,7 @@ def _rows_counted(model: Any) -> Iterator[Counter[tuple[int, int]]]:
     """
     import torch
 
-    from steelyard.harness.scoring.packed_linear import PackedLinear
+    from steelyard.harness.scoring.passes.packed_linear import PackedLinear
 
     shapes: Counter[tuple[int, int]] = Counter()
 

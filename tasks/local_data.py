@@ -4,7 +4,7 @@
     dataset_kwargs: {path: $MY_DATA/questions.csv, fields: {question: q, answer: a}}
     test_split: test
 
-The keys are those of ``steelyard.harness.task_data.TaskData``; paths may hold environment variables and are
+The keys are those of ``steelyard.harness.suites.documents.TaskData``; paths may hold environment variables and are
 relative to the current folder. Few-shot examples are the split ``few_shot``.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.files.yaml_file import validated
-from steelyard.harness.task_data import Documents, TaskData
+from steelyard.harness.suites.documents import Documents, TaskData
 
 
 def documents(**given: Any) -> Mapping[str, Any]:

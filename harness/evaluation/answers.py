@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steelyard.harness.task_build import BuiltTask
-from steelyard.harness.task_metadata import right_choices
+from steelyard.harness.suites.built import BuiltTask
+from steelyard.harness.suites.metadata import right_choices
 
 LENGTH_LIMIT = "length limit"
 TIED = "tied"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.plugins.names import load_plugin, plugin_names
-from steelyard.harness.task_build import BuiltTask
-from steelyard.harness.task_identity import content_digest
+from steelyard.harness.suites.built import BuiltTask
+from steelyard.harness.suites.identity import content_digest
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import BuiltSuite
@@ -59,7 +59,7 @@ class TaskCard:
 def built_suite(name: str, include: Sequence[str] = ()) -> BuiltSuite:
     """A suite of this one task or group. Raises what building it raises."""
     from steelyard.harness.evaluation.evaluate import build
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     spec = {"name": name, "tasks": [name], "include": [str(Path(f).resolve()) for f in include]}
     return build(load_suite(spec, folder=Path()))
@@ -202,7 +202,7 @@ def task_of_file(path: Path) -> tuple[str, Path]:
     Raises ``ConfigError`` where it defines none.
     """
     from steelyard.harness.files.yaml_file import read_text
-    from steelyard.harness.task_files import names_in
+    from steelyard.harness.suites.task_files import names_in
 
     if not path.is_file():
         raise ConfigError("no such file", file=path, fix="name a task or its YAML file")

@@ -19,7 +19,8 @@ from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.plugins.protocols import Progress, no_progress
 from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.task_build import BuiltSuite, BuiltTask, build, quiet_building
+from steelyard.harness.suites.build import build
+from steelyard.harness.suites.built import BuiltSuite, BuiltTask, quiet_building
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.records import Rows, SampleRecord
-from steelyard.harness.task_build import BuiltTask
-from steelyard.harness.task_identity import sample_ids
+from steelyard.harness.suites.built import BuiltTask
+from steelyard.harness.suites.identity import sample_ids
 
 FIDELITY = "fidelity"
 #: The first stands for the task.

@@ -8,8 +8,8 @@ from typing import Any
 from steelyard.harness.errors import MetricError
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.suites import EvaluateMetric, ExtraMetric
-from steelyard.harness.task_build import BuiltTask
+from steelyard.harness.suites.built import BuiltTask
+from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric
 
 #: Metrics that a suite asks for with a model of their own.
 NEED_A_MODEL = (

@@ -21,9 +21,9 @@ from steelyard.harness.evaluation.evaluate import (
     evaluate_task,
     signature_of,
 )
-from steelyard.harness.evaluation.second_pass import with_documents
 from steelyard.harness.records import Checkpoint, SampleRecord, TaskSignature
-from steelyard.harness.task_identity import sample_ids
+from steelyard.harness.suites.built import with_documents
+from steelyard.harness.suites.identity import sample_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

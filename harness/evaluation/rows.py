@@ -18,9 +18,9 @@ from steelyard.harness.evaluation.metric_choice import choose_metrics
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score
-from steelyard.harness.task_build import BuiltTask
-from steelyard.harness.task_identity import sample_ids
-from steelyard.harness.task_metadata import CHOICE_METRICS
+from steelyard.harness.suites.built import BuiltTask
+from steelyard.harness.suites.identity import sample_ids
+from steelyard.harness.suites.metadata import CHOICE_METRICS
 
 UNSCORED = "unscored"
 NOT_A_NUMBER = "NaN"

@@ -14,48 +14,18 @@ stand for the answers.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.errors import ConfigError, ScoringError
+from steelyard.harness.errors import ScoringError
 from steelyard.harness.evaluation.answers import question_of
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.task_identity import sample_ids
+from steelyard.harness.suites.built import with_documents
+from steelyard.harness.suites.identity import sample_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from steelyard.harness.task_build import BuiltTask
-
-
-def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
-    """``built`` with its first pass, which asks the documents of ``built``.
-
-    Raises ``ConfigError`` where the first pass gives no texts or nothing can be made of them.
-    """
-    key = "metadata.steelyard.first_pass"
-    if first.output_type != "generate_until":
-        said = f"the first pass of '{built.name}' must generate text"
-        raise ConfigError(said, key=key, value=first.name, fix="name a generate_until task")
-    if not callable(getattr(built.task, "after", None)):
-        fix = "name a class with `after(doc, answers)` under class:"
-        raise ConfigError(f"task '{built.name}' has a first pass and no `after`", key=key, fix=fix)
-    return replace(
-        built,
-        first=with_documents(first, built.documents),
-        task_digest=digest_json([built.task_digest, first.task_digest]),
-    )
-
-
-def with_documents(built: BuiltTask, documents: Sequence[Any]) -> BuiltTask:
-    """The task with other documents; the given one is left as it was."""
-    task = copy.copy(built.task)
-    # A copy shares the lists that lm-eval appends to.
-    task._instances = None
-    setattr(task, "test_docs" if task.has_test_docs() else "validation_docs", lambda: documents)
-    return replace(built, task=task, documents=documents)
+    from steelyard.harness.suites.built import BuiltTask
 
 
 def second_pass(

@@ -19,7 +19,7 @@ from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ScoringError
 
 if TYPE_CHECKING:
-    from steelyard.harness.suites import CostMeasure
+    from steelyard.harness.suites.suite import CostMeasure
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def built(spec: ValidationTask) -> BuiltSuite:
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
     from steelyard.harness.evaluation.evaluate import build
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     mapping = {
         "name": "validation",

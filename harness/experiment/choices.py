@@ -28,7 +28,7 @@ def check_choices(experiment: Experiment) -> None:
 
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     for candidate in experiment.candidates:
         for spec in _specs_of(candidate):
@@ -86,7 +86,7 @@ def _gate_patterns(gate: Mapping[str, Any] | None) -> list[str]:
 
 
 def _suite_tasks(experiment: Experiment) -> set[str]:
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     settings = experiment.settings
     return {task.task for task in load_suite(settings.suite, folder=experiment.folder).tasks}

@@ -38,7 +38,7 @@ from steelyard.harness.imports.item_columns import (
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.stats.rows import check_rows
-from steelyard.harness.task_identity import documents_digest, sample_ids
+from steelyard.harness.suites.identity import documents_digest, sample_ids
 
 #: Kinds of which less is better unless the user says otherwise.
 _LOWER: tuple[Kind, ...] = ("perplexity", "ratio")

@@ -9,7 +9,7 @@ from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import Sample
-from steelyard.harness.task_identity import sample_ids
+from steelyard.harness.suites.identity import sample_ids
 
 Entry = Mapping[str, Any]
 #: No question has more choices than a number of so many digits.

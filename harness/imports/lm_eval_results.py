@@ -16,7 +16,7 @@ from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.records import Kind, Score, TaskSignature
-from steelyard.harness.task_identity import NOT_IDENTITY
+from steelyard.harness.suites.identity import NOT_IDENTITY
 
 #: Two-sided 95% of the normal distribution; lm-eval gives a standard error and no interval.
 _Z95 = 1.959963984540054

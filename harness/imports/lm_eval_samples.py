@@ -39,8 +39,8 @@ from steelyard.harness.imports.lm_eval_results import (
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.task_identity import content_digest, documents_digest
-from steelyard.harness.task_metadata import TaskMetadata, task_metadata
+from steelyard.harness.suites.identity import content_digest, documents_digest
+from steelyard.harness.suites.metadata import TaskMetadata, task_metadata
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from steelyard.harness.imports.imported import (
 )
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.task_identity import documents_digest, sample_ids
+from steelyard.harness.suites.identity import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
 _TIES = ("tie", "draw", "both", "both_bad", "bothbad", "tie (bothbad)", "neither", "0.5")

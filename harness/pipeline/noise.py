@@ -24,14 +24,14 @@ from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint, Run
-from steelyard.harness.task_identity import task_digest
+from steelyard.harness.suites.identity import task_digest
 
 if TYPE_CHECKING:
     from steelyard.harness.compare import Scored
     from steelyard.harness.experiment.file import Experiment
     from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
-    from steelyard.harness.task_build import BuiltSuite, BuiltTask
+    from steelyard.harness.suites.built import BuiltSuite, BuiltTask
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class NoiseStage:
 
     def _build(self, variant: NoiseVariant) -> BuiltSuite:
         from steelyard.harness.evaluation.evaluate import build
-        from steelyard.harness.suites import load_suite
+        from steelyard.harness.suites.suite import load_suite
 
         settings = self.experiment.settings
         suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)

@@ -203,7 +203,7 @@ class ScoreStage:
     def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
         """Documents, few-shot contexts and templates, built once for every checkpoint."""
         from steelyard.harness.evaluation.evaluate import build
-        from steelyard.harness.suites import load_suite
+        from steelyard.harness.suites.suite import load_suite
 
         if self._built is None:
             self.listener(Event("build", "suite", "start"))

@@ -3,7 +3,7 @@
 A tree mask is silently wrong on some architectures: positions come from the mask, a bias is
 indexed by place, a recurrent layer knows no mask. No list of names can tell, so every rung is
 held against the plain forward pass of one sequence at a time, and the first that agrees is taken.
-Then, where that is the tree, its linear layers are packed (:mod:`steelyard.harness.scoring.packed_linear`),
+Then, where that is the tree, its linear layers are packed (:mod:`steelyard.harness.scoring.passes.packed_linear`),
 which only stays so if the plain pass agrees with that as well: a recurrent model may blow the
 rounding of another kernel up, and such a model never takes the tree.
 """
@@ -20,14 +20,14 @@ import numpy as np
 import torch
 
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.scoring import fused_layers, packed_linear, segments
-from steelyard.harness.scoring.flat import FlatPass
-from steelyard.harness.scoring.generation import Prompt
-from steelyard.harness.scoring.masks import MaskStyle
-from steelyard.harness.scoring.rungs import CopiedRung, PaddedRung, Rung, TreeRung
-from steelyard.harness.scoring.side_by_side import SideBySide
-from steelyard.harness.scoring.stopping import Stopping
-from steelyard.harness.scoring.trie import Forest, Leaf, Pack
+from steelyard.harness.scoring.generation.shared_prefix import Prompt
+from steelyard.harness.scoring.generation.side_by_side import SideBySide
+from steelyard.harness.scoring.generation.stopping import Stopping
+from steelyard.harness.scoring.passes import fused_layers, packed_linear, segments
+from steelyard.harness.scoring.passes.flat import FlatPass
+from steelyard.harness.scoring.passes.masks import MaskStyle
+from steelyard.harness.scoring.passes.rungs import CopiedRung, PaddedRung, Rung, TreeRung
+from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack
 
 #: The least and the most difference of a log-probability in nats, relative to its size, that is
 #: put down to rounding; in between it is what padding the same sequences does, times a margin.

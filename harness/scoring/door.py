@@ -58,7 +58,7 @@ def open_model(
         raise UnknownNameError("no such backend", key="backend", value=backend, fix=fix)
     from steelyard.harness.checkpoints.model import load_model
     from steelyard.harness.scoring.journalled import JournalledLM
-    from steelyard.harness.scoring.templates import compile_templates_once
+    from steelyard.harness.suites.built import compile_templates_once
 
     loaded = load_model(
         path_or_id, adapter=adapter, gguf_file=gguf_file, device=device, dtype=dtype

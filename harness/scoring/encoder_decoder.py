@@ -14,11 +14,11 @@ import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from steelyard.harness.scoring import memory
-from steelyard.harness.scoring.generation_plans import GenerationPlans
+from steelyard.harness.scoring.generation.plans import GenerationPlans
 from steelyard.harness.scoring.opened import OpenedLM
+from steelyard.harness.scoring.passes.asked_positions import only_rows, token_scores
 from steelyard.harness.scoring.plans import Ask, Plan
 from steelyard.harness.scoring.requests import Request
-from steelyard.harness.scoring.rows import only_rows, token_scores
 
 if TYPE_CHECKING:
     from steelyard.harness.checkpoints.model import LoadedModel

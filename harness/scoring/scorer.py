@@ -18,15 +18,16 @@ import numpy as np
 import torch
 
 from steelyard.harness.environment import quiet
-from steelyard.harness.scoring import canary, memory, rope_lengths
+from steelyard.harness.scoring import canary, memory
 from steelyard.harness.scoring.encoding import Pair
-from steelyard.harness.scoring.generation_plans import GenerationPlans
+from steelyard.harness.scoring.generation.plans import GenerationPlans
 from steelyard.harness.scoring.opened import OpenedLM
+from steelyard.harness.scoring.passes import rope_lengths
+from steelyard.harness.scoring.passes.asked_positions import token_scores
+from steelyard.harness.scoring.passes.rungs import PaddedRung, Rung
+from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack
 from steelyard.harness.scoring.plans import Ask, Plan
 from steelyard.harness.scoring.requests import Request
-from steelyard.harness.scoring.rows import token_scores
-from steelyard.harness.scoring.rungs import PaddedRung, Rung
-from steelyard.harness.scoring.trie import Forest, Leaf, Pack
 
 if TYPE_CHECKING:
     from steelyard.harness.checkpoints.model import LoadedModel
@@ -57,7 +58,7 @@ class TrieLM(OpenedLM):
         loaded: the model and its tokenizer.
         max_length: the window in tokens; None takes the configuration's, as lm-eval does.
         tokens_per_batch: how many tokens run together; None derives it from the free memory.
-        first_rung: where on the ladder to begin (see :mod:`steelyard.harness.scoring.rungs`).
+        first_rung: where on the ladder to begin (see :mod:`steelyard.harness.scoring.passes.rungs`).
 
     Raises:
         ScoringError: the model gives NaN.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -51,39 +50,6 @@ class RunSummary:
 
 
 _SUMMARY_FIELDS = tuple(RunSummary.__dataclass_fields__)
-
-
-#: Where a store that many machines share is named, for this process and its workers.
-STORE_VARIABLE = "STEELYARD_STORE"
-
-
-def is_there(root: Path) -> bool:
-    """Whether there is a store to read: a workspace folder, or one that ``STEELYARD_STORE`` names."""
-    return bool(os.environ.get(STORE_VARIABLE)) or root.is_dir()
-
-
-def open_store(root: Path, url: str | None = None) -> FolderStore:
-    """The store in ``root``, which is made with the first write.
-
-    Where ``url`` (left out: the environment's ``STEELYARD_STORE``; empty: none) names a database, the
-    store is the one that machines share there, and ``root`` holds its cache.
-
-    Temporary files of processes that are gone are removed.
-
-    Raises ``StoreError`` where ``root`` is a file.
-    """
-    if url is None:
-        url = os.environ.get(STORE_VARIABLE)
-    if url:
-        from steelyard.harness.store.shared import open_shared
-
-        return open_shared(root, url)
-    root = Path(root).absolute()
-    if root.exists() and not root.is_dir():
-        raise StoreError("the workspace is a file", file=root, fix="name a folder")
-    layout = Layout(root)
-    layout.clean()
-    return FolderStore(layout)
 
 
 class FolderStore:

@@ -12,7 +12,7 @@ import pytest
 
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.store import open_store
-from steelyard.harness.store.folder import STORE_VARIABLE
+from steelyard.harness.store.opening import STORE_VARIABLE
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "harness" / "store" / "writer.py"))
 

@@ -24,7 +24,7 @@ from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.records import Energy, Environment, Run
 from steelyard.harness.scoring import open_model
 from steelyard.harness.scoring.journal import Journal
-from steelyard.harness.suites import CostMeasure, load_suite
+from steelyard.harness.suites.suite import CostMeasure, load_suite
 
 SPEC = {
     "tasks": [],

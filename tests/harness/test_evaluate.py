@@ -19,7 +19,7 @@ from steelyard.harness.evaluation.evaluate import (
     evaluate,
 )
 from steelyard.harness.evaluation.metric_choice import load_metric
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, broken, checkpoint, write_suite
 
 

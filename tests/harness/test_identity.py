@@ -17,7 +17,7 @@ from steelyard.harness.checkpoints.digests import (
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files.digests import data_digest, digest_json, file_digest
 from steelyard.harness.plugins.plugin import source_digest
-from steelyard.harness.task_identity import content_digest
+from steelyard.harness.suites.identity import content_digest
 from tests.harness.scoring import tiny
 
 

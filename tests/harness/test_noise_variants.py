@@ -19,7 +19,7 @@ from steelyard.harness.pipeline.events import Event, no_listener
 from steelyard.harness.pipeline.noise import NoiseStage
 from steelyard.harness.records import Failure
 from steelyard.harness.store import open_store
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 
 EXPERIMENT = """

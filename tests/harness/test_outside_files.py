@@ -12,7 +12,7 @@ from steelyard.harness.errors import ConfigError
 from steelyard.harness.files.tables import records
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.imports.lm_eval_results import number
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from steelyard.harness.gate import load_gate
 from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Verdict
 from steelyard.harness.store import open_store
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.scored_runs import scored
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.suites import list_suites, load_suite
-from steelyard.harness.task_files import task_files, task_summary
+from steelyard.harness.suites.suite import list_suites, load_suite
+from steelyard.harness.suites.task_files import task_files, task_summary
 
 
 def test_a_suite_extends_another_without_some_of_its_tasks(tmp_path: Path) -> None:

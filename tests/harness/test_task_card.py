@@ -16,7 +16,7 @@ from steelyard.harness.evaluation.card import (
     try_out,
 )
 from steelyard.harness.evaluation.evaluate import build
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import write_suite
 
 

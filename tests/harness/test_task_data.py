@@ -11,7 +11,7 @@ import pytest
 
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.evaluation.evaluate import build, evaluate
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 
 QUESTIONS = [

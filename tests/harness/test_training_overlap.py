@@ -14,7 +14,7 @@ from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Contaminated
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.scored_runs import rows, sample, scored, zero_one
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 

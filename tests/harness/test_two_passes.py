@@ -14,7 +14,7 @@ from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
 from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.scoring.journal import Journal
 from steelyard.harness.scoring.journalled import JournalledLM
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
 TASKS = ["microworld_own_conflict", "microworld_closed_book"]

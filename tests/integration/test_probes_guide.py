@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from steelyard.harness.cli.main import app
 from steelyard.harness.plugins.names import plugin_names
-from steelyard.harness.suites import list_suites, list_tasks, load_suite
+from steelyard.harness.suites.suite import list_suites, list_tasks, load_suite
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "probes.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^steelyard (.+)$", GUIDE, re.MULTILINE)

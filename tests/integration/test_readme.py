@@ -42,7 +42,7 @@ def test_the_first_experiment_is_a_valid_experiment_file(tmp_path: Path) -> None
 def test_the_real_experiment_is_valid_and_finds_its_data(real_data: Path) -> None:
     # The run itself takes half an hour; its table stands in the README.
     from steelyard.harness.experiment.file import load_experiment
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     assert any("examples/smollm2.yaml" in command for command in COMMANDS)
     experiment = load_experiment(ROOT / "examples" / "smollm2.yaml")

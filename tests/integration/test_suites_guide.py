@@ -17,7 +17,7 @@ from steelyard.harness.evaluation.cost import COST
 from steelyard.harness.experiment.file import ExperimentFile
 from steelyard.harness.gate import load_gate
 from steelyard.harness.store import open_store
-from steelyard.harness.suites import CostMeasure, load_suite
+from steelyard.harness.suites.suite import CostMeasure, load_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {name: (ROOT / "docs" / name).read_text("utf-8") for name in ("suites.md", "energy.md")}

@@ -9,7 +9,7 @@ import pytest
 
 from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
 from steelyard.harness.records import Score
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

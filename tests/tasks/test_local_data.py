@@ -10,8 +10,8 @@ import pytest
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
-from steelyard.harness.suites import list_suites, load_suite, task_file
-from steelyard.harness.task_metadata import right_choices
+from steelyard.harness.suites.metadata import right_choices
+from steelyard.harness.suites.suite import list_suites, load_suite, task_file
 from tests.harness.toy_suite import Answering, broken, checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from steelyard.harness.pipeline.score import ScoreStage
     from steelyard.harness.records import Checkpoint, Run
     from steelyard.harness.store import FolderStore
-    from steelyard.harness.suites import Suite
+    from steelyard.harness.suites.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class SequentialGate:
     def _suite(self, experiment: Experiment) -> Suite:
         """The suite with the limits that the baseline was scored under."""
         from steelyard.harness.errors import UnknownNameError
-        from steelyard.harness.suites import load_suite
+        from steelyard.harness.suites.suite import load_suite
 
         given = self.suite or experiment.settings.suite
         folder = Path() if self.suite else experiment.folder

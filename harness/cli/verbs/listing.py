@@ -59,13 +59,13 @@ def list_things(
 
 
 def _suite_names() -> list[str]:
-    from steelyard.harness.suites import list_suites
+    from steelyard.harness.suites.suite import list_suites
 
     return list_suites()
 
 
 def _suite(name: str) -> dict[str, Any]:
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     suite = load_suite(name, folder=Path())
     extras = [word for word in ("fidelity", "cost") if getattr(suite, word) is not None]
@@ -81,7 +81,7 @@ def _named(what: Thing, include: Sequence[Path]) -> list[dict[str, Any]]:
     if what is Thing.suites:
         return [_suite(name) for name in _suite_names()]
     if what is Thing.tasks:
-        from steelyard.harness.task_files import task_files, task_summary
+        from steelyard.harness.suites.task_files import task_files, task_summary
 
         folders = [str(folder) for folder in include]
         return [

@@ -145,7 +145,7 @@ def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
     from steelyard.harness.experiment.choices import check_choices
     from steelyard.harness.gate import load_gate
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     settings = experiment.settings
     check_choices(experiment)

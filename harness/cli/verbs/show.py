@@ -79,7 +79,7 @@ def _described(plugin: Any) -> dict[str, Any]:
 
 
 def _suite(name: str) -> dict[str, Any] | None:
-    from steelyard.harness.suites import list_suites, load_suite
+    from steelyard.harness.suites.suite import list_suites, load_suite
 
     if name not in list_suites() and not name.endswith((".yaml", ".yml")):
         return None
@@ -88,7 +88,7 @@ def _suite(name: str) -> dict[str, Any] | None:
 
 
 def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any] | None:
-    from steelyard.harness.suites import list_tasks, task_file
+    from steelyard.harness.suites.suite import list_tasks, task_file
 
     if name not in list_tasks(include):
         return None
@@ -106,8 +106,8 @@ def _run(name: str, workspace: Any) -> dict[str, Any]:
     from steelyard.harness.errors import UnknownNameError, did_you_mean
     from steelyard.harness.plugins.names import plugin_names
     from steelyard.harness.store import is_there, open_store
-    from steelyard.harness.suites import list_suites, list_tasks
-    from steelyard.harness.task_files import lm_eval_names
+    from steelyard.harness.suites.suite import list_suites, list_tasks
+    from steelyard.harness.suites.task_files import lm_eval_names
 
     if is_there(workspace):
         try:

@@ -90,9 +90,9 @@ def copy(
 
     Example: `steelyard store copy /shared/steelyard microworld-demo/lora`
     """
-    from steelyard.harness.copying import copy_runs
     from steelyard.harness.errors import StoreError
     from steelyard.harness.store import open_store
+    from steelyard.harness.store.copying import copy_runs
     from steelyard.harness.store.urls import is_url
 
     source = _store(workspace)

@@ -113,7 +113,7 @@ def contamination(
     from steelyard.harness.evaluation.contamination.overlaps import overlaps
     from steelyard.harness.evaluation.evaluate import build
     from steelyard.harness.experiment.file import load_experiment
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     loaded = load_experiment(experiment)
     settings = loaded.settings

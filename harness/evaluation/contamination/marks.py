@@ -11,8 +11,8 @@ import numpy as np
 from steelyard.harness.evaluation.answers import json_document
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
 from steelyard.harness.records import Contaminated, Kind, Rows, SampleRecord, Score
-from steelyard.harness.task_build import BuiltSuite, BuiltTask
-from steelyard.harness.task_identity import content_digest
+from steelyard.harness.suites.built import BuiltSuite, BuiltTask
+from steelyard.harness.suites.identity import content_digest
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import Evaluation

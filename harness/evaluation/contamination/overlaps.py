@@ -9,8 +9,8 @@ from typing import Any
 from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
 from steelyard.harness.files.tables import records
 from steelyard.harness.plugins.protocols import DataSource
-from steelyard.harness.task_build import BuiltSuite, BuiltTask
-from steelyard.harness.task_metadata import right_choices
+from steelyard.harness.suites.built import BuiltSuite, BuiltTask
+from steelyard.harness.suites.metadata import right_choices
 
 _SHOWN = 160
 

@@ -132,7 +132,7 @@ def _policy(path: Path) -> object:
 
 
 def _suite(path: Path) -> object:
-    from steelyard.harness.suites import load_suite
+    from steelyard.harness.suites.suite import load_suite
 
     return load_suite(str(path), folder=path.parent)
 

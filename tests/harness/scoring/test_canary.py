@@ -37,7 +37,7 @@ def test_a_model_that_ignores_a_mask_it_is_given_is_caught(monkeypatch: Any) -> 
 def test_a_wrong_sliding_window_is_caught_although_the_small_tree_is_short(
     monkeypatch: Any,
 ) -> None:
-    from steelyard.harness.scoring.masks import MaskStyle
+    from steelyard.harness.scoring.passes.masks import MaskStyle
 
     monkeypatch.setattr(MaskStyle, "_seen", lambda self, kind, visible, queries, keys: visible)
     _, choice = canary.choose(build("mistral", sliding_window=100))
@@ -82,10 +82,10 @@ def test_the_choice_says_what_was_tried_and_how_far_apart_it_was() -> None:
 
 
 def test_a_model_that_no_rung_scores_right_is_an_error(monkeypatch: Any) -> None:
-    from steelyard.harness.scoring import rungs
+    from steelyard.harness.scoring.passes import rungs
 
     rows = rungs.only_rows
     monkeypatch.setattr(rungs, "only_rows", lambda model, asked, n: rows(model, asked * 0, n))
-    monkeypatch.setattr("steelyard.harness.scoring.flat.only_rows", rungs.only_rows)
+    monkeypatch.setattr("steelyard.harness.scoring.passes.flat.only_rows", rungs.only_rows)
     with pytest.raises(ScoringError, match="no way of scoring agrees"):
         canary.choose(build("llama"))

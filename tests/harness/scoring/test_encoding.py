@@ -66,7 +66,7 @@ def test_a_text_that_starts_with_bos_gets_no_second_one(lm) -> None:
 def test_templates_compiled_once_give_the_same_text() -> None:
     from lm_eval.utils import apply_template
 
-    from steelyard.harness.scoring.templates import compile_templates_always, compile_templates_once
+    from steelyard.harness.suites.built import compile_templates_always, compile_templates_once
 
     template, row = "{{a}}{% for c in b %} {{c}}{% endfor %}", {"a": 1, "b": "xy"}
     compile_templates_always()

@@ -15,10 +15,10 @@ from steelyard.harness.checkpoints.model import LoadedModel, Source
 from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import hf
 from steelyard.harness.scoring.encoder_decoder import EncoderDecoderLM
-from steelyard.harness.scoring.generation import FlatGeneration
+from steelyard.harness.scoring.generation.shared_prefix import FlatGeneration
+from steelyard.harness.scoring.generation.side_by_side import SideBySide
 from steelyard.harness.scoring.journalled import JournalledLM
 from steelyard.harness.scoring.scorer import TrieLM
-from steelyard.harness.scoring.side_by_side import SideBySide
 from tests.harness.scoring import tiny
 from tests.harness.scoring.architectures import ARCHITECTURES, build, build_t5
 
@@ -236,7 +236,7 @@ def test_an_adapter_equals_hf_at_batch_1(kind: str, tokenizer: Any) -> None:
 
 
 def test_an_interrupted_prefix_is_not_taken_for_a_whole_one(tokenizer: Any) -> None:
-    from steelyard.harness.scoring.flat import AnchoredCache, FlatPass
+    from steelyard.harness.scoring.passes.flat import AnchoredCache, FlatPass
 
     model = build("llama")
     draw = np.random.default_rng(0)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from steelyard.harness.scoring import canary, fused_layers, packed_linear
-from steelyard.harness.scoring.fused_layers import FusedLayer
-from steelyard.harness.scoring.packed_linear import PackedLinear
-from steelyard.harness.scoring.rows import only_rows
+from steelyard.harness.scoring import canary
+from steelyard.harness.scoring.passes import fused_layers, packed_linear
+from steelyard.harness.scoring.passes.asked_positions import only_rows
+from steelyard.harness.scoring.passes.fused_layers import FusedLayer
+from steelyard.harness.scoring.passes.packed_linear import PackedLinear
 from tests.harness.scoring.architectures import build
 
 pytestmark = pytest.mark.skipif(

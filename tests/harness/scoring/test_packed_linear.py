@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from steelyard.harness.scoring import canary, packed_linear
+from steelyard.harness.scoring import canary
+from steelyard.harness.scoring.passes import packed_linear
 from tests.harness.scoring.architectures import build
 
 needs_onednn = pytest.mark.skipif(

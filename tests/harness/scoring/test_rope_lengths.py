@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from steelyard.harness.scoring import canary, rope_lengths
+from steelyard.harness.scoring import canary
+from steelyard.harness.scoring.passes import rope_lengths
 from tests.harness.scoring.architectures import build
 from tests.harness.scoring.test_equality import (  # noqa: F401
     assert_equal_log_likelihoods,

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from steelyard.harness.scoring import canary
-from steelyard.harness.scoring.rungs import TreeRung
-from steelyard.harness.scoring.segments import Segments, in_segments
-from steelyard.harness.scoring.trie import Forest, Leaf, Pack, lay_out
+from steelyard.harness.scoring.passes.rungs import TreeRung
+from steelyard.harness.scoring.passes.segments import Segments, in_segments
+from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack, lay_out
 from tests.harness.scoring.architectures import VOCABULARY, build
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.harness.scoring.trie import SHORTEST_ANCHOR, Forest, Leaf, lay_out
+from steelyard.harness.scoring.passes.trie import SHORTEST_ANCHOR, Forest, Leaf, lay_out
 
 sequences = st.lists(
     st.lists(st.integers(0, 3), min_size=1, max_size=40), min_size=1, max_size=30, unique_by=tuple

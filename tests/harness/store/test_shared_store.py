@@ -473,8 +473,8 @@ def test_names_that_postgresql_cannot_hold_are_still_listed(
 def test_runs_are_copied_between_a_folder_and_a_shared_store(
     machine: Machine, make: SimpleNamespace, tmp_path: Path
 ) -> None:
-    from steelyard.harness.copying import copy_runs
     from steelyard.harness.store import open_store
+    from steelyard.harness.store.copying import copy_runs
 
     folder, shared = open_store(tmp_path / "folder", url=""), machine()
     for name in "ab":

@@ -10,7 +10,7 @@ import pytest
 from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.plugins.protocols import Sample
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from steelyard.tasks.metrics.judged import (
     EmbeddingSemanticEntropy,
     NliFaithfulness,

@@ -8,7 +8,7 @@ from typing import Any
 
 from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.records import Score
-from steelyard.harness.suites import load_suite
+from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
 PAIRS = [{"sent_more": f"aa {n}", "sent_less": f"b {n}", "bias_type": "age"} for n in range(6)]

@@ -2,7 +2,7 @@
 
 transformers' ``DynamicCache`` concatenates, which copies the whole prefix in every layer of every
 pack, and its sliding-window layers cannot be cropped. Here each layer owns one buffer; sliding
-windows are the mask's business (see :mod:`steelyard.harness.scoring.masks`).
+windows are the mask's business (see :mod:`steelyard.harness.scoring.passes.masks`).
 """
 
 from __future__ import annotations

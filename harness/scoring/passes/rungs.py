@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from steelyard.harness.scoring import memory
-from steelyard.harness.scoring.flat import AnchoredCache, FlatPass, token_ids
-from steelyard.harness.scoring.kv_cache import BufferCache, PassingCache
-from steelyard.harness.scoring.rows import only_rows
-from steelyard.harness.scoring.segments import Segments, in_segments
-from steelyard.harness.scoring.trie import Forest, Leaf, Pack, Tree, lay_out
+from steelyard.harness.scoring.passes.asked_positions import only_rows
+from steelyard.harness.scoring.passes.flat import AnchoredCache, FlatPass, token_ids
+from steelyard.harness.scoring.passes.kv_cache import BufferCache, PassingCache
+from steelyard.harness.scoring.passes.segments import Segments, in_segments
+from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack, Tree, lay_out
 
 #: What a pack holds whose segments do not look at each other: so many tokens, or twice the budget;
 #: if a leaf adds so many on average, for shorter ones are not worth a call of their own.

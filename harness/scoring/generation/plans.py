@@ -9,14 +9,9 @@ from typing import Any
 import torch
 
 from steelyard.harness.environment import quiet
-from steelyard.harness.scoring import memory, rope_lengths
+from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.encoding import Encoder
-from steelyard.harness.scoring.flat import FlatPass
-from steelyard.harness.scoring.generation import FlatGeneration, Prompt
-from steelyard.harness.scoring.journal import digest
-from steelyard.harness.scoring.notes import Events
-from steelyard.harness.scoring.plans import Ask, Plan
-from steelyard.harness.scoring.prompts import (
+from steelyard.harness.scoring.generation.prompts import (
     Settings,
     as_prompt,
     cut_context,
@@ -24,10 +19,16 @@ from steelyard.harness.scoring.prompts import (
     read_settings,
     same_length,
 )
+from steelyard.harness.scoring.generation.shared_prefix import FlatGeneration, Prompt
+from steelyard.harness.scoring.generation.side_by_side import SideBySide
+from steelyard.harness.scoring.generation.stopping import Stopping
+from steelyard.harness.scoring.journal import digest
+from steelyard.harness.scoring.notes import Events
+from steelyard.harness.scoring.passes import rope_lengths
+from steelyard.harness.scoring.passes.flat import FlatPass
+from steelyard.harness.scoring.passes.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack
+from steelyard.harness.scoring.plans import Ask, Plan
 from steelyard.harness.scoring.requests import Request
-from steelyard.harness.scoring.side_by_side import SideBySide
-from steelyard.harness.scoring.stopping import Stopping
-from steelyard.harness.scoring.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack
 
 #: A pack is journalled as a whole, so it should not take long; and while it drains, fewer rows run.
 PROMPTS_PER_PACK = 64

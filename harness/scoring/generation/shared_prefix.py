@@ -5,7 +5,7 @@ looked at by every row, each row's own keys and values lie in slots of the same 
 mask says which are whose. A finished row gives its slots back and the next one enters. Greedy
 tokens are those of lm-eval's ``hf`` model at batch size 1; sampled ones are drawn with a seed of
 their own request, so they do not depend on what else is in the batch. Prompts that share little are
-continued side by side instead (:mod:`steelyard.harness.scoring.side_by_side`).
+continued side by side instead (:mod:`steelyard.harness.scoring.generation.side_by_side`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from steelyard.harness.scoring.flat import AnchoredCache, FlatPass
-from steelyard.harness.scoring.kv_cache import BufferCache
-from steelyard.harness.scoring.stopping import Stopping
-from steelyard.harness.scoring.trie import Tokens
+from steelyard.harness.scoring.generation.stopping import Stopping
+from steelyard.harness.scoring.passes.flat import AnchoredCache, FlatPass
+from steelyard.harness.scoring.passes.kv_cache import BufferCache
+from steelyard.harness.scoring.passes.trie import Tokens
 
 #: Most rows that decode together, and most slots that they may hold, on a CPU and on a GPU. Every
 #: row is multiplied with every slot, so beyond this the mask wastes what batching saves.

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from steelyard.harness.scoring.kv_cache import BufferCache, PassingCache
-from steelyard.harness.scoring.masks import MaskStyle
-from steelyard.harness.scoring.rows import only_rows
-from steelyard.harness.scoring.trie import Tokens
+from steelyard.harness.scoring.passes.asked_positions import only_rows
+from steelyard.harness.scoring.passes.kv_cache import BufferCache, PassingCache
+from steelyard.harness.scoring.passes.masks import MaskStyle
+from steelyard.harness.scoring.passes.trie import Tokens
 
 
 class FlatPass:

@@ -3,7 +3,7 @@
 A layer of Llama's shape (RMS norm, rotated queries and keys, a gated MLP, each added to what came
 in) is some sixty calls of torch, of which seven are matrix products; in a small model the others
 take two thirds as long as those. Here sums are part of the packed products
-(:mod:`steelyard.harness.scoring.packed_linear`), norm, rotation and activation copy less, and the last layer
+(:mod:`steelyard.harness.scoring.passes.packed_linear`), norm, rotation and activation copy less, and the last layer
 goes on with the asked rows alone. A GELU that is written out in eight passes becomes one, whatever
 the layer around it.
 
@@ -21,8 +21,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from steelyard.harness.scoring import segments
-from steelyard.harness.scoring.packed_linear import PackedLinear
+from steelyard.harness.scoring.passes import segments
+from steelyard.harness.scoring.passes.packed_linear import PackedLinear
 
 _TOLERANCE = 1e-4
 _ROUNDING = 1e-6

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from steelyard.harness.scoring import fused_layers
+from steelyard.harness.scoring.passes import fused_layers
 
 _GPU_ROWS_AT_ONCE = 512
 _CPU_VALUES_AT_ONCE = 2**18

@@ -1,6 +1,6 @@
 """Generation for prompts that share little: each row has keys and values of its own.
 
-In one flat sequence (:mod:`steelyard.harness.scoring.generation`) every row is multiplied with every slot,
+In one flat sequence (:mod:`steelyard.harness.scoring.generation.shared_prefix`) every row is multiplied with every slot,
 which is what a shared prefix wants. Long prompts of their own would fill the slots after a few
 rows, so here they lie side by side, ``[rows, heads, positions, head size]``, and a row is
 multiplied with its own positions alone. Prompts are computed one at a time: they are long enough.
@@ -16,10 +16,10 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from steelyard.harness.scoring import memory
-from steelyard.harness.scoring.flat import AnchoredCache, FlatPass
-from steelyard.harness.scoring.generation import Prompt, Row, extend
-from steelyard.harness.scoring.kv_cache import BufferCache, larger
-from steelyard.harness.scoring.masks import MaskStyle
+from steelyard.harness.scoring.generation.shared_prefix import Prompt, Row, extend
+from steelyard.harness.scoring.passes.flat import AnchoredCache, FlatPass
+from steelyard.harness.scoring.passes.kv_cache import BufferCache, larger
+from steelyard.harness.scoring.passes.masks import MaskStyle
 
 #: Most rows that decode together, and most positions that they may hold, on a CPU and on a GPU.
 MOST_ROWS = {"cpu": 16, "cuda": 128}

@@ -29,8 +29,8 @@ from pydantic import Field, field_validator
 from steelyard.harness.errors import ConfigError, DataError, UnknownNameError, did_you_mean
 from steelyard.harness.files.yaml_file import allowed_names, read_yaml, validated
 from steelyard.harness.records import Record
-from steelyard.harness.task_data import TaskData
-from steelyard.harness.task_files import lm_eval_names, package_folder, task_files
+from steelyard.harness.suites.documents import TaskData
+from steelyard.harness.suites.task_files import lm_eval_names, package_folder, task_files
 
 _SUFFIXES = (".yaml", ".yml")
 

@@ -12,9 +12,9 @@ import torch
 
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring.encoding import Encoder
-from steelyard.harness.scoring.generation import Prompt
+from steelyard.harness.scoring.generation.shared_prefix import Prompt
+from steelyard.harness.scoring.generation.stopping import Stopping
 from steelyard.harness.scoring.requests import Request
-from steelyard.harness.scoring.stopping import Stopping
 
 MOST_TOKENS = 256
 #: What needs several rows of a prompt at once; lm-eval's own path serves it.

@@ -1,0 +1,224 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steelyard.harness.errors import ConfigError, DataError, SteelyardError
+from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.suites.metadata import TaskMetadata
+from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
+
+if TYPE_CHECKING:
+    from steelyard.harness.suites.built import BuiltTask
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
+
+#: Which items a limit keeps and which examples stand in a prompt do not follow the experiment's
+#: seed: a recipe trained with another seed is scored on the same items. lm-eval's own default.
+SUITE_SEED = 1234
+
+
+@dataclass(frozen=True)
+class BuiltTask:
+    """One lm-eval task, narrowed to its documents."""
+
+    name: str
+    task: Any
+    """``lm_eval.api.task.Task``; its evaluation documents are the chosen ones."""
+    documents: Sequence[Any]
+    num_fewshot: int
+    limit: int | None
+    metadata: TaskMetadata
+    task_digest: str
+    data_digest: str
+    weight: float = 1.0
+    evaluate: tuple[EvaluateMetric, ...] = ()
+    """Metrics of ``evaluate`` that the suite asks for beside the task's own."""
+    extras: tuple[ExtraMetric, ...] = ()
+    """Metrics by an extra model that the suite asks for."""
+    first: BuiltTask | None = None
+    """The first pass of a task that asks twice, over the same documents."""
+
+    @property
+    def output_type(self) -> str:
+        """What the model is asked for: multiple_choice, generate_until, loglikelihood, ..."""
+        return str(self.task.OUTPUT_TYPE)
+
+    @property
+    def config(self) -> Any:
+        """The task's lm-eval configuration."""
+        return self.task.config
+
+
+@dataclass
+class BuiltSuite:
+    """A suite's tasks with their documents; requests are built at the first use and kept."""
+
+    suite: Suite
+    tasks: tuple[BuiltTask, ...]
+    seed: int
+    apply_chat_template: bool = False
+    system: str | None = None
+    fidelity: BuiltTask | None = None
+    """Whose documents are the text of the divergence; None where the suite names none."""
+    cost: BuiltTask | None = None
+    """From whose documents the prompts of the cost measurement are cut."""
+    _requests: dict[str, dict[str, list[Instance]]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """What is asked, and how: tasks, documents, shots, seed, template policy."""
+        tasks = [(t.name, t.task_digest, t.data_digest, t.num_fewshot, t.limit) for t in self.tasks]
+        fidelity = None if self.fidelity is None else self.fidelity.data_digest
+        asked: list[Any] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
+        asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
+        asked += [[m.model_dump(mode="json") for m in t.extras] for t in self.tasks if t.extras]
+        if self.cost is not None and self.suite.cost is not None:
+            asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
+        return digest_json(asked)
+
+    def requests(self, lm: Any) -> dict[str, list[Instance]]:
+        """Fresh requests of every task, ready to be answered by ``lm``.
+
+        Of a task that asks twice they are those of its first pass.
+        """
+        key = "" if not self.apply_chat_template else digest_json(_template(lm))
+        if key not in self._requests:
+            self._requests[key] = {t.name: self.requests_of(t.first or t, lm) for t in self.tasks}
+        return {
+            name: [replace(r, resps=[], filtered_resps={}) for r in requests]
+            for name, requests in self._requests[key].items()
+        }
+
+    def requests_of(self, built: BuiltTask, lm: Any) -> list[Instance]:
+        """One task's requests, built anew."""
+        task = built.task
+        task.set_fewshot_seed(self.seed)
+        with quiet_building():
+            try:
+                type(task).build_all_requests(
+                    task,
+                    system_instruction=self.system,
+                    apply_chat_template=self.apply_chat_template,
+                    fewshot_as_multiturn=self.apply_chat_template,
+                    chat_template=lm.apply_chat_template if self.apply_chat_template else None,
+                    tokenizer_name="",
+                )
+            except SteelyardError:
+                raise
+            except Exception as error:
+                raise _task_error(built.name, error) from error
+        return list(task.instances)
+
+
+def _metrics_digest(built: BuiltTask) -> list[Any]:
+    """What a task is measured by besides its own metrics, local modules by their content."""
+    return [
+        [m.model_dump(mode="json", exclude={"module"}), Path(m.module).name, _content(m.module)]
+        for m in built.evaluate
+    ]
+
+
+def _content(module: str) -> str | None:
+    return file_digest(Path(module)) if module.endswith(".py") else None
+
+
+def _template(lm: Any) -> str:
+    template = lm.chat_template(True)
+    if not template:
+        raise ConfigError(
+            "the tokenizer has no chat template", key="chat_template", fix="set it to false"
+        )
+    return str(template)
+
+
+def _task_error(name: str, error: Exception) -> SteelyardError:
+    if isinstance(error.__cause__, SteelyardError):
+        return error.__cause__
+    text = (str(error).strip().splitlines() or [""])[0]
+    said = f"task '{name}' cannot be built: {type(error).__name__}: {text}"
+    if isinstance(error, (OSError, ConnectionError)):
+        return DataError(said, fix="is its data set on this machine, or the hub within reach?")
+    return ConfigError(said, fix=f"check it with `steelyard tasks check {name}`")
+
+
+@contextmanager
+def quiet_building() -> Iterator[None]:
+    """No chatter and no bars of lm-eval, and templates compiled once instead of at every call."""
+    from lm_eval import utils
+    from lm_eval.api import task as task_module
+
+    from steelyard.harness.environment import quiet
+
+    render, bar = utils.apply_template, task_module.tqdm
+    utils.apply_template = lambda template, document: _compiled(template).render(**document)
+    task_module.tqdm = lambda items, **_: items
+    try:
+        with quiet():
+            yield
+    finally:
+        utils.apply_template, task_module.tqdm = render, bar
+
+
+@lru_cache(maxsize=1024)
+def _compiled(template: str) -> Any:
+    from lm_eval import utils
+
+    return utils.env.from_string(template)
+
+
+def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
+    """``built`` with its first pass, which asks the documents of ``built``.
+
+    Raises ``ConfigError`` where the first pass gives no texts or nothing can be made of them.
+    """
+    key = "metadata.steelyard.first_pass"
+    if first.output_type != "generate_until":
+        said = f"the first pass of '{built.name}' must generate text"
+        raise ConfigError(said, key=key, value=first.name, fix="name a generate_until task")
+    if not callable(getattr(built.task, "after", None)):
+        fix = "name a class with `after(doc, answers)` under class:"
+        raise ConfigError(f"task '{built.name}' has a first pass and no `after`", key=key, fix=fix)
+    return replace(
+        built,
+        first=with_documents(first, built.documents),
+        task_digest=digest_json([built.task_digest, first.task_digest]),
+    )
+
+
+def with_documents(built: BuiltTask, documents: Sequence[Any]) -> BuiltTask:
+    """The task with other documents; the given one is left as it was."""
+    task = copy.copy(built.task)
+    # A copy shares the lists that lm-eval appends to.
+    task._instances = None
+    setattr(task, "test_docs" if task.has_test_docs() else "validation_docs", lambda: documents)
+    return replace(built, task=task, documents=documents)
+
+
+def compile_templates_once() -> None:
+    """Keep compiled templates in lm-eval's own environment; the prompts are the same.
+
+    :func:`steelyard.harness.scoring.open_model` calls this, so ``lm_eval.simple_evaluate`` profits as well.
+    """
+    environment = _environment()
+    if "from_string" not in vars(environment):
+        environment.from_string = lru_cache(maxsize=4096)(environment.from_string)
+
+
+def compile_templates_always() -> None:
+    """Put lm-eval back to its own ways, to measure it."""
+    vars(_environment()).pop("from_string", None)
+
+
+def _environment() -> Any:
+    from lm_eval import utils
+
+    return utils.env
