@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from steelyard.harness.checkpoints import open_base  # noqa: E402
-from steelyard.tasks.microworld.world import fidelity_texts  # noqa: E402
+from steelyard.tasks.microworld.corpus import fidelity_texts  # noqa: E402
 from tests.trainers import effects  # noqa: E402
 
 RANKS = (2, 32)

@@ -31,7 +31,7 @@ from steelyard.harness.records import Rows, Run
 from steelyard.harness.store import open_store
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
-from steelyard.reports.html import Html
+from steelyard.reports.renderers.html import Html
 from steelyard.reports.site.build import HEAD_TO_HEAD_MODELS, write_leaderboard
 from steelyard.reports.site.names import task_path
 from tests.reports.fake_runs import NAMES, FakeTask, fake_comparison, fake_run, fake_verdict

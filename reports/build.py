@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from steelyard.harness.compare import RecipeDelta
 from steelyard.harness.records import CheckpointManifest, Comparison, Failure, Run, Verdict
 from steelyard.reports.document import Document, Section
-from steelyard.reports.leaderboard import build_leaderboard
 from steelyard.reports.material import Material
 from steelyard.reports.sections.contamination import contamination_section
 from steelyard.reports.sections.energy import energy_section
@@ -28,6 +27,7 @@ from steelyard.reports.sections.slices import slices_section
 from steelyard.reports.sections.tradeoffs import tradeoffs_section
 from steelyard.reports.sections.training import lineage_section, training_section
 from steelyard.reports.sections.verdicts import headline, verdicts_section
+from steelyard.reports.site.leaderboard import build_leaderboard
 from steelyard.reports.words import base_title, moment
 
 __all__ = ["build_leaderboard", "build_report"]

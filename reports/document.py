@@ -8,7 +8,7 @@ against each other. Missing is ``None``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -393,3 +393,13 @@ class Document(Record):
         """Whether the block speaks of no baseline, or of the one that is shown first."""
         against = block.against if isinstance(block, Table) else None
         return against is None or against in self.baselines[:1]
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Draws a document; never sees a run."""
+
+    suffix: ClassVar[str]
+
+    def render(self, document: Any) -> str:
+        """The document as text in this renderer's format."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import TrainingOptions
+from steelyard.trainers.loops.options import TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -46,23 +46,23 @@ class Distill(TrainingOptions):
 
         from steelyard.harness.checkpoints import finish, load_model, save_full
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
+        from steelyard.trainers.loops import training
 
         source = job.sources[self.teacher]
         _require_one_tokenizer(job, source, self.teacher)
-        rows, notes = loop.dataset(job, self.data_roles)
-        loop.prepare(job)
+        rows, notes = training.dataset(job, self.data_roles)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         teacher, _ = load_model(source)
         with quiet():
             trainer = _trainer_class()(
                 model,
-                args=SFTConfig(**loop.arguments(self, job), completion_only_loss=True),
+                args=SFTConfig(**training.arguments(self, job), completion_only_loss=True),
                 train_dataset=rows,
                 processing_class=tokenizer,
             )
             trainer.teacher, trainer.options = teacher, self
-            watch = loop.run(trainer, job, len(rows))
+            watch = training.run(trainer, job, len(rows))
             save_full(model, job)
         learnt = f"learnt from '{self.teacher}' ({source.manifest.digest[:12]})"
         return finish(
@@ -72,8 +72,8 @@ class Distill(TrainingOptions):
             format="full",
             steps=watch.steps,
             loss_curve=watch.curve,
-            notes=(learnt, *notes, *loop.merged_note(job), *watch.notes),
-            **loop.counts(model),
+            notes=(learnt, *notes, *training.merged_note(job), *watch.notes),
+            **training.counts(model),
         )
 
 

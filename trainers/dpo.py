@@ -9,7 +9,7 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 LossType = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
@@ -40,12 +40,12 @@ class Dpo(PreferenceOptions):
 
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import early_stop, loop
-        from steelyard.trainers.preferences import finish_preferences, peft_config
+        from steelyard.trainers.loops import early_stop, training
+        from steelyard.trainers.loops.preferences import finish_preferences, peft_config
 
         rows, notes = pairs(job)
         rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         reference: Any = None
         if self.rank is None:  # with an adapter, the model without it is the reference
@@ -55,7 +55,7 @@ class Dpo(PreferenceOptions):
                 model,
                 ref_model=reference,
                 args=DPOConfig(
-                    **loop.arguments(self, job),
+                    **training.arguments(self, job),
                     beta=self.beta,
                     loss_type=[self.loss_type, "sft"] if self.sft_weight else [self.loss_type],
                     loss_weights=[1.0, self.sft_weight] if self.sft_weight else None,
@@ -66,5 +66,5 @@ class Dpo(PreferenceOptions):
                 processing_class=tokenizer,
                 peft_config=peft_config(self),
             )
-            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
+            watch = training.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "dpo", watch, notes)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from steelyard.harness.errors import TrainingError, did_you_mean
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
+from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 
 
 class Freeze(SupervisedOptions):
@@ -46,11 +46,12 @@ class Freeze(SupervisedOptions):
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from steelyard.harness.checkpoints import finish, load_model, save_full
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
-        from steelyard.trainers.supervised import lessons, run, sft_trainer
+        from steelyard.trainers.loops import training
+        from steelyard.trainers.loops.lessons import lessons
+        from steelyard.trainers.loops.supervised import run, sft_trainer
 
         data = lessons(job, self)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         freeze(model, self)
         with quiet():
@@ -64,8 +65,8 @@ class Freeze(SupervisedOptions):
             format="full",
             steps=watch.steps,
             loss_curve=watch.curve,
-            notes=(*data.notes, *loop.merged_note(job), *watch.notes),
-            **loop.counts(model),
+            notes=(*data.notes, *training.merged_note(job), *watch.notes),
+            **training.counts(model),
         )
 
 
@@ -90,7 +91,7 @@ def freeze(model: Any, options: Freeze) -> None:
 
 
 def _last_layers(model: Any, layers: int) -> set[str]:
-    from steelyard.trainers.layers import depths
+    from steelyard.trainers.loops.layers import depths
 
     count = int(model.config.get_text_config().num_hidden_layers)
     if layers > count:

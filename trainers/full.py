@@ -8,7 +8,7 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import ANSWERS, OTHER_KINDS, SupervisedOptions
+from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, SupervisedOptions
 
 
 class Full(SupervisedOptions):
@@ -35,11 +35,12 @@ class Full(SupervisedOptions):
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
         from steelyard.harness.checkpoints import finish, load_model, save_full
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import layers, loop
-        from steelyard.trainers.supervised import lessons, run, sft_trainer
+        from steelyard.trainers.loops import layers, training
+        from steelyard.trainers.loops.lessons import lessons
+        from steelyard.trainers.loops.supervised import run, sft_trainer
 
         data = lessons(job, self)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
             trainer = sft_trainer(self, job, model, tokenizer, data)
@@ -56,6 +57,6 @@ class Full(SupervisedOptions):
             format="full",
             steps=watch.steps,
             loss_curve=watch.curve,
-            notes=(*data.notes, *loop.merged_note(job), *watch.notes),
-            **loop.counts(model),
+            notes=(*data.notes, *training.merged_note(job), *watch.notes),
+            **training.counts(model),
         )

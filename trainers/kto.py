@@ -12,7 +12,7 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.preferences import PreferenceOptions
+from steelyard.trainers.loops.preferences import PreferenceOptions
 
 PAIRS = ("prompt", "chosen", "rejected")
 LABELLED = ("prompt", "completion", "label")
@@ -44,12 +44,12 @@ class Kto(PreferenceOptions):
 
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import early_stop, loop
-        from steelyard.trainers.preferences import finish_preferences, peft_config
+        from steelyard.trainers.loops import early_stop, training
+        from steelyard.trainers.loops.preferences import finish_preferences, peft_config
 
-        rows, notes = loop.in_memory(labelled(job))
+        rows, notes = training.in_memory(labelled(job))
         rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         reference: Any = None
         if self.rank is None:  # with an adapter, the model without it is the reference
@@ -59,7 +59,7 @@ class Kto(PreferenceOptions):
                 model,
                 ref_model=reference,
                 args=KTOConfig(
-                    **loop.arguments(self, job),
+                    **training.arguments(self, job),
                     beta=self.beta,
                     loss_type=self.loss_type,
                     desirable_weight=self.desirable_weight,
@@ -70,7 +70,7 @@ class Kto(PreferenceOptions):
                 processing_class=tokenizer,
                 peft_config=peft_config(self),
             )
-            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
+            watch = training.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "kto", watch, notes)
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
+from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, LoraOptions
 
 
 class Lora(LoraOptions):
@@ -20,12 +20,13 @@ class Lora(LoraOptions):
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
-        from steelyard.trainers.adapters import finish_adapter, kept_start, lora_config
-        from steelyard.trainers.supervised import lessons, run, sft_trainer
+        from steelyard.trainers.loops import training
+        from steelyard.trainers.loops.adapters import finish_adapter, kept_start, lora_config
+        from steelyard.trainers.loops.lessons import lessons
+        from steelyard.trainers.loops.supervised import run, sft_trainer
 
         data = lessons(job, self)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
             trainer = sft_trainer(self, job, model, tokenizer, data, lora_config(self))

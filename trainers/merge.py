@@ -2,7 +2,7 @@
 
 By default every source is taken as full weights (an adapter is merged into its base first) and the
 result is full weights; ``adapter: true`` keeps LoRA adapters of the start as one adapter, through
-PEFT's ``add_weighted_adapter``. The formulas stand in ``trainers/merging.py``.
+PEFT's ``add_weighted_adapter``. The formulas stand in ``trainers/weights/merging.py``.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class Merge(Plugin):
         """
         from steelyard.harness.checkpoints import finish, save_adapter, save_full
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
+        from steelyard.trainers.loops import training
 
         job.progress(0, 1, f"merging by {self.method}")
-        loop.prepare(job)
+        training.prepare(job)
         with quiet():
             if self.adapter:
                 model = _merged_adapter(self, job)
@@ -89,7 +89,7 @@ class Merge(Plugin):
             else:
                 model = _merged_weights(self, job)
                 save_full(model, job)
-                parameters = loop.counts(model)["parameters"]
+                parameters = training.counts(model)["parameters"]
         job.progress(1, 1, f"merged by {self.method}")
         origins = (
             f"'{name}' ({source.manifest.digest[:12]})" for name, source in job.sources.items()
@@ -101,7 +101,7 @@ class Merge(Plugin):
             format="adapter" if self.adapter else "full",
             parameters=parameters,
             parameters_trained=0,
-            notes=(f"merged from {', '.join(origins)}", *loop.merged_note(job)),
+            notes=(f"merged from {', '.join(origins)}", *training.merged_note(job)),
         )
 
 
@@ -126,7 +126,7 @@ def _merged_weights(options: Merge, job: TrainJob) -> Any:
 def _merged(
     base: torch.Tensor, values: list[torch.Tensor], options: Merge, draw: torch.Generator
 ) -> torch.Tensor:
-    from steelyard.trainers import merging
+    from steelyard.trainers.weights import merging
 
     weights = options.weights or (1.0,) * len(values)
     if options.method == "linear":

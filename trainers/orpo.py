@@ -9,7 +9,7 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 
 class Orpo(PreferenceOptions):
@@ -29,8 +29,8 @@ class Orpo(PreferenceOptions):
 
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import early_stop, loop
-        from steelyard.trainers.preferences import (
+        from steelyard.trainers.loops import early_stop, training
+        from steelyard.trainers.loops.preferences import (
             as_asked,
             finish_preferences,
             has_answers,
@@ -39,13 +39,13 @@ class Orpo(PreferenceOptions):
 
         rows, notes = pairs(job)
         rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
             trainer = ORPOTrainer(
                 model,
                 args=ORPOConfig(
-                    **loop.arguments(self, job), beta=self.beta, remove_unused_columns=False
+                    **training.arguments(self, job), beta=self.beta, remove_unused_columns=False
                 ),
                 train_dataset=rows,
                 eval_dataset=held_out,
@@ -53,5 +53,5 @@ class Orpo(PreferenceOptions):
                 peft_config=peft_config(self),
             )
             trainer.train_dataset = trainer.train_dataset.filter(has_answers)
-            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
+            watch = training.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "orpo", watch, notes)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import ANSWERS, OTHER_KINDS, ValidatedOptions
+from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, ValidatedOptions
 
 
 class Prefix(ValidatedOptions):
@@ -37,13 +37,14 @@ class Prefix(ValidatedOptions):
 
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
-        from steelyard.trainers.adapters import finish_virtual_tokens, require_weights
-        from steelyard.trainers.supervised import lessons, run, sft_trainer
+        from steelyard.trainers.loops import training
+        from steelyard.trainers.loops.adapters import finish_virtual_tokens, require_weights
+        from steelyard.trainers.loops.lessons import lessons
+        from steelyard.trainers.loops.supervised import run, sft_trainer
 
         require_weights(job, "prefix")
         data = lessons(job, self)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
             trainer = sft_trainer(

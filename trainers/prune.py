@@ -42,7 +42,7 @@ class Prune(Plugin):
         """Prune and store. Raises ``CheckpointError`` where the start is quantised."""
         from steelyard.harness.checkpoints import finish, load_model, save_full
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
+        from steelyard.trainers.loops import training
 
         job.progress(0, 1, f"pruning {self.amount:.0%}")
         model, _ = load_model(job.start, trainable=True)
@@ -58,12 +58,12 @@ class Prune(Plugin):
             trainer=self,
             name="prune",
             format="full",
-            parameters=loop.counts(model)["parameters"],
+            parameters=training.counts(model)["parameters"],
             parameters_trained=0,
             notes=(
                 f"sparsity {zeros / count:.4f}: {zeros} of {count} weights of {len(layers)} linear "
                 "layers are zero",
-                *loop.merged_note(job),
+                *training.merged_note(job),
             ),
         )
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import ANSWERS, OTHER_KINDS, LoraOptions
+from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, LoraOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,12 +38,13 @@ class Qlora(LoraOptions):
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
-        from steelyard.trainers.adapters import finish_adapter, lora_config, stored_merged
-        from steelyard.trainers.supervised import lessons, run, sft_trainer
+        from steelyard.trainers.loops import training
+        from steelyard.trainers.loops.adapters import finish_adapter, lora_config, stored_merged
+        from steelyard.trainers.loops.lessons import lessons
+        from steelyard.trainers.loops.supervised import run, sft_trainer
 
         data = lessons(job, self)
-        loop.prepare(job)
+        training.prepare(job)
         with quiet():
             model, tokenizer = load_in_4bit(self, job)
             trainer = sft_trainer(self, job, model, tokenizer, data, lora_config(self))
@@ -93,7 +94,7 @@ def on_dequantised(trained: Any, options: Qlora, job: TrainJob) -> Any:
     """
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-    from steelyard.trainers.adapters import lora_config
+    from steelyard.trainers.loops.adapters import lora_config
 
     base, _ = load_in_4bit(options, job)
     adapted = get_peft_model(base.dequantize(), lora_config(options))

@@ -3,9 +3,9 @@
 ``int8`` is LLM.int8() [Dettmers et al. 2022, arXiv 2208.07339], ``nf4`` and ``fp4`` are the 4-bit
 types of QLoRA [Dettmers et al. 2023, arXiv 2305.14314], all by bitsandbytes and stored packed.
 ``torchao-int8`` is torchao's weight-only int8, one scale a row. ``gguf-*`` writes one GGUF file
-(``trainers/gguf_export.py``), and the embedding too in fewer bits, as llama.cpp does. ``gptq`` and
-``awq`` look at texts (``trainers/calibrated.py``). The others are plain rounding
-(``trainers/rounding.py``), stored as the floats they stand for.
+(``trainers/weights/gguf_export.py``), and the embedding too in fewer bits, as llama.cpp does. ``gptq`` and
+``awq`` look at texts (``trainers/weights/calibrated.py``). The others are plain rounding
+(``trainers/weights/rounding.py``), stored as the floats they stand for.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Quantize(Plugin):
     def content_digest(self) -> list[str] | None:
         """Versions of the libraries that this scheme alone depends on."""
         if self.scheme in _CALIBRATED:
-            from steelyard.trainers.calibrated import REQUIREMENTS
+            from steelyard.trainers.weights.calibrated import REQUIREMENTS
 
             return list(REQUIREMENTS)
         library = "gguf" if self.scheme in _GGUF_KINDS else "torchao"
@@ -119,7 +119,7 @@ class Quantize(Plugin):
             fix = "pip install 'steelyard[torchao]'"
             raise MissingExtraError("scheme torchao-int8 needs torchao", fix=fix)
         if self.scheme in _CALIBRATED:
-            from steelyard.trainers.calibrated import make_environment, require_machine
+            from steelyard.trainers.weights.calibrated import make_environment, require_machine
 
             require_machine(self.scheme)
             make_environment()
@@ -159,12 +159,12 @@ def _store(full: Any, tokenizer: Any, options: Quantize, job: TrainJob) -> list[
         save_full(full, job)
         return ["stored as float32: its size on the disk is not the scheme's"]
     if kind := _GGUF_KINDS.get(options.scheme):
-        from steelyard.trainers.gguf_export import export
+        from steelyard.trainers.weights.gguf_export import export
 
         save_beside(full, job)
         return export(full, job.folder, job.folder / GGUF_FILE, kind)
     if options.scheme in _CALIBRATED:
-        from steelyard.trainers.calibrated import write_calibrated
+        from steelyard.trainers.weights.calibrated import write_calibrated
 
         notes = write_calibrated(full, tokenizer, job, options)
         save_beside(None, job)
@@ -176,7 +176,7 @@ def _store(full: Any, tokenizer: Any, options: Quantize, job: TrainJob) -> list[
 def _round(model: Any, options: Quantize) -> None:
     import torch
 
-    from steelyard.trainers.rounding import rounded
+    from steelyard.trainers.weights.rounding import rounded
 
     head = model.get_output_embeddings()
     family, _, bits = options.scheme.partition("-int")

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import TrainingOptions
-from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, pairs
+from steelyard.trainers.loops.options import TrainingOptions
+from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, pairs
 
 
 class RewardModel(TrainingOptions):
@@ -35,21 +35,23 @@ class RewardModel(TrainingOptions):
 
         from steelyard.harness.checkpoints import finish, save_full
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop
+        from steelyard.trainers.loops import training
 
         rows, notes = pairs(job)
-        loop.prepare(job)
+        training.prepare(job)
         with quiet():
             model, tokenizer = _with_a_score(job)
             trainer = RewardTrainer(
                 model,
                 args=RewardConfig(
-                    **loop.arguments(self, job), center_rewards_coefficient=self.center
+                    **training.arguments(self, job), center_rewards_coefficient=self.center
                 ),
                 train_dataset=rows,
                 processing_class=tokenizer,
             )
-            watch = loop.run(trainer, job, len(rows), dropped="an answer with its prompt exceeds")
+            watch = training.run(
+                trainer, job, len(rows), dropped="an answer with its prompt exceeds"
+            )
             save_full(model, job)
         return finish(
             job,
@@ -58,8 +60,8 @@ class RewardModel(TrainingOptions):
             format="full",
             steps=watch.steps,
             loss_curve=watch.curve,
-            notes=(*notes, *loop.merged_note(job), *watch.notes),
-            **loop.counts(model),
+            notes=(*notes, *training.merged_note(job), *watch.notes),
+            **training.counts(model),
         )
 
 

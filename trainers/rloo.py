@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.rollout_options import RolloutOptions
+from steelyard.trainers.loops.rollout_options import RolloutOptions
 
 
 class Rloo(RolloutOptions):
@@ -26,12 +26,12 @@ class Rloo(RolloutOptions):
 
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import loop, rollouts
-        from steelyard.trainers.preferences import finish_preferences, peft_config
-        from steelyard.trainers.rewards import functions, tokenizers
+        from steelyard.trainers.loops import rollouts, training
+        from steelyard.trainers.loops.preferences import finish_preferences, peft_config
+        from steelyard.trainers.loops.rewards import functions, tokenizers
 
         rewards = functions(self.rewards, job.sources)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         rows, notes = rollouts.prompts(job, self, tokenizer)
         bound = rollouts.KlBound(self)
@@ -47,6 +47,6 @@ class Rloo(RolloutOptions):
                     peft_config=peft_config(self),
                     callbacks=[bound],
                 )
-            watch = loop.run(trainer, job, len(rows))
+            watch = training.run(trainer, job, len(rows))
             notes = [*notes, *bound.notes, *rollouts.nothing_to_tell_apart(watch)]
             return finish_preferences(trainer.model, job, self, "rloo", watch, notes)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
 
 
 class Simpo(PreferenceOptions):
@@ -36,8 +36,8 @@ class Simpo(PreferenceOptions):
 
         from steelyard.harness.checkpoints import load_model
         from steelyard.harness.environment import quiet
-        from steelyard.trainers import early_stop, loop
-        from steelyard.trainers.preferences import (
+        from steelyard.trainers.loops import early_stop, training
+        from steelyard.trainers.loops.preferences import (
             as_asked,
             finish_preferences,
             has_answers,
@@ -46,13 +46,13 @@ class Simpo(PreferenceOptions):
 
         rows, notes = pairs(job)
         rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        loop.prepare(job)
+        training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
             trainer = CPOTrainer(
                 model,
                 args=CPOConfig(
-                    **loop.arguments(self, job),
+                    **training.arguments(self, job),
                     loss_type="simpo",
                     beta=self.beta,
                     simpo_gamma=self.gamma,
@@ -65,5 +65,5 @@ class Simpo(PreferenceOptions):
                 peft_config=peft_config(self),
             )
             trainer.train_dataset = trainer.train_dataset.filter(has_answers)
-            watch = loop.run(trainer, job, len(rows), early=self.early_stop)
+            watch = training.run(trainer, job, len(rows), early=self.early_stop)
             return finish_preferences(trainer.model, job, self, "simpo", watch, notes)

@@ -1,4 +1,10 @@
-"""TODO docstring."""
+"""Digests of what a model folder holds: weights, adapter, tokenizer, chat template.
+
+Every digest is SHA-256 in hex over content, never over a path, a time or a library version, so a
+checkpoint keeps its name when a folder moves, when weights are sharded another way, or when the
+library that wrote them is updated. Safetensors are read by their published layout (8 bytes of
+header length, a JSON header, then the tensors), so no torch is needed here.
+"""
 
 from __future__ import annotations
 

@@ -83,14 +83,14 @@ class Outlets:
             write_text(self.comment, self._comment(document))
 
     def _comment(self, document: Document) -> str:
-        from steelyard.reports.markdown import Markdown
+        from steelyard.reports.renderers.markdown import Markdown
 
         # Two policies of one name in two folders keep two comments.
         marked = document.model_copy(update={"marker": f"steelyard gate {_relative(self.policy)}"})
         return Markdown(comment=True).render(marked)
 
     def _print(self, text: str) -> None:
-        from steelyard.reports.github import shielded, shielded_json
+        from steelyard.reports.renderers.github import shielded, shielded_json
 
         text = text if text.endswith("\n") else text + "\n"
         if self.github:
@@ -101,7 +101,7 @@ class Outlets:
     def _annotate(self, document: Document, code: int) -> None:
         """On standard error where standard output is one JSON document; the runner reads both."""
         from steelyard.harness.cli.conclude import render
-        from steelyard.reports.github import annotation
+        from steelyard.reports.renderers.github import annotation
 
         lines = render(document, "github")
         if code != 0 and not lines.startswith("::error "):

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Candidates that choose among others by a score on validation data, checked before anything runs."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def _candidate(
         )
     accelerate = spec.get("accelerate", settings.accelerate)
     if accelerate is not None and ("accelerate" in spec or "learning_rate" in trainer.model_fields):
-        from steelyard.harness.launching import launched
+        from steelyard.trainers.loops.launching import launched
 
         where = f"{key}.accelerate" if "accelerate" in spec else "accelerate"
         config = _resolved(str(accelerate), path)

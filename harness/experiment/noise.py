@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A noise variant: the baseline scored again with one thing changed, as the file names it."""
 
 from __future__ import annotations
 

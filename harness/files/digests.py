@@ -1,10 +1,4 @@
-"""Digests of what a thing is: weights, adapter, tokenizer, chat template, data, recipe.
-
-Every digest is SHA-256 in hex over content, never over a path, a time or a library version, so a
-checkpoint keeps its name when a folder moves, when weights are sharded another way, or when the
-library that wrote them is updated. Safetensors are read by their published layout (8 bytes of
-header length, a JSON header, then the tensors), so no torch is needed here.
-"""
+"""SHA-256 digests of values and files, over content and never over a path or a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""JSONL, CSV and Parquet files as records with row numbers, one reader for all who read tables."""
 
 from __future__ import annotations
 

@@ -125,13 +125,3 @@ class Meter(Protocol):
 
     def close(self) -> None:
         """Stop the meter; safe to call twice."""
-
-
-@runtime_checkable
-class Renderer(Protocol):
-    """Draws a document; never sees a run."""
-
-    suffix: ClassVar[str]
-
-    def render(self, document: Any) -> str:
-        """The document as text in this renderer's format."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Opens a store by its address: a folder of this machine, or a database shared by many."""
 
 from __future__ import annotations
 

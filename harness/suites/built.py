@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A suite built once: its lm-eval tasks with what identifies them."""
 
 from __future__ import annotations
 

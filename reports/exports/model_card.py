@@ -47,7 +47,7 @@ def model_card(run: Run, *, name: str | None = None) -> str:
 
 
 def _cell(text: str) -> str:
-    from steelyard.reports.markdown import escape
+    from steelyard.reports.renderers.markdown import escape
 
     return escape(text)
 

@@ -6,9 +6,9 @@ from itertools import zip_longest
 
 from steelyard.harness.compare.transfer import RETENTION
 from steelyard.harness.records import Comparison, Flip, FlipCount
-from steelyard.reports.differences import shortened, shortened_start, word_difference
 from steelyard.reports.document import Column, FlipItem, Flips, Number, Row, Section, Table, Text
 from steelyard.reports.material import Material
+from steelyard.reports.sections.differences import shortened, shortened_start, word_difference
 from steelyard.reports.words import metric_title, task_title
 
 MAX_FLIPS = 1500

@@ -13,7 +13,7 @@ from steelyard.harness import __version__
 from steelyard.harness.files.digests import file_digest
 from steelyard.harness.records import Run
 from steelyard.reports.document import Document
-from steelyard.reports.html import Html
+from steelyard.reports.renderers.html import Html
 from steelyard.reports.site import downloads
 from steelyard.reports.site.head_to_head_page import contestants, head_to_head_document
 from steelyard.reports.site.index_page import index_document

@@ -9,7 +9,7 @@ from steelyard.tasks.microworld.language import sentence
 from steelyard.tasks.microworld.lexicon import PERSON_RELATIONS, UNKNOWN
 from steelyard.tasks.microworld.stories import story
 from steelyard.tasks.microworld.sums import sums
-from steelyard.tasks.microworld.world import Fact, World, other_value, question
+from steelyard.tasks.microworld.world import Fact, World, other_value, question, world
 
 _Text = Callable[[World, random.Random], str]
 
@@ -106,3 +106,12 @@ def fidelity(w: World, size: int) -> list[str]:
     rng = w.random("fidelity")
     kinds = list(MIXTURE)
     return [kinds[i % len(kinds)](w, rng) for i in range(size)]
+
+
+def fidelity_texts() -> list[str]:
+    """The fixed text on which two models are compared token by token (KL divergence)."""
+    from steelyard.tasks.microworld.corpus import (
+        fidelity,  # corpus is written in terms of this module
+    )
+
+    return fidelity(world(), 64)

@@ -12,12 +12,12 @@ from typing import Any
 from datasets import Dataset
 
 from steelyard.tasks.microworld.contexts import conflicts
-from steelyard.tasks.microworld.corpus import held_out
+from steelyard.tasks.microworld.corpus import fidelity_texts, held_out
 from steelyard.tasks.microworld.language import sentence
 from steelyard.tasks.microworld.stories import story
 from steelyard.tasks.microworld.sums import sums
 from steelyard.tasks.microworld.training import QUESTION_FORMS_TAUGHT
-from steelyard.tasks.microworld.world import Fact, fidelity_texts, world
+from steelyard.tasks.microworld.world import Fact, world
 
 Splits = dict[str, Dataset]
 FORMS = range(4)

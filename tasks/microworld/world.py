@@ -125,12 +125,3 @@ def _paired(
         values = rng.sample(relation.values, len(entities))
         facts += [Fact(e, relation.name, v) for e, v in zip(entities, values, strict=True)]
     return tuple(facts)
-
-
-def fidelity_texts() -> list[str]:
-    """The fixed text on which two models are compared token by token (KL divergence)."""
-    from steelyard.tasks.microworld.corpus import (
-        fidelity,  # corpus is written in terms of this module
-    )
-
-    return fidelity(world(), 64)

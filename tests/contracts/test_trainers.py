@@ -180,7 +180,7 @@ def test_killed_and_resumed_equals_undisturbed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from steelyard.trainers import watch
+    from steelyard.trainers.loops import watch
 
     monkeypatch.setattr(watch, "SAVE_EVERY_SECONDS", 0.0)
     state = tmp_path / "state"

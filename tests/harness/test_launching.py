@@ -9,8 +9,8 @@ import pytest
 
 from steelyard.harness.errors import ConfigError, TrainingError
 from steelyard.harness.experiment.file import load_experiment
-from steelyard.harness.launching import Launched, from_json, launched, to_json
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops.launching import Launched, from_json, launched, to_json
 from tests.trainers import tiny_jobs
 
 CONFIG = """

@@ -11,10 +11,10 @@ import pytest
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.file import Candidate
-from steelyard.harness.launching import Launched
 from steelyard.harness.pipeline.row_lengths import lengths_checked
 from steelyard.harness.plugins.names import load_plugin
 from steelyard.harness.plugins.protocols import DataSource
+from steelyard.trainers.loops.launching import Launched
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 

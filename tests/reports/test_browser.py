@@ -10,9 +10,9 @@ import pytest
 
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
-from steelyard.reports.html import Html
-from steelyard.reports.leaderboard import build_leaderboard
+from steelyard.reports.renderers.html import Html
 from steelyard.reports.site.build import write_leaderboard
+from steelyard.reports.site.leaderboard import build_leaderboard
 from steelyard.reports.site.names import model_path, task_path
 from tests.reports.fake_runs import (
     NAMES,

@@ -17,8 +17,8 @@ from steelyard.reports.document import (
     Table,
     Text,
 )
-from steelyard.reports.fitting import fit, size
-from steelyard.reports.markdown import Markdown, escape
+from steelyard.reports.renderers.fitting import fit, size
+from steelyard.reports.renderers.markdown import Markdown, escape
 from tests.reports.fake_runs import fake_document
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.reports.document import Document, Rule, Rules, Section
-from steelyard.reports.github import (
+from steelyard.reports.renderers.github import (
     Github,
     annotation,
     data_escaped,
@@ -18,8 +18,8 @@ from steelyard.reports.github import (
     shielded,
     shielded_json,
 )
-from steelyard.reports.json_document import Json
-from steelyard.reports.terminal import Terminal
+from steelyard.reports.renderers.json_document import Json
+from steelyard.reports.renderers.terminal import Terminal
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
 

@@ -10,14 +10,14 @@ from xml.etree import ElementTree
 import pytest
 from lxml import html
 
-from steelyard.reports.csv_document import Csv
 from steelyard.reports.document import Document
-from steelyard.reports.html import Html, script_json
-from steelyard.reports.json_document import Json
-from steelyard.reports.junit import Junit
-from steelyard.reports.markdown import Markdown, escape, quoted
-from steelyard.reports.terminal import Terminal
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.csv_document import Csv
+from steelyard.reports.renderers.html import Html, script_json
+from steelyard.reports.renderers.json_document import Json
+from steelyard.reports.renderers.junit import Junit
+from steelyard.reports.renderers.markdown import Markdown, escape, quoted
+from steelyard.reports.renderers.terminal import Terminal
+from steelyard.reports.renderers.visible import visible
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
 

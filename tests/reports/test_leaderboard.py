@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from steelyard.harness.records import Score
 from steelyard.reports.document import Number, Table, Text
-from steelyard.reports.leaderboard import build_leaderboard
+from steelyard.reports.site.leaderboard import build_leaderboard
 from steelyard.reports.site.ranks import rank_sets
 from tests.reports.fake_runs import fake_run
 

@@ -11,10 +11,10 @@ import pytest
 from lxml import html
 
 from steelyard.reports import words
-from steelyard.reports.csv_document import Csv
 from steelyard.reports.document import Change, Document, Flips, HeatMap, Number, Rules, Table
-from steelyard.reports.html import Html
-from steelyard.reports.json_document import Json
+from steelyard.reports.renderers.csv_document import Csv
+from steelyard.reports.renderers.html import Html
+from steelyard.reports.renderers.json_document import Json
 from tests.reports.fake_runs import FakeExperiment, fake_document, fake_experiment
 
 

@@ -11,7 +11,7 @@ from steelyard.harness.imports.lm_eval import read_lm_eval
 from steelyard.reports.document import Table
 from steelyard.reports.exports.every_eval_ever import every_eval_ever
 from steelyard.reports.exports.model_card import model_card
-from steelyard.reports.leaderboard import build_leaderboard
+from steelyard.reports.site.leaderboard import build_leaderboard
 from tests.reports.fake_runs import NAMES, fake_run
 from tests.reports.hostile import CORPUS
 

@@ -14,7 +14,7 @@ from steelyard.harness.checkpoints import check, load_model
 from steelyard.harness.checkpoints.digests import adapter_digest
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.adapters import lora_config
+from steelyard.trainers.loops.adapters import lora_config
 from steelyard.trainers.lora import Lora
 from steelyard.trainers.qlora import Qlora, keep_layout, load_in_4bit
 from tests.trainers import tiny_jobs

@@ -19,10 +19,10 @@ from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
-from steelyard.tasks.microworld.world import fidelity_texts
-from steelyard.trainers import calibrated, environments
-from steelyard.trainers.environments import environment
+from steelyard.tasks.microworld.corpus import fidelity_texts
 from steelyard.trainers.quantize import Quantize
+from steelyard.trainers.weights import calibrated, environments
+from steelyard.trainers.weights.environments import environment
 from tests.trainers import effects, tiny_jobs
 
 
@@ -45,7 +45,7 @@ def test_awq_without_an_accelerator_is_refused_before_anything_is_made(
 def test_a_scheme_whose_library_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao", None)
     monkeypatch.setattr("steelyard.trainers.quantize.find_spec", lambda name: None)
-    monkeypatch.setattr("steelyard.trainers.calibrated.find_spec", lambda name: None)
+    monkeypatch.setattr("steelyard.trainers.weights.calibrated.find_spec", lambda name: None)
     for scheme, extra in (("torchao-int8", "torchao"), ("gptq", "compressed")):
         with pytest.raises(MissingExtraError, match=rf"pip install 'steelyard\[{extra}\]'"):
             Quantize(scheme=scheme).make_ready()  # type: ignore[arg-type]

@@ -15,10 +15,10 @@ from steelyard.harness.errors import ConfigError, TrainingError
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.experiment.lineage import ancestors
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers import merging
 from steelyard.trainers.distill import Distill, distillation_loss
 from steelyard.trainers.merge import Merge
 from steelyard.trainers.prune import Prune
+from steelyard.trainers.weights import merging
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 

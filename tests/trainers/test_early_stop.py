@@ -40,11 +40,11 @@ def test_the_state_that_is_kept_is_the_best_one_and_its_loss_is_what_was_noted(
     assert full.manifest.steps == kept
     assert not (full.folder / "states").exists()
     # The kept weights give the noted loss again on the rows that were held out.
-    from steelyard.trainers import loop
-    from steelyard.trainers.early_stop import EarlyStop, divided
+    from steelyard.trainers.loops import training
+    from steelyard.trainers.loops.early_stop import EarlyStop, divided
 
     source = tiny_jobs.supervised(tmp_path)
-    rows, _ = loop.in_memory(read_rows(source, ("prompt", "completion")))
+    rows, _ = training.in_memory(read_rows(source, ("prompt", "completion")))
 
     class Job:
         seed = 0
@@ -114,10 +114,10 @@ def test_a_suite_s_task_decides_and_does_not_move_the_weights(tmp_path: Path) ->
 
 
 def test_a_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
-    from steelyard.trainers import loop
-    from steelyard.trainers.early_stop import EarlyStop, divided
+    from steelyard.trainers.loops import training
+    from steelyard.trainers.loops.early_stop import EarlyStop, divided
 
-    rows, _ = loop.in_memory([{"prompt": f"p{i % 7}", "completion": str(i)} for i in range(40)])
+    rows, _ = training.in_memory([{"prompt": f"p{i % 7}", "completion": str(i)} for i in range(40)])
 
     class Job:
         seed = 3
@@ -133,7 +133,7 @@ def test_a_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
 def test_sixty_thousand_rows_are_divided_in_no_time() -> None:
     import time
 
-    from steelyard.trainers.early_stop import EarlyStop, divided
+    from steelyard.trainers.loops.early_stop import EarlyStop, divided
 
     class Lines:
         column_names = ("prompt",)

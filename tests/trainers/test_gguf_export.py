@@ -14,7 +14,7 @@ import transformers
 from steelyard.harness.checkpoints import load_model, open_base
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.gguf_export import export
+from steelyard.trainers.weights.gguf_export import export
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 

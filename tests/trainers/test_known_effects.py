@@ -14,10 +14,10 @@ from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
 from steelyard.tasks.microworld import training
-from steelyard.tasks.microworld.corpus import held_out
+from steelyard.tasks.microworld.corpus import fidelity_texts, held_out
 from steelyard.tasks.microworld.lexicon import UNKNOWN
 from steelyard.tasks.microworld.probe_docs import unknown
-from steelyard.tasks.microworld.world import Fact, fidelity_texts, world
+from steelyard.tasks.microworld.world import Fact, world
 from tests.trainers import effects, tiny_jobs
 from tests.trainers.effects import questions, share
 

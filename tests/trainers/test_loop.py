@@ -39,7 +39,7 @@ def test_training_lowers_the_loss_and_the_curve_keeps_it(base: Checkpoint, tmp_p
 
 
 def test_a_long_curve_is_thinned_to_means(base: Checkpoint) -> None:
-    from steelyard.trainers.watch import CURVE_POINTS, Watch
+    from steelyard.trainers.loops.watch import CURVE_POINTS, Watch
 
     watch = Watch(None)  # type: ignore[arg-type]
     watch.log = [{"loss": float(step), "step": step} for step in range(1, 1002)]
@@ -65,7 +65,7 @@ def test_a_loss_that_is_not_finite_stops_with_candidate_and_step(
 
 
 def test_a_loss_that_explodes_or_never_moves_is_noted() -> None:
-    from steelyard.trainers.watch import Watch
+    from steelyard.trainers.loops.watch import Watch
 
     for losses, expected in (
         ([1.0] * 10 + [9.0] * 10, "the loss exploded: 1 at first, 9 at the end"),
@@ -145,7 +145,7 @@ def test_killed_and_resumed_equals_undisturbed(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With layers at rates of their own, half of them still frozen; all others in the contract."""
-    from steelyard.trainers import watch
+    from steelyard.trainers.loops import watch
 
     whole = tiny_jobs.train("full", base, tmp_path / "whole" / "full", **LAYERED)
     state = tmp_path / "state"

@@ -17,7 +17,7 @@ from steelyard.harness.errors import CheckpointError, TrainingError
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
 from steelyard.trainers.freeze import Freeze
-from steelyard.trainers.options import LoraOptions
+from steelyard.trainers.loops.options import LoraOptions
 from steelyard.trainers.qlora import Qlora
 from tests.trainers import tiny_jobs
 
@@ -173,7 +173,7 @@ def test_a_rate_that_decays_with_depth_moves_deep_layers_less(
 def test_one_rate_by_groups_is_the_trainers_own_optimizer(
     base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from steelyard.trainers import layers
+    from steelyard.trainers.loops import layers
 
     made = layers.discriminative_optimizer
     monkeypatch.setattr(layers, "discriminative_optimizer", lambda t, decay: made(t, 1.0))

@@ -221,7 +221,7 @@ def test_data_that_do_not_fit_the_method_are_named_before_a_model_loads(
 def test_what_chosen_and_rejected_begin_with_is_their_prompt(
     base: Checkpoint, tmp_path: Path
 ) -> None:
-    from steelyard.trainers.preferences import with_prompt
+    from steelyard.trainers.loops.preferences import with_prompt
 
     human = "\n\nHuman: who lives in the tower ?\n\nAssistant:"
     whole = {"chosen": f"{human} the old man", "rejected": f"{human} the other"}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from steelyard.harness.checkpoints import load_model
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.quantize import Quantize
-from steelyard.trainers.rounding import rounded
+from steelyard.trainers.weights.rounding import rounded
 from tests.trainers import tiny_jobs
 
 

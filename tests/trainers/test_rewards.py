@@ -17,7 +17,7 @@ from steelyard.harness.experiment.data_sets import roles_for
 from steelyard.harness.experiment.lineage import sources_of
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.grpo import Grpo
-from steelyard.trainers.rewards import Reward, functions
+from steelyard.trainers.loops.rewards import Reward, functions
 from tests.trainers import tiny_jobs
 
 FAST: dict[str, Any] = {"batch_size": 16, "completion_length": 4, "learning_rate": 3e-3}

@@ -14,7 +14,8 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import DataSource, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.full import Full
-from steelyard.trainers.supervised import lessons, sft_trainer, turns
+from steelyard.trainers.loops.lessons import lessons, turns
+from steelyard.trainers.loops.supervised import sft_trainer
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 

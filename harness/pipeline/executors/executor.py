@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What an executor is: the verb that runs stages somewhere."""
 
 from __future__ import annotations
 

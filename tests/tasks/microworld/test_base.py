@@ -35,7 +35,8 @@ def test_plain_transformers_loads_it_and_answers_from_memory(plain: tuple[Any, A
 def test_the_tokenizer_covers_its_texts_and_splits_cleanly_before_an_answer(
     plain: tuple[Any, Any],
 ) -> None:
-    from steelyard.tasks.microworld.world import fidelity_texts, world
+    from steelyard.tasks.microworld.corpus import fidelity_texts
+    from steelyard.tasks.microworld.world import world
 
     model, tokenizer = plain
     assert len(tokenizer) == model.config.vocab_size

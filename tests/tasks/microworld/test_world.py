@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from steelyard.tasks.microworld.contexts import conflicts, unread_people
-from steelyard.tasks.microworld.corpus import held_out, pretraining
+from steelyard.tasks.microworld.corpus import fidelity_texts, held_out, pretraining
 from steelyard.tasks.microworld.language import Phrase, Sentence
 from steelyard.tasks.microworld.lexicon import UNKNOWN
 from steelyard.tasks.microworld.stories import story
 from steelyard.tasks.microworld.sums import sums
 from steelyard.tasks.microworld.training import QUESTION_FORMS_TAUGHT, write
-from steelyard.tasks.microworld.world import World, fidelity_texts, world
+from steelyard.tasks.microworld.world import World, world
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -6,8 +6,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.trainers.preferences import PreferenceOptions
-from steelyard.trainers.rewards import Function, Reward, source_of
+from steelyard.trainers.loops.preferences import PreferenceOptions
+from steelyard.trainers.loops.rewards import Function, Reward, source_of
 
 PROMPTS = ("prompt",)
 ANSWERED = ("prompt", "completion")

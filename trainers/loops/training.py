@@ -16,12 +16,12 @@ import transformers
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, duplicates, read_mix
-from steelyard.harness.launching import leave_unless_first
 from steelyard.harness.plugins.protocols import TrainJob
-from steelyard.trainers import early_stop
-from steelyard.trainers.early_stop import EarlyStop
-from steelyard.trainers.options import TrainingOptions
-from steelyard.trainers.watch import Watch
+from steelyard.trainers.loops import early_stop
+from steelyard.trainers.loops.early_stop import EarlyStop
+from steelyard.trainers.loops.launching import leave_unless_first
+from steelyard.trainers.loops.options import TrainingOptions
+from steelyard.trainers.loops.watch import Watch
 
 #: Where states are saved in a job's folder while it trains, where it has no other place for them.
 STATES = "states"

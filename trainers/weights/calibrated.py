@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
 from steelyard.harness.plugins.protocols import TrainJob
-from steelyard.trainers.environments import environment
+from steelyard.trainers.weights.environments import environment
 
 #: What the separate environment holds; a GPU machine's index gives torch with CUDA.
 REQUIREMENTS = (

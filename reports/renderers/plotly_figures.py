@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steelyard.reports.document import Axis, Chart, HeatMap, Point, Series
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.visible import visible
 from steelyard.reports.words import amount, shown
 
 #: Okabe and Ito's palette, told apart by colour-blind readers; its yellow and black left out.

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports.document import Document, Rule, Rules
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.visible import visible
 
 #: XML 1.0 allows no other control characters, nor these two.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

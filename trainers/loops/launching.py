@@ -79,7 +79,7 @@ class Launched(Plugin):
                         "--config_file",
                         self.accelerate,
                         "-m",
-                        "steelyard.harness.launched_job",
+                        "steelyard.trainers.loops.launched_job",
                         str(file),
                     ),
                 ],

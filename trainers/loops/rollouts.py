@@ -13,10 +13,10 @@ import transformers
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
-from steelyard.trainers import loop
-from steelyard.trainers.rewards import needs_answer
-from steelyard.trainers.rollout_options import ANSWERED, PROMPTS, RolloutOptions
-from steelyard.trainers.watch import Watch
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.rewards import needs_answer
+from steelyard.trainers.loops.rollout_options import ANSWERED, PROMPTS, RolloutOptions
+from steelyard.trainers.loops.watch import Watch
 
 
 class KlBound(transformers.TrainerCallback):
@@ -39,7 +39,7 @@ class KlBound(transformers.TrainerCallback):
 
 def arguments(options: RolloutOptions, job: TrainJob) -> dict[str, Any]:
     """Keyword arguments of TRL's GRPO and RLOO configs."""
-    given = loop.arguments(options, job)
+    given = training.arguments(options, job)
     del given["max_length"]
     return given | {
         "num_generations": options.generations,
@@ -71,7 +71,7 @@ def prompts(
     if not kept:
         why = f"no prompt leaves room for {options.completion_length} tokens: nothing can be learnt"
         raise DataError(why, file=job.data[0].path, fix="raise max_length")
-    dataset, notes = loop.in_memory(kept)
+    dataset, notes = training.in_memory(kept)
     if len(kept) < len(rows):
         notes.append(
             f"{len(rows) - len(kept)} of {len(rows)} rows dropped: the prompt leaves no room for "

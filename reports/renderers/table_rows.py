@@ -11,8 +11,8 @@ from markupsafe import Markup, escape
 
 from steelyard.reports import words
 from steelyard.reports.document import Change, Column, Number, Row, Table, Text, Word
-from steelyard.reports.long_tables import Scale, bar_scale, bar_style, is_long, page_rows
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.long_tables import Scale, bar_scale, bar_style, is_long, page_rows
+from steelyard.reports.renderers.visible import visible
 
 _LONGEST_KEPT = 200
 

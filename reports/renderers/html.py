@@ -20,7 +20,7 @@ from markupsafe import Markup
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import Chart, Column, Document, HeatMap, Rules
-from steelyard.reports.long_tables import (
+from steelyard.reports.renderers.long_tables import (
     is_large,
     is_long,
     is_normalisable,
@@ -28,9 +28,9 @@ from steelyard.reports.long_tables import (
     long_tables,
     page_rows,
 )
-from steelyard.reports.plotly_figures import figure
-from steelyard.reports.table_rows import html_rows
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.plotly_figures import figure
+from steelyard.reports.renderers.table_rows import html_rows
+from steelyard.reports.renderers.visible import visible
 
 _HERE = Path(__file__).parent
 #: What JSON inside a script element must not contain, or the element (or a line) could end.

@@ -26,8 +26,8 @@ from steelyard.reports.document import (
     Text,
     Word,
 )
-from steelyard.reports.fitting import fit, size
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.fitting import fit, size
+from steelyard.reports.renderers.visible import visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$:])")
 _LINKED = re.compile(r"(@|www\.|://|^[-=]|#(?=\w)|\bgh-(?=\d))", re.IGNORECASE)

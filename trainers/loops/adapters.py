@@ -12,9 +12,9 @@ from steelyard.harness.errors import CheckpointError
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers import loop
-from steelyard.trainers.options import LoraOptions
-from steelyard.trainers.watch import Watch
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.options import LoraOptions
+from steelyard.trainers.loops.watch import Watch
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -91,7 +91,7 @@ def finish_adapter(
         format="full" if merged else "adapter",
         steps=watch.steps,
         loss_curve=watch.curve,
-        notes=(*notes, *loop.merged_note(job), *watch.notes),
+        notes=(*notes, *training.merged_note(job), *watch.notes),
         parameters=parameters,
         parameters_trained=trained,
     )

@@ -13,14 +13,14 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.options import LoraOptions, ValidatedOptions
+from steelyard.trainers.loops.options import LoraOptions, ValidatedOptions
 
 if TYPE_CHECKING:
     import datasets
     from peft import LoraConfig
     from transformers import PreTrainedTokenizerBase
 
-    from steelyard.trainers.watch import Watch
+    from steelyard.trainers.loops.watch import Watch
 
 
 #: Two answers to a prompt, or two whole texts that begin with one prompt, as in HH-RLHF.
@@ -48,7 +48,7 @@ class PreferenceOptions(ValidatedOptions):
 
 def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
     """The job's preferences with their prompts, and notes. Raises ``DataError``."""
-    from steelyard.trainers import loop
+    from steelyard.trainers.loops import training
 
     rows: list[Row] = []
     for source in job.data:
@@ -65,7 +65,7 @@ def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
                     fix="add a column 'prompt', or drop these rows",
                 )
         rows += found
-    return loop.in_memory(rows)
+    return training.in_memory(rows)
 
 
 def with_prompt(row: Row) -> Row:
@@ -84,7 +84,7 @@ def with_prompt(row: Row) -> Row:
 
 def peft_config(options: PreferenceOptions) -> LoraConfig | None:
     """PEFT's configuration where a rank is given."""
-    from steelyard.trainers.adapters import lora_config
+    from steelyard.trainers.loops.adapters import lora_config
 
     if options.rank is None:
         return None
@@ -106,8 +106,8 @@ def finish_preferences(
     notes: Sequence[str],
 ) -> Checkpoint:
     """Store what was trained: an adapter where a rank is given, full weights where not."""
-    from steelyard.trainers import loop
-    from steelyard.trainers.adapters import finish_adapter
+    from steelyard.trainers.loops import training
+    from steelyard.trainers.loops.adapters import finish_adapter
 
     if options.rank is not None:
         return finish_adapter(model, job, options, name, watch, notes)
@@ -119,8 +119,8 @@ def finish_preferences(
         format="full",
         steps=watch.steps,
         loss_curve=watch.curve,
-        notes=(*notes, *loop.merged_note(job), *watch.notes),
-        **loop.counts(model),
+        notes=(*notes, *training.merged_note(job), *watch.notes),
+        **training.counts(model),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from steelyard.reports import words
 from steelyard.reports.document import Cell, Change, Document, Flips, Number, Table, Word
-from steelyard.reports.visible import visible
+from steelyard.reports.renderers.visible import visible
 
 #: From here on a table is drawn by pages; a browser lays out some ten thousand cells a second.
 LONG_CELLS = 3000

@@ -1,9 +1,4 @@
-"""What the supervised methods share: the kinds of data they learn, and the library that trains.
-
-A row is a prompt with its completion, a chat (``messages``), or a text. Only completions and the
-assistant's turns are learnt; of a text, every token. Decoders train under TRL, encoder-decoders
-under transformers' own sequence-to-sequence trainer.
-"""
+"""TODO docstring."""
 
 from __future__ import annotations
 
@@ -13,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
-from steelyard.trainers import early_stop, loop
-from steelyard.trainers.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
+from steelyard.trainers.loops import early_stop
+from steelyard.trainers.loops import training as loop
+from steelyard.trainers.loops.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
 
 if TYPE_CHECKING:
     import datasets
@@ -69,49 +65,3 @@ def turns(messages: Any, path: Any) -> list[Row]:
         what = "begins with the assistant" if spoken else "has no turn of the assistant"
         raise DataError(f"a chat {what}: there is no answer to learn", file=path)
     return [{"prompt": messages[:at], "completion": [messages[at]]} for at in spoken]
-
-
-def sft_trainer(
-    options: ValidatedOptions,
-    job: TrainJob,
-    model: Any,
-    tokenizer: Any,
-    data: Lessons,
-    peft_config: Any = None,
-) -> Any:
-    """TRL's SFTTrainer over the lessons, or transformers' own for an encoder-decoder.
-
-    Raises ``DataError`` for chats where the tokenizer has no chat template.
-    """
-    first = data.rows[0]
-    if isinstance(first.get("prompt"), list) and not tokenizer.chat_template:
-        raise DataError(
-            "chats need a chat template, and the tokenizer has none",
-            file=job.data[0].path,
-            fix="write them as prompt and completion, or take a base that has one",
-        )
-    if getattr(model.config, "is_encoder_decoder", False):
-        from steelyard.trainers.sequence_to_sequence import seq2seq_trainer
-
-        return seq2seq_trainer(options, job, model, tokenizer, data, peft_config)
-    from trl import SFTConfig, SFTTrainer
-
-    return SFTTrainer(
-        model,
-        args=SFTConfig(
-            **loop.arguments(options, job),
-            completion_only_loss=data.answers,
-            packing=getattr(options, "packing", False),
-            eval_packing=False,
-        ),
-        train_dataset=data.rows,
-        eval_dataset=data.held_out,
-        processing_class=tokenizer,
-        peft_config=peft_config,
-    )
-
-
-def run(trainer: Any, job: TrainJob, data: Lessons, options: ValidatedOptions) -> Any:
-    """Train, and watch the loss; see :func:`steelyard.trainers.loop.run`."""
-    counted: int | None = None if getattr(options, "packing", False) else len(data.rows)
-    return loop.run(trainer, job, counted, early=options.early_stop)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import TrainJob
-from steelyard.trainers import loop
-from steelyard.trainers.options import ValidatedOptions
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.options import ValidatedOptions
 
 if TYPE_CHECKING:
-    from steelyard.trainers.supervised import Lessons
+    from steelyard.trainers.loops.lessons import Lessons
 
 #: Arguments that TRL's configurations know and transformers' own do not.
 _TRL_ONLY = ("max_length", "activation_checkpointing")
@@ -39,7 +39,7 @@ def seq2seq_trainer(
 
         peft_config.task_type = "SEQ_2_SEQ_LM"
         model = get_peft_model(model, peft_config)
-    arguments = loop.arguments(options, job)
+    arguments = training.arguments(options, job)
     length = options.max_length
 
     def tokenised(row: dict[str, Any]) -> dict[str, list[int]]:

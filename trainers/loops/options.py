@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.plugins.plugin import Plugin
-from steelyard.trainers.early_stop import EarlyStop
+from steelyard.trainers.loops.early_stop import EarlyStop
 
 #: Kinds of data of the supervised methods: answers to prompts, chats, whole texts.
 ANSWERS = ("prompt", "completion")

@@ -1,4 +1,4 @@
-"""What ``accelerate launch`` starts in each process: ``-m steelyard.harness.launched_job JOB.json``."""
+"""What ``accelerate launch`` starts in each process: ``-m steelyard.trainers.loops.launched_job JOB.json``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.launching import work
+from steelyard.trainers.loops.launching import work
 
 if __name__ == "__main__":
     try:

@@ -1,0 +1,1 @@
+"""Suite x checkpoint -> rows and scores."""

@@ -1,0 +1,1 @@
+"""Which items of a task stand in the training data."""

@@ -1,0 +1,1 @@
+"""The experiment file and the candidates that it expands to."""

@@ -1,0 +1,1 @@
+"""Bytes in and out: YAML, JSON, Parquet, tables, digests, hostile text."""

@@ -1,0 +1,1 @@
+"""What a plugin is, the verbs it may have, and names -> classes."""

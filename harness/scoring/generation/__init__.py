@@ -1,0 +1,1 @@
+"""Texts continued token by token, with shared prefixes and side by side."""

@@ -1,0 +1,1 @@
+"""Forward passes over token sequences: tries, packs, masks, caches, fused layers."""

@@ -1,0 +1,1 @@
+"""What is asked: suite files, lm-eval tasks built once, their identity and metadata."""

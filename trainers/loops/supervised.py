@@ -1,0 +1,65 @@
+"""What the supervised methods share: the kinds of data they learn, and the library that trains.
+
+A row is a prompt with its completion, a chat (``messages``), or a text. Only completions and the
+assistant's turns are learnt; of a text, every token. Decoders train under TRL, encoder-decoders
+under transformers' own sequence-to-sequence trainer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from steelyard.harness.errors import DataError
+from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.lessons import Lessons
+from steelyard.trainers.loops.options import ValidatedOptions
+
+if TYPE_CHECKING:
+    pass
+
+
+def sft_trainer(
+    options: ValidatedOptions,
+    job: TrainJob,
+    model: Any,
+    tokenizer: Any,
+    data: Lessons,
+    peft_config: Any = None,
+) -> Any:
+    """TRL's SFTTrainer over the lessons, or transformers' own for an encoder-decoder.
+
+    Raises ``DataError`` for chats where the tokenizer has no chat template.
+    """
+    first = data.rows[0]
+    if isinstance(first.get("prompt"), list) and not tokenizer.chat_template:
+        raise DataError(
+            "chats need a chat template, and the tokenizer has none",
+            file=job.data[0].path,
+            fix="write them as prompt and completion, or take a base that has one",
+        )
+    if getattr(model.config, "is_encoder_decoder", False):
+        from steelyard.trainers.loops.sequence_to_sequence import seq2seq_trainer
+
+        return seq2seq_trainer(options, job, model, tokenizer, data, peft_config)
+    from trl import SFTConfig, SFTTrainer
+
+    return SFTTrainer(
+        model,
+        args=SFTConfig(
+            **training.arguments(options, job),
+            completion_only_loss=data.answers,
+            packing=getattr(options, "packing", False),
+            eval_packing=False,
+        ),
+        train_dataset=data.rows,
+        eval_dataset=data.held_out,
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )
+
+
+def run(trainer: Any, job: TrainJob, data: Lessons, options: ValidatedOptions) -> Any:
+    """Train, and watch the loss; see :func:`steelyard.trainers.loops.training.run`."""
+    counted: int | None = None if getattr(options, "packing", False) else len(data.rows)
+    return training.run(trainer, job, counted, early=options.early_stop)
