@@ -269,8 +269,7 @@ def _candidate(
         )
     accelerate = spec.get("accelerate", settings.accelerate)
     if accelerate is not None and ("accelerate" in spec or "learning_rate" in trainer.model_fields):
-        from steelyard.trainers.loops.launching import launched
-
+        launched = load_plugin("launchers", "accelerate")
         where = f"{key}.accelerate" if "accelerate" in spec else "accelerate"
         config = _resolved(str(accelerate), path)
         trainer = launched(trainer, trainer_name, config, file=path, key=where)

@@ -107,6 +107,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "none": "steelyard.harness.energy.no_meter:NoMeter",
         "fake": "steelyard.harness.energy.fake_meter:FakeMeter",
     },
+    "launchers": {
+        "accelerate": "steelyard.trainers.loops.launching:launched",
+    },
     "bases": {
         "microworld": "steelyard.tasks.microworld:base_folder",
     },

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from steelyard.harness.store import open_store
-from tests.harness.toy_gate import POLICY, toy_run
+from tests.harness.gate.toy_gate import POLICY, toy_run
 from tests.integration.test_action import ACTION
 
 ROOT = Path(__file__).resolve().parents[2]

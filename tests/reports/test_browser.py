@@ -24,7 +24,7 @@ from tests.reports.fake_runs import (
 )
 from tests.reports.hostile import CORPUS
 from tests.reports.hostile_experiment import hostile_document
-from tests.reports.test_site import RIGHT, rows_of
+from tests.reports.site.test_site import RIGHT, rows_of
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -10,8 +10,8 @@ import pytest
 
 from steelyard.harness.cli.main import main
 from steelyard.harness.cli.outlets import SUMMARY_BYTES
-from tests.harness.toy_gate import write_toy_gate
-from tests.reports.test_github import obeyed
+from tests.harness.gate.toy_gate import write_toy_gate
+from tests.reports.renderers.test_github import obeyed
 
 CODES = [("good", 0), ("bad", 1), ("nothing", 2), ("short", 3), ("unsure", 4), ("warned", 0)]
 VERDICTS = {0: "pass", 1: "fail", 2: "error", 3: "not_comparable", 4: "inconclusive"}

@@ -198,7 +198,7 @@ def test_a_process_killed_without_mercy_resumes_to_the_same_weights(
         [sys.executable, "-c", TO_BE_KILLED, *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdout is not None
     for line in process.stdout:

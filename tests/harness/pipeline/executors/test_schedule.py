@@ -11,7 +11,7 @@ from steelyard.harness.experiment.resources import Resources
 from steelyard.harness.pipeline.executors.machine import Machine, Shares
 from steelyard.harness.pipeline.executors.schedule import Schedule
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
-from tests.harness.executors.toy import stage
+from tests.harness.pipeline.executors.toy import stage
 
 
 @st.composite

@@ -66,7 +66,7 @@ def test_suites_say_what_they_measure_and_tasks_what_they_ask_for() -> None:
     assert all(load_suite(name, folder=Path()).description for name in suites)
     known = task_summary(task_files()["microworld_known"])
     assert known["asks for"] == "generate_until" and known["primary metric"] == "correct"
-    local = task_files([str(Path(__file__).parents[2] / "examples" / "local_data")])
+    local = task_files([str(Path(__file__).parents[3] / "examples" / "local_data")])
     found = task_summary(local["leaderboard_bbh_snarks"])  # most of it stands in what it includes
     assert found == {
         "asks for": "multiple_choice",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import SteelyardError
-from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
+from tests.harness.pipeline.executors.toy import ToyWorker, assert_contained, faults, stage
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from steelyard.harness.pipeline.executors.ray import Ray
 
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     monkeypatch.setenv("PYTHONPATH", str(root))
     outcomes = Ray(address="local", workers=2).run(faults(), ToyWorker(tmp_path))  # type: ignore[arg-type]
     assert_contained(tmp_path, outcomes)
@@ -34,7 +34,7 @@ def test_a_preempted_ray_worker_is_replaced_and_leaves_no_process_behind(
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from steelyard.harness.pipeline.executors.ray import Ray
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[4]))
     stages = [stage("preempted"), stage("good", "preempted")]
     outcomes = Ray(address="local", workers=1).run(stages, ToyWorker(tmp_path))  # type: ignore[arg-type]
     assert {one.stage: one.status for one in outcomes} == {
@@ -54,7 +54,7 @@ def test_each_stage_computes_with_its_own_threads_and_may_have_processes(
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from steelyard.harness.pipeline.executors.ray import Ray
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[4]))
     stages = [stage("two", cpus=2), stage("one", "two"), stage("own-process", "one")]
     outcomes = list(Ray(address="local", workers=2).run(stages, ToyWorker(tmp_path)))  # type: ignore[arg-type]
     assert [one.reference for one in outcomes] == ["two", "one", "7"]
@@ -68,7 +68,7 @@ def test_a_worker_that_cannot_be_opened_fails_its_stages_and_says_so(
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from steelyard.harness.pipeline.executors.ray import Ray
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[4]))
     (tmp_path / "closed").touch()
     (outcome,) = Ray(address="local", workers=1).run([stage("good")], ToyWorker(tmp_path))  # type: ignore[arg-type]
     assert (outcome.status, outcome.message) == ("failed", "RuntimeError: there is no suite")

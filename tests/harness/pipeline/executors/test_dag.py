@@ -9,7 +9,7 @@ from pathlib import Path
 from steelyard.harness.pipeline import plan
 from steelyard.harness.pipeline.executors.inline import Inline
 
-DAG = runpy.run_path(str(Path(__file__).resolve().parents[3] / "benchmarks" / "dag.py"))
+DAG = runpy.run_path(str(Path(__file__).resolve().parents[4] / "benchmarks" / "dag.py"))
 
 
 def test_a_thousand_stages_are_planned_and_scheduled_in_a_moment(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_torchao_in_a_process_that_has_it(base: Checkpoint, tmp_path: Path) -> N
     done = subprocess.run([*pip, str(extra), "torchao==0.18.0"], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("torchao cannot be installed here: no package index")
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done_ = subprocess.run(
         [sys.executable, "-c", TORCHAO, str(base.folder), str(tmp_path)],
         capture_output=True, text=True, check=True, cwd=root,

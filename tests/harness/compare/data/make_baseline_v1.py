@@ -1,6 +1,6 @@
 """Made `baseline-v1.assay.json.gz`, on 2026-11-23, by the first version of the format.
 
-    python tests/harness/data/make_baseline_v1.py FOLDER
+    python tests/harness/compare/data/make_baseline_v1.py FOLDER
 
 The file is kept as it is: that today's code reads it is what `test_baseline_files.py` holds. For a
 newer schema write a second script and a second file; never make this one again.

@@ -13,7 +13,7 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import read_rows
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
-from tests.trainers.test_loop import Killed
+from tests.trainers.loops.test_training import Killed
 
 #: So fast that the loss on rows held out soon rises again.
 FAST = {"steps": 24, "batch_size": 4, "learning_rate": 3e-2, "scheduler": "constant"}

@@ -14,7 +14,7 @@ import pytest
 from steelyard.harness.cli.main import main
 from steelyard.harness.compare import baseline_file
 from steelyard.harness.gate import judge, load_gate
-from tests.harness.data.make_baseline_v1 import BYTES, CORRECT, IDS, LOG_LIKELIHOODS, save
+from tests.harness.compare.data.make_baseline_v1 import BYTES, CORRECT, IDS, LOG_LIKELIHOODS, save
 from tests.harness.scored_runs import rows, scored
 
 GOLDEN = Path(__file__).parent / "data" / "baseline-v1.assay.json.gz"

@@ -16,7 +16,7 @@ from steelyard.harness.pipeline.executors.local import Local
 from steelyard.harness.pipeline.executors.machine import Machine
 from steelyard.harness.pipeline.executors.starting import context_for
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
-from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
+from tests.harness.pipeline.executors.toy import ToyWorker, assert_contained, faults, stage
 
 
 def carried_out(folder: Path, stages: list[Stage], workers: int = 2) -> dict[str, StageOutcome]:
@@ -135,7 +135,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from steelyard.harness.pipeline.executors.local import Local
-from tests.harness.executors.toy import ToyWorker, assert_contained, faults, stage
+from tests.harness.pipeline.executors.toy import ToyWorker, assert_contained, faults, stage
 
 if __name__ == "__main__":
     list(Local(workers=2).run([stage("hang"), stage("hang.too")], ToyWorker(Path(sys.argv[1]))))

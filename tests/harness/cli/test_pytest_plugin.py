@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from steelyard.harness.cli.pytest_plugin import decide
-from tests.harness.toy_gate import toy_run, write_toy_gate
+from tests.harness.gate.toy_gate import toy_run, write_toy_gate
 
 pytest_plugins = ["pytester"]
 
