@@ -1,4 +1,5 @@
-"""Planted contamination: recall, precision and time of `steelyard.harness.evaluation.contamination.containment`.
+"""Planted contamination: recall, precision and time of
+`steelyard.harness.evaluation.contamination.containment`.
 
     python benchmarks/contamination.py [--items 20000] [--documents 100000]
 

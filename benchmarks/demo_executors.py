@@ -2,10 +2,10 @@
 
     python benchmarks/demo_executors.py
 
-The experiment of ``steelyard demo`` on one core a stage, by `inline`, by `local` with two processes and
-by `ray` with two workers, each in a workspace of its own. Compared with `inline`'s: every
-checkpoint's digest, every score with its interval, every row. Exits 1 where
-anything differs. Results: benchmarks/results/demo_executors.md.
+The experiment of ``steelyard demo`` on one core a stage, by `inline`, by `local` with two processes
+and by `ray` with two workers, each in a workspace of its own. Compared with `inline`'s: every
+checkpoint's digest, every score with its interval, every row. Exits 1 where anything differs.
+Results: benchmarks/results/demo_executors.md.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def page(table: list[str]) -> str:
     lines = [
         "# The demo by every executor",
         "",
-        f"`python benchmarks/demo_executors.py`: the experiment of `steelyard demo`, one core a stage; "
+        f"`python benchmarks/demo_executors.py`: the experiment of `steelyard demo`, "
+        f"one core a stage; "
         f"{len(os.sched_getaffinity(0))} cores.",
         "",
         "| executor | whole command | checkpoints | scores | rows | against `inline` |",

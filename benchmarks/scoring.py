@@ -32,7 +32,7 @@ from benchmarks import scoring_material as material  # noqa: E402
 
 def opened(folder: Path, side: str) -> Any:
     """A fresh model: ``steelyard``, ``hf-1`` or ``hf-16``."""
-    from steelyard.harness.checkpoints.model import load_model
+    from steelyard.harness.checkpoints.model import load_model_folder
     from steelyard.harness.environment import quiet
     from steelyard.harness.scoring import hf, open_model
     from steelyard.harness.suites.built import compile_templates_always
@@ -41,7 +41,7 @@ def opened(folder: Path, side: str) -> Any:
         return open_model(folder, device="cpu", report=lambda _: None)
     compile_templates_always()
     with quiet():
-        loaded = load_model(folder, device="cpu")
+        loaded = load_model_folder(folder, device="cpu")
         return hf.wrap(loaded, max_length=None, batch_size=int(side.removeprefix("hf-")))
 
 

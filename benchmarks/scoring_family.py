@@ -2,8 +2,8 @@
 
     python benchmarks/scoring_family.py [--documents 200]
 
-Tasks (documents, few-shot contexts, templates) are built and texts encoded as ``steelyard run`` does
-it; both are counted in CPU seconds.
+Tasks (documents, few-shot contexts, templates) are built and texts encoded as ``steelyard run``
+does it; both are counted in CPU seconds.
 """
 
 from __future__ import annotations

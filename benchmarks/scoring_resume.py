@@ -4,7 +4,8 @@
 
 The responses are written first (what the model would have said stands in for it), as 25,000
 documents of four choices; then a second opening answers the same requests from the journal alone.
-``kill -9`` in the middle of a run: ``STEELYARD_KILLS=50 pytest tests/harness/scoring/test_resume.py``.
+``kill -9`` in the middle of a run: ``STEELYARD_KILLS=50 pytest
+tests/harness/scoring/test_resume.py``.
 """
 
 from __future__ import annotations

@@ -417,7 +417,9 @@ class RuleResult(Record):
 
 
 class Verdict(Record):
-    """What the gate says of one candidate; ``exit_code`` as documented in ``steelyard.harness.errors``."""
+    """What the gate says of one candidate; ``exit_code`` as documented in
+    ``steelyard.harness.errors``.
+    """
 
     candidate: str
     baseline: str

@@ -4,8 +4,8 @@
     dataset_kwargs: {path: $MY_DATA/questions.csv, fields: {question: q, answer: a}}
     test_split: test
 
-The keys are those of ``steelyard.harness.suites.documents.TaskData``; paths may hold environment variables and are
-relative to the current folder. Few-shot examples are the split ``few_shot``.
+The keys are those of ``steelyard.harness.suites.documents.TaskData``; paths may hold environment
+variables and are relative to the current folder. Few-shot examples are the split ``few_shot``.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 ``int8`` is LLM.int8() [Dettmers et al. 2022, arXiv 2208.07339], ``nf4`` and ``fp4`` are the 4-bit
 types of QLoRA [Dettmers et al. 2023, arXiv 2305.14314], all by bitsandbytes and stored packed.
 ``torchao-int8`` is torchao's weight-only int8, one scale a row. ``gguf-*`` writes one GGUF file
-(``trainers/weights/gguf_export.py``), and the embedding too in fewer bits, as llama.cpp does. ``gptq`` and
-``awq`` look at texts (``trainers/weights/calibrated.py``). The others are plain rounding
-(``trainers/weights/rounding.py``), stored as the floats they stand for.
+(``trainers/weights/gguf_export.py``), and the embedding too in fewer bits, as llama.cpp does.
+``gptq`` and ``awq`` look at texts (``trainers/weights/calibrated.py``). The others are plain
+rounding (``trainers/weights/rounding.py``), stored as the floats they stand for.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ SHORTEST_PARAGRAPH = 200
 
 
 def folder() -> Path:
-    """The folder of the data sets: ``STEELYARD_REAL_DATA``, or ``../shared/data`` of the repository."""
+    """The folder of the data sets: ``STEELYARD_REAL_DATA``, or ``../shared/data`` of the
+    repository.
+    """
     given = os.environ.get("STEELYARD_REAL_DATA")
     found = Path(given) if given else Path(__file__).resolve().parents[3] / "shared" / "data"
     if not found.is_dir():

@@ -43,12 +43,12 @@ def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -
     """
     import torch
 
-    from steelyard.harness.checkpoints.model import load_model
+    from steelyard.harness.checkpoints.model import load_model_folder
     from steelyard.harness.environment import quiet
 
     if is_reward_model(checkpoint):
         return _check_reward_model(checkpoint)
-    loaded = load_model(
+    loaded = load_model_folder(
         checkpoint.weights_folder,
         adapter=checkpoint.adapter_folder,
         gguf_file=checkpoint.gguf_file,

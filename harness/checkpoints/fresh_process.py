@@ -5,7 +5,7 @@ a broken checkpoint look whole there. A server imports the libraries once, while
 trains, and forks: each check is a process of its own and costs no import. A process that has not
 computed anything yet imports them itself, which it must for its training, and forks the server.
 
-    python -m steelyard.harness.checkpoints.fresh_process        # one JSON request a line, one answer a line
+    python -m steelyard.harness.checkpoints.fresh_process   # a JSON request and answer a line
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ LIBRARIES = ("torch", "peft", "transformers.models.llama.modeling_llama")
 def check_in_fresh_process(
     checkpoint: Checkpoint, start: Checkpoint, *, prompt: str = ""
 ) -> Mapping[str, str]:
-    """:func:`steelyard.harness.checkpoints.check` of the checkpoint's folder, in a process of its own.
+    """:func:`steelyard.harness.checkpoints.check` of the checkpoint's folder, in a process of its
+    own.
 
     Raises:
         CheckpointError: as the check itself; or the process died (of memory, of a crash).

@@ -23,9 +23,9 @@ def load_model(
         CheckpointError: it cannot be opened (one line says why), or it is quantised and its
             weights therefore take no gradient.
     """
-    from steelyard.harness.checkpoints.model import load_model
+    from steelyard.harness.checkpoints.model import load_model_folder
 
-    loaded = load_model(
+    loaded = load_model_folder(
         checkpoint.weights_folder,
         adapter=checkpoint.adapter_folder,
         gguf_file=checkpoint.gguf_file,

@@ -83,7 +83,7 @@ def find_source(
     return Source(str(path), tokenizer, gguf_file, _adapter(adapter))
 
 
-def load_model(
+def load_model_folder(
     path_or_id: str | Path,
     *,
     adapter: str | Path | None = None,

@@ -1,4 +1,4 @@
-"""What a CI job sees of `steelyard gate`: files, annotations, the step's summary and its outputs."""
+"""What a CI job sees of `steelyard gate`: files, annotations, step summary and outputs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The gate under pytest: each blocking rule of a policy is one test.
 
 ```
-pytest --steelyard-policy policy.yaml --steelyard-baseline base.steelyard.json.gz --steelyard-run new.steelyard.json.gz
+pytest --steelyard-policy policy.yaml --steelyard-baseline base.steelyard.json.gz \\
+    --steelyard-run new.steelyard.json.gz
 ```
 
 Installed, it is there in every pytest run of the environment: without its options it does nothing,
@@ -184,7 +185,7 @@ def decide(
 
 
 def _of_whole_runs(verdict: Verdict, baseline: Scored, candidate: Scored) -> Verdict:
-    """A run that stopped half-way never passes, whatever the rules select: as in `steelyard gate`."""
+    """A run that stopped half-way never passes, whatever the rules select (as in `gate`)."""
     from steelyard.harness.errors import EXIT_NOT_COMPARABLE
     from steelyard.harness.records import RuleResult
 

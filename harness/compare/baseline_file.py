@@ -10,7 +10,7 @@ unless asked for. The file's own digest stands inside, so a torn or edited file 
     "sample_ids": [...], "clusters": null,        # sorted by id
     "metrics": {"acc": {"values": [[1, 0, ...]],  # one list a column, null where unscored
                         "absent": [], "flags": {"17": "length limit"}}}}},
-  "samples": null                                 # steelyard.harness.records.SampleRecord, with text
+  "samples": null                                 # records.SampleRecord, with text
 }}
 ```
 """

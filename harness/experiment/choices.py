@@ -1,4 +1,4 @@
-"""Candidates that choose among others by a score on validation data, checked before anything runs."""
+"""Candidates that choose among others by a score on validation data, checked before a run."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@
       - {chat_template: true}         # with it, where the experiment is without
 
 A difference between two candidates that is no larger than what such a change does to the baseline
-alone is no claim (``steelyard.harness.compare.noise``). The runs are kept as results of stages, not as runs:
-they are no candidates and have no place on a leaderboard.
+alone is no claim (``steelyard.harness.compare.noise``). The runs are kept as results of stages, not
+as runs: they are no candidates and have no place on a leaderboard.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
     lm_eval.simple_evaluate(model=lm, tasks=[...])
 
 :func:`open_model` opens full checkpoints, PEFT adapters, quantised checkpoints and GGUF files.
-:func:`steelyard.harness.evaluation.divergence.divergence` compares a checkpoint with its parent token by token.
+:func:`steelyard.harness.evaluation.divergence.divergence` compares a checkpoint with its parent
+token by token.
 """
 
 from __future__ import annotations

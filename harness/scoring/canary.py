@@ -3,9 +3,10 @@
 A tree mask is silently wrong on some architectures: positions come from the mask, a bias is
 indexed by place, a recurrent layer knows no mask. No list of names can tell, so every rung is
 held against the plain forward pass of one sequence at a time, and the first that agrees is taken.
-Then, where that is the tree, its linear layers are packed (:mod:`steelyard.harness.scoring.passes.packed_linear`),
-which only stays so if the plain pass agrees with that as well: a recurrent model may blow the
-rounding of another kernel up, and such a model never takes the tree.
+Then, where that is the tree, its linear layers are packed
+(:mod:`steelyard.harness.scoring.passes.packed_linear`), which only stays so if the plain pass
+agrees with that as well: a recurrent model may blow the rounding of another kernel up, and such a
+model never takes the tree.
 """
 
 from __future__ import annotations

@@ -41,9 +41,11 @@ def open_model(
         max_length: the context window in tokens; None takes the configuration's.
         tokens_per_batch: how many tokens run together; None derives it from the memory at hand.
         journal: every response is kept there, and what it already has is not scored again.
-        report: called with a :class:`steelyard.harness.scoring.progress.Progress` after every pack. None
+        report: called with a :class:`steelyard.harness.scoring.progress.Progress` after every pack.
+        None
             shows a bar where standard error is a terminal, and nothing elsewhere.
-        backend: ``steelyard``; ``hf`` for lm-eval's own model to compare with; or any lm-eval backend
+        backend: ``steelyard``; ``hf`` for lm-eval's own model to compare with; or any lm-eval
+        backend
             as ``lm-eval:NAME``, its ``model_args`` behind a comma
             (``lm-eval:local-completions,base_url=http://localhost:8000/v1/completions``).
 
@@ -56,11 +58,11 @@ def open_model(
     if backend not in ("steelyard", "hf"):
         fix = did_you_mean(backend, ("steelyard", "hf", "lm-eval:vllm"))
         raise UnknownNameError("no such backend", key="backend", value=backend, fix=fix)
-    from steelyard.harness.checkpoints.model import load_model
+    from steelyard.harness.checkpoints.model import load_model_folder
     from steelyard.harness.scoring.journalled import JournalledLM
     from steelyard.harness.suites.built import compile_templates_once
 
-    loaded = load_model(
+    loaded = load_model_folder(
         path_or_id, adapter=adapter, gguf_file=gguf_file, device=device, dtype=dtype
     )
     if backend == "hf":

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class OpenedLM(TemplateLM):
     """A loaded model with its tokenizer and window.
 
-    :class:`steelyard.harness.scoring.journalled.JournalledLM` asks it for plans and runs them; that is the
-    one which lm-eval talks to.
+    :class:`steelyard.harness.scoring.journalled.JournalledLM` asks it for plans and runs them; that
+    is the one which lm-eval talks to.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class OpenedLM(TemplateLM):
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """Without journal and bar; see :class:`steelyard.harness.scoring.journalled.JournalledLM`."""
+        """Without journal and bar; see :class:`JournalledLM`."""
         raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
-        """Without journal and bar; see :class:`steelyard.harness.scoring.journalled.JournalledLM`."""
+        """Without journal and bar; see :class:`JournalledLM`."""
         raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Without journal and bar; see :class:`steelyard.harness.scoring.journalled.JournalledLM`."""
+        """Without journal and bar; see :class:`JournalledLM`."""
         raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:

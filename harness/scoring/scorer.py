@@ -58,7 +58,8 @@ class TrieLM(OpenedLM):
         loaded: the model and its tokenizer.
         max_length: the window in tokens; None takes the configuration's, as lm-eval does.
         tokens_per_batch: how many tokens run together; None derives it from the free memory.
-        first_rung: where on the ladder to begin (see :mod:`steelyard.harness.scoring.passes.rungs`).
+        first_rung: where on the ladder to begin (see
+        :mod:`steelyard.harness.scoring.passes.rungs`).
 
     Raises:
         ScoringError: the model gives NaN.

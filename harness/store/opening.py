@@ -14,15 +14,15 @@ STORE_VARIABLE = "STEELYARD_STORE"
 
 
 def is_there(root: Path) -> bool:
-    """Whether there is a store to read: a workspace folder, or one that ``STEELYARD_STORE`` names."""
+    """Whether there is a store to read: a workspace folder, or ``STEELYARD_STORE``'s."""
     return bool(os.environ.get(STORE_VARIABLE)) or root.is_dir()
 
 
 def open_store(root: Path, url: str | None = None) -> FolderStore:
     """The store in ``root``, which is made with the first write.
 
-    Where ``url`` (left out: the environment's ``STEELYARD_STORE``; empty: none) names a database, the
-    store is the one that machines share there, and ``root`` holds its cache.
+    Where ``url`` (left out: the environment's ``STEELYARD_STORE``; empty: none) names a database,
+    the store is the one that machines share there, and ``root`` holds its cache.
 
     Temporary files of processes that are gone are removed.
 

@@ -53,8 +53,9 @@ def open_shared(
 ) -> SharedStore:
     """The store at ``url`` with its cache under ``root``.
 
-    ``url`` is ``postgresql://user@host/name?artifacts=s3://bucket/steelyard``. ``artifacts`` is kept in
-    the database when it is first given, so that every machine puts its files in the same place.
+    ``url`` is ``postgresql://user@host/name?artifacts=s3://bucket/steelyard``. ``artifacts`` is
+    kept in the database when it is first given, so that every machine puts its files in the same
+    place.
 
     Raises ``ConfigError`` for an address that is not one, ``StoreError`` where the store cannot be
     reached or ``artifacts`` is missing or another than the store's.

@@ -16,8 +16,6 @@ from steelyard.harness.suites.metadata import TaskMetadata
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
 
 if TYPE_CHECKING:
-    from steelyard.harness.suites.built import BuiltTask
-if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
 
@@ -206,7 +204,8 @@ def with_documents(built: BuiltTask, documents: Sequence[Any]) -> BuiltTask:
 def compile_templates_once() -> None:
     """Keep compiled templates in lm-eval's own environment; the prompts are the same.
 
-    :func:`steelyard.harness.scoring.open_model` calls this, so ``lm_eval.simple_evaluate`` profits as well.
+    :func:`steelyard.harness.scoring.open_model` calls this, so ``lm_eval.simple_evaluate`` profits
+    as well.
     """
     environment = _environment()
     if "from_string" not in vars(environment):

@@ -46,7 +46,7 @@ class EvaluateMetric(Record):
 
 
 class ExtraMetric(Record):
-    """A metric that needs a model of its own (``steelyard.tasks.metrics.judged``), and that model."""
+    """A metric that needs a model of its own (``tasks.metrics.judged``), and that model."""
 
     metric: str
     model: str | None = None
@@ -80,7 +80,9 @@ class FidelityText(Record):
 
 
 class CostMeasure(Record):
-    """How latency, throughput, memory and energy of answering are measured (``steelyard.harness.evaluation.cost``)."""
+    """How latency, throughput, memory and energy of answering are measured
+    (``steelyard.harness.evaluation.cost``).
+    """
 
     task: str
     """A task from whose documents' texts the prompts are cut."""

@@ -1,8 +1,8 @@
 """A run as lm-eval writes its own: ``results_*.json`` with ``samples_*.jsonl`` beside it.
 
 A sample's value is written so that it reads back as the same row: lm-eval's own kind of value
-where there is one, else the row itself, named under ``steelyard_rows``. `steelyard import lm-eval` then
-gives the same numbers.
+where there is one, else the row itself, named under ``steelyard_rows``. `steelyard import lm-eval`
+then gives the same numbers.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def _asked(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
 
 
 def _likelihoods(sample: SampleRecord) -> list[str]:
-    """The choices' log-likelihoods as text, as ``steelyard.harness.evaluation.answers`` shows them."""
+    """The choices' log-likelihoods as text, as ``harness.evaluation`` shows them."""
     if len(sample.responses) != 2 or not sample.responses[1].startswith(_LOG_LIKELIHOODS):
         return []
     texts = sample.responses[1].removeprefix(_LOG_LIKELIHOODS).split(", ")

@@ -1,4 +1,6 @@
-"""A document for the terminal: what ``steelyard run`` ends with. Nothing in it can drive a terminal."""
+"""A document for the terminal: what ``steelyard run`` ends with. Nothing in it can drive a
+terminal.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.checkpoints import check, is_reward_model, open_checkpoint
-from steelyard.harness.checkpoints.model import load_model
+from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import Trainer
@@ -162,7 +162,9 @@ def test_a_few_steps_take_less_than_thirty_seconds(
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing catches it. A real one is in tests/trainers/loops/test_training.py."""
+    """Stands for a kill: nothing catches it. A real one is in
+    tests/trainers/loops/test_training.py.
+    """
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_plain_libraries_in_a_fresh_process_give_the_same_logits(
     )
     printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     for (name, first), plain in zip(text.items(), printed, strict=True):
-        model = load_model(
+        model = load_model_folder(
             first.weights_folder,
             adapter=first.adapter_folder,
             gguf_file=first.gguf_file,

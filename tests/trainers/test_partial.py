@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from steelyard.harness.checkpoints import check, load_model
-from steelyard.harness.checkpoints.model import load_model
+from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.errors import CheckpointError, TrainingError
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
@@ -127,7 +127,7 @@ def test_the_scorer_serves_virtual_tokens_as_peft_does(
     asked = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
     scorer = open_model(base.folder, adapter=tuned.folder)
     ours = [value for value, _ in scorer.loglikelihood(asked)]
-    loaded = load_model(base.folder, adapter=tuned.folder, dtype="float32")
+    loaded = load_model_folder(base.folder, adapter=tuned.folder, dtype="float32")
     for (context, answer), found in zip(pairs, ours, strict=True):
         ids = loaded.tokenizer(context + answer, return_tensors="pt")["input_ids"]
         start = len(loaded.tokenizer(context)["input_ids"])

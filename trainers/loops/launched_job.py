@@ -1,4 +1,6 @@
-"""What ``accelerate launch`` starts in each process: ``-m steelyard.trainers.loops.launched_job JOB.json``."""
+"""What ``accelerate launch`` starts in each process: ``-m steelyard.trainers.loops.launched_job
+JOB.json``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Run by ``trainers/weights/calibrated.py`` in llmcompressor's environment; imports nothing of ours.
+"""Run by ``trainers/weights/calibrated.py`` in llmcompressor's environment; imports nothing of
+ours.
 
 python -I calibrated_script.py task.json
 """

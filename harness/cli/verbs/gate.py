@@ -61,7 +61,7 @@ def gate(
 ) -> None:
     """Hold the rules of a policy against runs; the exit code is the verdict.
 
-    Example: `steelyard gate microworld-demo/lora --policy policy.yaml --baseline base.steelyard.json.gz`
+    Example: `steelyard gate microworld-demo/lora -p policy.yaml -b base.steelyard.json.gz`
 
     Example: `steelyard gate ./tuned-model --sequential -p policy.yaml -b base.steelyard.json.gz`
 

@@ -1,4 +1,4 @@
-"""`steelyard import`: other tools' results as runs that compare, gate, report and leaderboard read."""
+"""`steelyard import`: other tools' results as runs that every other verb reads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def lm_eval(
 ) -> None:
     """Import lm-eval results; with their samples beside them they can be gated.
 
-    Example: `steelyard import lm-eval out/base --name base && steelyard import lm-eval out/new --name new`
+    Example: `steelyard import lm-eval out/base --name base && steelyard import lm-eval out/new
+    --name new`
 
     `samples_TASK_*.jsonl` (lm-eval's --log_samples) pair by content. Results without samples, and
     the old format, are shown and not gated.

@@ -46,13 +46,14 @@ def plan(
     """Say beforehand what training takes, and how many samples each rule needs.
 
     Of an experiment: parameters trained, memory, tokens, minutes and energy of each candidate,
-    from a few steps tried here or past runs; after `steelyard run`, the actual cost beside them. With
-    --baseline or --like, and of a policy: samples, minutes and Wh of each rule, and which cannot
-    be decided.
+    from a few steps tried here or past runs; after `steelyard run`, the actual cost beside them.
+    With --baseline or --like, and of a policy: samples, minutes and Wh of each rule, and which
+    cannot be decided.
 
     Example: `steelyard plan experiment.yaml`
 
-    Example: `steelyard plan policy.yaml --baseline base.steelyard.json.gz --like microworld-demo/lora`
+    Example: `steelyard plan policy.yaml --baseline base.steelyard.json.gz --like
+    microworld-demo/lora`
     """
     from steelyard.harness.files.yaml_file import read_yaml
 

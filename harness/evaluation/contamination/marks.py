@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import Evaluation
     from steelyard.harness.plugins.protocols import DataSource
 
-#: ``in_training_data=no`` is the clean part of a task (see ``steelyard.harness.gate.contaminated``).
+#: ``in_training_data=no`` is the clean part of a task (see
+#: ``steelyard.harness.gate.contaminated``).
 SLICE = "in_training_data"
 _MEANS: tuple[Kind, ...] = ("accuracy", "bounded")
 

@@ -1,9 +1,10 @@
 """Generation for prompts that share little: each row has keys and values of its own.
 
-In one flat sequence (:mod:`steelyard.harness.scoring.generation.shared_prefix`) every row is multiplied with every slot,
-which is what a shared prefix wants. Long prompts of their own would fill the slots after a few
-rows, so here they lie side by side, ``[rows, heads, positions, head size]``, and a row is
-multiplied with its own positions alone. Prompts are computed one at a time: they are long enough.
+In one flat sequence (:mod:`steelyard.harness.scoring.generation.shared_prefix`) every row is
+multiplied with every slot, which is what a shared prefix wants. Long prompts of their own would
+fill the slots after a few rows, so here they lie side by side, ``[rows, heads, positions, head
+size]``, and a row is multiplied with its own positions alone. Prompts are computed one at a time:
+they are long enough.
 """
 
 from __future__ import annotations

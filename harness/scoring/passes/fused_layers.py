@@ -3,9 +3,9 @@
 A layer of Llama's shape (RMS norm, rotated queries and keys, a gated MLP, each added to what came
 in) is some sixty calls of torch, of which seven are matrix products; in a small model the others
 take two thirds as long as those. Here sums are part of the packed products
-(:mod:`steelyard.harness.scoring.passes.packed_linear`), norm, rotation and activation copy less, and the last layer
-goes on with the asked rows alone. A GELU that is written out in eight passes becomes one, whatever
-the layer around it.
+(:mod:`steelyard.harness.scoring.passes.packed_linear`), norm, rotation and activation copy less,
+and the last layer goes on with the asked rows alone. A GELU that is written out in eight passes
+becomes one, whatever the layer around it.
 
 Which layers have that shape is read from their parts, never from a name, and each is held against
 its own forward pass on a probe; what differs stays as it is. So it does whenever somebody has

@@ -1,1 +1,3 @@
-"""Alembic's migrations of the shared store's database; ``steelyard.harness.store.database`` runs them."""
+"""Alembic's migrations of the shared store's database; ``steelyard.harness.store.database`` runs
+them.
+"""

@@ -127,7 +127,8 @@ def test_several_gguf_files_are_refused(base: Checkpoint, tmp_path: Path) -> Non
     assert (one.gguf_file, one.manifest.format) == ("a.gguf", "gguf")
 
 
-# --- what Steelyard wrote --------------------------------------------------------------------------
+# --- what Steelyard wrote
+# --------------------------------------------------------------------------
 
 
 def test_a_changed_tensor_is_noticed_where_the_folder_is_verified(

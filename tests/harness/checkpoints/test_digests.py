@@ -131,7 +131,8 @@ def test_a_plugin_is_digested_with_the_modules_beside_it() -> None:
 def test_digests_need_no_torch() -> None:
     import subprocess
 
-    code = "import sys, steelyard.harness.files.digests, steelyard.harness.experiment.data_sets, steelyard.harness.checkpoints as c; c.open_base; "
+    code = "import sys, steelyard.harness.files.digests, steelyard.harness.experiment.data_sets\n"
+    code += "import steelyard.harness.checkpoints as c; c.open_base\n"
     code += "print([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from steelyard.harness.checkpoints.model import LoadedModel, find_source, load_model
+from steelyard.harness.checkpoints.model import LoadedModel, find_source, load_model_folder
 from steelyard.harness.errors import CheckpointError
 from tests.harness.scoring import tiny
 
@@ -33,7 +33,7 @@ def save_lora(base: Path, folder: Path, *, zero: bool) -> Path:
 
 
 def test_a_folder_loads_in_fp32_on_a_cpu_and_in_eval_mode(llama: Path) -> None:
-    loaded = load_model(llama, device="cpu")
+    loaded = load_model_folder(llama, device="cpu")
     assert loaded.model.dtype == torch.float32
     assert not loaded.model.training
 
@@ -42,18 +42,18 @@ def test_an_adapter_folder_loads_on_the_base_it_names_and_changes_the_logits(
     llama: Path, tmp_path: Path
 ) -> None:
     adapter = save_lora(llama, tmp_path / "lora", zero=False)
-    base = logits(load_model(llama, device="cpu"))
+    base = logits(load_model_folder(llama, device="cpu"))
     for loaded in (
-        load_model(adapter, device="cpu"),
-        load_model(llama, adapter=adapter, device="cpu"),
+        load_model_folder(adapter, device="cpu"),
+        load_model_folder(llama, adapter=adapter, device="cpu"),
     ):
         assert (logits(loaded) - base).abs().max() > 1e-3
 
 
 def test_a_fresh_adapter_equals_the_base_to_the_bit(llama: Path, tmp_path: Path) -> None:
     adapter = save_lora(llama, tmp_path / "lora", zero=True)
-    loaded = load_model(adapter, device="cpu")
-    assert torch.equal(logits(loaded), logits(load_model(llama, device="cpu")))
+    loaded = load_model_folder(adapter, device="cpu")
+    assert torch.equal(logits(loaded), logits(load_model_folder(llama, device="cpu")))
 
 
 def test_an_adapter_whose_keys_fit_nowhere_is_refused(llama: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_adapter_whose_keys_fit_nowhere_is_refused(llama: Path, tmp_path: Pat
     }
     save_file(renamed, file)
     with pytest.raises(CheckpointError, match="found no place in the model"):
-        load_model(llama, adapter=adapter, device="cpu")
+        load_model_folder(llama, adapter=adapter, device="cpu")
 
 
 def test_an_adapter_that_is_switched_off_is_noticed(
@@ -77,7 +77,7 @@ def test_an_adapter_that_is_switched_off_is_noticed(
     adapter = save_lora(llama, tmp_path / "lora", zero=False)
     monkeypatch.setattr(Linear, "forward", lambda self, x, *a, **k: self.base_layer(x))
     with pytest.raises(CheckpointError, match="the adapter is not applied"):
-        load_model(llama, adapter=adapter, device="cpu")
+        load_model_folder(llama, adapter=adapter, device="cpu")
 
 
 @pytest.mark.parametrize("four_bit", [True, False])
@@ -93,8 +93,8 @@ def test_a_saved_bitsandbytes_checkpoint_loads_and_differs_from_its_parent(
     )
     model.save_pretrained(tmp_path)
     tiny.save_tokenizer(tmp_path)
-    loaded = load_model(tmp_path, device="cpu")
-    distance = (logits(loaded) - logits(load_model(llama, device="cpu"))).abs().max()
+    loaded = load_model_folder(tmp_path, device="cpu")
+    distance = (logits(loaded) - logits(load_model_folder(llama, device="cpu"))).abs().max()
     assert 0 < distance < 20
     assert torch.equal(logits(loaded), logits(loaded))
 
@@ -104,20 +104,20 @@ def test_pickled_weights_are_refused(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
     with pytest.raises(CheckpointError, match="pickled"):
-        load_model(tmp_path)
+        load_model_folder(tmp_path)
 
 
 def test_a_folder_without_weights_is_named(llama: Path, tmp_path: Path) -> None:
     shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="no model weights") as caught:
-        load_model(tmp_path)
+        load_model_folder(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_folder_that_is_not_there_is_named() -> None:
     with pytest.raises(CheckpointError, match="no such model folder"):
-        load_model("./nowhere")
+        load_model_folder("./nowhere")
 
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused(llama: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused(llama: Path, tmp_path
     tokenizer.add_tokens(["<extra>"])
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="id 320, the embedding has 320 rows"):
-        load_model(tmp_path, device="cpu")
+        load_model_folder(tmp_path, device="cpu")
 
 
 def test_a_gguf_file_without_a_tokenizer_beside_it_is_refused(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_damaged_configuration_gives_one_line(llama: Path, tmp_path: Path) -> 
     shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no_such_model"}))
     with pytest.raises(CheckpointError) as caught:
-        load_model(tmp_path)
+        load_model_folder(tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -164,12 +164,16 @@ def test_the_fixture_gives_the_verdict_and_leaves_the_assertion_to_the_test(
     pytester.makepyfile(
         test_gate="""
         def test_bad(steelyard_gate):
-            verdict = steelyard_gate("policy.yaml", "bad.steelyard.json.gz", "base.steelyard.json.gz")
+            verdict = steelyard_gate(
+                "policy.yaml", "bad.steelyard.json.gz", "base.steelyard.json.gz"
+            )
             assert (verdict.verdict, verdict.exit_code) == ("fail", 1)
 
         def test_rules_in_the_test(steelyard_gate):
             rules = {"rules": [{"task": "known", "margin": 0.3}], "draws": 1000, "scope": "rules"}
-            verdict = steelyard_gate(rules, "bad.steelyard.json.gz", baseline="base.steelyard.json.gz")
+            verdict = steelyard_gate(
+                rules, "bad.steelyard.json.gz", baseline="base.steelyard.json.gz"
+            )
             assert verdict.exit_code == 0, verdict.summary
 
         def test_scored_runs(steelyard_gate):

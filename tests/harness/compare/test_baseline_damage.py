@@ -76,7 +76,8 @@ def test_a_newer_file_is_refused_with_one_clear_line(tmp_path, monkeypatch, caps
     assert left.value.code == 2
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "error: newer.steelyard.json.gz: was written by a newer Steelyard (schema 2, this one reads 1); "
+        "error: newer.steelyard.json.gz: was written by a newer Steelyard (schema 2, "
+        "this one reads 1); "
         "upgrade steelyard"
     ]
     assert said.out == ""

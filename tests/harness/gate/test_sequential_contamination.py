@@ -1,4 +1,4 @@
-"""`steelyard gate --sequential` of a candidate of the policy's own experiment, trained on the test."""
+"""`gate --sequential` of a candidate of the policy's own experiment, trained on the test."""
 
 from __future__ import annotations
 

@@ -120,7 +120,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     # A file size limit stands in for a full disk: the same write fails, half-way, in the kernel.
     code = (
         "import resource, runpy, signal, sys; from pathlib import Path\n"
-        "from steelyard.harness.store import open_store; from steelyard.harness.errors import StoreError\n"
+        "from steelyard.harness.store import open_store\n"
+        "from steelyard.harness.errors import StoreError\n"
         "make = runpy.run_path(sys.argv[2])\n"
         "store = open_store(Path(sys.argv[1])); store.put(make['make_run']('first'), [], [])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -166,7 +167,8 @@ def test_a_second_writer_is_told_who_holds_the_workspace(tmp_path: Path) -> None
 
 def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from steelyard.harness.store import open_store\n"
+        "import sys, time; from pathlib import Path\n"
+        "from steelyard.harness.store import open_store\n"
         "with open_store(Path(sys.argv[1])).writing():\n"
         "    print('held', flush=True); time.sleep(60)"
     )
@@ -185,7 +187,8 @@ def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> No
 
 def test_a_lease_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from steelyard.harness.store import open_store\n"
+        "import sys, time; from pathlib import Path\n"
+        "from steelyard.harness.store import open_store\n"
         "with open_store(Path(sys.argv[1])).lease('k') as held:\n"
         "    print(held, flush=True); time.sleep(60)"
     )
@@ -218,7 +221,8 @@ def test_jobs_that_share_a_workspace_keep_only_the_lone_one_out(tmp_path: Path) 
 def test_an_orphaned_worker_does_not_keep_the_workspace_locked(tmp_path: Path) -> None:
     # A data loader's forked worker inherits the lock's file; the killed parent's lock must go.
     code = (
-        "import os, sys, time; from pathlib import Path; from steelyard.harness.store import open_store\n"
+        "import os, sys, time; from pathlib import Path\n"
+        "from steelyard.harness.store import open_store\n"
         "with open_store(Path(sys.argv[1])).writing():\n"
         "    worker = os.fork()\n"
         "    if worker: print(worker, flush=True)\n"

@@ -293,7 +293,8 @@ def test_a_lease_is_kept_while_its_holder_lives_whatever_the_clock_says(
 
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from steelyard.harness.store.shared import open_shared\n"
+    "import sys, time; from pathlib import Path\n"
+    "from steelyard.harness.store.shared import open_shared\n"
     "store = open_shared(Path(sys.argv[1]), sys.argv[2], lease_seconds=1.5)\n"
     "with store.lease('train-k') as ours:\n"
     "    print(ours, flush=True); time.sleep(60)"

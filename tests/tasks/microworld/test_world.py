@@ -34,7 +34,9 @@ def documents(w: World, size: int) -> list[str]:
 
 
 def test_another_process_builds_the_same_world() -> None:
-    code = "from steelyard.tasks.microworld.world import *; print(world().facts_a[7], fidelity_texts()[11])"
+    code = "from steelyard.tasks.microworld.world import *\n"
+    code += "from steelyard.tasks.microworld.corpus import fidelity_texts\n"
+    code += "print(world().facts_a[7], fidelity_texts()[11])"
     given = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
