@@ -19,7 +19,8 @@ A message reads ``where: what; fix``. ``where`` is a file and a key where there 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 EXIT_PASS = 0
 EXIT_REGRESSION = 1
@@ -31,7 +32,11 @@ EXIT_PRECEDENCE = (EXIT_USAGE, EXIT_NOT_COMPARABLE, EXIT_REGRESSION, EXIT_INCONC
 
 
 class SteelyardError(Exception):
-    """A mistake that the user can mend; printed as one line."""
+    """A mistake that the user can mend; printed as one line: ``file:line: key: what; fix``.
+
+    Raise it with what is wrong, the value and the fix. Where it happened is added on the way out by
+    :func:`located`, so that code deep inside needs to be handed neither a file nor a key.
+    """
 
     exit_code: int = EXIT_USAGE
 
@@ -41,25 +46,103 @@ class SteelyardError(Exception):
         *,
         file: object | None = None,
         key: str | None = None,
+        line: int | None = None,
         value: object | None = None,
         fix: str | None = None,
     ) -> None:
         self.message = message
         self.file = None if file is None else str(file)
         self.key = key
+        self.line = line
         self.value = value
         self.fix = fix
-        super().__init__(self._line())
+        super().__init__(message)
 
-    def _line(self) -> str:
-        where = ": ".join(part for part in (self.file, self.key) if part)
-        line = f"{where}: {self.message}" if where else self.message
+    def __str__(self) -> str:
+        file = self.file if self.line is None else f"{self.file or 'line'}:{self.line}"
+        where = ": ".join(part for part in (file, self.key) if part)
+        text = f"{where}: {self.message}" if where else self.message
         if self.value is not None:
             shown = repr(self.value)
-            line += f" (got {shown if len(shown) <= 80 else shown[:77] + '...'})"
+            text += f" (got {shown if len(shown) <= 80 else shown[:77] + '...'})"
         if self.fix:
-            line += f"; {self.fix}"
-        return " ".join(line.split())
+            text += f"; {self.fix}"
+        return " ".join(text.split())
+
+
+class SeveralError(SteelyardError):
+    """Every error of one file, told at once: a line each, in the order of the file."""
+
+    def __init__(self, errors: Sequence[SteelyardError]) -> None:
+        self.errors = tuple(sorted(errors, key=lambda error: error.line or 0))
+        super().__init__("; ".join(error.message for error in self.errors))
+        self.exit_code = exit_code_of(error.exit_code for error in self.errors)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+
+@contextmanager
+def located(
+    *,
+    file: object | None = None,
+    key: str | None = None,
+    line_of: Callable[[str], int | None] | None = None,
+) -> Iterator[None]:
+    """Errors raised within the block say where: what they do not say themselves is added.
+
+    Args:
+        file: the file that is being read.
+        key: the key inside it; put before the key that the error names, with a dot between.
+        line_of: key -> line number in the file, from whoever parsed it; None where it is unknown.
+    """
+    try:
+        yield
+    except SteelyardError as error:
+        for one in error.errors if isinstance(error, SeveralError) else (error,):
+            if one.file is None:
+                one.file = None if file is None else str(file)
+                if key is not None:
+                    one.key = key if one.key is None else f"{key}.{one.key}"
+                if one.line is None and line_of is not None and one.key is not None:
+                    one.line = line_of(one.key)
+        raise
+
+
+class Collected:
+    """Errors of one file gathered while its parts are read, then raised together.
+
+    ``with problems.of(key="candidates.lora"): ...`` keeps an error and goes on after the block;
+    ``problems.raise_any()`` raises what was kept: one error as itself, several as
+    :class:`SeveralError`.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[SteelyardError] = []
+
+    @contextmanager
+    def of(
+        self,
+        *,
+        file: object | None = None,
+        key: str | None = None,
+        line_of: Callable[[str], int | None] | None = None,
+    ) -> Iterator[None]:
+        """Keep an error that is raised within the block, located as by :func:`located`."""
+        try:
+            with located(file=file, key=key, line_of=line_of):
+                yield
+        except SeveralError as error:
+            self.errors += error.errors
+        except SteelyardError as error:
+            self.errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise what was kept; nothing was: return."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise SeveralError(self.errors)
 
 
 class ConfigError(SteelyardError):

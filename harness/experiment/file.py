@@ -339,7 +339,6 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
             except SteelyardError as error:
                 if error.key is None:
                     error.key = f"data.{source.name} (for {candidate.name}, {_needs(candidate)})"
-                    error.args = (error._line(),)
                 raise
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
+
+import pytest
+
 from steelyard.harness.errors import (
+    Collected,
     ConfigError,
+    DataError,
     NotComparableError,
+    SeveralError,
     SteelyardError,
     did_you_mean,
     exit_code_of,
+    located,
 )
 
 
@@ -34,3 +42,46 @@ def test_where_several_exit_codes_apply_the_documented_one_wins() -> None:
     assert exit_code_of([0, 4]) == 4
     assert exit_code_of([]) == 0
     assert NotComparableError("x").exit_code == 3
+
+
+def test_an_error_gets_its_place_on_the_way_out() -> None:
+    lines = {"candidates.lora.rank": 7}
+    with (
+        pytest.raises(ConfigError) as caught,
+        located(file="a.yaml", key="candidates", line_of=lines.get),
+        located(key="lora"),
+    ):
+        raise ConfigError("must be positive", key="rank", value=-1)
+    assert str(caught.value) == "a.yaml:7: candidates.lora.rank: must be positive (got -1)"
+
+
+def test_the_innermost_file_is_the_one_that_is_named() -> None:
+    with (
+        pytest.raises(DataError) as caught,
+        located(file="a.yaml", key="data.x"),
+        located(file="x.jsonl"),
+    ):
+        raise DataError("not JSON", line=3)
+    assert str(caught.value) == "x.jsonl:3: not JSON"
+
+
+def test_every_error_of_a_file_is_told_at_once_in_the_order_of_its_lines() -> None:
+    problems = Collected()
+    for key, line in (("b", 9), ("a", 2)):
+        with problems.of(file="f.yaml", key=key, line_of={"a": 2, "b": 9}.get):
+            raise ConfigError("wrong", line=line)
+    with problems.of(file="f.yaml"):
+        raise NotComparableError("other", line=11)
+    with pytest.raises(SeveralError) as caught:
+        problems.raise_any()
+    assert str(caught.value).splitlines() == [
+        "f.yaml:2: a: wrong",
+        "f.yaml:9: b: wrong",
+        "f.yaml:11: other",
+    ]
+    assert caught.value.exit_code == 2
+
+
+def test_an_error_travels_between_processes_with_its_place() -> None:
+    error = ConfigError("wrong", file="f.yaml", key="a", line=4, fix="do so")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
