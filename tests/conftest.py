@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.golden_text import OPTION, golden
 from tests.postgresql import Server, programs, serving
+
+__all__ = ["golden"]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -18,6 +21,11 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 ROOT = Path(__file__).resolve().parent.parent
 # Processes that tests start import the house, and the tests' own toys, from this checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Whole outputs are renewed on purpose, never by themselves."""
+    parser.addoption(OPTION, action="store_true", help="rewrite tests/golden and show what changed")
 
 
 @pytest.fixture(scope="session")
