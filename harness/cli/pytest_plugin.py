@@ -12,7 +12,7 @@ and importing it loads none of the statistics. ``-p no:steelyard`` takes it out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,7 @@ class PolicyFile(pytest.File):
     def collect(self) -> Iterator[RuleItem]:
         """One item a blocking rule and candidate; what else does not hold is a warning."""
         from steelyard.harness.errors import SteelyardError
+        from steelyard.harness.gate import decide
 
         option = self.config.getoption
         try:
@@ -146,69 +147,14 @@ def steelyard_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
         baseline: str | Path | Scored | None = None,
         workspace: str | Path | None = None,
     ) -> Verdict:
+        from steelyard.harness.gate import decide
+
         folder = Path(workspace or pytestconfig.getoption("--steelyard-workspace"))
         given = baseline or pytestconfig.getoption("--steelyard-baseline")
         (verdict,) = decide(policy, [candidate], given, workspace=folder)
         return verdict
 
     return hold
-
-
-def decide(
-    policy: str | Path | Mapping[str, Any],
-    candidates: Sequence[str | Path | Scored],
-    baseline: str | Path | Scored | None,
-    *,
-    workspace: Path,
-) -> tuple[Verdict, ...]:
-    """One verdict a candidate, as ``steelyard gate`` gives it."""
-    from steelyard.harness.compare.baseline_file import open_run
-    from steelyard.harness.errors import ConfigError
-    from steelyard.harness.gate import judge, load_gate
-    from steelyard.harness.gate.naming import baseline_name
-    from steelyard.harness.store import open_store
-
-    file = None if isinstance(policy, Mapping) else Path(policy)
-    gate = load_gate(policy if file is None else file, file=file)
-    base = baseline or gate.baseline
-    if base is None:
-        raise ConfigError(
-            "no baseline named", file=file, key="gate.baseline", fix="--steelyard-baseline"
-        )
-    store = open_store(workspace)
-    names = [str(c) for c in candidates if isinstance(c, str | Path)]
-    if isinstance(base, str | Path):
-        base = open_run(store, baseline_name(str(base), names, file or Path()))
-    runs = [open_run(store, str(c)) if isinstance(c, str | Path) else c for c in candidates]
-    verdicts = judge(gate, base, runs, file=file)
-    return tuple(_of_whole_runs(v, base, run) for v, run in zip(verdicts, runs, strict=True))
-
-
-def _of_whole_runs(verdict: Verdict, baseline: Scored, candidate: Scored) -> Verdict:
-    """A run that stopped half-way never passes, whatever the rules select (as in `gate`)."""
-    from steelyard.harness.errors import EXIT_NOT_COMPARABLE
-    from steelyard.harness.records import RuleResult
-
-    stopped = [scored.name for scored in (baseline, candidate) if not scored.run.complete]
-    if not stopped or verdict.exit_code == EXIT_NOT_COMPARABLE:
-        return verdict
-    why = f"incomplete: {', '.join(stopped)}: NOT COMPARABLE"
-    rule = RuleResult(
-        rule="both runs are complete",
-        candidate=candidate.name,
-        tier="block",
-        verdict="not_comparable",
-        why=why,
-        exit_code=EXIT_NOT_COMPARABLE,
-    )
-    return verdict.model_copy(
-        update={
-            "verdict": "not_comparable",
-            "exit_code": EXIT_NOT_COMPARABLE,
-            "rules": (rule, *verdict.rules),
-            "summary": f"not comparable: {why}",
-        }
-    )
 
 
 def _name(result: RuleResult) -> str:

@@ -1,6 +1,7 @@
 """The gate: a policy of rules, held against the rows of a baseline and its candidates."""
 
+from steelyard.harness.gate.deciding import decide
 from steelyard.harness.gate.judging import judge
 from steelyard.harness.gate.policy import Gate, Rule, load_gate
 
-__all__ = ["Gate", "Rule", "judge", "load_gate"]
+__all__ = ["Gate", "Rule", "decide", "judge", "load_gate"]

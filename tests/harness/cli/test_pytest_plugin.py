@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from steelyard.harness.cli.pytest_plugin import decide
+from steelyard.harness.gate import decide
 from tests.harness.gate.toy_gate import toy_run, write_toy_gate
 
 pytest_plugins = ["pytester"]
@@ -66,8 +66,10 @@ def test_importing_the_plugin_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = json.loads(done.stdout)
     assert not {name.partition(".")[0] for name in loaded} & HEAVY
-    assert [name for name in loaded if name.startswith("harness")] == [
-        "harness",
+    assert [name for name in loaded if name.startswith("steelyard")] == [
+        "steelyard",
+        "steelyard.harness",
+        "steelyard.harness.cli",
         "steelyard.harness.cli.pytest_plugin",
     ]
 
