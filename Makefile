@@ -31,9 +31,10 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(PYTEST)
 
-lint: $(STAMP)
+lint: $(STAMP) build/types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	cd build/types && $(abspath $(BIN))/lint-imports --config $(CURDIR)/pyproject.toml --no-cache
 
 # The folders under their one import name, for tools that do not follow an editable install.
 build/types: $(wildcard steelyard/*)

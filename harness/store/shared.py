@@ -33,6 +33,7 @@ from steelyard.harness.store.layout import Layout, digest_name, safe_name
 from steelyard.harness.store.leases import LEASE_SECONDS, Leases
 from steelyard.harness.store.location import DamagedError, GoneError, Location, Marker
 from steelyard.harness.store.patience import PATIENCE_SECONDS, Say, on_screen
+from steelyard.harness.store.places import SharedPlaces
 from steelyard.harness.store.runs import intact
 from steelyard.harness.store.shared_index import SharedIndex, entry
 from steelyard.harness.store.stages import MANIFEST_FILE
@@ -145,6 +146,10 @@ class SharedStore(FolderStore):
     def name(self) -> str:
         """The database's address, without what is secret."""
         return self.database.name
+
+    @property
+    def _places(self) -> SharedPlaces:
+        return SharedPlaces(self.name, self.layout, self.location, self.index, self.leases)
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -295,19 +300,19 @@ class SharedStore(FolderStore):
 
     def check(self) -> list[str]:
         """Every damage in location, index and cache, in words; everything is read."""
-        return [*shared_upkeep.damage(self), *super().check()]
+        return [*shared_upkeep.damage(self._places), *super().check()]
 
     def rebuild(self) -> int:
         """Make the index anew from the location; the number of runs in it."""
-        return shared_upkeep.rebuild(self)
+        return shared_upkeep.rebuild(self._places)
 
     def gc(self, *, dry_run: bool = True) -> list[upkeep.Garbage]:
         """What no run and no stage refers to, here and in the location; no driver may be at work
         where it is removed."""
         if dry_run:
-            return shared_upkeep.gc(self, dry_run=True)
+            return shared_upkeep.gc(self._places, dry_run=True)
         with self.writing():
-            return shared_upkeep.gc(self, dry_run=False)
+            return shared_upkeep.gc(self._places, dry_run=False)
 
     def close(self) -> None:
         """Give up this process's temporary folder and its connections."""

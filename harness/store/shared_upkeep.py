@@ -9,18 +9,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.store.atomic import storage_errors
 from steelyard.harness.store.layout import DIGEST_CHARACTERS
 from steelyard.harness.store.location import CHUNK_BYTES, DamagedError, Marker
+from steelyard.harness.store.places import SharedPlaces
 from steelyard.harness.store.runs import RUN_FILE, read_run
 from steelyard.harness.store.shared_index import entry
 from steelyard.harness.store.upkeep import Garbage, run_damage, size_of
-
-if TYPE_CHECKING:
-    from steelyard.harness.store.shared import SharedStore
 
 KINDS = ("runs", "checkpoints")
 _DIGEST = re.compile(rf"\b[0-9a-f]{{{DIGEST_CHARACTERS},}}\b")
@@ -43,39 +41,39 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def damage(store: SharedStore) -> Iterator[str]:
+def damage(places: SharedPlaces) -> Iterator[str]:
     """Reads every file of the location; one line for each that is not what was put there."""
-    listed = {row.id for row in store.index.find({})}
-    there = set(store.location.names("runs"))
+    listed = {row.id for row in places.index.find({})}
+    there = set(places.location.names("runs"))
     for id in sorted(listed - there):
-        yield f"{store.name}: lists run {id}, whose files are gone ('steelyard store rebuild')"
+        yield f"{places.name}: lists run {id}, whose files are gone ('steelyard store rebuild')"
     for id in sorted(there - listed):
-        yield f"{store.name}: does not list run {id} ('steelyard store rebuild')"
+        yield f"{places.name}: does not list run {id} ('steelyard store rebuild')"
     for kind in KINDS:
-        for name in store.location.names(kind):
-            with _fetched(store, kind, name) as found:
+        for name in places.location.names(kind):
+            with _fetched(places, kind, name) as found:
                 if isinstance(found, str):
                     yield found
                 elif kind == "runs":
-                    yield from run_damage(found, name, f"{store.location.name}/{kind}/{name}")
-    for key in store.location.names("stages"):
-        if _stage(store, key) is None:
-            yield f"{store.location.name}/stages/{key}.json: damaged JSON"
+                    yield from run_damage(found, name, f"{places.location.name}/{kind}/{name}")
+    for key in places.location.names("stages"):
+        if _stage(places, key) is None:
+            yield f"{places.location.name}/stages/{key}.json: damaged JSON"
 
 
 @contextmanager
 def _fetched(
-    store: SharedStore, kind: str, name: str, only: tuple[str, ...] = ()
+    places: SharedPlaces, kind: str, name: str, only: tuple[str, ...] = ()
 ) -> Iterator[Path | str]:
     """A verified copy for the length of the block, or what is wrong with the original."""
-    folder = store.layout.scratch()
+    folder = places.layout.scratch()
     folder.mkdir()
     try:
-        marker = store.location.marker(kind, name)
+        marker = places.location.marker(kind, name)
         if marker is None:
-            yield f"{store.location.name}/{kind}/{name}.json: damaged JSON"
+            yield f"{places.location.name}/{kind}/{name}.json: damaged JSON"
             return
-        store.location.fetch(kind, name, marker, folder, only)
+        places.location.fetch(kind, name, marker, folder, only)
     except DamagedError as error:
         yield str(error)
     else:
@@ -84,68 +82,68 @@ def _fetched(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def rebuild(store: SharedStore) -> int:
+def rebuild(places: SharedPlaces) -> int:
     """The index says what the location says, in the order in which things were stored.
 
     Drivers may go on meanwhile: what they add is never taken away.
     """
-    before = {row.id for row in store.index.find({})}
-    there = store.location.names("runs")
-    rows = [row for name in there if (row := _row(store, name)) is not None]
-    store.index.remove(sorted(before - {row["id"] for row in rows}))
+    before = {row.id for row in places.index.find({})}
+    there = places.location.names("runs")
+    rows = [row for name in there if (row := _row(places, name)) is not None]
+    places.index.remove(sorted(before - {row["id"] for row in rows}))
     # Again, in the recorded order: a database that was lost has none.
-    store.index.add(sorted(rows, key=lambda row: str(row["stored_at"])))
-    known = store.index.stages()
+    places.index.add(sorted(rows, key=lambda row: str(row["stored_at"])))
+    known = places.index.stages()
     found = {
         key: value
-        for key in store.location.names("stages")
-        if (value := _stage(store, key)) is not None
+        for key in places.location.names("stages")
+        if (value := _stage(places, key)) is not None
     }
-    store.index.forget_stages(sorted(known.keys() - found.keys()))
-    store.index.finish_stages(found)
-    store.leases.forget_expired()
+    places.index.forget_stages(sorted(known.keys() - found.keys()))
+    places.index.finish_stages(found)
+    places.leases.forget_expired()
     return len(rows)
 
 
-def _row(store: SharedStore, name: str) -> dict[str, Any] | None:
+def _row(places: SharedPlaces, name: str) -> dict[str, Any] | None:
     """The index row of a run in the location; None where it cannot be read (`check` names it)."""
-    with _fetched(store, "runs", name, only=(RUN_FILE,)) as found:
+    with _fetched(places, "runs", name, only=(RUN_FILE,)) as found:
         if isinstance(found, str):
             return None
         try:
             run = read_run(found)
         except StoreError:
             return None
-    marker = store.location.marker("runs", name)
+    marker = places.location.marker("runs", name)
     stored_at = None if marker is None else marker.about.get("stored_at")
-    return entry(run) | {"stored_at": stored_at or store.index.now()}
+    return entry(run) | {"stored_at": stored_at or places.index.now()}
 
 
-def _stage(store: SharedStore, key: str) -> dict[str, Any] | None:
+def _stage(places: SharedPlaces, key: str) -> dict[str, Any] | None:
     """What the location says of a finished stage; None where it cannot be read."""
     try:
-        value = store.location.read_json("stages", key)
+        value = places.location.read_json("stages", key)
     except DamagedError:
         return None
     return value if isinstance(value, dict) else None
 
 
-def gc(store: SharedStore, *, dry_run: bool) -> list[Garbage]:
+def gc(places: SharedPlaces, *, dry_run: bool) -> list[Garbage]:
     """Checkpoints that no run, no stage and no kept checkpoint names, files that no marker names,
     and what the cache holds of either.
 
     Raises ``StoreError`` where the index lacks runs or stages that ``rebuild`` would list.
     """
-    found = [*_unreferenced(store), *_unpublished(store), *_here(store)]
+    found = [*_unreferenced(places), *_unpublished(places), *_here(places)]
     if not dry_run:
         for item in found:
-            _remove(store, item)
+            _remove(places, item)
     return found
 
 
-def _unreferenced(store: SharedStore) -> Iterator[Garbage]:
-    named = {name for text in _referring(store) for name in _digests(text)}
-    markers = {name: _marker(store, name) for name in store.location.names("checkpoints")}
+def _unreferenced(places: SharedPlaces) -> Iterator[Garbage]:
+    named = {name for text in _referring(places) for name in _digests(text)}
+    markers = {name: _marker(places, name) for name in places.location.names("checkpoints")}
     waiting = [name for name in markers if name in named]
     kept = set(waiting)
     while waiting:
@@ -157,11 +155,11 @@ def _unreferenced(store: SharedStore) -> Iterator[Garbage]:
     for name in sorted(markers.keys() - kept):
         marker = markers[name]
         size = marker.size_bytes if marker else 0
-        place = f"{store.location.name}/checkpoints/{name}"
+        place = f"{places.location.name}/checkpoints/{name}"
         yield Garbage(place, size, "no run and no stage refers to it")
 
 
-def _referring(store: SharedStore) -> Iterator[str]:
+def _referring(places: SharedPlaces) -> Iterator[str]:
     """Every text that may name a checkpoint: what the index lists, and what it cannot list.
 
     Raises ``StoreError`` where the index lacks what ``rebuild`` would list: next to a new database
@@ -169,14 +167,14 @@ def _referring(store: SharedStore) -> Iterator[str]:
     files name nothing (``check`` names them), a newer Steelyard's run is searched as it is.
     """
     # Listed before the index is asked: a driver adds to the location first.
-    runs, stages = set(store.location.names("runs")), set(store.location.names("stages"))
-    listed = {row.id: row.checkpoint for row in store.index.find({})}
-    payloads = store.index.stages()
+    runs, stages = set(places.location.names("runs")), set(places.location.names("stages"))
+    listed = {row.id: row.checkpoint for row in places.index.find({})}
+    payloads = places.index.stages()
     for key in sorted(stages - payloads.keys()):
-        if _stage(store, key) is not None:
-            raise _unlisted(store, f"stage {key}")
+        if _stage(places, key) is not None:
+            raise _unlisted(places, f"stage {key}")
     for name in sorted(runs - listed.keys()):
-        with _fetched(store, "runs", name, only=(RUN_FILE,)) as found:
+        with _fetched(places, "runs", name, only=(RUN_FILE,)) as found:
             if isinstance(found, str) or not (found / RUN_FILE).is_file():
                 continue
             try:
@@ -185,14 +183,14 @@ def _referring(store: SharedStore) -> Iterator[str]:
                 yield (found / RUN_FILE).read_text("utf-8", errors="replace")
                 continue
             if id not in listed:  # listed under another name: a copied marker
-                raise _unlisted(store, f"run {id}")
+                raise _unlisted(places, f"run {id}")
     yield from listed.values()
     yield from payloads.values()
 
 
-def _unlisted(store: SharedStore, what: str) -> StoreError:
+def _unlisted(places: SharedPlaces, what: str) -> StoreError:
     message = f"does not list {what}, so nobody knows what is still referred to"
-    return StoreError(message, file=store.name, fix="run 'steelyard store rebuild' first")
+    return StoreError(message, file=places.name, fix="run 'steelyard store rebuild' first")
 
 
 def _digests(text: str) -> set[str]:
@@ -200,46 +198,46 @@ def _digests(text: str) -> set[str]:
     return {digest[:DIGEST_CHARACTERS] for digest in _DIGEST.findall(text)}
 
 
-def _marker(store: SharedStore, name: str) -> Marker | None:
+def _marker(places: SharedPlaces, name: str) -> Marker | None:
     try:
-        return store.location.marker("checkpoints", name)
+        return places.location.marker("checkpoints", name)
     except DamagedError:
         return None
 
 
-def _unpublished(store: SharedStore) -> Iterator[Garbage]:
+def _unpublished(places: SharedPlaces) -> Iterator[Garbage]:
     """Attempts of writers that died, or that came second."""
     for kind in KINDS:
-        for name, attempts in store.location.attempts(kind).items():
+        for name, attempts in places.location.attempts(kind).items():
             try:
-                marker = store.location.marker(kind, name)
+                marker = places.location.marker(kind, name)
             except DamagedError:
                 continue
             for attempt in attempts:
                 if marker is None or attempt != marker.attempt:
-                    place = f"{store.location.name}/{kind}/{name}/{attempt}"
+                    place = f"{places.location.name}/{kind}/{name}/{attempt}"
                     yield Garbage(place, 0, "its writer never finished, or came second")
 
 
-def _here(store: SharedStore) -> Iterator[Garbage]:
+def _here(places: SharedPlaces) -> Iterator[Garbage]:
     """In this machine's cache: temporary files of dead processes, states of finished stages."""
-    for path in store.layout.abandoned():
+    for path in places.layout.abandoned():
         yield Garbage(path, size_of(path), "its process is gone")
-    finished = " ".join(store.index.stages())
-    if store.layout.states.is_dir():
-        for folder in sorted(store.layout.states.iterdir()):
+    finished = " ".join(places.index.stages())
+    if places.layout.states.is_dir():
+        for folder in sorted(places.layout.states.iterdir()):
             if folder.name in finished:
                 yield Garbage(folder, size_of(folder), "its stage has finished")
 
 
-def _remove(store: SharedStore, item: Garbage) -> None:
+def _remove(places: SharedPlaces, item: Garbage) -> None:
     if isinstance(item.path, Path):
-        with storage_errors(store.root, f"remove {item.path.name}"):
+        with storage_errors(places.layout.root, f"remove {item.path.name}"):
             shutil.rmtree(item.path)
         return
-    kind, name, *attempt = item.path.removeprefix(f"{store.location.name}/").split("/")
+    kind, name, *attempt = item.path.removeprefix(f"{places.location.name}/").split("/")
     if attempt:
-        store.location.remove_attempt(kind, name, attempt[0])
+        places.location.remove_attempt(kind, name, attempt[0])
         return
-    store.location.remove(kind, name)
-    store.layout.discard(store.layout.checkpoints / name)
+    places.location.remove(kind, name)
+    places.layout.discard(places.layout.checkpoints / name)
