@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import steelyard.harness
 from tests.golden_text import OPTION, golden
 from tests.postgresql import Server, programs, serving
 
@@ -19,8 +20,18 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
-# Processes that tests start import the house, and the tests' own toys, from this checkout.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+# Processes that tests start import the house, and the tests' own toys, from this checkout. The
+# links under build/types come first: beside them `steelyard` alone would be found here, and its
+# rooms where the editable install points, which may be another checkout.
+_FOLDERS = (str(ROOT / "build" / "types"), str(ROOT), os.environ.get("PYTHONPATH"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _FOLDERS))
+
+if not Path(steelyard.harness.__file__).resolve().is_relative_to(ROOT):
+    pytest.exit(
+        f"these tests would test {steelyard.harness.__file__}, which is another checkout; "
+        f"set PYTHONSAFEPATH=1 and PYTHONPATH={ROOT / 'build' / 'types'}",
+        returncode=4,
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
