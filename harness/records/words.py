@@ -1,0 +1,63 @@
+"""Words that reach disk: closed lists, and the names that one room writes and another reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+SCHEMA_VERSION = 1
+
+Grade = Literal["measured", "estimated", "unavailable"]
+Kind = Literal["accuracy", "bounded", "corpus", "perplexity", "calibration", "ratio"]
+Tier = Literal["block", "warn", "report"]
+RuleVerdict = Literal["pass", "fail", "inconclusive", "not_comparable"]
+DeltaVerdict = Literal["better", "not_worse", "worse", "inconclusive"]
+Scale = Literal["nats", "bits"]
+
+#: Families of metrics that a room treats as such; a task may name one of its own besides.
+QUALITY = "quality"
+RETENTION = "retention"
+HALLUCINATION = "hallucination"
+SUMMARISATION = "summarisation"
+TRANSLATION = "translation"
+LANGUAGE_MODELLING = "language_modelling"
+CALIBRATION = "calibration"
+SAFETY = "safety"
+IMPORTED = "imported"
+PREFERENCE = "preference"
+#: Names of a task and of its family: how far a model is from its parent, and what answering costs.
+FIDELITY = "fidelity"
+COST = "cost"
+
+
+class Flag(StrEnum):
+    """What is peculiar about one sample's row; a closed list, in the words that reach disk."""
+
+    LENGTH_LIMIT = "length limit"
+    """A generation ran into its length limit; the row counts all the same."""
+    UNSCORED = "unscored"
+    """The metric gave no row and no reason."""
+    NOT_A_NUMBER = "NaN"
+    NOT_FINITE = "not finite"
+    """A log-likelihood that is NaN or infinite."""
+    TIED = "tied"
+    """Every choice has the same log-likelihood: the first would win, whatever it says."""
+    ONE_ANSWER = "one answer to everything"
+    ONE_CHOICE = "fewer than two choices"
+    BAD_LABEL = "label outside the choices"
+    EMPTY_REFERENCE = "empty reference"
+
+
+_FLAGS = {flag.value: flag for flag in Flag}
+_BETWEEN_FLAGS = ", "
+
+
+def flags_text(flags: Iterable[Flag]) -> str:
+    """The flags of one sample as ``Rows.flags`` holds them; empty where there is none."""
+    return _BETWEEN_FLAGS.join(flags)
+
+
+def flags_in(text: str) -> tuple[Flag, ...]:
+    """The flags in one entry of ``Rows.flags``; words that are no flag are left out."""
+    return tuple(_FLAGS[word] for word in text.split(_BETWEEN_FLAGS) if word in _FLAGS)
