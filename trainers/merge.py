@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
@@ -29,10 +28,9 @@ _IN_PEFT = {
 }
 
 
-class Merge(Plugin):
+class Merge(Trainer):
     """Combine several candidates of one start into one; nothing is trained."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ()
     source_options: ClassVar[tuple[str, ...]] = ("sources",)
     libraries: ClassVar[tuple[str, ...]] = ("transformers:AutoModelForCausalLM", "peft")
 

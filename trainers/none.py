@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 from pydantic import Field
 
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins.fields import RelativePath
+from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 
 
-class NoTraining(Plugin):
+class NoTraining(Trainer):
     """Take in a model or adapter folder that was made elsewhere; nothing is trained."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ()
-
-    path: str = Field(
+    path: RelativePath = Field(
         description="A folder of full weights, or of a PEFT adapter on the parent; of a training's "
         "output the final model is taken, or the last checkpoint-N where there is none."
     )

@@ -11,15 +11,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 
 
-class Prune(Plugin):
+class Prune(Trainer):
     """Set the smallest weights of every linear layer but the head to zero; nothing is trained."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("torch.nn.utils.prune",)
 
     amount: float = Field(0.5, gt=0, lt=1, description="Share of the weights that become zero.")

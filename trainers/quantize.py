@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import MissingExtraError
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
@@ -48,10 +47,9 @@ _GGUF_KINDS: dict[str, Literal["Q8_0", "Q4_0"]] = {"gguf-q8_0": "Q8_0", "gguf-q4
 _CALIBRATED = ("gptq", "awq")
 
 
-class Quantize(Plugin):
+class Quantize(Trainer):
     """Store a checkpoint's linear layers in fewer bits; nothing is trained."""
 
-    data_roles: ClassVar[tuple[str, ...]] = ()
     other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "completion"),)
     libraries: ClassVar[tuple[str, ...]] = ("transformers:AutoModelForCausalLM", "bitsandbytes")
 

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.experiment.choices import ValidationTask
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins.fields import ValidationTask
+from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.validation import Measured
 
 
-class Select(Plugin, ValidationTask):
+class Select(Trainer, ValidationTask):
     """Take in the best of ``sources``; all of them stand in its energy, as its ancestors.
 
     What decides is a task's metric (``task``) or, with ``data``, the loss on held-out completions.
     A tie goes to the first.
     """
 
-    data_roles: ClassVar[tuple[str, ...]] = ()
     other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "completion"),)
     source_options: ClassVar[tuple[str, ...]] = ("sources",)
     libraries: ClassVar[tuple[str, ...]] = ("lm_eval",)
@@ -35,6 +33,11 @@ class Select(Plugin, ValidationTask):
         if self.metric is not None and self.task is None:
             raise ValueError("metric needs a task")
         return self
+
+    @property
+    def validation_tasks(self) -> tuple[ValidationTask, ...]:
+        """Itself, where a task decides."""
+        return () if self.task is None else (self,)
 
     def content_digest(self) -> str:
         """Digest of what the choice is made by, the data aside: the key holds those."""

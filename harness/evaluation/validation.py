@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
-from steelyard.harness.experiment.choices import ValidationTask
+from steelyard.harness.plugins.fields import ValidationTask
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import BuiltSuite

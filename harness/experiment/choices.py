@@ -6,21 +6,8 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 if TYPE_CHECKING:
-    from steelyard.harness.experiment.file import Candidate, Experiment
-
-
-class ValidationTask(BaseModel):
-    """A task on which a choice is made; lower or higher is better as the metric says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: str | None = Field(None, description="A task of a suite; its metric decides.")
-    metric: str | None = Field(None, description="None takes the task's primary metric.")
-    limit: int | None = Field(100, ge=1, description="Items of the task, the same every time.")
-    include: tuple[str, ...] = Field((), description="Folders with task YAMLs of your own.")
+    from steelyard.harness.experiment.file import Experiment
 
 
 def check_choices(experiment: Experiment) -> None:
@@ -31,17 +18,9 @@ def check_choices(experiment: Experiment) -> None:
     from steelyard.harness.suites.suite import load_suite
 
     for candidate in experiment.candidates:
-        for spec in _specs_of(candidate):
+        for spec in candidate.trainer.inner.validation_tasks:
             mapping = {"include": list(spec.include), "tasks": [str(spec.task)]}
             load_suite(mapping, folder=experiment.folder)
-
-
-def _specs_of(candidate: Candidate) -> list[ValidationTask]:
-    """Where the candidate's training or selection asks a task."""
-    trainer: Any = getattr(candidate.trainer, "inner", candidate.trainer)
-    specs = [getattr(trainer, "early_stop", None)]
-    specs += [trainer] if candidate.trainer_name == "select" else []
-    return [spec for spec in specs if spec is not None and spec.task is not None]
 
 
 def selection_notes(experiment: Experiment) -> tuple[str, ...]:
@@ -72,7 +51,7 @@ def _chosen_on(experiment: Experiment) -> Iterator[tuple[str, str]]:
     """(candidate, task) for every choice; a child of a chosen one inherits it."""
     own: dict[str, set[str]] = {}
     for candidate in experiment.candidates:
-        tasks = {str(spec.task) for spec in _specs_of(candidate)}
+        tasks = {str(spec.task) for spec in candidate.trainer.inner.validation_tasks}
         for parent in experiment.graph[candidate.name]:
             tasks |= own.get(parent, set())
         own[candidate.name] = tasks

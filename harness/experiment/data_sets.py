@@ -16,7 +16,6 @@ from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.files.tables import records
-from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import DataSource
 
 Row = dict[str, Any]
@@ -164,16 +163,6 @@ def _refuse(
             file=source.path,
             fix="a preference needs two different answers; drop these rows",
         )
-
-
-def choices_of(trainer: type[Plugin]) -> tuple[tuple[str, ...], ...]:
-    """The sets of roles that a trainer takes: ``data_roles``, then ``other_data_roles``.
-
-    One that may do without data, but takes some, has no empty set here.
-    """
-    first: tuple[str, ...] = getattr(trainer, "data_roles", ())
-    choices = (first, *getattr(trainer, "other_data_roles", ()))
-    return tuple(filter(None, choices)) or ((),)
 
 
 def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str, ...]:

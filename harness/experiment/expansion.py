@@ -23,7 +23,7 @@ from typing import Any
 
 from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.lineage import BASE, sources_of
-from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.plugins.names import load_trainer
 
 #: A sweep trains every trial whole: more than this is a mistake more often than a wish.
 MAX_TRIALS = 64
@@ -154,8 +154,8 @@ def _grid(spec: Spec, file: Path, key: str) -> dict[str, list[Any]]:
 
 def _options_of(spec: Spec) -> list[str]:
     try:
-        return list(load_plugin("trainers", str(spec.get("trainer"))).model_fields)
-    except UnknownNameError:
+        return list(load_trainer(str(spec.get("trainer"))).model_fields)
+    except (UnknownNameError, ConfigError):
         return []  # which is told where the trainer is looked at
 
 
@@ -267,8 +267,8 @@ def _seeded(
 def _renamed(spec: Spec, names: Mapping[str, str]) -> Spec:
     """The candidate made from others: parent and sources by their new names."""
     try:
-        options = getattr(load_plugin("trainers", str(spec.get("trainer"))), "source_options", ())
-    except UnknownNameError:
+        options = load_trainer(str(spec.get("trainer"))).source_options
+    except (UnknownNameError, ConfigError):
         options = ()
     found = dict(spec)
     if "parent" in spec:

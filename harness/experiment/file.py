@@ -21,9 +21,9 @@ from steelyard.harness.experiment.lineage import BASE, parents_first, sources_of
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import Resources, StageResources
 from steelyard.harness.files.yaml_file import allowed_names, config_error, read_yaml, validated
-from steelyard.harness.plugins.names import load_plugin, plugin_names
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import DataSource
+from steelyard.harness.plugins.fields import beside
+from steelyard.harness.plugins.names import load_plugin, load_trainer, plugin_names
+from steelyard.harness.plugins.protocols import DataSource, Trainer
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -72,7 +72,7 @@ class Candidate:
 
     name: str
     trainer_name: str
-    trainer: Plugin
+    trainer: Trainer
     parent: str
     """Another candidate's name, or ``base``."""
     data: tuple[DataSource, ...]
@@ -117,8 +117,8 @@ class Experiment:
 
     def resolve(self, name: str) -> Path:
         """A base or checkpoint folder as the file names it: relative to the file, then to here."""
-        beside = _resolved(name, self.file)
-        return beside if beside.exists() else Path(name).expanduser()
+        meant = beside(name, self.folder)
+        return meant if meant.exists() else Path(name).expanduser()
 
     def meant_by(self, names: Sequence[str]) -> tuple[str, ...]:
         """Candidates by the names that the file gives them, before seeds were written out."""
@@ -213,21 +213,10 @@ def _source(name: str, spec: DataSpec, path: Path) -> DataSource:
             raise ConfigError("expected a column's name", file=path, key=key, value=column)
     return DataSource(
         name=name,
-        path=_resolved(spec.path, path),
+        path=beside(spec.path, path.parent),
         columns=dict(columns),
         weight=spec.weight,
     )
-
-
-def _resolved(text: str, path: Path) -> Path:
-    given = Path(text).expanduser()
-    return given if given.is_absolute() else path.parent / given
-
-
-def _beside(text: str, path: Path) -> str:
-    """Paths in a file are relative to it, like its data, where there is such a one."""
-    beside = _resolved(text, path)
-    return str(beside) if beside.exists() else text
 
 
 def _candidate(
@@ -244,22 +233,15 @@ def _candidate(
         known = ", ".join(plugin_names("trainers"))
         raise ConfigError("needs a trainer", file=path, key=f"{key}.trainer", fix=f"one of {known}")
     try:
-        trainer_class = load_plugin("trainers", trainer_name)
-    except UnknownNameError as error:
+        trainer_class = load_trainer(trainer_name)
+    except (ConfigError, UnknownNameError) as error:
         key = f"{key}.trainer"
         raise ConfigError(error.message, file=path, key=key, fix=error.fix) from None
     options = {k: v for k, v in spec.items() if k not in _CANDIDATE_KEYS}
-    if isinstance(options.get("path"), str):
-        options["path"] = _beside(options["path"], path)
-    for chosen_by in (options, options.get("early_stop")):
-        if isinstance(chosen_by, dict) and isinstance(chosen_by.get("include"), list):
-            chosen_by["include"] = [_beside(str(one), path) for one in chosen_by["include"]]
     trainer = _trainer(trainer_class, options, path, key)
     data = _data_of(name, spec.get("data"), sources, path)
-    if not data and (trainer_class.data_roles or getattr(trainer, "needs_data", False)):
-        from steelyard.harness.experiment.data_sets import choices_of
-
-        roles = ", ".join(choices_of(trainer_class)[0])
+    if not data and trainer.needs_data:
+        roles = ", ".join(trainer.data_choices()[0])
         fix = f"name a data set with {roles}; {did_you_mean('', sources)}"
         raise ConfigError(f"trainer '{trainer_name}' needs data", file=path, key=key, fix=fix)
     seed = spec.get("seed", settings.seed)
@@ -268,10 +250,10 @@ def _candidate(
             "expected a whole number from 0", file=path, key=f"{key}.seed", value=seed
         )
     accelerate = spec.get("accelerate", settings.accelerate)
-    if accelerate is not None and ("accelerate" in spec or "learning_rate" in trainer.model_fields):
+    if accelerate is not None and ("accelerate" in spec or trainer.schedule is not None):
         launched = load_plugin("launchers", "accelerate")
         where = f"{key}.accelerate" if "accelerate" in spec else "accelerate"
-        config = _resolved(str(accelerate), path)
+        config = beside(str(accelerate), path.parent)
         trainer = launched(trainer, trainer_name, config, file=path, key=where)
     return Candidate(
         name=name,
@@ -295,9 +277,11 @@ def _resources(given: object, path: Path, key: str) -> Resources | None:
     return validated(Resources, dict(given), file=path, key=f"{key}.resources")
 
 
-def _trainer(trainer_class: type[Plugin], options: Mapping[str, Any], path: Path, key: str) -> Any:
+def _trainer(
+    trainer_class: type[Trainer], options: Mapping[str, Any], path: Path, key: str
+) -> Trainer:
     try:
-        return trainer_class.model_validate(dict(options))
+        return trainer_class.model_validate(dict(options), context={"folder": path.parent})
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "extra_forbidden":
@@ -329,10 +313,10 @@ def _data_of(
 
 def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
     """Open every data file with the roles that its trainers need, before any model loads."""
-    from steelyard.harness.experiment.data_sets import check_data, choices_of, roles_for
+    from steelyard.harness.experiment.data_sets import check_data, roles_for
 
     for candidate in candidates:
-        choices = choices_of(load_plugin("trainers", candidate.trainer_name))
+        choices = candidate.trainer.inner.data_choices()
         for source in candidate.data:
             try:
                 check_data(source, roles_for(source, choices))
@@ -343,9 +327,5 @@ def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
 
 
 def _needs(candidate: Candidate) -> str:
-    from steelyard.harness.experiment.data_sets import choices_of
-
-    kinds = (
-        ", ".join(roles) for roles in choices_of(load_plugin("trainers", candidate.trainer_name))
-    )
+    kinds = (", ".join(roles) for roles in candidate.trainer.inner.data_choices())
     return f"{candidate.trainer_name} needs {' or '.join(kinds)}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
-from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.names import load_trainer, plugin_names
 
 BASE = "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -22,11 +22,11 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 def sources_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """The checkpoints that a candidate's options name, each once, in the order given."""
     try:
-        trainer_class = load_plugin("trainers", str(spec.get("trainer")))
-    except UnknownNameError:
+        trainer_class = load_trainer(str(spec.get("trainer")))
+    except (UnknownNameError, ConfigError):
         return ()  # which is told where the trainer is looked at
     found: list[str] = []
-    for option in getattr(trainer_class, "source_options", ()):
+    for option in trainer_class.source_options:
         value = spec.get(option, ())
         values = value if isinstance(value, list | tuple) else [value]
         values = [one.get("model") if isinstance(one, Mapping) else one for one in values]

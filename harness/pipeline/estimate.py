@@ -7,7 +7,6 @@ beside the estimate.
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,15 +17,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.experiment.data_sets import Row, choices_of, read_mix, roles_for
+from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
-from steelyard.harness.plugins.names import load_plugin
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 
 if TYPE_CHECKING:
-    from steelyard.harness.plugins.protocols import Meter
+    from steelyard.harness.plugins.protocols import Meter, Trainer
     from steelyard.harness.store import FolderStore
 
 #: Options that change how long a recipe runs, and not what one step of it costs.
@@ -98,7 +96,7 @@ class Planner:
         return [self._planned(candidate) for candidate in self.experiment.candidates]
 
     def _planned(self, candidate: Candidate) -> CandidatePlan:
-        trainer = _inner(candidate)
+        trainer = candidate.trainer.inner
         rows = _rows(candidate)
         digests = {source.name: data_digest(source.path) for source in candidate.data}
         data = [[s.name, s.weight, dict(s.columns), digests[s.name]] for s in candidate.data]
@@ -107,7 +105,8 @@ class Planner:
              self.base.manifest.digest]
         )  # fmt: skip
         done = self._done(candidate, digests)
-        steps = _steps(trainer, len(rows))
+        schedule = trainer.schedule
+        steps = None if schedule is None else schedule.steps_over(len(rows))
         known = CandidatePlan(
             candidate=candidate.name,
             trainer=candidate.trainer_name,
@@ -147,32 +146,31 @@ class Planner:
         manifest = self._past.get(candidate.name)
         if manifest is None:
             return None
-        recipe = _inner(candidate).model_dump(mode="json")
+        recipe = candidate.trainer.inner.model_dump(mode="json")
         asked = (recipe, candidate.seed, self.base.manifest.digest, dict(data_digests))
         made = (dict(manifest.recipe), manifest.seed, manifest.base_digest)
         return manifest if (*made, dict(manifest.data_digests)) == asked else None
 
-    def _tokens(self, trainer: Any, rows: Sequence[Row], steps: int) -> int | None:
+    def _tokens(self, trainer: Trainer, rows: Sequence[Row], steps: int) -> int | None:
         """Mean tokens of a row, cut to max_length, times the rows that the steps see."""
         from transformers import AutoTokenizer
 
-        longest = getattr(trainer, "max_length", None)
-        if not rows or longest is None:
+        longest, schedule = trainer.longest_row, trainer.schedule
+        if not rows or longest is None or schedule is None:
             return None
         tokenizer: Any = AutoTokenizer.from_pretrained(
             self.base.weights_folder, local_files_only=True
         )
         looked_at = rows[:: -(-len(rows) // _TOKENISED_ROWS)]
         counted = [
-            min(len(tokenizer(text)["input_ids"]), int(longest))
+            min(len(tokenizer(text)["input_ids"]), longest)
             for row in looked_at
             for text in _sequences(row)
         ]
-        seen = steps * int(trainer.batch_size) * int(trainer.gradient_accumulation)
-        return round(sum(counted) / len(looked_at) * seen)
+        return round(sum(counted) / len(looked_at) * steps * schedule.rows_per_step)
 
     def _trial(self, candidate: Candidate, done: CheckpointManifest | None) -> Trial | str:
-        trainer = _inner(candidate)
+        trainer = candidate.trainer.inner
         options = {
             name: value
             for name, value in trainer.model_dump(mode="json").items()
@@ -198,7 +196,7 @@ class Planner:
                 return manifest
         return None
 
-    def _tried(self, candidate: Candidate, trainer: Any) -> Trial | str:
+    def _tried(self, candidate: Candidate, trainer: Trainer) -> Trial | str:
         """A few steps on this machine, from the base: a parent has the same shape."""
         from steelyard.harness.environment import peak_memory
         from steelyard.harness.pipeline.train import import_libraries
@@ -206,9 +204,6 @@ class Planner:
 
         import_libraries(candidate)  # as before a training, whose cost holds no imports
         steps = self.trial_steps + 1
-        changes: dict[str, Any] = {"steps": steps, "epochs": 1.0}
-        if "early_stop" in type(trainer).model_fields:
-            changes["early_stop"] = None
         moments: list[float] = []
         self.listener(Event("plan", candidate.name, "start", f"{steps} steps"))
         with tempfile.TemporaryDirectory(prefix="steelyard-plan-") as scratch:
@@ -225,7 +220,7 @@ class Planner:
             try:
                 with self.meter().window("plan") as reading, peak_memory() as peak:
                     began = time.monotonic()
-                    made = trainer.model_copy(update=changes).train(job)
+                    made = trainer.shortened(steps).train(job)
             except SteelyardError as error:
                 self.listener(Event("plan", candidate.name, "failed", str(error)))
                 return f"could not be tried: {error.message}"
@@ -244,29 +239,13 @@ class Planner:
         )
 
 
-def _inner(candidate: Candidate) -> Any:
-    """The trainer itself, out of what launches it."""
-    return getattr(candidate.trainer, "inner", candidate.trainer)
-
-
 def _rows(candidate: Candidate) -> list[Row]:
-    choices = choices_of(load_plugin("trainers", candidate.trainer_name))
+    choices = candidate.trainer.inner.data_choices()
     return [
         row
         for source in candidate.data
         for row in read_mix((source,), roles_for(source, choices), candidate.seed)
     ]
-
-
-def _steps(trainer: Any, rows: int) -> int | None:
-    """Optimizer steps as transformers counts them; None without a training loop."""
-    if not hasattr(trainer, "steps") or not hasattr(trainer, "batch_size"):
-        return None
-    if trainer.steps is not None:
-        return int(trainer.steps)
-    batches = math.ceil(rows / int(trainer.batch_size))
-    per_epoch = max(math.ceil(batches / int(trainer.gradient_accumulation)), 1)
-    return math.ceil(float(trainer.epochs) * per_epoch)
 
 
 def _sequences(row: Row) -> list[str]:

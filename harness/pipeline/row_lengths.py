@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import Row, choices_of, read_rows, roles_for
+from steelyard.harness.experiment.data_sets import Row, read_rows, roles_for
 from steelyard.harness.experiment.file import Candidate
 
 #: Rows that are looked at, spread evenly over a larger file: counting must not cost minutes.
@@ -24,16 +24,14 @@ def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str
     Raises:
         DataError: in every row that was looked at the prompt alone fills ``max_length``.
     """
-    trainer = getattr(candidate.trainer, "inner", candidate.trainer)  # out of what launches it
-    longest = getattr(trainer, "max_length", None)
-    sampled = hasattr(trainer, "completion_length")
-    packed = getattr(trainer, "packing", False)  # rows are laid end to end, none is cut
-    if longest is None or sampled or packed or not candidate.data:
+    trainer = candidate.trainer.inner
+    longest = trainer.longest_row
+    if longest is None or not trainer.cuts_answers or not candidate.data:
         return {}
     rows = [
         row
         for source in candidate.data
-        for row in read_rows(source, roles_for(source, choices_of(type(trainer))))
+        for row in read_rows(source, roles_for(source, trainer.data_choices()))
     ]
     looked_at = rows[:: -(-len(rows) // ROWS_AT_MOST)]
     lengths = [one for one in _lengths(looked_at, tokenizer_folder) if one is not None]

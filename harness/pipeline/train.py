@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -85,8 +85,6 @@ class Checkpoints:
         from steelyard.harness.plugins.plugin import source_digest
 
         packages = environment().packages
-        # A trainer that reads files besides its data says what is in them, not only where.
-        content = getattr(candidate.trainer, "content_digest", None)
         start = self.checkpoint(candidate.parent, verify=False)
         sources = {name: self.checkpoint(name, verify=False) for name in candidate.sources}
         return digest_json(
@@ -98,7 +96,8 @@ class Checkpoints:
                     [s.name, self._data_digest(s.path), dict(s.columns), s.weight]
                     for s in candidate.data
                 ],
-                "content": content() if content is not None else None,
+                # A trainer that reads files besides its data says what is in them, not only where.
+                "content": candidate.trainer.content_digest(),
                 "start": start.manifest.digest,
                 "sources": [[name, s.manifest.digest] for name, s in sources.items()],
                 "seed": candidate.seed,
@@ -229,7 +228,7 @@ class Checkpoints:
         window = attempts.window(self.meter(), f"train {candidate.name}")
         try:
             with window as reading, peak_memory() as peak:
-                checkpoint = candidate.trainer.train(job)  # type: ignore[attr-defined]
+                checkpoint = candidate.trainer.train(job)
             checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
             asked = first_prompt(candidate.data)
             found = check_in_fresh_process(checkpoint, start, prompt=asked)
@@ -246,15 +245,12 @@ def import_libraries(candidate: Candidate) -> None:
     The first import costs seconds in each process; charged to whichever candidate comes first, it
     would make that one look dearer than the same recipe run second.
     """
-    names: Sequence[str] = getattr(type(candidate.trainer), "libraries", ())
-    for name in names:
+    for name in candidate.trainer.libraries:
         module, _, attribute = name.partition(":")
         imported = import_module(module)
         if attribute:
             getattr(imported, attribute)
-    make_ready = getattr(candidate.trainer, "make_ready", None)
-    if make_ready is not None:
-        make_ready()
+    candidate.trainer.make_ready()
 
 
 def _summary(manifest: CheckpointManifest) -> str:

@@ -10,8 +10,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from steelyard.harness.errors import MissingExtraError, UnknownNameError, did_you_mean
+from steelyard.harness.errors import ConfigError, MissingExtraError, UnknownNameError, did_you_mean
 from steelyard.harness.plugins.built_in import BUILT_IN
+from steelyard.harness.plugins.protocols import Trainer
 
 #: Import errors of these packages are answered with the extra that brings them.
 EXTRAS: dict[str, str] = {"ray": "ray"}
@@ -49,6 +50,20 @@ def load_plugin(group: str, name: str) -> Any:
             f"{group.removesuffix('s')} '{name}' needs the package {missing}",
             fix=f"pip install 'steelyard[{extra}]'",
         ) from error
+
+
+def load_trainer(name: str) -> type[Trainer]:
+    """The trainer registered as ``name``.
+
+    Raises as :func:`load_plugin`, and ``ConfigError`` where what is registered is no trainer.
+    """
+    trainer = load_plugin("trainers", name)
+    if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
+        fix = "let its class inherit from steelyard.harness.plugins.protocols.Trainer"
+        raise ConfigError(f"what is registered as '{name}' is no trainer", fix=fix)
+    if trainer.train is Trainer.train:
+        raise ConfigError(f"trainer '{name}' has no train(job)", fix="write one")
+    return trainer
 
 
 def _entry_points(group: str) -> list[Any]:

@@ -3,12 +3,15 @@ is its protocol."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
+from steelyard.harness.plugins.fields import ValidationTask
+from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.records import Checkpoint, Energy, Kind
 
 if TYPE_CHECKING:
@@ -58,26 +61,101 @@ class TrainJob:
     progress: Progress = no_progress
 
 
-@runtime_checkable
-class Trainer(Protocol):
-    """Options in, checkpoint out; ``data_roles`` says which columns the method needs."""
+@dataclass(frozen=True)
+class Schedule:
+    """How long a training loop runs."""
 
-    data_roles: ClassVar[tuple[str, ...]]
-    """Roles that a data set must offer; () for methods without data.
+    epochs: float
+    steps: int | None
+    """Optimizer steps; None: as many as the epochs take."""
+    batch_size: int
+    gradient_accumulation: int
 
-    Where another kind of data will do as well, ``other_data_roles: ClassVar[tuple[tuple[str, ...],
-    ...]]`` names its roles. ``source_options: ClassVar[tuple[str, ...]]`` lists the options that
-    name other checkpoints, which then come as ``job.sources``. ``libraries: ClassVar[tuple[str,
-    ...]]`` (``module`` or ``module:attribute``) are imported before its energy is measured, and
-    ``make_ready() -> None``, where there is one, is called then. ``needs_data: bool`` says that an
-    object's options need data although ``data_roles`` is ().
+    @property
+    def rows_per_step(self) -> int:
+        """Rows that one optimizer step sees."""
+        return self.batch_size * self.gradient_accumulation
+
+    def steps_over(self, rows: int) -> int:
+        """Optimizer steps over so many rows, as transformers counts them."""
+        if self.steps is not None:
+            return self.steps
+        batches = math.ceil(rows / self.batch_size)
+        per_epoch = max(math.ceil(batches / self.gradient_accumulation), 1)
+        return math.ceil(self.epochs * per_epoch)
+
+
+class Trainer(Plugin):
+    """Options in, checkpoint out. A trainer inherits from this and says what differs.
+
+    Its fields are its options. What the harness asks besides has an answer here, so that a trainer
+    of another package need only have ``train``.
     """
+
+    data_roles: ClassVar[tuple[str, ...]] = ()
+    """Columns that its data must offer; () for methods without data."""
+    other_data_roles: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Other sets of columns that will do as well."""
+    source_options: ClassVar[tuple[str, ...]] = ()
+    """Options that name other checkpoints, which then come as ``job.sources``."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """``module`` or ``module:attribute``, imported before its energy is measured."""
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Write a checkpoint that plain transformers or PEFT loads.
 
         Raises ``TrainingError`` (NaN loss, nothing to learn) or ``DataError``.
         """
+        raise NotImplementedError
+
+    def make_ready(self) -> None:
+        """Make, before its energy is measured, what it stands on besides its libraries."""
+
+    def content_digest(self) -> object:
+        """What the weights depend on besides options, data, seed and start, as JSON; or None."""
+        return None
+
+    def shortened(self, steps: int) -> Self:
+        """The same recipe over so many steps, for a trial; without a training loop, itself."""
+        return self
+
+    @classmethod
+    def data_choices(cls) -> tuple[tuple[str, ...], ...]:
+        """The sets of columns that it takes, the usual one first.
+
+        One that may do without data, but takes some, has no empty set here.
+        """
+        return tuple(filter(None, (cls.data_roles, *cls.other_data_roles))) or ((),)
+
+    @property
+    def inner(self) -> Trainer:
+        """The trainer itself, out of what launches it."""
+        return self
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether there is nothing to do without data."""
+        return bool(self.data_roles)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """How long its training loop runs; None: it has none."""
+        return None
+
+    @property
+    def longest_row(self) -> int | None:
+        """Tokens that a row may have; None: no row is too long, or none is read."""
+        return None
+
+    @property
+    def cuts_answers(self) -> bool:
+        """Whether a row that is too long loses the end of its answer."""
+        return self.longest_row is not None
+
+    @property
+    def validation_tasks(self) -> tuple[ValidationTask, ...]:
+        """The tasks by which it stops or chooses: scores on them are no evidence afterwards."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,12 @@ import pytest
 
 from steelyard.harness.checkpoints import check, is_reward_model, open_checkpoint
 from steelyard.harness.checkpoints.model import load_model_folder
-from steelyard.harness.plugins.names import load_plugin, plugin_names
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import Trainer
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.plugins import names as plugin_table
+from steelyard.harness.plugins.fields import RelativePath
+from steelyard.harness.plugins.names import load_trainer, plugin_names
+from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from tests.trainers import tiny_jobs
 
@@ -88,7 +91,7 @@ def carry_out(
     if name == "select":  # by what is held out
         folder.mkdir(parents=True)
         options["data"] = tiny_jobs.supervised(folder, 8)
-    named = getattr(load_plugin("trainers", name), "source_options", ())
+    named = load_trainer(name).source_options
     return tiny_jobs.train(name, base, folder / name, beside=others if named else {}, **options)
 
 
@@ -129,8 +132,8 @@ def twice(
 
 def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
     for name in plugin_names("trainers"):
-        trainer = load_plugin("trainers", name)
-        assert issubclass(trainer, Plugin)
+        trainer: Any = load_trainer(name)
+        assert issubclass(trainer, Trainer)
         required = {
             "quantize": {"scheme": "nf4"},
             "none": {"path": "x"},
@@ -144,6 +147,66 @@ def test_a_trainer_is_a_frozen_plugin_whose_options_are_described() -> None:
         assert trainer.__doc__
         for field, info in trainer.model_fields.items():
             assert info.description, f"{name}.{field}"
+
+
+class Foreign(Trainer):
+    """As another package might write one: options, and the one verb."""
+
+    vectors: RelativePath
+    factor: float = 1.0
+
+    def train(self, job: TrainJob) -> Checkpoint:
+        return job.start
+
+
+class Unfinished(Trainer):
+    """A trainer that forgot its verb."""
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``foreign`` and ``unfinished`` as trainers, and ``int``, which is none."""
+    ours = {"foreign": f"{__name__}:Foreign", "unfinished": f"{__name__}:Unfinished"}
+    table = {"trainers": {**ours, "number": "builtins:int"}}
+    monkeypatch.setattr(plugin_table, "BUILT_IN", table)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_trainer_of_another_package_needs_its_verb_alone(tmp_path: Path) -> None:
+    trainer = load_trainer("foreign").model_validate({"vectors": "v"})
+    assert (trainer.needs_data, trainer.data_choices(), trainer.source_options) == (
+        False,
+        ((),),
+        (),
+    )
+    assert (trainer.schedule, trainer.longest_row, trainer.cuts_answers) == (None, None, False)
+    assert (trainer.content_digest(), trainer.validation_tasks) == (None, ())
+    assert trainer.inner is trainer.shortened(3) is trainer
+    trainer.make_ready()
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_option_that_is_a_path_lies_beside_the_experiment_where_there_is_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "v.bin").touch()
+    file = tmp_path / "e.yaml"
+    file.write_text(
+        "name: e\nbase: microworld\nsuite: microworld\ncandidates:\n"
+        "  a: {trainer: foreign, vectors: v.bin}\n  b: {trainer: foreign, vectors: hub/name}\n"
+    )
+    a, b = load_experiment(file).candidates
+    assert a.trainer.model_dump()["vectors"] == str(tmp_path / "v.bin")
+    assert b.trainer.model_dump()["vectors"] == "hub/name"
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("name", "message"), [("number", "is no trainer"), ("unfinished", r"has no train\(job\)")]
+)
+def test_what_is_no_trainer_is_refused_by_name(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_trainer(name)
 
 
 def test_two_runs_with_one_seed_are_bit_identical(
@@ -217,7 +280,7 @@ def test_the_manifest_says_where_the_checkpoint_comes_from(
     assert manifest.digests.tokenizer == base.manifest.digests.tokenizer
     assert manifest.steps == (4 if trained else None)
     assert len(manifest.loss_curve) == (4 if trained else 0)
-    read = bool(load_plugin("trainers", name).data_roles) or name == "select"
+    read = bool(load_trainer(name).data_roles) or name == "select"
     assert bool(manifest.data_digests) == read
     assert open_checkpoint(checkpoint.folder, verify=True) == checkpoint
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation.validation import Measured, built, task_value
-from steelyard.harness.experiment.choices import ValidationTask
+from steelyard.harness.plugins.fields import ValidationTask
 
 if TYPE_CHECKING:
     import datasets

@@ -20,9 +20,8 @@ from pydantic import Field
 
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
 from steelyard.harness.files.yaml_file import read_yaml
-from steelyard.harness.plugins.names import load_plugin
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import DataSource, TrainJob
+from steelyard.harness.plugins.names import load_trainer
+from steelyard.harness.plugins.protocols import DataSource, Trainer, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ _TAIL_LINES = 200
 _rank = 0
 
 
-class Launched(Plugin):
+class Launched(Trainer):
     """A trainer with its options, and the accelerate config that it is launched with."""
 
     trainer: str = Field(description="The trainer's registered name.")
@@ -43,20 +42,19 @@ class Launched(Plugin):
     accelerate: str = Field(description="A file that `accelerate config` wrote.")
 
     @property
-    def inner(self) -> Plugin:
+    def inner(self) -> Trainer:
         """The trainer itself."""
-        made: Plugin = load_plugin("trainers", self.trainer)(**self.options)
-        return made
+        return load_trainer(self.trainer)(**self.options)
 
     def content_digest(self) -> str:
         """Digest of config and trainer: other processes or precision are another recipe."""
         from steelyard.harness.files.digests import digest_json
         from steelyard.harness.plugins.plugin import source_digest
 
-        own = getattr(self.inner, "content_digest", None)
+        inner = self.inner
         content = read_yaml(Path(self.accelerate))
         named = _deepspeed_digest(content, Path(self.accelerate).parent)
-        return digest_json([content, named, source_digest(type(self.inner)), own and own()])
+        return digest_json([content, named, source_digest(type(inner)), inner.content_digest()])
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Launch the trainer and open what its first process wrote.
@@ -115,7 +113,7 @@ class Launched(Plugin):
         return manifest.model_copy(update={"notes": (*manifest.notes, note)})
 
 
-def launched(trainer: Plugin, name: str, config: Path, *, file: Path, key: str) -> Launched:
+def launched(trainer: Trainer, name: str, config: Path, *, file: Path, key: str) -> Launched:
     """``trainer`` under accelerate. Raises ``ConfigError`` where the config is none."""
     if not config.is_file():
         fix = "write one with: accelerate config --config_file accelerate.yaml"
@@ -125,7 +123,7 @@ def launched(trainer: Plugin, name: str, config: Path, *, file: Path, key: str) 
         fix = "write it with: accelerate config --config_file accelerate.yaml"
         raise ConfigError("not an accelerate config: it has no distributed_type or num_processes",
                           file=config, fix=fix)  # fmt: skip
-    if "learning_rate" not in type(trainer).model_fields:
+    if trainer.schedule is None:
         fix = "leave accelerate out; nothing is trained in several processes there"
         raise ConfigError(f"trainer '{name}' has no training loop", file=file, key=key, fix=fix)
     return Launched(
@@ -236,7 +234,7 @@ def work(file: Path, rank: int) -> None:
     _rank = rank
     content = json.loads(file.read_text("utf-8"))
     given = content["launched"]
-    trainer: Any = Launched(**given).inner
+    trainer = Launched(**given).inner
 
     def say(*what: Any) -> None:
         sys.stdout.write(MARK + json.dumps(what) + "\n")

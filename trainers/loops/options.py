@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.fields import ValidationTask
+from steelyard.harness.plugins.protocols import Schedule, Trainer
 from steelyard.trainers.loops.early_stop import EarlyStop
 
 #: Kinds of data of the supervised methods: answers to prompts, chats, whole texts.
@@ -18,7 +19,7 @@ OTHER_KINDS = (CHATS, TEXTS)
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 
 
-class TrainingOptions(Plugin):
+class TrainingOptions(Trainer):
     """How long, how fast and on what batches."""
 
     learning_rate: float = Field(2e-5, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -38,6 +39,25 @@ class TrainingOptions(Plugin):
         "Weights are kept in float32.",
     )
 
+    @property
+    def schedule(self) -> Schedule:
+        """How long, and on what batches."""
+        return Schedule(self.epochs, self.steps, self.batch_size, self.gradient_accumulation)
+
+    @property
+    def longest_row(self) -> int | None:
+        """Tokens that a row is cut to."""
+        return self.max_length
+
+    @property
+    def stops(self) -> EarlyStop | None:
+        """When to stop before the end; None: never."""
+        return None
+
+    def shortened(self, steps: int) -> Self:
+        """The same recipe over so many steps, and to their end."""
+        return self.model_copy(update={"steps": steps, "epochs": 1.0})
+
 
 class ValidatedOptions(TrainingOptions):
     """Methods that may stop early."""
@@ -49,12 +69,31 @@ class ValidatedOptions(TrainingOptions):
         "threshold.",
     )
 
+    @property
+    def stops(self) -> EarlyStop | None:
+        """When to stop before the end."""
+        return self.early_stop
+
+    @property
+    def packs(self) -> bool:
+        """Whether rows share one of ``max_length`` tokens, so that none is cut."""
+        return False
+
+    @property
+    def validation_tasks(self) -> tuple[ValidationTask, ...]:
+        """The task that ``early_stop`` asks, where it asks one."""
+        asked = self.early_stop
+        return () if asked is None or asked.task is None else (asked,)
+
+    def shortened(self, steps: int) -> Self:
+        """... and to their end."""
+        return super().shortened(steps).model_copy(update={"early_stop": None})
+
     def content_digest(self) -> object:
         """Digest of the task that ``early_stop`` asks: another task stops at another step."""
         from steelyard.harness.evaluation.validation import choice_digest
 
-        asked = self.early_stop
-        return None if asked is None or asked.task is None else choice_digest(asked)
+        return next(map(choice_digest, self.validation_tasks), None)
 
 
 class SupervisedOptions(ValidatedOptions):
@@ -65,6 +104,16 @@ class SupervisedOptions(ValidatedOptions):
         description="Several rows share one of max_length tokens and do not see one another; "
         "batch_size counts the packed ones.",
     )
+
+    @property
+    def packs(self) -> bool:
+        """Whether rows share one of ``max_length`` tokens, so that none is cut."""
+        return self.packing
+
+    @property
+    def cuts_answers(self) -> bool:
+        """Not where rows are laid end to end."""
+        return not self.packing
 
 
 class LoraOptions(SupervisedOptions):

@@ -35,6 +35,11 @@ class RolloutOptions(PreferenceOptions):
         None, gt=0, description="Stop where the divergence (nats per token) passes this."
     )
 
+    @property
+    def cuts_answers(self) -> bool:
+        """No answer is read: they are sampled."""
+        return False
+
     def content_digest(self) -> object:
         """... and of the modules that ``reward: function`` names: other code rewards otherwise."""
         own = [[r.name, source_of(r)] for r in self.rewards if isinstance(r, Function)]

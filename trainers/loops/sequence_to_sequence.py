@@ -30,7 +30,7 @@ def seq2seq_trainer(
     """The trainer over tokenised rows. Raises ``DataError`` for whole texts, or with packing."""
     from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-    if not data.answers or getattr(options, "packing", False):
+    if not data.answers or options.packs:
         what = "packed rows" if data.answers else "whole texts"
         fix = "give prompt and completion, and no packing"
         raise DataError(f"an encoder-decoder cannot learn {what}", file=job.data[0].path, fix=fix)

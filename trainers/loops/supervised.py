@@ -49,7 +49,7 @@ def sft_trainer(
         args=SFTConfig(
             **training.arguments(options, job),
             completion_only_loss=data.answers,
-            packing=getattr(options, "packing", False),
+            packing=options.packs,
             eval_packing=False,
         ),
         train_dataset=data.rows,
@@ -61,5 +61,5 @@ def sft_trainer(
 
 def run(trainer: Any, job: TrainJob, data: Lessons, options: ValidatedOptions) -> Any:
     """Train, and watch the loss; see :func:`steelyard.trainers.loops.training.run`."""
-    counted: int | None = None if getattr(options, "packing", False) else len(data.rows)
+    counted: int | None = None if options.packs else len(data.rows)
     return training.run(trainer, job, counted, early=options.early_stop)

@@ -51,7 +51,7 @@ def prepare(job: TrainJob) -> None:
 def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
     """Keyword arguments of any TRL config: the options, the seed, and no file but saved states."""
     gpu = torch.cuda.is_available()
-    early: EarlyStop | None = getattr(options, "early_stop", None)
+    early = options.stops
     looks = {} if early is None else early_stop.arguments(early, options.batch_size)
     return {
         "output_dir": str(job.state_folder or job.folder / STATES),

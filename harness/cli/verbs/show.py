@@ -55,9 +55,10 @@ def _plugin(name: str) -> dict[str, Any] | None:
 def _described(plugin: Any) -> dict[str, Any]:
     fields = getattr(plugin, "model_fields", {})
     described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
-    from steelyard.harness.experiment.data_sets import choices_of
+    from steelyard.harness.plugins.protocols import Trainer
 
-    roles, *others = choices_of(plugin)
+    is_trainer = isinstance(plugin, type) and issubclass(plugin, Trainer)
+    roles, *others = plugin.data_choices() if is_trainer else ((),)
     if roles:
         described["data columns"] = list(roles)
     if others:
