@@ -9,37 +9,80 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partialmethod
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal, cast
 
 from steelyard.harness.records import Environment
 
-#: Libraries whose version may change a number.
-PACKAGES = (
-    "accelerate",
-    "bitsandbytes",
-    "codecarbon",
-    "datasets",
-    "evaluate",
-    "gguf",
-    "steelyard",
-    "lm-eval",
-    "numpy",
-    "peft",
-    "pyarrow",
-    "rouge-score",
-    "sacrebleu",
-    "safetensors",
-    "scipy",
-    "tokenizers",
-    "torch",
-    "transformers",
-    "trl",
-)
+#: What a library's version belongs to:
+#:
+#: ``record``      the environment that a run states
+#: ``checkpoint``  the versions that a checkpoint's manifest states
+#: ``train``       the key of a recipe: another version trains again
+#: ``answers``     the key of a journal: another version asks the model again
+#: ``score``       the key of a run: another version computes rows and scores again
+#: ``signature``   the signature of every task's scores, by which two runs are comparable
+#: ``text``        the signature of tasks that generate text
+#: ``doctor``      what ``steelyard doctor`` looks for
+Use = Literal[
+    "record", "checkpoint", "train", "answers", "score", "signature", "text", "doctor"
+]  # fmt: skip
+
+#: The one table of libraries: name on the package index -> what its version belongs to.
+LIBRARIES: Mapping[str, frozenset[Use]] = {
+    name: frozenset(cast(list[Use], uses.split()))
+    for name, uses in {
+        "torch": "record checkpoint train answers score signature doctor",
+        "transformers": "record checkpoint train answers score signature doctor",
+        "trl": "record checkpoint train doctor",
+        "peft": "record checkpoint train answers score doctor",
+        "bitsandbytes": "record checkpoint train answers score doctor",
+        "lm-eval": "record answers score signature doctor",
+        "evaluate": "record score doctor",
+        "datasets": "record checkpoint doctor",
+        "sacrebleu": "record score text doctor",
+        "rouge-score": "record score text doctor",
+        "codecarbon": "record doctor",
+        "gguf": "record checkpoint answers score doctor",
+        "accelerate": "record checkpoint",
+        "compressed-tensors": "record checkpoint answers score",
+        "numpy": "record score",
+        "pyarrow": "record",
+        "rapidfuzz": "record score",
+        "safetensors": "record",
+        "scipy": "record score",
+        "statsmodels": "record score",
+        "steelyard": "record",
+        "tokenizers": "record answers score",
+        "torchao": "record checkpoint answers score",
+    }.items()
+}
+
+
+def libraries(use: Use) -> tuple[str, ...]:
+    """The libraries whose version belongs to ``use``, in the table's order."""
+    return tuple(name for name, uses in LIBRARIES.items() if use in uses)
+
+
+@lru_cache
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def versions(use: Use) -> dict[str, str]:
+    """Library -> version, for the installed libraries whose version belongs to ``use``."""
+    installed = {name: _version(name) for name in libraries(use)}
+    return {name: number for name, number in installed.items() if number is not None}
+
+
 SAMPLE_SECONDS = 0.05
 
 
@@ -53,18 +96,8 @@ def environment() -> Environment:
         cores=_cores(),
         memory_bytes=_memory_bytes(),
         gpus=_gpus(),
-        packages=_packages(),
+        packages=dict(sorted(versions("record").items())),
     )
-
-
-def _packages() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _cpu_model() -> str | None:

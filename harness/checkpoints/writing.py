@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +29,7 @@ from steelyard.harness.checkpoints.opening import (
     size_bytes,
     tokenizer_folder,
 )
+from steelyard.harness.environment import versions
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import TrainJob
@@ -37,10 +37,6 @@ from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, E
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
 _CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, "generation_config.json")
-_PACKAGES = (
-    *("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets"),
-    *("gguf", "torchao", "compressed-tensors"),
-)
 
 
 def save_full(model: Any, job: TrainJob) -> None:
@@ -190,7 +186,7 @@ def manifest_of(
         base="",
         trainer="",
         size_bytes=size_bytes(folder, gguf_file),
-        versions=_versions(),
+        versions=versions("checkpoint"),
         created_at=now(),
     )
 
@@ -215,13 +211,3 @@ def _write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.environment import versions
 from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BuiltSuite", "BuiltTask", "Evaluation", "build", "divergence", "evaluate"]
 
-#: Packages whose version may move a number.
-_PACKAGES = ("lm_eval", "torch", "transformers")
-_TEXT_PACKAGES = ("rouge-score", "sacrebleu")
+#: How signatures spell a library: baseline files hold this name.
+_SIGNED_AS = {"lm-eval": "lm_eval"}
 
 
 @dataclass(frozen=True)
@@ -245,14 +244,11 @@ def _one_line(value: Any) -> str:
 
 
 def _versions(task: BuiltTask) -> dict[str, str]:
-    text = task.output_type == "generate_until"
-    found = {}
-    for package in (*_PACKAGES, *(_TEXT_PACKAGES if text else ())):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    """The versions of the libraries that may move a number of the task."""
+    signed = versions("signature")
+    if task.output_type == "generate_until":
+        signed |= versions("text")
+    return {_SIGNED_AS.get(name, name): number for name, number in signed.items()}
 
 
 def _failure(task: str, error: Exception) -> Failure:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.environment import environment, versions
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.pipeline.events import Event, Listener, Status
 from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
-
-#: Libraries whose version may move a score.
-SCORING_LIBRARIES = ("torch", "transformers", "lm-eval", "bitsandbytes", "rouge-score", "sacrebleu")
 
 if TYPE_CHECKING:
     from steelyard.harness.energy.attempts import Attempts
@@ -216,11 +214,10 @@ class ScoreStage:
         return self._built
 
     def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:
-        from steelyard.harness.environment import environment
         from steelyard.harness.evaluation.code import scoring_code
         from steelyard.harness.files.digests import digest_json
 
-        settings, packages = self.experiment.settings, environment().packages
+        settings = self.experiment.settings
         return digest_json(
             {
                 "experiment": self.experiment.name,
@@ -231,7 +228,7 @@ class ScoreStage:
                 "backend": settings.backend,
                 "dtype": settings.dtype,
                 "code": scoring_code(),
-                "versions": {name: packages.get(name) for name in SCORING_LIBRARIES},
+                "versions": versions("score"),
             }
         )
 
@@ -270,7 +267,6 @@ class ScoreStage:
         energy: Energy,
         inherited: Sequence[Energy],
     ) -> Run:
-        from steelyard.harness.environment import environment
         from steelyard.harness.files.digests import digest_json
 
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.environment import versions
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.experiment.file import Candidate, Experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
@@ -18,9 +19,6 @@ from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
 if TYPE_CHECKING:
     from steelyard.harness.plugins.protocols import Meter
     from steelyard.harness.store import FolderStore
-
-#: Libraries whose version changes what a recipe produces, and so belong to its identity.
-RECIPE_LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 
 
 @dataclass
@@ -80,11 +78,9 @@ class Checkpoints:
 
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
-        from steelyard.harness.environment import environment
         from steelyard.harness.files.digests import digest_json
         from steelyard.harness.plugins.plugin import source_digest
 
-        packages = environment().packages
         start = self.checkpoint(candidate.parent, verify=False)
         sources = {name: self.checkpoint(name, verify=False) for name in candidate.sources}
         return digest_json(
@@ -101,7 +97,7 @@ class Checkpoints:
                 "start": start.manifest.digest,
                 "sources": [[name, s.manifest.digest] for name, s in sources.items()],
                 "seed": candidate.seed,
-                "versions": {name: packages.get(name) for name in RECIPE_LIBRARIES},
+                "versions": versions("train"),
             }
         )
 

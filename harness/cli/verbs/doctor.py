@@ -9,21 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from steelyard.harness.cli.options import Format, OutputFormat
-
-PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "bitsandbytes",
-    "lm-eval",
-    "evaluate",
-    "datasets",
-    "sacrebleu",
-    "rouge-score",
-    "codecarbon",
-    "gguf",
-)
+from steelyard.harness.environment import libraries, versions
 
 
 def doctor(
@@ -46,7 +32,7 @@ def doctor(
 
         for name, finding in findings.items():
             typer.echo(f"{name:<22} {terminal_safe(str(finding))}")
-    missing = [name for name in PACKAGES if findings.get(name) == "missing"]
+    missing = [name for name in libraries("doctor") if findings.get(name) == "missing"]
     if missing:
         raise typer.Exit(2)
 
@@ -67,15 +53,8 @@ def _machine() -> dict[str, Any]:
 
 
 def _packages() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    installed = versions("doctor")
+    return {name: installed.get(name, "missing") for name in libraries("doctor")}
 
 
 def _energy() -> dict[str, Any]:
