@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 
+from steelyard.harness.compare import NoiseFloor, Scored, compare, noise_floors, recipe_deltas
+from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.errors import (
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
@@ -21,23 +22,24 @@ from steelyard.harness.errors import (
     ScoringError,
     exit_code_of,
 )
+from steelyard.harness.experiment.choices import selection_notes
+from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.gate import Gate, judge, load_gate
 from steelyard.harness.pipeline.events import Event, Listener
-
-if TYPE_CHECKING:
-    from steelyard.harness.compare import NoiseFloor, Scored
-    from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.gate import Gate
-    from steelyard.harness.pipeline.noise import NoiseStage
-    from steelyard.harness.pipeline.pipeline import Outcome
-    from steelyard.harness.records import (
-        Checkpoint,
-        CheckpointManifest,
-        Comparison,
-        Failure,
-        Run,
-        Verdict,
-    )
-    from steelyard.harness.store import FolderStore
+from steelyard.harness.pipeline.noise import NoiseStage
+from steelyard.harness.pipeline.pipeline import Outcome
+from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.records import (
+    Checkpoint,
+    CheckpointManifest,
+    Comparison,
+    Failure,
+    Run,
+    Verdict,
+)
+from steelyard.harness.store import FolderStore
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Document
 
 NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
 
@@ -55,10 +57,14 @@ FILE_NAMES = {
 class Conclusion:
     """What was decided, and where it can be read."""
 
+    runs: tuple[Scored, ...]
+    """The baseline's first, then the candidates'."""
     comparisons: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
-    document: Any
+    failures: tuple[Failure, ...]
+    document: Document
     files: Mapping[str, Path]
+    """Format -> where the report was written."""
     exit_code: int
 
 
@@ -74,9 +80,6 @@ def conclude(
     noise: NoiseStage | None = None,
 ) -> Conclusion:
     """Compare every candidate with the baseline, hold the gate, and write the reports."""
-    from steelyard.harness.experiment.choices import selection_notes
-    from steelyard.harness.gate import load_gate
-
     settings = experiment.settings
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
     runs = {name: run.id for name, run in outcome.runs.items()}
@@ -149,10 +152,6 @@ def decide_and_report(
     noise: Sequence[Scored] = (),
 ) -> Conclusion:
     """Comparisons, verdicts and report files of ``candidates``; ``file`` holds the gate."""
-    from steelyard.harness.compare import compare, noise_floors, recipe_deltas
-    from steelyard.harness.gate import judge
-    from steelyard.reports.build import build_report
-
     alpha = gate.alpha if gate else 0.05
     comparisons = compare(baseline, candidates, alpha=alpha, noise=noise)
     notes = [*notes, *noise_notes(baseline.run, noise_floors(baseline, noise))]
@@ -177,7 +176,15 @@ def decide_and_report(
         codes.append(EXIT_USAGE)
     if incomplete:
         codes.append(EXIT_NOT_COMPARABLE)
-    return Conclusion(tuple(comparisons), tuple(verdicts), document, files, exit_code_of(codes))
+    return Conclusion(
+        runs=(baseline, *candidates),
+        comparisons=comparisons,
+        verdicts=tuple(verdicts),
+        failures=tuple(failures),
+        document=document,
+        files=files,
+        exit_code=exit_code_of(codes),
+    )
 
 
 def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> list[str]:
@@ -197,8 +204,6 @@ def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> 
 
 def scored(store: FolderStore, name: str) -> Scored:
     """A run with its rows from the store, or from a baseline file."""
-    from steelyard.harness.compare.baseline_file import open_run
-
     return open_run(store, name)
 
 
@@ -213,15 +218,13 @@ def scored_baseline(
     return scored(store, str(beside) if beside.exists() else name)
 
 
-def render(document: Any, format_name: str) -> str:
+def render(document: Document, format_name: str) -> str:
     """The document in one of the registered formats."""
-    from steelyard.harness.plugins.names import load_plugin
-
     return str(load_plugin("renderers", format_name)().render(document))
 
 
 def write_documents(
-    document: Any, formats: Sequence[str], folder: Path, listener: Listener
+    document: Document, formats: Sequence[str], folder: Path, listener: Listener
 ) -> dict[str, Path]:
     """Each format as a file in ``folder``; a reader never sees half a page."""
     files = {}
@@ -250,10 +253,8 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def for_screen(document: Any, format_name: str) -> str:
+def for_screen(document: Document, format_name: str) -> str:
     """The document as it is printed: a terminal's own width, 120 where nobody says."""
-    from steelyard.harness.plugins.names import load_plugin
-
     if format_name != "terminal":
         return render(document, format_name)
     columns = shutil.get_terminal_size((120, 24)).columns
@@ -261,7 +262,7 @@ def for_screen(document: Any, format_name: str) -> str:
     return str(load_plugin("renderers", format_name)(width=width).render(document))
 
 
-def show(document: Any, format_name: str) -> None:
+def show(document: Document, format_name: str) -> None:
     """Print the document for a person or a machine."""
     text = for_screen(document, format_name)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from steelyard.harness.cli.verbs.run import run_experiment
+from steelyard.harness.cli.experiments import run_experiment
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.records import Run
 from steelyard.harness.store import open_store

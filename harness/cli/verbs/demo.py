@@ -29,7 +29,7 @@ def demo(
     """
     from steelyard.harness.cli.conclude import show
     from steelyard.harness.cli.verbs.leaderboard import leaderboard
-    from steelyard.harness.cli.verbs.run import run_experiment
+    from steelyard.harness.cli.verbs.run import run_watched
     from steelyard.harness.errors import EXIT_USAGE
     from steelyard.harness.experiment.file import load_experiment
     from steelyard.tasks.microworld.demo import write_files
@@ -40,7 +40,7 @@ def demo(
         return
     experiment = load_experiment(file, seed=seed)
     workspace = folder / ".steelyard"
-    conclusion = run_experiment(
+    conclusion = run_watched(
         experiment,
         workspace=workspace,
         output=folder / "report",

@@ -42,19 +42,13 @@ def report(
 
     Example: `steelyard report microworld-demo --format html --format csv -o report/`
     """
-    from steelyard.harness.cli.conclude import decide_and_report, leave, scored
+    from steelyard.harness.cli.conclude import decide_and_report, leave
     from steelyard.harness.cli.console import watching
-    from steelyard.harness.errors import UnknownNameError, did_you_mean
+    from steelyard.harness.cli.experiments import newest_runs
     from steelyard.harness.gate import load_gate
     from steelyard.harness.store import open_store
 
-    store = open_store(workspace)
-    newest = {run.candidate: run.id for run in store.summaries(experiment=experiment)}
-    if not newest:
-        fix = did_you_mean(experiment, {run.experiment for run in store.summaries()})
-        raise UnknownNameError(f"no runs of experiment '{experiment}'", fix=fix)
-    base = scored(store, newest.get(baseline, baseline))
-    others = [scored(store, id) for id in newest.values() if id != base.run.id]
+    base, others = newest_runs(open_store(workspace), experiment, baseline)
     with watching() as listener:
         conclusion = decide_and_report(
             base,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,11 +68,12 @@ def run(
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
     from steelyard.harness.cli.conclude import leave, show
+    from steelyard.harness.cli.experiments import command
     from steelyard.harness.experiment.file import load_experiment
 
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed, limit=limit)
-    conclusion = run_experiment(
+    conclusion = run_watched(
         experiment,
         workspace=workspace,
         only=candidate or (),
@@ -86,7 +86,7 @@ def run(
     leave(conclusion.exit_code)
 
 
-def run_experiment(
+def run_watched(
     experiment: Experiment,
     *,
     workspace: Path,
@@ -96,32 +96,21 @@ def run_experiment(
     commands: list[str],
     executor: ExecutorPlugin | None = None,
 ) -> Conclusion:
-    """The whole loop over a validated experiment; writes the reports and returns what they say."""
-    from steelyard.harness.cli.conclude import conclude
+    """The whole loop, with its progress and the logs of what failed on standard error."""
     from steelyard.harness.cli.console import watching
-    from steelyard.harness.cli.session import session
+    from steelyard.harness.cli.experiments import run_experiment
 
-    check(experiment)
-    with session(experiment, workspace) as (store, meter), watching() as listener:
-        from steelyard.harness.pipeline.executors.inline import Inline
-        from steelyard.harness.pipeline.noise import NoiseStage
-        from steelyard.harness.pipeline.pipeline import Pipeline
-
-        find_baseline(experiment, store)
-        noise = NoiseStage(experiment, store, meter, listener)
-        noise.check()
-        chosen = executor or Inline()
-        outcome = Pipeline(experiment, store, meter, listener, chosen).run(only)
-        show_logs(outcome, store)
-        return conclude(
+    with watching() as listener:
+        return run_experiment(
             experiment,
-            store,
-            outcome,
-            listener=listener,
+            workspace=workspace,
+            only=only,
             gating=gating,
-            noise=noise,
-            folder=output or workspace / "reports" / experiment.name,
+            output=output,
             commands=commands,
+            executor=executor,
+            listener=listener,
+            on_outcome=show_logs,
         )
 
 
@@ -139,56 +128,3 @@ def show_logs(outcome: Outcome, store: FolderStore) -> None:
         typer.echo(f"--- the end of {path}", err=True)
         for line in tail:
             typer.echo(f"    {terminal_safe(line)}", err=True)
-
-
-def check(experiment: Experiment) -> None:
-    """Find what is wrong with suite and gate before hours of training, not after."""
-    from steelyard.harness.experiment.choices import check_choices
-    from steelyard.harness.gate import load_gate
-    from steelyard.harness.suites.suite import load_suite
-
-    settings = experiment.settings
-    check_choices(experiment)
-    load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
-    if settings.gate:
-        load_gate(settings.gate, file=experiment.file)
-
-
-def find_baseline(experiment: Experiment, store: FolderStore) -> None:
-    """The gate's baseline, where it is not made by this experiment, must be there beforehand.
-
-    Raises ``SteelyardError`` for a run or baseline file that is missing or cannot be read.
-    """
-    from steelyard.harness.cli.conclude import scored_baseline
-    from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
-    from steelyard.harness.gate import load_gate
-
-    if not experiment.settings.gate:
-        return
-    gate = load_gate(experiment.settings.gate, file=experiment.file)
-    made = {"base", *(candidate.name for candidate in experiment.candidates)}
-    if gate.baseline is None or gate.baseline in made:
-        return
-    try:
-        scored_baseline(gate, store, {}, experiment.folder)
-    except UnknownNameError:
-        raise ConfigError(
-            "no such candidate, run or baseline file",
-            file=experiment.file,
-            key="gate.baseline",
-            value=gate.baseline,
-            fix=did_you_mean(gate.baseline, made),
-        ) from None
-
-
-def command(
-    file: Path, workspace: Path, base: str | None, seed: int | None, limit: int | None
-) -> str:
-    """The exact command to type again."""
-    words = ["steelyard", "run", str(file)]
-    if workspace != DEFAULT_WORKSPACE:
-        words += ["--workspace", str(workspace)]
-    for name, value in (("--base", base), ("--seed", seed), ("--limit", limit)):
-        if value is not None:
-            words += [name, str(value)]
-    return shlex.join(words)

@@ -117,7 +117,7 @@ def _lines_beside(folder: Path) -> None:
 
 
 def _experiment(path: Path) -> object:
-    from steelyard.harness.cli.verbs.run import check
+    from steelyard.harness.cli.experiments import check
     from steelyard.harness.experiment.file import load_experiment
 
     experiment = load_experiment(path)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from steelyard.harness.cli.conclude import Conclusion
-from steelyard.harness.cli.verbs.run import run_experiment
+from steelyard.harness.cli.verbs.run import run_watched
 from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluation.evaluate import Evaluation, build
@@ -42,7 +42,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def carried_out(file: Path) -> Conclusion:
-    return run_experiment(load_experiment(file), workspace=file.parent / "ws", commands=[])
+    return run_watched(load_experiment(file), workspace=file.parent / "ws", commands=[])
 
 
 @pytest.fixture(scope="module")

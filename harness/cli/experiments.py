@@ -1,0 +1,194 @@
+"""An experiment from its settings to what was decided, for the verbs and for Python programs.
+
+Nothing here prints or leaves the process: a listener is told what happens, and errors are raised.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from steelyard.harness.cli.conclude import Conclusion, conclude, scored, scored_baseline
+from steelyard.harness.cli.options import DEFAULT_WORKSPACE
+from steelyard.harness.cli.session import session
+from steelyard.harness.compare import Scored
+from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
+from steelyard.harness.experiment.choices import check_choices
+from steelyard.harness.experiment.file import Experiment, ExperimentFile
+from steelyard.harness.experiment.lineage import BASE
+from steelyard.harness.files.yaml_file import validated
+from steelyard.harness.gate import load_gate
+from steelyard.harness.pipeline.events import Listener, no_listener
+from steelyard.harness.pipeline.executors.executor import Executor
+from steelyard.harness.pipeline.executors.inline import Inline
+from steelyard.harness.pipeline.noise import NoiseStage
+from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
+from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.store import FolderStore, is_there, open_store
+from steelyard.harness.suites.suite import load_suite
+
+SuiteSetting = str | Sequence[str | Mapping[str, object]] | Mapping[str, object]
+"""A suite by name or file, a list of tasks, or the suite written out, as in an experiment file."""
+
+
+def run_experiment(
+    experiment: Experiment,
+    *,
+    workspace: Path,
+    only: Sequence[str] = (),
+    gating: bool = True,
+    output: Path | None = None,
+    commands: Sequence[str] = (),
+    executor: Executor | None = None,
+    listener: Listener = no_listener,
+    on_outcome: Callable[[Outcome, FolderStore], None] | None = None,
+) -> Conclusion:
+    """The whole loop over a validated experiment; writes the reports and returns what they say.
+
+    Args:
+        experiment: from :func:`steelyard.harness.experiment.file.load_experiment`.
+        workspace: where checkpoints, runs and journals are kept.
+        only: these candidates and their parents; every one where none is named.
+        gating: whether the gate decides the exit code.
+        output: the reports' folder; None is ``reports/NAME`` in the workspace.
+        commands: what the report gives as the way to make its numbers again.
+        executor: where stages run; None is this process.
+        listener: told what happens.
+        on_outcome: called after the last stage, before anything is compared.
+
+    Raises ``SteelyardError`` for settings that cannot work, and ``ScoringError`` where the baseline
+    could not be scored; a candidate that failed is a failure in the result.
+    """
+    check(experiment)
+    with session(experiment, workspace) as (store, meter):
+        find_baseline(experiment, store)
+        noise = NoiseStage(experiment, store, meter, listener)
+        noise.check()
+        pipeline = Pipeline(experiment, store, meter, listener, executor or Inline())
+        outcome = pipeline.run(only)
+        if on_outcome is not None:
+            on_outcome(outcome, store)
+        return conclude(
+            experiment,
+            store,
+            outcome,
+            listener=listener,
+            gating=gating,
+            noise=noise,
+            folder=output or workspace / "reports" / experiment.name,
+            commands=commands,
+        )
+
+
+def check(experiment: Experiment) -> None:
+    """Find what is wrong with suite and gate before hours of training, not after."""
+    settings = experiment.settings
+    check_choices(experiment)
+    load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
+    if settings.gate:
+        load_gate(settings.gate, file=experiment.file)
+
+
+def find_baseline(experiment: Experiment, store: FolderStore) -> None:
+    """The gate's baseline, where it is not made by this experiment, must be there beforehand.
+
+    Raises ``SteelyardError`` for a run or baseline file that is missing or cannot be read.
+    """
+    if not experiment.settings.gate:
+        return
+    gate = load_gate(experiment.settings.gate, file=experiment.file)
+    made = {BASE, *(candidate.name for candidate in experiment.candidates)}
+    if gate.baseline is None or gate.baseline in made:
+        return
+    try:
+        scored_baseline(gate, store, {}, experiment.folder)
+    except UnknownNameError:
+        raise ConfigError(
+            "no such candidate, run or baseline file",
+            file=experiment.file,
+            key="gate.baseline",
+            value=gate.baseline,
+            fix=did_you_mean(gate.baseline, made),
+        ) from None
+
+
+def command(
+    file: Path, workspace: Path, base: str | None, seed: int | None, limit: int | None
+) -> str:
+    """The exact command to type again."""
+    words = ["steelyard", "run", str(file)]
+    if workspace != DEFAULT_WORKSPACE:
+        words += ["--workspace", str(workspace)]
+    for name, value in (("--base", base), ("--seed", seed), ("--limit", limit)):
+        if value is not None:
+            words += [name, str(value)]
+    return shlex.join(words)
+
+
+# --- one checkpoint -------------------------------------------------------------------------
+
+
+def evaluation(
+    model: str,
+    suite: SuiteSetting,
+    *,
+    workspace: Path,
+    name: str | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    country: str | None = None,
+) -> Experiment:
+    """An experiment without candidates: ``model`` is its base, and all that is scored.
+
+    The rest is as in an experiment file. Raises ``ConfigError``.
+    """
+    content = {
+        "name": name or run_name(model),
+        "base": model_of(model, workspace),
+        "suite": suite,
+        "limit": limit,
+        "seed": seed or 0,
+        "energy": {"country": country} if country else {},
+    }
+    file = Path("eval.yaml")
+    return Experiment(file, validated(ExperimentFile, content, file=file), candidates=())
+
+
+def model_of(model: str, workspace: Path) -> str:
+    """The checkpoint's folder where ``model`` names a run of the workspace; else as it is."""
+    if Path(model).exists() or model in plugin_names("bases") or not is_there(workspace):
+        return model
+    store = open_store(workspace)
+    try:
+        run = store.get(model)
+    except SteelyardError:
+        return model
+    folder = store.checkpoint(run.checkpoint.digest)
+    return str(folder) if folder else run.checkpoint.base
+
+
+def run_name(model: str) -> str:
+    """A usable name for the run of a model that has none."""
+    name = Path(model).name if Path(model).exists() else model
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64] or "model"
+
+
+# --- what is in the store -------------------------------------------------------------------
+
+
+def newest_runs(
+    store: FolderStore, experiment: str, baseline: str = BASE
+) -> tuple[Scored, list[Scored]]:
+    """The newest run of each candidate of an experiment: the baseline's, and the others'.
+
+    ``baseline`` is a candidate of the experiment, another run or a baseline file. Raises
+    ``UnknownNameError`` where the experiment has no runs.
+    """
+    newest = {run.candidate: run.id for run in store.summaries(experiment=experiment)}
+    if not newest:
+        fix = did_you_mean(experiment, {run.experiment for run in store.summaries()})
+        raise UnknownNameError(f"no runs of experiment '{experiment}'", fix=fix)
+    base = scored(store, newest.get(baseline, baseline))
+    return base, [scored(store, id) for id in newest.values() if id != base.run.id]
