@@ -31,7 +31,7 @@ def test_the_hf_backend_by_name_gives_the_numbers_of_our_own(llama: Path) -> Non
     assert [value for value, _ in ours] == pytest.approx([v for v, _ in theirs], rel=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["lm-eval:vlm", "asay"])
+@pytest.mark.parametrize("backend", ["lm-eval:vlm", "stelyard"])
 def test_a_misspelt_backend_gets_a_suggestion(backend: str) -> None:
     with pytest.raises(UnknownNameError, match="did you mean"):
         open_model("anything", backend=backend)
