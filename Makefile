@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 # Two processes, a file of tests in one of them; their waiting threads leave the cores to each other.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: help demo test test-slow lint types bench clean
+.PHONY: help demo test test-slow quick contract lint types bench clean
 
 help:
 	@echo "make demo       install, then the whole loop on the microworld (a few minutes, no GPU)"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the test suite with the slow tests"
-	@echo "make lint types ruff and mypy"
+	@echo "make quick ROOM=gate   the fast tests of one room, in seconds"
+	@echo "make lint types ruff, the contract on imports, mypy"
 	@echo "make bench      benchmarks and long simulations; figures go to benchmarks/results"
 	@echo "make clean      remove the virtual environment and the demo's output"
 
@@ -31,10 +32,20 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(PYTEST)
 
-lint: $(STAMP) build/types
+# A room is a folder of tests: gate is tests/harness/gate, loops is tests/trainers/loops, and so on.
+ROOM ?= stats
+quick: $(STAMP)
+	@folders="$$(find tests -type d -path '*/$(ROOM)' -not -path '*/__pycache__/*')"; \
+	if [ -z "$$folders" ]; then echo "no tests for a room '$(ROOM)'; see docs/house.md" >&2; exit 2; fi; \
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -m "not slow" $$folders
+
+# import-linter reads the modules as they are imported, so it runs where they have their import name.
+contract: $(STAMP) build/types
+	cd build/types && $(abspath $(BIN))/lint-imports $(CURDIR)/pyproject.toml --no-cache
+
+lint: $(STAMP) contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd build/types && $(abspath $(BIN))/lint-imports --config $(CURDIR)/pyproject.toml --no-cache
 
 # The folders under their one import name, for tools that do not follow an editable install.
 build/types: $(wildcard steelyard/*)
