@@ -98,11 +98,11 @@ class Quantize(Trainer):
         return self.scheme in _CALIBRATED
 
     def content_digest(self) -> list[str] | None:
-        """Versions of the libraries that this scheme alone depends on."""
+        """What this scheme alone depends on: versions, and the script that runs elsewhere."""
         if self.scheme in _CALIBRATED:
-            from steelyard.trainers.weights.calibrated import REQUIREMENTS
+            from steelyard.trainers.weights.calibrated import identity
 
-            return list(REQUIREMENTS)
+            return identity()
         library = "gguf" if self.scheme in _GGUF_KINDS else "torchao"
         if library == "torchao" and (self.scheme != "torchao-int8" or find_spec("torchao") is None):
             return None

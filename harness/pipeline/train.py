@@ -79,7 +79,7 @@ class Checkpoints:
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
         from steelyard.harness.files.digests import digest_json
-        from steelyard.harness.plugins.plugin import source_digest
+        from steelyard.harness.plugins.source import source_digest
 
         start = self.checkpoint(candidate.parent, verify=False)
         sources = {name: self.checkpoint(name, verify=False) for name in candidate.sources}

@@ -49,7 +49,7 @@ class Launched(Trainer):
     def content_digest(self) -> str:
         """Digest of config and trainer: other processes or precision are another recipe."""
         from steelyard.harness.files.digests import digest_json
-        from steelyard.harness.plugins.plugin import source_digest
+        from steelyard.harness.plugins.source import source_digest
 
         inner = self.inner
         content = read_yaml(Path(self.accelerate))

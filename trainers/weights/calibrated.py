@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
+from steelyard.harness.files.digests import file_digest
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.weights.environments import environment
 
@@ -69,6 +70,11 @@ def require_machine(scheme: str) -> None:
                 "scheme awq needs an accelerator, and this machine has none",
                 fix="use gptq, which runs on a CPU too, or nf4",
             )
+
+
+def identity() -> list[str]:
+    """What the weights depend on in the separate environment: its packages, and what runs there."""
+    return [*REQUIREMENTS, file_digest(_SCRIPT)]
 
 
 def make_environment() -> Path:

@@ -16,7 +16,6 @@ from steelyard.harness.checkpoints.digests import (
 )
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files.digests import data_digest, digest_json, file_digest
-from steelyard.harness.plugins.plugin import source_digest
 from steelyard.harness.suites.identity import content_digest
 from tests.harness.scoring import tiny
 
@@ -118,14 +117,6 @@ def test_a_chat_template_counts_apart_from_the_tokenizer(llama: Path, tmp_path: 
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     assert beside == chat_template_digest(folder) is not None
     assert tokenizer_digest(folder) == tokenizer
-
-
-def test_a_plugin_is_digested_with_the_modules_beside_it() -> None:
-    from steelyard.harness.plugins.names import load_plugin
-
-    full, lora = load_plugin("trainers", "full"), load_plugin("trainers", "lora")
-    assert source_digest(full) == source_digest(lora)
-    assert len(source_digest(full)) == 64
 
 
 def test_digests_need_no_torch() -> None:
