@@ -2,6 +2,7 @@
 
     SteelyardError                    exit 2   one line, never a traceback
     |-- ConfigError                        an experiment, suite, policy or task file is wrong
+    |   `-- SeveralError                   every mistake of one file, a line each
     |-- DataError                          a data file or a document is wrong
     |-- CheckpointError                    a model folder cannot be opened or trusted
     |-- TrainingError                      a training run failed (NaN loss, nothing to learn, ...)
@@ -70,18 +71,6 @@ class SteelyardError(Exception):
         return " ".join(text.split())
 
 
-class SeveralError(SteelyardError):
-    """Every error of one file, told at once: a line each, in the order of the file."""
-
-    def __init__(self, errors: Sequence[SteelyardError]) -> None:
-        self.errors = tuple(sorted(errors, key=lambda error: error.line or 0))
-        super().__init__("; ".join(error.message for error in self.errors))
-        self.exit_code = exit_code_of(error.exit_code for error in self.errors)
-
-    def __str__(self) -> str:
-        return "\n".join(str(error) for error in self.errors)
-
-
 @contextmanager
 def located(
     *,
@@ -147,6 +136,22 @@ class Collected:
 
 class ConfigError(SteelyardError):
     """An experiment, suite, policy or task file is wrong."""
+
+
+class SeveralError(ConfigError):
+    """Every error of one file, told at once: a line each, in the order of the file."""
+
+    def __init__(self, errors: Sequence[SteelyardError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in self.errors))
+        self.exit_code = exit_code_of(error.exit_code for error in self.errors)
+
+    def __str__(self) -> str:
+        # Sorted here: an error may get its line after it was collected.
+        return "\n".join(str(e) for e in sorted(self.errors, key=lambda error: error.line or 0))
+
+    def __reduce__(self) -> tuple[type[SeveralError], tuple[tuple[SteelyardError, ...]]]:
+        return SeveralError, (self.errors,)
 
 
 class DataError(SteelyardError):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.files.yaml_file import validated
+from steelyard.harness.files.validation import validated
 from steelyard.harness.suites.documents import Documents, TaskData
 
 

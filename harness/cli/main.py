@@ -96,7 +96,8 @@ def main() -> None:
     try:
         app()
     except SteelyardError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        for line in str(error).splitlines():  # one; of a file with several mistakes one each
+            typer.secho(f"error: {line}", fg="red", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _stopped()

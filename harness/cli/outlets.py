@@ -67,7 +67,7 @@ class Outlets:
             kind="report",
             title=f"gate {self.policy.name}",
             subtitle="The gate could not be held",
-            headline=f"No verdict: {error}",
+            headline=f"No verdict: {'; '.join(str(error).splitlines())}",
             sense="bad",
             sections=(),
         )

@@ -19,17 +19,13 @@ def session(
 ) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
     """The store, held beside other runs, and a meter, opened on first use and closed here."""
     from steelyard.harness.energy import EnergyConfig, open_meter
-    from steelyard.harness.errors import ConfigError
-    from steelyard.harness.files.yaml_file import validated
+    from steelyard.harness.errors import located
+    from steelyard.harness.files.validation import validated
+    from steelyard.harness.files.yaml_file import lines_of
     from steelyard.harness.store import open_store
 
-    config = validated(EnergyConfig, experiment.settings.energy, file=experiment.file, key="energy")
-    try:
-        config.checked()
-    except ConfigError as error:
-        raise ConfigError(
-            error.message, file=experiment.file, key=error.key, value=error.value, fix=error.fix
-        ) from None
+    with located(file=experiment.file, line_of=lines_of(experiment.file)):
+        config = validated(EnergyConfig, experiment.settings.energy, key="energy").checked()
     opened: list[Meter] = []
 
     def meter() -> Meter:

@@ -13,14 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.expansion import Expanded, checked_seeds, expanded
 from steelyard.harness.experiment.lineage import BASE, parents_first, sources_of
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import Resources, StageResources
-from steelyard.harness.files.yaml_file import allowed_names, config_error, read_yaml, validated
+from steelyard.harness.files.validation import validated
+from steelyard.harness.files.yaml_file import YamlFile, allowed_names, lines_of
 from steelyard.harness.plugins.fields import beside
 from steelyard.harness.plugins.names import load_plugin, load_trainer, plugin_names
 from steelyard.harness.plugins.protocols import DataSource, Trainer
@@ -155,13 +156,14 @@ def load_experiment(
 def _loaded(
     path: Path, base: str | None, seed: int | None, limit: int | None, check_files: bool
 ) -> Experiment:
-    content = read_yaml(path)
+    source = YamlFile.read(path)
+    content = dict(source.content)
     for key, value in (("base", base), ("seed", seed), ("limit", limit)):
         if value is not None:
             content[key] = value
     if seed is not None:
         content.pop("seeds", None)
-    settings = validated(ExperimentFile, content, file=path)
+    settings = validated(ExperimentFile, content, file=path, line_of=source.line_of)
     _check_name(settings.name, path, "name")
     specs = {name: dict(spec or {}) for name, spec in settings.candidates.items()}
     for candidate_name in specs:
@@ -280,19 +282,15 @@ def _resources(given: object, path: Path, key: str) -> Resources | None:
 def _trainer(
     trainer_class: type[Trainer], options: Mapping[str, Any], path: Path, key: str
 ) -> Trainer:
-    try:
-        return trainer_class.model_validate(dict(options), context={"folder": path.parent})
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "extra_forbidden":
-            known = [*trainer_class.model_fields, *_CANDIDATE_KEYS]
-            raise ConfigError(
-                "unknown key",
-                file=path,
-                key=f"{key}.{first['loc'][-1]}",
-                fix=did_you_mean(str(first["loc"][-1]), known),
-            ) from None
-        raise config_error(error, trainer_class, file=path, key=key) from None
+    return validated(
+        trainer_class,
+        options,
+        file=path,
+        key=key,
+        line_of=lines_of(path),
+        also=_CANDIDATE_KEYS,
+        context={"folder": path.parent},
+    )
 
 
 def _data_of(

@@ -1,17 +1,23 @@
-"""Reads a YAML file that a user wrote: duplicate keys, bombs and surprises are one-line errors."""
+"""Reads a YAML file that a user wrote: its values, their lines, and an error for what surprises."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.errors import (
+    Collected,
+    ConfigError,
+    SteelyardError,
+    did_you_mean,
+    located,
+)
 
 #: An experiment or policy is a page of text; more is a mistake or an attack.
 MAX_BYTES = 1_000_000
@@ -20,8 +26,9 @@ MAX_ALIASES = 50
 #: Written out, aliases in aliases may stand for no more values than a long file holds.
 MAX_NODES = 100_000
 _OPEN = -1
+_INDEX = re.compile(r"\[(\d+)\]")
 
-Model = TypeVar("Model", bound=BaseModel)
+LineOf = Callable[[str], int | None]
 
 
 class ScalarLoader(yaml.SafeLoader):
@@ -41,6 +48,10 @@ class ScalarLoader(yaml.SafeLoader):
 class _Loader(ScalarLoader):
     """Refuses duplicate keys instead of keeping the last one in silence."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.duplicates: dict[int, ConfigError] = {}  # by line; a mapping may be built twice
+
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
         if not isinstance(node, yaml.MappingNode):  # a tag says that it is one
             problem = "expected `key: value` lines"
@@ -53,59 +64,135 @@ class _Loader(ScalarLoader):
             if isinstance(key, Hashable):
                 if key in seen:
                     line = key_node.start_mark.line + 1
-                    raise ConfigError(f"key '{key}' stands twice (line {line})", fix="remove one")
+                    self.duplicates[line] = ConfigError(
+                        f"key '{key}' stands twice", line=line, fix="remove one"
+                    )
                 seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
+@dataclass(frozen=True)
+class YamlFile:
+    """What a YAML file holds, and on which line each of its keys stands."""
+
+    path: Path
+    content: dict[str, Any]
+    lines: Mapping[str, int]
+    """Line by dotted key: ``candidates.lora.rank``, ``gate.rules.2.margin``; from 1."""
+
+    @classmethod
+    def read(cls, path: Path) -> YamlFile:
+        """The mapping in the file ``path``.
+
+        Raises:
+            ConfigError: the file is missing, huge, empty, no mapping or not YAML; keys that stand
+                twice are told all at once.
+        """
+        text = read_text(path)
+        with located(file=path):
+            content, root = _parsed(text)
+        return cls(path, content, dict(_lines(root, "")))
+
+    def line_of(self, key: str) -> int | None:
+        """The line of a dotted key (``rules.2.margin`` or ``rules[2].margin``).
+
+        Of a key that is not there, the line of the nearest key around it; None where there is none.
+        """
+        dotted = _INDEX.sub(r".\1", key)
+        while dotted and dotted not in self.lines:
+            dotted = dotted.rpartition(".")[0]
+        return self.lines.get(dotted)
+
+    def reading(self, key: str | None = None) -> AbstractContextManager[None]:
+        """Errors within the block that name no file name this one, the key and its line."""
+        return located(file=self.path, key=key, line_of=self.line_of)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ``ConfigError`` in one line."""
-    text = read_text(path)
+    """The mapping in a YAML file; raises as :meth:`YamlFile.read`."""
+    return YamlFile.read(path).content
+
+
+def lines_of(path: Path | str) -> LineOf:
+    """Key -> line of the YAML file ``path``, which is read again only once an error asks."""
+
+    def line_of(key: str) -> int | None:
+        try:
+            return YamlFile.read(Path(path)).line_of(key)
+        except (SteelyardError, OSError, ValueError):
+            return None
+
+    return line_of
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
+    """A mapping and the nodes that it was built from, merged keys among them."""
     try:
-        if "*" in text:  # no alias without one; and each further reading of a long file costs
-            aliases = sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, _Loader))
-            if aliases > MAX_ALIASES:
-                raise ConfigError(f"more than {MAX_ALIASES} YAML aliases", file=path)
-            check_expansion(text, path)
-        content = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+        content, root, duplicates = _loaded(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else None
+        line = mark.line + 1 if mark else None
         problem = getattr(error, "problem", None) or "not valid YAML"
-        raise ConfigError(problem, file=path, key=where, fix="check indents and quotes") from None
-    except ConfigError as error:
-        raise ConfigError(error.message, file=path, fix=error.fix) from None
+        raise ConfigError(problem, line=line, fix="check indents and quotes") from None
     except (RecursionError, ValueError) as error:
-        raise ConfigError(f"not readable as YAML: {error}", file=path) from None
-    if content is None:
-        raise ConfigError("the file is empty", file=path)
+        raise ConfigError(f"not readable as YAML: {error}") from None
+    problems = Collected()
+    problems.errors += duplicates
+    problems.raise_any()
+    if root is None or content is None:
+        raise ConfigError("the file is empty")
     if not isinstance(content, dict):
-        raise ConfigError("expected `key: value` lines", file=path, value=type(content).__name__)
-    return {str(key): value for key, value in content.items()}
+        raise ConfigError("expected `key: value` lines", value=type(content).__name__)
+    return {str(key): value for key, value in content.items()}, root
 
 
-def check_expansion(text: str, path: Path) -> None:
+def _loaded(text: str) -> tuple[object, yaml.Node | None, list[ConfigError]]:
+    """The document's value, its nodes, and an error for each key that stands twice."""
+    if "*" in text:  # no alias without one; and each further reading of a long file costs
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader))
+        if aliases > MAX_ALIASES:
+            raise ConfigError(f"more than {MAX_ALIASES} YAML aliases")
+        check_expansion(text)
+    loader = _Loader(text)
+    root = loader.get_single_node()
+    content = None if root is None else loader.construct_document(root)
+    return content, root, list(loader.duplicates.values())
+
+
+def _lines(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+    """Dotted key and line of everything below ``node``; of a list, the line of each entry."""
+    inside: list[tuple[str, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        inside = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = [(str(index), entry, entry) for index, entry in enumerate(node.value)]
+    for name, where, value in inside:
+        yield prefix + name, where.start_mark.line + 1
+        yield from _lines(value, f"{prefix}{name}.")
+
+
+def check_expansion(text: str) -> None:
     """Refuse YAML whose aliases stand for more than ``MAX_NODES`` values, or for themselves."""
     root = yaml.compose(text, yaml.SafeLoader)
     if root is not None and _expanded(root, {}) > MAX_NODES:
-        raise ConfigError(f"aliases expand to more than {MAX_NODES} values", file=path)
+        raise ConfigError(f"aliases expand to more than {MAX_NODES} values")
 
 
-def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
     """How many values a node stands for once its aliases are written out."""
-    if id(node) in known:
-        size = known[id(node)]
+    if id(node) in sizes:
+        size = sizes[id(node)]
         if size == _OPEN:
             raise ConfigError("an alias stands for what it is in", fix="write it out")
         return size
-    known[id(node)] = _OPEN
+    sizes[id(node)] = _OPEN
     inside: list[yaml.Node] = []
     if isinstance(node, yaml.SequenceNode):
         inside = node.value
     elif isinstance(node, yaml.MappingNode):
         inside = [each for pair in node.value for each in pair]
-    known[id(node)] = 1 + sum(_expanded(each, known) for each in inside)
-    return known[id(node)]
+    sizes[id(node)] = 1 + sum(_expanded(each, sizes) for each in inside)
+    return sizes[id(node)]
 
 
 def read_text(path: Path) -> str:
@@ -136,56 +223,5 @@ def allowed_names(file: object) -> Iterator[None]:
             raise
         raise ConfigError("a path holds a null character", file=file) from None
     except OSError as error:
-        said = error.strerror or str(error)
-        raise ConfigError(said, file=file, value=str(error.filename or "")[-60:]) from None
-
-
-def validated(
-    model: type[Model], content: Mapping[str, Any], *, file: object, key: str = ""
-) -> Model:
-    """``content`` as ``model``; the first thing wrong becomes one ``ConfigError`` line."""
-    try:
-        return model.model_validate(dict(content))
-    except ValidationError as error:
-        raise config_error(error, model, file=file, key=key) from None
-
-
-def config_error(
-    error: ValidationError, model: type[BaseModel], *, file: object, key: str = ""
-) -> ConfigError:
-    """The first of pydantic's errors as one line that names file, key, value and fix."""
-    # A misspelt key shows twice, as unknown and as missing; the first is what the user wrote.
-    unknown_first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    details = unknown_first[0]
-    path = ".".join(str(part) for part in details["loc"])
-    full_key = ".".join(part for part in (key, path) if part)
-    kind = details["type"]
-    if kind == "extra_forbidden":
-        unknown = str(details["loc"][-1])
-        known = _fields_at(model, details["loc"][:-1])
-        return ConfigError("unknown key", file=file, key=full_key, fix=did_you_mean(unknown, known))
-    if kind == "missing":
-        return ConfigError("is required and missing", file=file, key=full_key)
-    return ConfigError(_words(details), file=file, key=full_key, value=details["input"])
-
-
-def _words(details: ErrorDetails) -> str:
-    message = details["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Known keys at ``loc``: follows fields that hold models, also in a list or as an option."""
-    current: type[BaseModel] = model
-    for part in loc:
-        field = current.model_fields.get(str(part))
-        current = (_model_in(field.annotation) if field else None) or current
-    return [name for name, field in current.model_fields.items() if not field.exclude]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation names or contains; None where there is none."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(part) for part in get_args(annotation))
-    return next((one for one in found if one is not None), None)
+        reason = error.strerror or str(error)
+        raise ConfigError(reason, file=file, value=str(error.filename or "")[-60:]) from None

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steelyard.harness.errors import ConfigError
-from steelyard.harness.files.yaml_file import allowed_names, read_yaml, validated
+from steelyard.harness.errors import Collected, ConfigError
+from steelyard.harness.files.validation import validated
+from steelyard.harness.files.yaml_file import allowed_names, lines_of, read_yaml
 from steelyard.harness.records import Tier
 
 Claim = Literal["benchmark", "population"]
@@ -197,55 +200,79 @@ class Gate(BaseModel):
 def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) -> Gate:
     """A gate from a policy file, or from the ``gate:`` block of the experiment file ``file``.
 
-    Raises ``ConfigError``: one line that names the file, the key, the value and the likely fix.
+    Raises ``ConfigError``: a line for each mistake, which names the file, the key, the value and
+    the likely fix.
     """
-    if isinstance(source, Mapping):
-        content, where, key = dict(source), file, "gate"
-    else:
-        where = source
-        content, key = _read(Path(source))
-    with allowed_names(where):
-        content = _extended(content, where, ())
-    rules = content.get("rules")
-    if not rules:
+    policy = _Policy(source, file, "gate") if isinstance(source, Mapping) else _read(Path(source))
+    with allowed_names(policy.file):
+        content = _extended(policy, ())
+    if not content.get("rules"):
         raise ConfigError(
             "no rules: a gate without rules passes everything",
-            file=where,
-            key=f"{key}.rules".strip("."),
+            file=policy.file,
+            key=policy.key_of("rules"),
             fix="add one, as in {task: gsm8k, margin: 0.02}",
         )
-    if not isinstance(rules, list | tuple):
-        raise ConfigError("expected a list of rules", file=where, key=f"{key}.rules".strip("."))
-    for i, rule in enumerate(rules):
-        if not isinstance(rule, Mapping):
-            message, at = "expected a rule such as {task: gsm8k, margin: 0.02}", f"rules.{i}"
-            raise ConfigError(message, file=where, key=f"{key}.{at}".strip("."), value=rule)
-        # Checked one by one so that a misspelt key is answered with the keys of a rule.
-        validated(Rule, rule, file=where, key=f"{key}.rules.{i}".strip("."))
-    return validated(Gate, content, file=where, key=key)
+    return Gate.model_validate(content)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """A policy file's content, or the ``gate:`` block of an experiment file, and its key."""
+@dataclass(frozen=True)
+class _Policy:
+    """The keys of one policy, as they stand in ``file`` below ``key``."""
+
+    content: Mapping[str, Any]
+    file: object
+    key: str
+
+    def key_of(self, name: str) -> str:
+        return f"{self.key}.{name}" if self.key else name
+
+    def check(self) -> None:
+        """Raise every mistake of this policy; without rules it may be what another one extends."""
+        lines = lines_of(str(self.file)) if self.file is not None else None
+        problems = Collected()
+        collecting = partial(problems.of, file=self.file, key=self.key or None, line_of=lines)
+        rules = self.content.get("rules") or ()
+        if not isinstance(rules, list | tuple):
+            with collecting():
+                raise ConfigError("expected a list of rules", key="rules", value=rules)
+            rules = ()
+        # Each by itself, so that a misspelt key is answered with the keys of a rule.
+        for i, rule in enumerate(rules):
+            with collecting():
+                if not isinstance(rule, Mapping):
+                    message = "expected a rule such as {task: gsm8k, margin: 0.02}"
+                    raise ConfigError(message, key=f"rules.{i}", value=rule)
+                validated(Rule, rule, key=f"rules.{i}")
+        others = {**self.content, "rules": [_ANY_RULE]}
+        with collecting():
+            validated(Gate, others)
+        problems.raise_any()
+
+
+#: Stands for the rules while the other keys of a policy are checked.
+_ANY_RULE = Rule(task="*", margin=0.0)
+
+
+def _read(path: Path) -> _Policy:
+    """A policy file's content, or the ``gate:`` block of an experiment file."""
     content = read_yaml(path)
     if isinstance(content.get("gate"), Mapping) and "rules" not in content:
-        return dict(content["gate"]), "gate"
-    return content, ""
+        return _Policy(content["gate"], path, "gate")
+    return _Policy(content, path, "")
 
 
-def _extended(content: dict[str, Any], file: object, seen: tuple[Path, ...]) -> dict[str, Any]:
-    name = content.get("extends")
+def _extended(policy: _Policy, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The policy's keys over those of the policies that it extends, whose rules come first."""
+    policy.check()
+    name, file = policy.content.get("extends"), policy.file
     if name is None:
-        return content
-    if not isinstance(name, str):
-        raise ConfigError(
-            "expected the name of a policy file", file=file, key="extends", value=name
-        )
+        return dict(policy.content)
     folder = Path(str(file)).parent if file is not None else Path()
-    path = (folder / name).resolve()
+    path = (folder / str(name)).resolve()
     if path in seen or len(seen) >= MAX_EXTENDS:
         chain = " -> ".join(p.name for p in (*seen, path))
         raise ConfigError(f"policies extend one another in a circle: {chain}", file=file)
-    parent = _extended(_read(path)[0], path, (*seen, path))
-    rules = [*(parent.get("rules") or ()), *(content.get("rules") or ())]
-    return {**parent, **content, "rules": rules}
+    parent = _extended(_read(path), (*seen, path))
+    rules = [*(parent.get("rules") or ()), *(policy.content.get("rules") or ())]
+    return {**parent, **policy.content, "rules": rules}

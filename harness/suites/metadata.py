@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.files.yaml_file import validated
+from steelyard.harness.files.validation import validated
 from steelyard.harness.records import Record
 
 #: Metrics whose chance level is that of picking a choice at random.

@@ -26,8 +26,16 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from steelyard.harness.errors import ConfigError, DataError, UnknownNameError, did_you_mean
-from steelyard.harness.files.yaml_file import allowed_names, read_yaml, validated
+from steelyard.harness.errors import (
+    Collected,
+    ConfigError,
+    DataError,
+    UnknownNameError,
+    did_you_mean,
+    located,
+)
+from steelyard.harness.files.validation import validated
+from steelyard.harness.files.yaml_file import YamlFile, allowed_names, read_yaml
 from steelyard.harness.records import Record
 from steelyard.harness.suites.documents import TaskData
 from steelyard.harness.suites.task_files import lm_eval_names, package_folder, task_files
@@ -147,7 +155,7 @@ def load_suite(
     ``folder`` is what files and ``include`` are relative to; ``limit`` caps every task's items.
     Raises ``UnknownNameError`` for a suite or task that does not exist, ``ConfigError`` otherwise.
     """
-    with allowed_names("suite"):
+    with allowed_names("suite"), located(key="suite"):
         suite = _resolve(spec, folder, ())
     if limit is not None:
         suite = _capped(suite, limit)
@@ -180,10 +188,12 @@ def _resolve(spec: Any, folder: Path, chain: tuple[str, ...]) -> Suite:
         if str(path) in chain:
             loop = " -> ".join(Path(p).stem for p in (*chain, str(path)))
             raise ConfigError(f"suites extend one another in a circle: {loop}", file=path)
-        return _assembled(read_yaml(path), path.stem, path.parent, path, (*chain, str(path)))
+        source = YamlFile.read(path)
+        with source.reading():
+            return _assembled(source.content, path.stem, path.parent, (*chain, str(path)))
     if isinstance(spec, Mapping):
-        return _assembled(dict(spec), "inline", folder, "suite", chain)
-    return _assembled({"tasks": list(spec)}, "tasks", folder, "suite", chain)
+        return _assembled(spec, "inline", folder, chain)
+    return _assembled({"tasks": list(spec)}, "tasks", folder, chain)
 
 
 def _suite_path(spec: str, folder: Path) -> Path:
@@ -200,59 +210,77 @@ def _suite_path(spec: str, folder: Path) -> Path:
         return built_in
     if beside is not None and "tasks" in read_yaml(beside):
         return beside
-    fix = did_you_mean(spec, list_suites())
-    raise UnknownNameError(f"no suite named '{spec}'", key="suite", fix=fix)
+    raise UnknownNameError(f"no suite named '{spec}'", fix=did_you_mean(spec, list_suites()))
 
 
 def _assembled(
-    content: dict[str, Any], default_name: str, folder: Path, file: object, chain: tuple[str, ...]
+    content: Mapping[str, Any], default_name: str, folder: Path, chain: tuple[str, ...]
 ) -> Suite:
-    given = validated(_SuiteFile, content, file=file, key="" if file != "suite" else "suite")
-    names = (given.extends,) if isinstance(given.extends, str) else given.extends
-    parents = [_resolve(name, folder, chain) for name in names]
-    own = tuple(_placed(t, folder, file) for t in given.tasks)
-    twice = {t.task for t in own if sum(o.task == t.task for o in own) > 1}
-    if twice:
-        raise ConfigError("a task stands twice", file=file, key="tasks", value=sorted(twice)[0])
+    """The suite of one file or mapping over those that it extends; raises every mistake in it."""
+    keys = validated(_SuiteFile, content)
+    problems = Collected()
+    parents: list[Suite] = []
+    for name in _listed(keys.extends):
+        with problems.of(key="extends"):
+            parents.append(_resolve(name, folder, chain))
+    own = _own_tasks(keys.tasks, folder, problems)
     inherited_tasks = {t.task: t for parent in parents for t in parent.tasks}
-    for name in (given.without,) if isinstance(given.without, str) else given.without:
+    for name in _listed(keys.without) if len(parents) == len(_listed(keys.extends)) else ():
         if inherited_tasks.pop(name, None) is None:
             fix = did_you_mean(name, inherited_tasks)
-            raise ConfigError(
-                "no such task to leave out", file=file, key="without", value=name, fix=fix
-            )
-    merged = inherited_tasks | {t.task: t for t in own}
-    costs = [given.cost, *(p.cost for p in reversed(parents))]
+            with problems.of(key="without"):
+                raise ConfigError("no such task to leave out", value=name, fix=fix)
+    folders: list[str] = []
+    for path in _listed(keys.include):
+        with problems.of(key="include"):
+            folders.append(str(_folder(path, folder)))
+    problems.raise_any()
+    merged = inherited_tasks | own
+    costs = [keys.cost, *(p.cost for p in reversed(parents))]
     cost = next((c for c in costs if c is not None), None)
     if not merged and cost is None:
-        raise ConfigError("a suite needs at least one task", file=file, key="tasks")
-    folders = (given.include,) if isinstance(given.include, str) else given.include
+        raise ConfigError("a suite needs at least one task", key="tasks")
     inherited = tuple(path for parent in parents for path in parent.include)
-    own_folders = tuple(str(_folder(path, folder, file)) for path in folders)
     fidelity = [p.fidelity for p in parents if p.fidelity is not None]
     return Suite(
-        name=given.name or default_name,
+        name=keys.name or default_name,
         tasks=tuple(merged.values()),
-        include=tuple(dict.fromkeys((*inherited, *own_folders))),
-        fidelity=given.fidelity or (fidelity[-1] if fidelity else None),
+        include=tuple(dict.fromkeys((*inherited, *folders))),
+        fidelity=keys.fidelity or (fidelity[-1] if fidelity else None),
         cost=cost,
-        extends=names,
-        description=given.description,
+        extends=_listed(keys.extends),
+        description=keys.description,
     )
 
 
-def _placed(task: SuiteTask, folder: Path, file: object) -> SuiteTask:
+def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def _own_tasks(
+    tasks: Sequence[SuiteTask], folder: Path, problems: Collected
+) -> dict[str, SuiteTask]:
+    """By name the tasks that a suite lists itself."""
+    own: dict[str, SuiteTask] = {}
+    for i, task in enumerate(tasks):
+        with problems.of(key=f"tasks.{i}"):
+            if task.task in own:
+                raise ConfigError("a task stands twice", value=task.task)
+            own[task.task] = _placed(task, folder)
+    return own
+
+
+def _placed(task: SuiteTask, folder: Path) -> SuiteTask:
     """A task of the suite with its files where they lie, which is beside the suite's own."""
     try:
         data = None if task.data is None else task.data.relative_to(folder)
-    except DataError as error:
-        raise ConfigError(str(error), file=file, key=f"tasks.{task.task}.data") from None
+    except DataError as error:  # it names the data file; where that is asked for says more
+        raise ConfigError(str(error), key="data") from None
     modules = []
     for metric in task.evaluate:
         path = folder / Path(metric.module).expanduser()
         if metric.module.endswith(".py") and not path.is_file():
-            key = f"tasks.{task.task}.evaluate.module"
-            raise ConfigError("no such metric module", file=file, key=key, value=metric.module)
+            raise ConfigError("no such metric module", key="evaluate", value=metric.module)
         local = metric.module.endswith(".py")
         modules.append(metric.model_copy(update={"module": str(path.resolve())} if local else {}))
     extras = tuple(
@@ -264,11 +292,10 @@ def _placed(task: SuiteTask, folder: Path, file: object) -> SuiteTask:
     return task.model_copy(update={"data": data, "evaluate": tuple(modules), "extras": extras})
 
 
-def _folder(text: str, folder: Path, file: object) -> Path:
-    given = Path(text).expanduser()
-    path = (given if given.is_absolute() else folder / given).resolve()
+def _folder(text: str, folder: Path) -> Path:
+    path = (folder / Path(text).expanduser()).resolve()
     if not path.is_dir():
-        raise ConfigError("no such folder", file=file, key="include", value=text)
+        raise ConfigError("no such folder", value=text)
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from steelyard.harness.errors import ConfigError
+from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.files.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -100,7 +100,8 @@ def check_task_files(folder: Path) -> None:
     for path in _yaml_files(folder):
         text = read_text(path)
         try:
-            check_expansion(text, path)
+            with located(file=path):
+                check_expansion(text)
         except (yaml.YAMLError, RecursionError):
             continue  # lm-eval says what is wrong with it
 

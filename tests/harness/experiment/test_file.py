@@ -71,7 +71,7 @@ def test_candidates_come_parents_first(folder: Path) -> None:
         ("path: facts.jsonl", "path: fakts.jsonl", ["fakts.jsonl", "facts.jsonl"]),
         ("suite: microworld", "", ["suite", "missing"]),
         ("name: tiny", "name: ../tiny", ["name", "'../tiny'", "letters"]),
-        ("name: tiny", "name: [", ["wrong.yaml", "line"]),
+        ("name: tiny", "name: [", ["wrong.yaml:4: expected"]),
         ("name: tiny", "name: tiny\nname: again", ["'name'", "twice"]),
     ],
 )

@@ -29,7 +29,7 @@ def test_a_yaml_value_that_is_not_what_its_tag_says_is_named_with_its_line(
 ) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="line 1: " + said) as told:
+    with pytest.raises(ConfigError, match="policy.yaml:1: " + said) as told:
         read_yaml(file)
     assert "\n" not in str(told.value)
 

@@ -53,10 +53,47 @@ def test_a_policy_file_reads_like_the_block_of_an_experiment(tmp_path):
 def test_a_wrong_policy_file_names_itself(tmp_path):
     policy = tmp_path / "policy.yaml"
     policy.write_text("rules:\n  - {tsk: gsm8k, margin: 0.02}\n")
-    with pytest.raises(ConfigError, match=r"policy\.yaml: rules\.0\.tsk: unknown key.*'task'"):
+    with pytest.raises(ConfigError, match=r"policy\.yaml:2: rules\.0\.tsk: unknown key.*'task'"):
         load_gate(policy)
     with pytest.raises(ConfigError, match="no such file"):
         load_gate(tmp_path / "gone.yaml")
+
+
+def test_every_mistake_of_a_policy_is_told_with_its_line(tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "alhpa: 0.1\nrules:\n  - {task: gsm8k, margin: -1}\n  - gsm8k\n"
+        "  - task: known\n    margn: 0.02\n    margin: 0.02\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_gate(policy)
+    assert [line.removeprefix(f"{policy}:") for line in str(caught.value).splitlines()] == [
+        "1: alhpa: unknown key; did you mean 'alpha'?",
+        "3: rules.0.margin: a margin is how much worse is still allowed, so 0 or more (got -1)",
+        "4: rules.1: expected a rule such as {task: gsm8k, margin: 0.02} (got 'gsm8k')",
+        "6: rules.2.margn: unknown key; did you mean 'margin' or 'min'?",
+    ]
+
+
+def test_a_mistake_in_a_policy_that_another_extends_names_the_file_where_it_stands(tmp_path):
+    house = tmp_path / "house.yaml"
+    house.write_text("alpha: 0.01\nrules:\n  - {task: safety, magrin: 0}\n")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("extends: house.yaml\nrules:\n  - {task: gsm8k, margin: 0.02}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_gate(policy)
+    assert f"{house}:3: rules.0.magrin: unknown key; did you mean 'margin' or 'min'?" in str(
+        caught.value
+    )
+
+
+def test_a_gate_within_an_experiment_file_has_that_files_lines(tmp_path):
+    file = tmp_path / "experiment.yaml"
+    file.write_text("name: x\ngate:\n  rules:\n    - {task: gsm8k, margn: 1}\n")
+    for source in (file, {"rules": [{"task": "gsm8k", "margn": 1}]}):
+        with pytest.raises(ConfigError) as caught:
+            load_gate(source, file=file)
+        assert str(caught.value).startswith(f"{file}:4: gate.rules.0.margn: unknown key")
 
 
 def test_extends_keeps_the_other_policys_rules_and_gives_way_to_its_own_keys(tmp_path):

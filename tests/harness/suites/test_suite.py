@@ -60,6 +60,23 @@ def test_a_mistake_is_one_line_with_the_nearest_name(
     assert "\n" not in str(caught.value)
 
 
+def test_every_mistake_of_a_suite_file_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "extends: smok\ntasks:\n  - microworld_new\n  - {task: gsm8k, data: {path: gone.jsonl}}\n"
+        "  - microworld_new\ninclude: nowhere\n"
+    )
+    with pytest.raises(SteelyardError) as caught:
+        load_suite("mine.yaml", folder=tmp_path)
+    told = [line.removeprefix(f"{file}:") for line in str(caught.value).splitlines()]
+    assert told[0].startswith("1: extends: no suite named 'smok'; did you mean 'smoke'?")
+    assert told[1].startswith(f"4: tasks.1.data: {tmp_path / 'gone.jsonl'}: no such data file")
+    assert told[2:] == [
+        "5: tasks.2: a task stands twice (got 'microworld_new')",
+        "6: include: no such folder (got 'nowhere')",
+    ]
+
+
 def test_suites_say_what_they_measure_and_tasks_what_they_ask_for() -> None:
     suites = ("core", "cost", "microworld", "open-llm-leaderboard-v2", "smoke")
     assert set(suites) <= set(list_suites())
