@@ -15,7 +15,7 @@ rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -232,22 +232,30 @@ class _Policy:
         lines = lines_of(str(self.file)) if self.file is not None else None
         problems = Collected()
         collecting = partial(problems.of, file=self.file, key=self.key or None, line_of=lines)
-        rules = self.content.get("rules") or ()
-        if not isinstance(rules, list | tuple):
-            with collecting():
-                raise ConfigError("expected a list of rules", key="rules", value=rules)
-            rules = ()
+        rules: Sequence[object] = ()
+        with collecting():
+            rules = _listed(self.content.get("rules") or ())
         # Each by itself, so that a misspelt key is answered with the keys of a rule.
         for i, rule in enumerate(rules):
             with collecting():
-                if not isinstance(rule, Mapping):
-                    message = "expected a rule such as {task: gsm8k, margin: 0.02}"
-                    raise ConfigError(message, key=f"rules.{i}", value=rule)
-                validated(Rule, rule, key=f"rules.{i}")
+                _check_rule(rule, f"rules.{i}")
         others = {**self.content, "rules": [_ANY_RULE]}
         with collecting():
             validated(Gate, others)
         problems.raise_any()
+
+
+def _listed(rules: object) -> Sequence[object]:
+    if not isinstance(rules, list | tuple):
+        raise ConfigError("expected a list of rules", key="rules", value=rules)
+    return rules
+
+
+def _check_rule(rule: object, key: str) -> None:
+    if not isinstance(rule, Mapping):
+        message = "expected a rule such as {task: gsm8k, margin: 0.02}"
+        raise ConfigError(message, key=key, value=rule)
+    validated(Rule, rule, key=key)
 
 
 #: Stands for the rules while the other keys of a policy are checked.
