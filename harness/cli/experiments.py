@@ -18,7 +18,7 @@ from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameErr
 from steelyard.harness.experiment.choices import check_choices
 from steelyard.harness.experiment.file import Experiment, ExperimentFile
 from steelyard.harness.experiment.lineage import BASE
-from steelyard.harness.files.yaml_file import validated
+from steelyard.harness.files.validation import validated
 from steelyard.harness.gate import load_gate
 from steelyard.harness.pipeline.events import Listener, no_listener
 from steelyard.harness.pipeline.executors.executor import Executor
