@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import TrainingError
+from steelyard.harness.experiment.data_sets import read_mix
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
@@ -84,5 +85,7 @@ class Select(Trainer, ValidationTask):
             source.weights_folder, adapter=source.adapter_folder, gguf_file=source.gguf_file
         )
         if self.task is None:
-            return held_out_loss(lm, job.data)
+            rows = read_mix(job.data, ("prompt", "completion"), seed=0)
+            pairs = [(str(row["prompt"]), str(row["completion"])) for row in rows]
+            return held_out_loss(lm, pairs, ", ".join(source.name for source in job.data))
         return task_value(lm, built(self), self, source)

@@ -1,35 +1,71 @@
-"""The digest of the code that a stored score depends on: whole rooms, never a list of files."""
+"""Digests of the code that a stored number depends on: whole rooms, never a list of files.
+
+Two keys, because an answer costs a model and a score does not:
+
+* An *answer* in a journal is what a model said to a request. Checkpoint and request stand in its
+  key themselves; what opens the model, runs it and cuts its answers stands there by these rooms.
+* A *score* is made of answers by everything that evaluation runs through: how the suite is built,
+  what a sample is, metrics and probes, the ends of the interval.
+
+So a change in ``harness/stats`` makes new scores of the answers that are there, and a change in
+``harness/scoring`` asks the model again. Rooms that only show, compare or move runs (``cli``,
+``compare``, ``gate``, ``imports``, ``pipeline``, ``store``, ``reports``, ``trainers``) are in
+neither.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from steelyard.harness.environment import versions
 from steelyard.harness.files.digests import digest_json, file_digest
 
-#: Paths below ``steelyard`` that scoring a checkpoint runs through, each with all its folders.
-SCORING_ROOMS = (
+#: What makes an answer: paths below the house, each with all its folders.
+ANSWER_ROOMS = ("harness/checkpoints", "harness/environment.py", "harness/scoring")
+#: What makes a score. A test holds the imports of evaluation inside these rooms.
+SCORE_ROOMS = (
+    *ANSWER_ROOMS,
+    "harness/__init__.py",
+    "harness/errors.py",
     "harness/evaluation",
-    "harness/scoring",
+    "harness/files",
+    "harness/plugins",
+    "harness/records",
     "harness/stats",
-    "tasks/metrics",
+    "harness/suites",
+    "tasks",
 )
+HOUSE = Path(__file__).resolve().parents[2]
 
 
 @lru_cache
 def scoring_code() -> str:
-    """Digest of the Python that turns a checkpoint into rows: scorer, evaluation and metrics.
+    """Digest of the Python that a score depends on: changed code scores again."""
+    return rooms_digest(SCORE_ROOMS)
 
-    Changed code scores again; what models answered stays in their journals.
+
+def answers_key(checkpoint_digest: str) -> str:
+    """What a checkpoint's answers go by in its journal: its digest, and what runs the model.
+
+    Where neither the code that makes an answer nor its libraries changed, they are found again.
     """
-    return digest_json(sorted(_sources()))
+    return digest_json([checkpoint_digest, _answering_code(), versions("answers")])
 
 
-def _sources() -> list[tuple[str, str]]:
-    """(room and path inside it, digest) of every Python file of the rooms."""
-    house = Path(__file__).resolve().parents[2]
-    return [
-        (f"{room}/{path.relative_to(house / room).as_posix()}", file_digest(path))
-        for room in SCORING_ROOMS
-        for path in (house / room).rglob("*.py")
-    ]
+@lru_cache
+def _answering_code() -> str:
+    return rooms_digest(ANSWER_ROOMS)
+
+
+def rooms_digest(rooms: Sequence[str], house: Path = HOUSE) -> str:
+    """Digest of every Python file of the rooms, with its path below ``house``."""
+    return digest_json(sorted(_sources(rooms, house)))
+
+
+def _sources(rooms: Sequence[str], house: Path) -> Iterator[tuple[str, str]]:
+    for room in rooms:
+        path = house / room
+        for file in [path] if path.is_file() else path.rglob("*.py"):
+            yield file.relative_to(house).as_posix(), file_digest(file)

@@ -17,7 +17,6 @@ from steelyard.harness.plugins.fields import ValidationTask
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import BuiltSuite
-    from steelyard.harness.plugins.protocols import DataSource
     from steelyard.harness.records import Checkpoint
 
 
@@ -108,18 +107,14 @@ def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoin
     return Measured(score.value, f"{spec.task} {wanted}", score.higher_is_better)
 
 
-def held_out_loss(lm: Any, sources: Sequence[DataSource]) -> Measured:
-    """Nats per completion byte of held-out data (prompt, completion), by the scorer.
+def held_out_loss(lm: Any, pairs: Sequence[tuple[str, str]], name: str) -> Measured:
+    """Nats per completion byte of held-out (prompt, completion) ``pairs``, by the scorer.
 
-    Per byte, so that a longer tokenisation does not look like knowledge.
+    Per byte, so that a longer tokenisation does not look like knowledge. ``name`` says of what.
     """
     from lm_eval.api.instance import Instance
 
-    from steelyard.harness.experiment.data_sets import read_mix
-
-    rows = read_mix(sources, ("prompt", "completion"), seed=0)
-    pairs = [(str(row["prompt"]), str(row["completion"])) for row in rows]
     requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
     nats = -sum(answer[0] for answer in lm.loglikelihood(requests))
     size = sum(len(completion.encode()) for _, completion in pairs)
-    return Measured(nats / size, f"loss per byte of {', '.join(s.name for s in sources)}", False)
+    return Measured(nats / size, f"loss per byte of {name}", False)

@@ -125,6 +125,7 @@ class NoiseStage:
         return built
 
     def _opened(self, checkpoint: Checkpoint, dtype: str | None) -> Any:
+        from steelyard.harness.evaluation.code import answers_key
         from steelyard.harness.scoring import open_model
         from steelyard.harness.scoring.journal import Journal
 
@@ -135,7 +136,7 @@ class NoiseStage:
             gguf_file=checkpoint.gguf_file,
             dtype=dtype,
             backend=self.experiment.settings.backend,
-            journal=Journal(self.store.journal_path(digest), digest),
+            journal=Journal(self.store.journal_path(digest), answers_key(digest)),
         )
 
 

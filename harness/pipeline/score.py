@@ -234,6 +234,7 @@ class ScoreStage:
 
     def opened(self, checkpoint: Checkpoint) -> Any:
         """An opened model with its journal; at most two stay in memory."""
+        from steelyard.harness.evaluation.code import answers_key
         from steelyard.harness.scoring import open_model
         from steelyard.harness.scoring.journal import Journal
 
@@ -243,7 +244,7 @@ class ScoreStage:
             return self._open[digest]
         while len(self._open) > 1:
             self._open.pop(next(iter(self._open)))
-        journal = Journal(self.store.journal_path(digest), digest)
+        journal = Journal(self.store.journal_path(digest), answers_key(digest))
         if journal.dropped_bytes:
             lost = f"{journal.dropped_bytes} damaged bytes at the end of its journal are dropped"
             candidate = checkpoint.manifest.candidate
