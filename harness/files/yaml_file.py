@@ -26,6 +26,7 @@ MAX_ALIASES = 50
 #: Written out, aliases in aliases may stand for no more values than a long file holds.
 MAX_NODES = 100_000
 _OPEN = -1
+_MERGE = "tag:yaml.org,2002:merge"
 _INDEX = re.compile(r"\[(\d+)\]")
 
 LineOf = Callable[[str], int | None]
@@ -58,7 +59,7 @@ class _Loader(ScalarLoader):
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):
@@ -98,10 +99,7 @@ class YamlFile:
 
         Of a key that is not there, the line of the nearest key around it; None where there is none.
         """
-        dotted = _INDEX.sub(r".\1", key)
-        while dotted and dotted not in self.lines:
-            dotted = dotted.rpartition(".")[0]
-        return self.lines.get(dotted)
+        return _nearest(self.lines, key)
 
     def reading(self, key: str | None = None) -> AbstractContextManager[None]:
         """Errors within the block that name no file name this one, the key and its line."""
@@ -114,15 +112,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def lines_of(path: Path | str) -> LineOf:
-    """Key -> line of the YAML file ``path``, which is read again only once an error asks."""
+    """Key -> line of the YAML file ``path``, which is read only once an error asks.
+
+    Tags are not looked at, so that a task's ``!function`` is no hindrance.
+    """
 
     def line_of(key: str) -> int | None:
         try:
-            return YamlFile.read(Path(path)).line_of(key)
-        except (SteelyardError, OSError, ValueError):
+            root = yaml.compose(read_text(Path(path)), yaml.SafeLoader)
+        except (SteelyardError, OSError, ValueError, RecursionError, yaml.YAMLError):
             return None
+        return None if root is None else _nearest(dict(_lines(root, "")), key)
 
     return line_of
+
+
+def _nearest(lines: Mapping[str, int], key: str) -> int | None:
+    dotted = _INDEX.sub(r".\1", key)
+    while dotted and dotted not in lines:
+        dotted = dotted.rpartition(".")[0]
+    return lines.get(dotted)
 
 
 def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
@@ -163,7 +172,12 @@ def _lines(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
     """Dotted key and line of everything below ``node``; of a list, the line of each entry."""
     inside: list[tuple[str, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
-        inside = [(str(key.value), key, value) for key, value in node.value]
+        for key, value in node.value:
+            if key.tag == _MERGE:  # first, so that a key of the mapping's own has its own line
+                merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                for mapping in merged:
+                    yield from _lines(mapping, prefix)
+        inside = [(str(key.value), key, value) for key, value in node.value if key.tag != _MERGE]
     elif isinstance(node, yaml.SequenceNode):
         inside = [(str(index), entry, entry) for index, entry in enumerate(node.value)]
     for name, where, value in inside:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from steelyard.harness.errors import DataError, MetricError
+from steelyard.harness.errors import DataError, MetricError, located
 from steelyard.harness.evaluation.answers import TIED, json_document
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.evaluation.rows import NOT_A_NUMBER, UNSCORED
@@ -124,7 +124,8 @@ def _metadata(
 ) -> TaskMetadata:
     """What the task's dumped configuration says for our reports, and what the user adds."""
     config = SimpleNamespace(metadata=results.task_config(task).get("metadata"))
-    found = task_metadata(SimpleNamespace(config=config), task)
+    with located(file=f"task {task}"):
+        found = task_metadata(SimpleNamespace(config=config), task)
     update: dict[str, Any] = {
         "slices": tuple(
             dict.fromkeys([*found.slices, *(name for name in slices if name in fields)])

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError
+from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, located
+from steelyard.harness.files.yaml_file import lines_of
 from steelyard.harness.suites.built import (
     SUITE_SEED,
     BuiltSuite,
@@ -21,7 +22,7 @@ from steelyard.harness.suites.built import (
 from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
 from steelyard.harness.suites.limit import stratified
-from steelyard.harness.suites.metadata import choice_floors, task_metadata
+from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
 from steelyard.harness.suites.suite import Suite, SuiteTask
 from steelyard.harness.suites.task_files import task_files
 
@@ -98,8 +99,19 @@ def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
             raise UnknownNameError(f"no task named '{spec.task}'") from error
         except Exception as error:
             raise _task_error(spec.task, error) from error
-        found = [_narrowed(name, task, spec, seed) for name, task in loaded.items()]
-    return [_with_first_pass(manager, built, spec, seed) for built in found]
+        narrowed = [
+            _narrowed(name, task, spec, seed, _metadata(manager, name, task))
+            for name, task in loaded.items()
+        ]
+    return [_with_first_pass(manager, built, spec, seed) for built in narrowed]
+
+
+def _metadata(manager: Any, name: str, task: Any) -> TaskMetadata:
+    """What the task says of itself; a mistake there names the YAML file that lm-eval read."""
+    entry = manager.task_index.get(name)
+    path = None if entry is None else entry.yaml_path
+    with located(file=path or f"task {name}", line_of=None if path is None else lines_of(path)):
+        return task_metadata(task, name)
 
 
 def _with_first_pass(manager: Any, built: BuiltTask, spec: SuiteTask, seed: int) -> BuiltTask:
@@ -122,7 +134,9 @@ def _wanted(spec: SuiteTask) -> str | dict[str, Any]:
     return {"group": "changed", "task": [{"task": spec.task, **changed}]} if changed else spec.task
 
 
-def _narrowed(name: str, task: Any, spec: SuiteTask, seed: int) -> BuiltTask:
+def _narrowed(
+    name: str, task: Any, spec: SuiteTask, seed: int, metadata: TaskMetadata
+) -> BuiltTask:
     """The task with its documents cut to the limit, in place of lm-eval's ``limit``/``samples``.
 
     lm-eval's own ``samples=`` numbers documents by position in the given list, so an unsorted list
@@ -137,7 +151,6 @@ def _narrowed(name: str, task: Any, spec: SuiteTask, seed: int) -> BuiltTask:
     task.set_fewshot_seed(seed)
     if spec.data is not None:
         check_examples(task, name, int(task.get_config("num_fewshot") or 0))
-    metadata = task_metadata(task, name)
     if spec.chance is not None:
         metadata = metadata.model_copy(update={"chance": spec.chance})
     documents = task.eval_docs

@@ -72,9 +72,9 @@ def task_metadata(task: Any, name: str) -> TaskMetadata:
     if ours is None:
         return TaskMetadata()
     if not isinstance(ours, Mapping):
-        raise ConfigError("expected `key: value` lines", file=name, key="metadata.steelyard")
-    known = {key: value for key, value in ours.items() if value is not None}
-    return validated(TaskMetadata, known, file=f"task {name}", key="metadata.steelyard")
+        raise ConfigError("expected `key: value` lines", key="metadata.steelyard")
+    content = {key: value for key, value in ours.items() if value is not None}
+    return validated(TaskMetadata, content, key="metadata.steelyard")
 
 
 def choice_floors(metadata: TaskMetadata, task: Any, documents: Iterable[Any]) -> TaskMetadata:

@@ -110,7 +110,7 @@ def test_a_template_does_not_write_none_for_a_column_without_a_value(tmp_path: P
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"path": "none.jsonl"}, r"toy_choice.data: .*none.jsonl: no such data file; did you mean"),
+        ({"path": "none.jsonl"}, r"tasks.0.data: .*none.jsonl: no such data file; did you mean"),
         ({"path": "ours.jsonl", "fields": {"question": "fraeg"}}, "line 1: field 'question' needs "
          "the column 'fraeg'; did you mean 'frage'"),
         ({"path": "ours.jsonl", "fields": FIELDS, "integers": ["question"]}, "is no whole number"),
