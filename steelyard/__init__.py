@@ -1,3 +1,138 @@
-"""Steelyard decides whether a fine-tuned language model ships."""
+"""Steelyard decides whether a fine-tuned language model ships.
+
+    import steelyard
+
+    result = steelyard.run("experiment.yaml")               # train -> score -> compare -> gate
+    run = steelyard.evaluate("./tuned-model", "core")       # one checkpoint on one suite
+    steelyard.load("support-bot/lora").scores               # a pandas DataFrame
+    steelyard.compare("support-bot/base", "support-bot/lora").deltas
+    steelyard.gate("policy.yaml", "support-bot/lora").verdict
+
+This package is all that a program needs to import; what lies below it (``steelyard.harness``, ...)
+may change its shape. Importing it loads nothing heavy: a name is imported when it is first used.
+``python -m steelyard`` is the command ``steelyard``. The guide is docs/python.md.
+
+* Calls: :func:`run`, :func:`evaluate`, :func:`load`, :func:`compare`, :func:`gate`,
+  :func:`report`, :func:`open_model`, :func:`table`.
+* Tests on numbers alone: :func:`paired_test`, :func:`sequential_test`, :class:`SequentialTest`.
+* What comes back: :class:`LoadedRun`, :class:`Result`, and records such as :class:`Run`,
+  :class:`Score`, :class:`Comparison`, :class:`Verdict`.
+* What a plugin is: :class:`Plugin`, and the protocols :class:`Trainer`, :class:`Metric`,
+  :class:`Executor`, :class:`Renderer`, :class:`Meter`.
+* Errors: a mistake that can be mended is a :class:`SteelyardError`, one line that names the fix.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from steelyard.harness import __version__ as __version__
+
+if TYPE_CHECKING:
+    from steelyard.harness.errors import CheckpointError as CheckpointError
+    from steelyard.harness.errors import ConfigError as ConfigError
+    from steelyard.harness.errors import DataError as DataError
+    from steelyard.harness.errors import MetricError as MetricError
+    from steelyard.harness.errors import MissingExtraError as MissingExtraError
+    from steelyard.harness.errors import NotComparableError as NotComparableError
+    from steelyard.harness.errors import ScoringError as ScoringError
+    from steelyard.harness.errors import SeveralError as SeveralError
+    from steelyard.harness.errors import StatisticsError as StatisticsError
+    from steelyard.harness.errors import SteelyardError as SteelyardError
+    from steelyard.harness.errors import StoreError as StoreError
+    from steelyard.harness.errors import TrainingError as TrainingError
+    from steelyard.harness.errors import UnknownNameError as UnknownNameError
+    from steelyard.harness.pipeline.events import Event as Event
+    from steelyard.harness.pipeline.executors.executor import Executor as Executor
+    from steelyard.harness.plugins.plugin import Plugin as Plugin
+    from steelyard.harness.plugins.protocols import DataSource as DataSource
+    from steelyard.harness.plugins.protocols import Meter as Meter
+    from steelyard.harness.plugins.protocols import Metric as Metric
+    from steelyard.harness.plugins.protocols import Reading as Reading
+    from steelyard.harness.plugins.protocols import Sample as Sample
+    from steelyard.harness.plugins.protocols import Trainer as Trainer
+    from steelyard.harness.plugins.protocols import TrainJob as TrainJob
+    from steelyard.harness.records import BackwardTransfer as BackwardTransfer
+    from steelyard.harness.records import CarbonIntensity as CarbonIntensity
+    from steelyard.harness.records import Checkpoint as Checkpoint
+    from steelyard.harness.records import CheckpointManifest as CheckpointManifest
+    from steelyard.harness.records import Comparison as Comparison
+    from steelyard.harness.records import Contaminated as Contaminated
+    from steelyard.harness.records import Delta as Delta
+    from steelyard.harness.records import Difference as Difference
+    from steelyard.harness.records import Digests as Digests
+    from steelyard.harness.records import Energy as Energy
+    from steelyard.harness.records import EnergyComponent as EnergyComponent
+    from steelyard.harness.records import Environment as Environment
+    from steelyard.harness.records import Failure as Failure
+    from steelyard.harness.records import Flip as Flip
+    from steelyard.harness.records import FlipCount as FlipCount
+    from steelyard.harness.records import LossPoint as LossPoint
+    from steelyard.harness.records import Record as Record
+    from steelyard.harness.records import Rows as Rows
+    from steelyard.harness.records import RuleResult as RuleResult
+    from steelyard.harness.records import Run as Run
+    from steelyard.harness.records import SampleRecord as SampleRecord
+    from steelyard.harness.records import Score as Score
+    from steelyard.harness.records import TaskSignature as TaskSignature
+    from steelyard.harness.records import Verdict as Verdict
+    from steelyard.harness.stats.paired import PairedResult as PairedResult
+    from steelyard.harness.stats.paired import paired_test as paired_test
+    from steelyard.harness.stats.sequential import SequentialResult as SequentialResult
+    from steelyard.harness.stats.sequential import SequentialTest as SequentialTest
+    from steelyard.harness.stats.sequential import sequential_test as sequential_test
+    from steelyard.judging import compare as compare
+    from steelyard.judging import gate as gate
+    from steelyard.judging import report as report
+    from steelyard.loaded import LoadedRun as LoadedRun
+    from steelyard.loaded import load as load
+    from steelyard.loaded import table as table
+    from steelyard.reports.document import Document as Document
+    from steelyard.results import Result as Result
+    from steelyard.running import evaluate as evaluate
+    from steelyard.running import open_model as open_model
+    from steelyard.running import run as run
+
+#: Module -> the names that are taken from it on first use (PEP 562). The imports above are the
+#: same for type checkers and editors; a test holds the two together.
+_NAMES = {
+    "steelyard.harness.errors": (
+        "CheckpointError ConfigError DataError MetricError MissingExtraError NotComparableError "
+        "ScoringError SeveralError StatisticsError SteelyardError StoreError TrainingError "
+        "UnknownNameError"
+    ),
+    "steelyard.harness.pipeline.events": "Event",
+    "steelyard.harness.pipeline.executors.executor": "Executor",
+    "steelyard.harness.plugins.plugin": "Plugin",
+    "steelyard.harness.plugins.protocols": (
+        "DataSource Meter Metric Reading Sample TrainJob Trainer"
+    ),
+    "steelyard.harness.records": (
+        "BackwardTransfer CarbonIntensity Checkpoint CheckpointManifest Comparison Contaminated "
+        "Delta Difference Digests Energy EnergyComponent Environment Failure Flip FlipCount "
+        "LossPoint Record Rows RuleResult Run SampleRecord Score TaskSignature Verdict"
+    ),
+    "steelyard.harness.stats.paired": "PairedResult paired_test",
+    "steelyard.harness.stats.sequential": "SequentialResult SequentialTest sequential_test",
+    "steelyard.judging": "compare gate report",
+    "steelyard.loaded": "LoadedRun load table",
+    "steelyard.reports.document": "Document",
+    "steelyard.results": "Result",
+    "steelyard.running": "evaluate open_model run",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+if not TYPE_CHECKING:  # for a type checker a misspelt name stays an error
+
+    def __getattr__(name: str) -> object:
+        """The public name, imported on first use."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'steelyard' has no attribute '{name}'")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """Every public name, for ``dir`` and completion."""
+    return sorted({*globals(), *_HOMES})

@@ -56,7 +56,10 @@ RuntimeEnv = Annotated[
 
 
 def open_executor(
-    name: str, workers: int | None, address: str | None, runtime_env: Path | None
+    name: str,
+    workers: int | None = None,
+    address: str | None = None,
+    runtime_env: Path | None = None,
 ) -> Any:
     """The executor called ``name``, with those options that were given.
 

@@ -137,27 +137,30 @@ class Experiment:
 
 
 def load_experiment(
-    path: Path,
+    source: Path | Mapping[str, object],
     *,
     base: str | None = None,
     seed: int | None = None,
     limit: int | None = None,
     check_files: bool = True,
 ) -> Experiment:
-    """Read, override and check an experiment file.
+    """Read, override and check an experiment file, or the same keys as a mapping.
 
-    ``base``, ``seed`` and ``limit`` replace the file's own. Raises ``ConfigError`` or ``DataError``
-    with one line; with ``check_files`` the data files are opened too.
+    Paths are relative to the file, and in a mapping to the working directory. ``base``, ``seed``
+    and ``limit`` replace the file's own. Raises ``ConfigError`` or ``DataError`` with one line;
+    with ``check_files`` the data files are opened too.
     """
+    path = source if isinstance(source, Path) else Path("experiment")
     with allowed_names(path):
-        return _loaded(path, base, seed, limit, check_files)
+        if isinstance(source, Path):
+            return _loaded(YamlFile.read(source), base, seed, limit, check_files)
+        return _loaded(YamlFile(path, dict(source), {}), base, seed, limit, check_files)
 
 
 def _loaded(
-    path: Path, base: str | None, seed: int | None, limit: int | None, check_files: bool
+    source: YamlFile, base: str | None, seed: int | None, limit: int | None, check_files: bool
 ) -> Experiment:
-    source = YamlFile.read(path)
-    content = dict(source.content)
+    path, content = source.path, dict(source.content)
     for key, value in (("base", base), ("seed", seed), ("limit", limit)):
         if value is not None:
             content[key] = value

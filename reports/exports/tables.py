@@ -18,7 +18,10 @@ _SCORE = (
 )  # fmt: skip
 _SIGNATURE = ("task_digest", "data_digest", "few_shot", "template", "tokenizer", "dtype", "limit")
 _ENERGY = ("phase", "seconds", "energy_kwh", "grade", "co2e_g", "meter", "note")
-_ROW = ("run", "task", "metric", "sample_id", "values", "scored", "flags", "cluster")
+#: What each table holds, column by column.
+SCORE_COLUMNS = (*_RUN, *_SCORE, *_SIGNATURE)
+ENERGY_COLUMNS = (*_RUN, *_ENERGY)
+ROW_COLUMNS = ("run", "task", "metric", "sample_id", "values", "scored", "flags", "cluster")
 Line = dict[str, Any]
 
 
@@ -27,14 +30,14 @@ def csv_files(runs: Sequence[Scored]) -> Iterator[tuple[str, str]]:
 
     Texts that a spreadsheet would run are neutralised; numbers stand at full precision.
     """
-    yield "scores.csv", _csv(_score_lines(runs), (*_RUN, *_SCORE, *_SIGNATURE))
-    yield "energy.csv", _csv(_energy_lines(runs), (*_RUN, *_ENERGY))
+    yield "scores.csv", _csv(score_lines(runs), SCORE_COLUMNS)
+    yield "energy.csv", _csv(energy_lines(runs), ENERGY_COLUMNS)
     for scored in runs:
         lines = (
             {**line, "values": " ".join(map(repr, line["values"] or ()))}
-            for line in _row_lines(scored)
+            for line in row_lines(scored)
         )
-        yield f"rows_{scored.run.id[:12]}.csv", _csv(lines, _ROW)
+        yield f"rows_{scored.run.id[:12]}.csv", _csv(lines, ROW_COLUMNS)
 
 
 def parquet_files(runs: Sequence[Scored]) -> Iterator[tuple[str, bytes]]:
@@ -59,10 +62,10 @@ def parquet_files(runs: Sequence[Scored]) -> Iterator[tuple[str, bytes]]:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), out, compression="zstd")
         return out.getvalue()
 
-    yield "scores.parquet", table(_score_lines(runs), (*_RUN, *_SCORE, *_SIGNATURE))
-    yield "energy.parquet", table(_energy_lines(runs), (*_RUN, *_ENERGY))
+    yield "scores.parquet", table(score_lines(runs), SCORE_COLUMNS)
+    yield "energy.parquet", table(energy_lines(runs), ENERGY_COLUMNS)
     for scored in runs:
-        yield f"rows_{scored.run.id[:12]}.parquet", table(_row_lines(scored), _ROW)
+        yield f"rows_{scored.run.id[:12]}.parquet", table(row_lines(scored), ROW_COLUMNS)
 
 
 def _run(run: Run) -> Line:
@@ -78,7 +81,8 @@ def _run(run: Run) -> Line:
     }
 
 
-def _score_lines(runs: Sequence[Scored]) -> Iterator[Line]:
+def score_lines(runs: Sequence[Scored]) -> Iterator[Line]:
+    """A line for each score, with ``SCORE_COLUMNS``."""
     for scored in runs:
         for score in scored.run.scores:
             signature = scored.run.signature(score.task)
@@ -86,13 +90,15 @@ def _score_lines(runs: Sequence[Scored]) -> Iterator[Line]:
             yield {**_run(scored.run), **{n: getattr(score, n) for n in _SCORE}, **settings}
 
 
-def _energy_lines(runs: Sequence[Scored]) -> Iterator[Line]:
+def energy_lines(runs: Sequence[Scored]) -> Iterator[Line]:
+    """A line for each phase of each run, with ``ENERGY_COLUMNS``."""
     for scored in runs:
         for energy in scored.run.energy:
             yield {**_run(scored.run), **{n: getattr(energy, n) for n in _ENERGY}}
 
 
-def _row_lines(scored: Scored) -> Iterator[Line]:
+def row_lines(scored: Scored) -> Iterator[Line]:
+    """A line for each sample of each metric, with ``ROW_COLUMNS``; no values where unscored."""
     for task in scored.tasks:
         for metric in scored.scores_of(task):
             rows = scored.rows.get((task, metric))
