@@ -35,25 +35,30 @@ def opened(folder: Path, side: str) -> Any:
     from steelyard.harness.checkpoints.model import load_model_folder
     from steelyard.harness.environment import quiet
     from steelyard.harness.scoring import hf, open_model
-    from steelyard.harness.suites.built import compile_templates_always
 
     if side == "steelyard":
         return open_model(folder, device="cpu", report=lambda _: None)
-    compile_templates_always()
     with quiet():
         loaded = load_model_folder(folder, device="cpu")
         return hf.wrap(loaded, max_length=None, batch_size=int(side.removeprefix("hf-")))
 
 
-def run(lm: Any, tasks: Path, kinds: list[str]) -> tuple[float, dict[str, list[Any]]]:
-    """CPU seconds of one ``simple_evaluate``, and the responses by kind in document order."""
+def run(
+    lm: Any, tasks: Path, kinds: list[str], side: str = "steelyard"
+) -> tuple[float, dict[str, list[Any]]]:
+    """CPU seconds of one ``simple_evaluate``, and the responses by kind in document order.
+
+    On our side task templates are compiled once, as in every scoring of ours.
+    """
     import lm_eval
     from lm_eval.tasks import TaskManager
 
     from steelyard.harness.environment import quiet
+    from steelyard.harness.suites.templates import templates_compiled_once
 
+    ours = templates_compiled_once() if side == "steelyard" else contextlib.nullcontext()
     begin = time.process_time()
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+    with quiet(), ours, contextlib.redirect_stderr(io.StringIO()):
         manager = TaskManager(include_path=str(tasks), include_defaults=False)
         found = lm_eval.simple_evaluate(
             model=lm,
@@ -98,7 +103,7 @@ def measure(
     answers: dict[str, Any] = {}
     for _ in range(repeats):
         for side in sides:
-            taken, answers[side] = run(opened(model, side), tasks, kinds)
+            taken, answers[side] = run(opened(model, side), tasks, kinds, side)
             seconds[side].append(taken)
     reference = next(side for side in sides if side.startswith("hf"))
     apart = difference(answers["steelyard"], answers[reference])

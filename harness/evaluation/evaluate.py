@@ -9,21 +9,21 @@ A task that fails is a ``Failure`` and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.environment import versions
+from steelyard.harness.environment import quiet, versions
 from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.plugins.protocols import Progress, no_progress
 from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.suites.build import build
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask, quiet_building
+from steelyard.harness.suites.built import BuiltSuite, BuiltTask
+from steelyard.harness.suites.narrowed import prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from lm_eval.api.instance import Instance
 
@@ -152,49 +152,16 @@ def _answered(
     """lm-eval's logged samples and its results for one task."""
     import lm_eval
 
-    with quiet_building(), _handed_out(built, requests):
-        found = lm_eval.evaluate(
+    with quiet():
+        results = lm_eval.evaluate(
             lm=lm,
-            task_dict={"tasks": {built.name: built.task}},
+            task_dict={"tasks": {built.name: prepared(built.task, requests)}},
             log_samples=True,
             bootstrap_iters=0,
         )
-    if found is None:
+    if results is None:
         raise ScoringError(f"task '{built.name}': this process has no results (rank above 0)")
-    return found["samples"][built.name], found["results"][built.name]
-
-
-@contextmanager
-def _handed_out(built: BuiltTask, requests: list[Instance]) -> Iterator[None]:
-    """The task answers ``build_all_requests`` with these requests; its aggregates never raise.
-
-    An aggregate of lm-eval may choke on a broken model's NaN; ours are computed from rows anyway.
-    """
-    task = built.task
-    aggregates = dict(task.aggregation())
-    task.build_all_requests = lambda **_: setattr(task, "_instances", requests)
-    task.aggregation = lambda: _Safe(aggregates)
-    try:
-        yield
-    finally:
-        del task.build_all_requests, task.aggregation
-
-
-class _Safe(dict[str, Callable[[Any], Any]]):
-    """Aggregates by metric name, lm-eval's mean where a task names none; None where one raises."""
-
-    def __getitem__(self, name: str) -> Callable[[Any], Any]:
-        from lm_eval.api.metrics import mean
-
-        aggregate = self.get(name, mean)
-
-        def safe(items: Any) -> Any:
-            try:
-                return aggregate(items)
-            except Exception:  # whatever a user's aggregate raises on a broken model's values
-                return None
-
-        return safe
+    return results["samples"][built.name], results["results"][built.name]
 
 
 def _token_counter(lm: Any) -> Callable[[str], int]:

@@ -60,7 +60,6 @@ def open_model(
         raise UnknownNameError("no such backend", key="backend", value=backend, fix=fix)
     from steelyard.harness.checkpoints.model import load_model_folder
     from steelyard.harness.scoring.journalled import JournalledLM
-    from steelyard.harness.suites.built import compile_templates_once
 
     loaded = load_model_folder(
         path_or_id, adapter=adapter, gguf_file=gguf_file, device=device, dtype=dtype
@@ -70,7 +69,6 @@ def open_model(
 
         reference = hf.wrap(loaded, max_length=max_length)
         return JournalledLM(reference, hf.settings(reference), journal, report)
-    compile_templates_once()
     options: dict[str, Any] = {"max_length": max_length, "tokens_per_batch": tokens_per_batch}
     scorer: OpenedLM
     if loaded.is_encoder_decoder:

@@ -7,27 +7,30 @@ each checkpoint (and built anew only where a chat template makes the prompts ano
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, located
+from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.files.yaml_file import lines_of
 from steelyard.harness.suites.built import (
     SUITE_SEED,
     BuiltSuite,
     BuiltTask,
-    _task_error,
-    quiet_building,
+    building,
+    with_first_pass,
 )
 from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
 from steelyard.harness.suites.limit import stratified
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
+from steelyard.harness.suites.narrowed import narrowed
 from steelyard.harness.suites.suite import Suite, SuiteTask
-from steelyard.harness.suites.task_files import task_files
+from steelyard.harness.suites.task_files import check_task_files, package_folder, task_files
 
 if TYPE_CHECKING:
-    pass
+    from lm_eval.api.task import Task
+    from lm_eval.tasks import TaskManager
 
 
 def build(
@@ -69,10 +72,8 @@ def build(
     )
 
 
-def _task_manager(suite: Suite) -> Any:
+def _task_manager(suite: Suite) -> TaskManager:
     from lm_eval.tasks import TaskManager
-
-    from steelyard.harness.suites.task_files import check_task_files, package_folder
 
     ours = task_files(suite.include)
     # Indexing lm-eval's own 14,000 names takes 7 s: only where one of them is meant.
@@ -80,33 +81,21 @@ def _task_manager(suite: Suite) -> Any:
     folders = [str(package_folder("steelyard.tasks")), *suite.include]
     for folder in suite.include:
         check_task_files(Path(folder))
-    with quiet_building():
-        try:
-            return TaskManager(include_path=folders, include_defaults=defaults)
-        except Exception as error:
-            raise _task_error(", ".join(suite.task_names[:3]), error) from error
+    with building(", ".join(suite.task_names[:3])):
+        return TaskManager(include_path=folders, include_defaults=defaults)
 
 
-def _load(manager: Any, spec: SuiteTask, seed: int) -> list[BuiltTask]:
-    with quiet_building():
-        try:
-            loaded = manager.load([_wanted(spec)])["tasks"]
-        except SteelyardError:
-            raise
-        except KeyError as error:
-            if "not a registered task" not in str(error):
-                raise _task_error(spec.task, error) from error
-            raise UnknownNameError(f"no task named '{spec.task}'") from error
-        except Exception as error:
-            raise _task_error(spec.task, error) from error
-        narrowed = [
-            _narrowed(name, task, spec, seed, _metadata(manager, name, task))
+def _load(manager: TaskManager, spec: SuiteTask, seed: int) -> list[BuiltTask]:
+    with building(spec.task):
+        loaded = manager.load([_asked_for(spec)])["tasks"]
+        built = [
+            _built(name, task, spec, seed, _metadata(manager, name, task))
             for name, task in loaded.items()
         ]
-    return [_with_first_pass(manager, built, spec, seed) for built in narrowed]
+    return [_with_first_pass(manager, task, spec, seed) for task in built]
 
 
-def _metadata(manager: Any, name: str, task: Any) -> TaskMetadata:
+def _metadata(manager: TaskManager, name: str, task: Task) -> TaskMetadata:
     """What the task says of itself; a mistake there names the YAML file that lm-eval read."""
     entry = manager.task_index.get(name)
     path = None if entry is None else entry.yaml_path
@@ -114,10 +103,10 @@ def _metadata(manager: Any, name: str, task: Any) -> TaskMetadata:
         return task_metadata(task, name)
 
 
-def _with_first_pass(manager: Any, built: BuiltTask, spec: SuiteTask, seed: int) -> BuiltTask:
+def _with_first_pass(
+    manager: TaskManager, built: BuiltTask, spec: SuiteTask, seed: int
+) -> BuiltTask:
     """``built`` with the first pass that it names, changed as the suite changes ``built``."""
-    from steelyard.harness.suites.built import with_first_pass
-
     name = built.metadata.first_pass
     if name is None:
         return built
@@ -126,7 +115,7 @@ def _with_first_pass(manager: Any, built: BuiltTask, spec: SuiteTask, seed: int)
     return with_first_pass(built, first)
 
 
-def _wanted(spec: SuiteTask) -> str | dict[str, Any]:
+def _asked_for(spec: SuiteTask) -> str | dict[str, Any]:
     """What lm-eval is asked for: a name, or the task as member of a group, which may change it."""
     changed = overrides(spec.data) if spec.data is not None else {}
     if spec.description is not None:
@@ -134,41 +123,30 @@ def _wanted(spec: SuiteTask) -> str | dict[str, Any]:
     return {"group": "changed", "task": [{"task": spec.task, **changed}]} if changed else spec.task
 
 
-def _narrowed(
-    name: str, task: Any, spec: SuiteTask, seed: int, metadata: TaskMetadata
-) -> BuiltTask:
-    """The task with its documents cut to the limit, in place of lm-eval's ``limit``/``samples``.
-
-    lm-eval's own ``samples=`` numbers documents by position in the given list, so an unsorted list
-    swaps their ids; a task whose documents are the chosen ones has no such trap.
-    """
+def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMetadata) -> BuiltTask:
+    """The task with its documents cut to the limit, in place of lm-eval's ``limit``/``samples``."""
     if getattr(task, "UNSAFE_CODE", False):
         raise ConfigError(f"task '{name}' runs the code that a model wrote, which is off")
     if spec.num_fewshot is not None:
         task.set_config("num_fewshot", spec.num_fewshot)
     elif task.get_config("num_fewshot") is None:
         task.set_config("num_fewshot", 0)
+    shots = int(task.get_config("num_fewshot") or 0)
     task.set_fewshot_seed(seed)
     if spec.data is not None:
-        check_examples(task, name, int(task.get_config("num_fewshot") or 0))
+        check_examples(task, name, shots)
     if spec.chance is not None:
         metadata = metadata.model_copy(update={"chance": spec.chance})
-    documents = task.eval_docs
-    digests = [content_digest(document) for document in documents]
-    if spec.limit is not None and spec.limit < len(digests):
-        strata = [metadata.stratum(document) for document in documents]
-        chosen = stratified(digests, strata, spec.limit, seed)
-        digests = [digests[index] for index in chosen]
-        documents = _taken(documents, chosen)
-    setattr(task, "test_docs" if task.has_test_docs() else "validation_docs", lambda: documents)
+    documents, digests = _chosen(task.eval_docs, metadata, spec.limit, seed)
+    task = narrowed(task, documents)
     return BuiltTask(
         name=name,
         task=task,
         documents=documents,
-        num_fewshot=int(task.get_config("num_fewshot") or 0),
+        num_fewshot=shots,
         limit=spec.limit,
         metadata=choice_floors(metadata, task, documents),
-        task_digest=task_digest(task, int(task.get_config("num_fewshot") or 0)),
+        task_digest=task_digest(task, shots),
         data_digest=documents_digest(digests),
         weight=spec.weight,
         evaluate=spec.evaluate,
@@ -176,9 +154,17 @@ def _narrowed(
     )
 
 
-def _taken(documents: Any, indices: list[int]) -> Any:
-    return (
-        documents.select(indices)
-        if hasattr(documents, "select")
-        else [documents[index] for index in indices]
-    )
+def _chosen(
+    documents: Sequence[Any], metadata: TaskMetadata, limit: int | None, seed: int
+) -> tuple[Sequence[Any], list[str]]:
+    """The documents that the limit keeps, and their digests."""
+    digests = [content_digest(document) for document in documents]
+    if limit is None or limit >= len(digests):
+        return documents, digests
+    strata = [metadata.stratum(document) for document in documents]
+    chosen = stratified(digests, strata, limit, seed)
+    if hasattr(documents, "select"):  # a data set of Hugging Face's
+        rest: Sequence[Any] = documents.select(chosen)
+    else:
+        rest = [documents[index] for index in chosen]
+    return rest, [digests[index] for index in chosen]

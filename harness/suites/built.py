@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.errors import ConfigError, DataError, SteelyardError
+from steelyard.harness.environment import quiet
+from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.suites.metadata import TaskMetadata
+from steelyard.harness.suites.narrowed import narrowed
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
 
 if TYPE_CHECKING:
@@ -100,20 +100,14 @@ class BuiltSuite:
         """One task's requests, built anew."""
         task = built.task
         task.set_fewshot_seed(self.seed)
-        with quiet_building():
-            try:
-                type(task).build_all_requests(
-                    task,
-                    system_instruction=self.system,
-                    apply_chat_template=self.apply_chat_template,
-                    fewshot_as_multiturn=self.apply_chat_template,
-                    chat_template=lm.apply_chat_template if self.apply_chat_template else None,
-                    tokenizer_name="",
-                )
-            except SteelyardError:
-                raise
-            except Exception as error:
-                raise _task_error(built.name, error) from error
+        with building(built.name):
+            task.build_all_requests(
+                system_instruction=self.system,
+                apply_chat_template=self.apply_chat_template,
+                fewshot_as_multiturn=self.apply_chat_template,
+                chat_template=lm.apply_chat_template if self.apply_chat_template else None,
+                tokenizer_name="",
+            )
         return list(task.instances)
 
 
@@ -138,39 +132,28 @@ def _template(lm: Any) -> str:
     return str(template)
 
 
-def _task_error(name: str, error: Exception) -> SteelyardError:
+@contextmanager
+def building(name: str) -> Iterator[None]:
+    """Within this block lm-eval is quiet, and what it raises is one line about a task."""
+    with quiet():
+        try:
+            yield
+        except SteelyardError:
+            raise
+        except Exception as error:
+            raise _told_of(name, error) from error
+
+
+def _told_of(name: str, error: Exception) -> SteelyardError:
     if isinstance(error.__cause__, SteelyardError):
         return error.__cause__
+    if isinstance(error, KeyError) and "not a registered task" in str(error):
+        return UnknownNameError(f"no task named '{name}'")
     text = (str(error).strip().splitlines() or [""])[0]
-    said = f"task '{name}' cannot be built: {type(error).__name__}: {text}"
+    message = f"task '{name}' cannot be built: {type(error).__name__}: {text}"
     if isinstance(error, (OSError, ConnectionError)):
-        return DataError(said, fix="is its data set on this machine, or the hub within reach?")
-    return ConfigError(said, fix=f"check it with `steelyard tasks check {name}`")
-
-
-@contextmanager
-def quiet_building() -> Iterator[None]:
-    """No chatter and no bars of lm-eval, and templates compiled once instead of at every call."""
-    from lm_eval import utils
-    from lm_eval.api import task as task_module
-
-    from steelyard.harness.environment import quiet
-
-    render, bar = utils.apply_template, task_module.tqdm
-    utils.apply_template = lambda template, document: _compiled(template).render(**document)
-    task_module.tqdm = lambda items, **_: items
-    try:
-        with quiet():
-            yield
-    finally:
-        utils.apply_template, task_module.tqdm = render, bar
-
-
-@lru_cache(maxsize=1024)
-def _compiled(template: str) -> Any:
-    from lm_eval import utils
-
-    return utils.env.from_string(template)
+        return DataError(message, fix="is its data set on this machine, or the hub within reach?")
+    return ConfigError(message, fix=f"check it with `steelyard tasks check {name}`")
 
 
 def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
@@ -180,8 +163,8 @@ def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
     """
     key = "metadata.steelyard.first_pass"
     if first.output_type != "generate_until":
-        said = f"the first pass of '{built.name}' must generate text"
-        raise ConfigError(said, key=key, value=first.name, fix="name a generate_until task")
+        problem = f"the first pass of '{built.name}' must generate text"
+        raise ConfigError(problem, key=key, value=first.name, fix="name a generate_until task")
     if not callable(getattr(built.task, "after", None)):
         fix = "name a class with `after(doc, answers)` under class:"
         raise ConfigError(f"task '{built.name}' has a first pass and no `after`", key=key, fix=fix)
@@ -193,31 +176,5 @@ def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
 
 
 def with_documents(built: BuiltTask, documents: Sequence[Any]) -> BuiltTask:
-    """The task with other documents; the given one is left as it was."""
-    task = copy.copy(built.task)
-    # A copy shares the lists that lm-eval appends to.
-    task._instances = None
-    setattr(task, "test_docs" if task.has_test_docs() else "validation_docs", lambda: documents)
-    return replace(built, task=task, documents=documents)
-
-
-def compile_templates_once() -> None:
-    """Keep compiled templates in lm-eval's own environment; the prompts are the same.
-
-    :func:`steelyard.harness.scoring.open_model` calls this, so ``lm_eval.simple_evaluate`` profits
-    as well.
-    """
-    environment = _environment()
-    if "from_string" not in vars(environment):
-        environment.from_string = lru_cache(maxsize=4096)(environment.from_string)
-
-
-def compile_templates_always() -> None:
-    """Put lm-eval back to its own ways, to measure it."""
-    vars(_environment()).pop("from_string", None)
-
-
-def _environment() -> Any:
-    from lm_eval import utils
-
-    return utils.env
+    """The task with other documents; the one that is handed in is left as it was."""
+    return replace(built, task=narrowed(built.task, documents), documents=documents)

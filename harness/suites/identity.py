@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.suites.narrowed import own_class
 
 #: Keys of a task's configuration that say where it lay or how it is shown, not what it is.
 NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})
@@ -43,7 +44,7 @@ def sample_ids(contents: Sequence[tuple[Any, str, str]]) -> list[str]:
 def task_digest(task: Any, num_fewshot: int) -> str:
     """Digest of a task's configuration with the content of its Python files."""
     config = getattr(task, "config", None)
-    content: dict[str, Any] = {"num_fewshot": num_fewshot, "class": _callable(type(task))}
+    content: dict[str, Any] = {"num_fewshot": num_fewshot, "class": _callable(own_class(task))}
     if config is not None:
         content |= {
             key: _identity(value)

@@ -61,15 +61,3 @@ def test_an_empty_text_has_log_likelihood_zero(lm) -> None:
 
 def test_a_text_that_starts_with_bos_gets_no_second_one(lm) -> None:
     assert lm.tok_encode("<s>the").count(0) == 1
-
-
-def test_templates_compiled_once_give_the_same_text() -> None:
-    from lm_eval.utils import apply_template
-
-    from steelyard.harness.suites.built import compile_templates_always, compile_templates_once
-
-    template, row = "{{a}}{% for c in b %} {{c}}{% endfor %}", {"a": 1, "b": "xy"}
-    compile_templates_always()
-    plain = apply_template(template, row)
-    compile_templates_once()
-    assert apply_template(template, row) == plain == "1 x y"

@@ -1,0 +1,121 @@
+"""An lm-eval task narrowed to chosen documents: a subclass of the class that it was loaded with.
+
+lm-eval numbers the documents of ``samples=`` by position in the list handed in, so that an unsorted
+list swaps their ids; a task whose documents *are* the chosen ones has no such trap. It is handed
+requests that were built before, so that a suite's are built once for every checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from steelyard.harness.suites.templates import templates_compiled_once
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.task import Task
+
+    Aggregate = Callable[[Sequence[object]], float | None]
+else:  # lm-eval costs seconds to import, and is here only with a task of its own
+    Task = object
+
+
+def _rendering(name: str) -> Callable[..., Any]:
+    """The method of the task's own class, with its templates compiled once."""
+
+    def method(task: Narrowed, *arguments: Any, **options: Any) -> Any:
+        with templates_compiled_once():
+            return getattr(super(Narrowed, task), name)(*arguments, **options)
+
+    return method
+
+
+class Narrowed(Task):
+    """What stands in front of a task's own class; everything else is that class's."""
+
+    own_class: type[Task]
+    chosen_documents: Sequence[Any]
+    prepared_requests: Sequence[Instance] | None = None
+    """Built before; None builds them."""
+
+    doc_to_text = _rendering("doc_to_text")
+    doc_to_target = _rendering("doc_to_target")
+    doc_to_choice = _rendering("doc_to_choice")
+    doc_to_prefix = _rendering("doc_to_prefix")
+    fewshot_context = _rendering("fewshot_context")
+    process_results = _rendering("process_results")
+
+    def test_docs(self) -> Sequence[Any]:
+        """The chosen documents where the task is scored on its test split."""
+        return self.chosen_documents if self.has_test_docs() else super().test_docs()
+
+    def validation_docs(self) -> Sequence[Any]:
+        """The chosen documents where the task has no test split."""
+        return super().validation_docs() if self.has_test_docs() else self.chosen_documents
+
+    def build_all_requests(self, **options: Any) -> None:
+        """The prepared requests where there are some, as lm-eval keeps them."""
+        if self.prepared_requests is None:
+            super().build_all_requests(**options)
+        else:
+            self._instances = list(self.prepared_requests)
+
+    def aggregation(self) -> Mapping[str, Aggregate]:
+        """The task's own aggregates; none raises where answers are given by a model."""
+        own: dict[str, Aggregate] = super().aggregation()
+        return own if self.prepared_requests is None else _Unfailing(own)
+
+
+def narrowed(task: Task, documents: Sequence[Any]) -> Task:
+    """A copy of the task whose evaluation documents are ``documents``."""
+    return _copy(task, chosen_documents=documents, _instances=None)
+
+
+def prepared(task: Task, requests: Sequence[Instance]) -> Task:
+    """A copy of a narrowed task that is asked exactly ``requests``."""
+    return _copy(task, prepared_requests=requests)
+
+
+def own_class(task: Task) -> type[Task]:
+    """The class that the task was loaded with."""
+    loaded: type[Task] = getattr(task, "own_class", type(task))
+    return loaded
+
+
+def _copy(task: Task, **state: Any) -> Task:
+    # Not through the constructor, which would load the data set again.
+    copied = object.__new__(_subclass(own_class(task)))
+    copied.__dict__.update(vars(task) | state)
+    return copied
+
+
+#: Own class -> the subclass with :class:`Narrowed` in front, made once.
+_subclasses: dict[type, type] = {}
+
+
+def _subclass(own: type[Task]) -> type[Task]:
+    if own not in _subclasses:
+        body = {"own_class": own, "__module__": own.__module__, "__doc__": own.__doc__}
+        _subclasses[own] = type(own.__name__, (Narrowed, own), body)
+    return _subclasses[own]
+
+
+class _Unfailing(dict[str, "Aggregate"]):
+    """Aggregates by metric name, lm-eval's mean where a task names none; None where one raises.
+
+    An aggregate may choke on a broken model's NaN; scores are computed from rows anyway.
+    """
+
+    def __getitem__(self, name: str) -> Aggregate:
+        from lm_eval.api.metrics import mean
+
+        aggregate: Aggregate = self.get(name, mean)
+
+        def unfailing(values: Sequence[object]) -> float | None:
+            try:
+                return aggregate(values)
+            except Exception:  # whatever a user's aggregate raises on a broken model's values
+                return None
+
+        return unfailing
