@@ -244,6 +244,14 @@ def use_threads(count: int | None) -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
 
 
+def silence_libraries() -> None:
+    """Libraries of this process send no usage figures, and keep one warning to themselves."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # It asks for a package that fetches code from a hub; the slower kernel is exact.
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
+
+
 _TALKATIVE = ("lm_eval", "lm-eval", "peft", "accelerate", "trl", "bitsandbytes")
 
 

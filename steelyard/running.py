@@ -17,6 +17,7 @@ from steelyard.harness.cli.experiments import (
     run_experiment,
 )
 from steelyard.harness.cli.options import open_executor
+from steelyard.harness.environment import silence_libraries
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.pipeline.events import Listener
 from steelyard.harness.pipeline.executors.executor import Executor
@@ -164,6 +165,7 @@ def open_model(
         lm = steelyard.open_model("microworld")
         lm_eval.simple_evaluate(model=lm, tasks=["arc_easy"])
     """
+    silence_libraries()
     source = model_of(str(model), Path(workspace))
     folder = load_plugin("bases", source)() if source in plugin_names("bases") else source
     return open_scorer(

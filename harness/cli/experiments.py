@@ -14,6 +14,7 @@ from steelyard.harness.cli.conclude import Conclusion, conclude, scored, scored_
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE
 from steelyard.harness.cli.session import session
 from steelyard.harness.compare import Scored
+from steelyard.harness.environment import silence_libraries
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.choices import check_choices
 from steelyard.harness.experiment.file import Experiment, ExperimentFile
@@ -61,6 +62,7 @@ def run_experiment(
     Raises ``SteelyardError`` for settings that cannot work, and ``ScoringError`` where the baseline
     could not be scored; a candidate that failed is a failure in the result.
     """
+    silence_libraries()
     check(experiment)
     with session(experiment, workspace) as (store, meter):
         find_baseline(experiment, store)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.environment import use_threads
+from steelyard.harness.environment import silence_libraries, use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE
@@ -33,14 +33,10 @@ class Workplace:
 
     def open(self, listener: Listener) -> Worker:
         """A worker in this process, with a meter of its own."""
-        import logging
-
         from steelyard.harness.energy import EnergyConfig, open_meter
         from steelyard.harness.store import open_store
 
-        # As the command does for itself: it asks for a package that fetches code from a hub.
-        logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
-
+        silence_libraries()
         config = EnergyConfig.model_validate(dict(self.experiment.settings.energy))
         opened: list[Meter] = []
 

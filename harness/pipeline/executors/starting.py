@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.pipeline.executors.machine import Machine
@@ -49,9 +50,25 @@ def start(
     ours, theirs = context.Pipe()
     how = Surroundings(context.get_start_method(), dict(os.environ), threads, gpus, shared)
     process = context.Process(target=work, args=(place, theirs, how), daemon=True)
-    process.start()
+    with _no_main():
+        process.start()
     theirs.close()
     return ours, process
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """The main program is not imported into processes that start within this block.
+
+    A worker needs nothing of it, and a user's script without ``if __name__ == "__main__"`` would
+    run again in each.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager
