@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from steelyard.harness.cli.conclude import decide_and_report
+from steelyard.harness.cli.conclude import Page, decide_and_report
 from steelyard.harness.cli.experiments import newest_runs
 from steelyard.harness.compare import compare as compare_runs
 from steelyard.harness.gate import decide, load_gate
@@ -106,15 +106,12 @@ def report(
     """
     file = None if policy is None or isinstance(policy, Mapping) else Path(policy)
     base, others = newest_runs(open_store(Path(workspace)), experiment, baseline)
-    conclusion = decide_and_report(
-        base,
-        others,
-        gate=None if policy is None else load_gate(file or policy, file=file),
+    page = Page(
         title=experiment,
         folder=Path(output or Path(workspace) / "reports" / experiment),
         formats=formats,
         commands=[f"steelyard report {experiment}"],
-        listener=no_listener,
-        file=file,
     )
+    rules = None if policy is None else load_gate(file or policy, file=file)
+    conclusion = decide_and_report(base, others, page, no_listener, gate=rules, policy=file)
     return result_of(conclusion)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.cli.conclude import Conclusion, render
+from steelyard.harness.cli.conclude import Conclusion
+from steelyard.harness.cli.documents import render
 from steelyard.harness.errors import EXIT_PASS
 from steelyard.harness.records import Comparison, Failure, Verdict
 from steelyard.loaded import LoadedRun

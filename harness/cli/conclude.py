@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
+from steelyard.harness.cli.documents import write_documents
 from steelyard.harness.compare import NoiseFloor, Scored, compare, noise_floors, recipe_deltas
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.errors import (
@@ -24,11 +19,10 @@ from steelyard.harness.errors import (
 )
 from steelyard.harness.experiment.choices import selection_notes
 from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.gate import Gate, judge, load_gate
+from steelyard.harness.gate import Gate, in_policy, judge, load_gate
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.noise import NoiseStage
 from steelyard.harness.pipeline.pipeline import Outcome
-from steelyard.harness.plugins.names import load_plugin
 from steelyard.harness.records import (
     Checkpoint,
     CheckpointManifest,
@@ -41,16 +35,20 @@ from steelyard.harness.store import FolderStore
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
 
-NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
 
-FILE_NAMES = {
-    "html": "report.html",
-    "markdown": "report.md",
-    "json": "report.json",
-    "csv": "report.csv",
-    "junit": "junit.xml",
-    "terminal": "report.txt",
-}
+@dataclass(frozen=True)
+class Page:
+    """What a report says beside runs and numbers, and where its files go."""
+
+    title: str
+    folder: Path
+    commands: Sequence[str]
+    """What to type to get it again."""
+    formats: Sequence[str] = ()
+    failures: Sequence[Failure] = ()
+    notes: Sequence[str] = ()
+    unscored: Sequence[CheckpointManifest] = ()
+    """Checkpoints that were trained and could not be scored."""
 
 
 @dataclass(frozen=True)
@@ -84,36 +82,43 @@ def conclude(
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
     runs = {name: run.id for name, run in outcome.runs.items()}
     _require_baseline(gate, outcome)
-    baseline = scored_baseline(gate, store, runs, experiment.folder)
-    candidates = [scored(store, id) for id in runs.values() if id != baseline.run.id]
-    asked = noise is not None and settings.noise
-    variants = noise.runs(*_own_baseline(experiment, gate, outcome)) if noise and asked else ()
+    baseline = open_baseline(gate, store, runs, experiment.folder)
+    candidates = [open_run(store, id) for id in runs.values() if id != baseline.run.id]
+    with_noise = noise is not None and settings.noise
+    variants = noise.runs(*_own_baseline(experiment, gate, outcome)) if noise and with_noise else ()
     listener(Event("compare", "candidates", "start"))
-    return decide_and_report(
-        baseline,
-        candidates,
-        # Where every candidate failed there is nothing to judge: the report says what failed.
-        gate=gate if gating and (candidates or not outcome.failures) else None,
+    page = Page(
         title=experiment.name,
-        failures=outcome.failures,
         folder=folder,
-        formats=settings.report,
         commands=commands,
+        formats=settings.report,
+        failures=outcome.failures,
         notes=(*settings.notes, *selection_notes(experiment)),
         unscored=[
             checkpoint.manifest
             for name, checkpoint in outcome.checkpoints.items()
             if name not in outcome.runs
         ],
-        noise=variants,
-        listener=listener,
-        file=experiment.file,
     )
+    return decide_and_report(
+        baseline,
+        candidates,
+        page,
+        listener,
+        # Where every candidate failed there is nothing to judge: the report says what failed.
+        gate=gate if gating and (candidates or not outcome.failures) else None,
+        policy=experiment.file,
+        noise=variants,
+    )
+
+
+def _baseline_name(gate: Gate | None) -> str:
+    return gate.baseline if gate and gate.baseline else "base"
 
 
 def _require_baseline(gate: Gate | None, outcome: Outcome) -> None:
     """Without its baseline nothing can be compared: say why it is not there."""
-    name = gate.baseline if gate and gate.baseline else "base"
+    name = _baseline_name(gate)
     for failure in outcome.failures:
         if failure.stage == f"score {name}" or not outcome.runs:
             raise ScoringError(f"{failure.stage}: {failure.message}")
@@ -123,7 +128,7 @@ def _own_baseline(
     experiment: Experiment, gate: Gate | None, outcome: Outcome
 ) -> tuple[str, Checkpoint]:
     """The baseline's name and checkpoint, to be scored again for its noise floor."""
-    name = gate.baseline if gate and gate.baseline else "base"
+    name = _baseline_name(gate)
     if name not in outcome.checkpoints:
         raise ConfigError(
             "a noise floor is the baseline's own, and this one is not made here",
@@ -138,49 +143,55 @@ def _own_baseline(
 def decide_and_report(
     baseline: Scored,
     candidates: Sequence[Scored],
-    *,
-    gate: Gate | None,
-    title: str,
-    folder: Path,
-    formats: Sequence[str],
-    commands: Sequence[str],
-    failures: Sequence[Failure] = (),
-    notes: Sequence[str] = (),
-    unscored: Sequence[CheckpointManifest] = (),
+    page: Page,
     listener: Listener,
-    file: Path | None = None,
+    *,
+    gate: Gate | None = None,
+    policy: Path | None = None,
     noise: Sequence[Scored] = (),
 ) -> Conclusion:
-    """Comparisons, verdicts and report files of ``candidates``; ``file`` holds the gate."""
+    """Comparisons, verdicts and report files of ``candidates``.
+
+    Args:
+        baseline: what they are held against.
+        candidates: runs with their rows.
+        page: what the report is called, and where it goes.
+        listener: told of each step.
+        gate: rules to hold; without them the candidates are only compared.
+        policy: the file that the gate is from, for its errors.
+        noise: runs of the baseline's own checkpoint under other settings.
+    """
     alpha = gate.alpha if gate else 0.05
     comparisons = compare(baseline, candidates, alpha=alpha, noise=noise)
-    notes = [*notes, *noise_notes(baseline.run, noise_floors(baseline, noise))]
-    verdicts = judge(gate, baseline, candidates, comparisons=comparisons, file=file) if gate else ()
+    verdicts: tuple[Verdict, ...] = ()
+    if gate:
+        with in_policy(policy):
+            verdicts = judge(gate, baseline, candidates, comparisons=comparisons)
     listener(Event("compare", "candidates", "done", f"{len(comparisons)} against the baseline"))
     document = build_report(
-        title,
+        page.title,
         [baseline.run, *(c.run for c in candidates)],
         comparisons,
         verdicts,
         baseline=baseline.run.candidate,
-        commands=commands,
-        notes=notes,
-        failures=failures,
+        commands=page.commands,
+        notes=[*page.notes, *noise_notes(baseline.run, noise_floors(baseline, noise))],
+        failures=page.failures,
         recipes=recipe_deltas(comparisons, candidates),
-        unscored=unscored,
+        unscored=page.unscored,
     )
-    files = write_documents(document, formats, folder, listener)
+    files = write_documents(document, page.formats, page.folder, listener)
     codes = [EXIT_PASS, *(v.exit_code for v in verdicts)]
     incomplete = not baseline.run.complete or any(not c.run.complete for c in candidates)
-    if failures:
+    if page.failures:
         codes.append(EXIT_USAGE)
     if incomplete:
         codes.append(EXIT_NOT_COMPARABLE)
     return Conclusion(
         runs=(baseline, *candidates),
         comparisons=comparisons,
-        verdicts=tuple(verdicts),
-        failures=tuple(failures),
+        verdicts=verdicts,
+        failures=tuple(page.failures),
         document=document,
         files=files,
         exit_code=exit_code_of(codes),
@@ -189,86 +200,25 @@ def decide_and_report(
 
 def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> list[str]:
     """How far each primary score of the baseline moves by itself, and what moves it most."""
-    found = [
+    moves = [
         f"{score.task} {score.metric} {floor.size:.3g} ({floor.source})"
         for score in baseline.scores
         if score.primary and (floor := floors.get((score.task, score.metric))) is not None
     ]
-    if not found:
+    if not moves:
         return []
     return [
         f"Noise floor of {baseline.candidate}, below which no difference is a claim: "
-        + "; ".join(found)
+        + "; ".join(moves)
     ]
 
 
-def scored(store: FolderStore, name: str) -> Scored:
-    """A run with its rows from the store, or from a baseline file."""
-    return open_run(store, name)
-
-
-def scored_baseline(
+def open_baseline(
     gate: Gate | None, store: FolderStore, runs: Mapping[str, str], folder: Path
 ) -> Scored:
     """The gate's baseline: a candidate of this experiment, a run, or a baseline file."""
-    name = gate.baseline if gate and gate.baseline else "base"
+    name = _baseline_name(gate)
     if name in runs:
-        return scored(store, runs[name])
+        return open_run(store, runs[name])
     beside = folder / name
-    return scored(store, str(beside) if beside.exists() else name)
-
-
-def render(document: Document, format_name: str) -> str:
-    """The document in one of the registered formats."""
-    return str(load_plugin("renderers", format_name)().render(document))
-
-
-def write_documents(
-    document: Document, formats: Sequence[str], folder: Path, listener: Listener
-) -> dict[str, Path]:
-    """Each format as a file in ``folder``; a reader never sees half a page."""
-    files = {}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in formats:
-        path = folder / FILE_NAMES.get(name, f"report.{name}")
-        write_text(path, render(document, name))
-        files[name] = path
-        listener(Event("report", name, "done", str(path)))
-    return files
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write through a temporary file beside the target and one rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def for_screen(document: Document, format_name: str) -> str:
-    """The document as it is printed: a terminal's own width, 120 where nobody says."""
-    if format_name != "terminal":
-        return render(document, format_name)
-    columns = shutil.get_terminal_size((120, 24)).columns
-    width = min(max(columns, NARROWEST_SCREEN), WIDEST_SCREEN)
-    return str(load_plugin("renderers", format_name)(width=width).render(document))
-
-
-def show(document: Document, format_name: str) -> None:
-    """Print the document for a person or a machine."""
-    text = for_screen(document, format_name)
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-
-
-def leave(code: int) -> None:
-    """Exit with a documented code; 0 returns."""
-    if code != EXIT_PASS:
-        raise typer.Exit(code)
+    return open_run(store, str(beside) if beside.exists() else name)

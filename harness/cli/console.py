@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
+import yaml
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.pipeline.events import Event, Listener
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 VERBS = {
     "open": "open",
@@ -43,11 +53,6 @@ WORDS = {
 
 def print_yaml(*documents: object) -> None:
     """Print JSON values as YAML, texts of several lines as they are, harmless in a terminal."""
-    import json
-
-    import yaml
-
-    from steelyard.harness.files.hostile import terminal_safe
 
     class Dumper(yaml.SafeDumper):
         """Texts of several lines stand in blocks."""
@@ -83,8 +88,6 @@ def _plain(event: Event) -> None:
 
 
 def _line(event: Event) -> str:
-    from steelyard.harness.files.hostile import terminal_safe
-
     word = WORDS.get(event.status, "")
     detail = ": ".join(part for part in (word, event.message) if part)
     line = f"{MARKS.get(event.status, ' ')} {VERBS[event.stage]:<7} {event.candidate:<14} {detail}"
@@ -92,17 +95,6 @@ def _line(event: Event) -> str:
 
 
 def _bars() -> Progress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

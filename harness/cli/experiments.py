@@ -10,10 +10,11 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from steelyard.harness.cli.conclude import Conclusion, conclude, scored, scored_baseline
+from steelyard.harness.cli.conclude import Conclusion, conclude, open_baseline
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE
 from steelyard.harness.cli.session import session
 from steelyard.harness.compare import Scored
+from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.environment import silence_libraries
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.choices import check_choices
@@ -105,7 +106,7 @@ def find_baseline(experiment: Experiment, store: FolderStore) -> None:
     if gate.baseline is None or gate.baseline in made:
         return
     try:
-        scored_baseline(gate, store, {}, experiment.folder)
+        open_baseline(gate, store, {}, experiment.folder)
     except UnknownNameError:
         raise ConfigError(
             "no such candidate, run or baseline file",
@@ -192,5 +193,5 @@ def newest_runs(
     if not newest:
         fix = did_you_mean(experiment, {run.experiment for run in store.summaries()})
         raise UnknownNameError(f"no runs of experiment '{experiment}'", fix=fix)
-    base = scored(store, newest.get(baseline, baseline))
-    return base, [scored(store, id) for id in newest.values() if id != base.run.id]
+    base = open_run(store, newest.get(baseline, baseline))
+    return base, [open_run(store, id) for id in newest.values() if id != base.run.id]

@@ -1,33 +1,22 @@
-"""The command ``steelyard``: the composition root. Verbs import what they need when they run."""
+"""The command ``steelyard``: its verbs by name, and what becomes of an error.
+
+A verb's module is imported when the verb is called, so that it may import what it needs at its top
+and ``steelyard --help`` still loads nothing heavy.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
-from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.cli.verbs import (
-    baseline,
-    compare,
-    demo,
-    doctor,
-    evaluate,
-    exporting,
-    gate,
-    importing,
-    leaderboard,
-    listing,
-    plan,
-    report,
-    run,
-    show,
-    store,
-    tasks,
-    train,
-)
+from steelyard.harness import __version__
+from steelyard.harness.errors import EXIT_USAGE, SteelyardError
 
 #: What a shell sees of Ctrl-C: 128 + SIGINT.
 INTERRUPTED = 130
@@ -54,23 +43,76 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("run", cls=StoreCommand)(run.run)
-app.command("train", cls=StoreCommand)(train.train)
-app.command("eval", cls=StoreCommand)(evaluate.evaluate)
-app.command("compare", cls=StoreCommand)(compare.compare)
-app.command("gate", cls=StoreCommand)(gate.gate)
-app.command("plan", cls=StoreCommand)(plan.plan)
-app.command("report", cls=StoreCommand)(report.report)
-app.command("leaderboard", cls=StoreCommand)(leaderboard.leaderboard)
-app.add_typer(baseline.app, name="baseline")
-app.add_typer(importing.app, name="import")
-app.command("export", cls=StoreCommand)(exporting.export)
-app.add_typer(store.app, name="store")
-app.add_typer(tasks.app, name="tasks")
-app.command("list", cls=StoreCommand)(listing.list_things)
-app.command("show", cls=StoreCommand)(show.show)
-app.command("doctor")(doctor.doctor)
+#: Verb -> its module in ``verbs`` and its line of the help page: what the verb's own page begins
+#: with, written here too because the page imports no verb.
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": (
+        "demo",
+        "Tune the embedded microworld seven ways, score, compare, gate, report. No network, no "
+        "GPU.",
+    ),
+    "run": (
+        "run",
+        "Train, score, compare, gate and report an experiment; run it again to resume.",
+    ),
+    "train": (
+        "train",
+        "Train the candidates of an experiment and keep their checkpoints; nothing is scored.",
+    ),
+    "eval": ("evaluate", "Score one checkpoint on a suite and keep the run."),
+    "compare": (
+        "compare",
+        "Compare runs with a baseline, sample by sample; exit 3 where they cannot be compared.",
+    ),
+    "gate": ("gate", "Hold the rules of a policy against runs; the exit code is the verdict."),
+    "plan": (
+        "plan",
+        "Say beforehand what training takes, and how many samples each rule needs.",
+    ),
+    "report": ("report", "Render the comparison report of an experiment's newest runs."),
+    "leaderboard": (
+        "leaderboard",
+        "Build a leaderboard site; runs whose intervals overlap share a rank.",
+    ),
+    "export": ("exporting", "Write runs in the formats of other tools."),
+    "list": ("listing", "List trainers, tasks, suites, metrics, renderers, executors or runs."),
+    "show": (
+        "show",
+        "Show one thing in full: a trainer's options, a task's prompt and metrics, a run's scores.",
+    ),
+    "doctor": (
+        "doctor",
+        "Say what this machine can do, how its energy would be known, and what is missing.",
+    ),
+    "baseline": ("baseline", "A baseline as a file."),
+    "import": ("importing", "Other tools' results as runs."),
+    "store": ("store", "Look after a workspace: check, rebuild, gc, copy."),
+    "tasks": ("tasks", "Check a task of your own."),
+}
+
+
+class LazyVerb(TyperCommand):
+    """A verb known by its name and its line of the help page; imported when it is called."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """The context of the verb itself, whose command is then the one that runs."""
+        return verb_command(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
+def verb_command(name: str) -> Any:
+    """The verb's own command, or group of commands, from its module."""
+    module, _ = VERBS[name]
+    return typer.main.get_command(import_module(f"steelyard.harness.cli.verbs.{module}").app)
+
+
+def _placeholder() -> None:
+    """Never called: the verb's own function is."""
+
+
+for _name, (_, _summary) in VERBS.items():
+    app.command(_name, cls=LazyVerb, help=_summary)(_placeholder)
 
 
 @app.callback(invoke_without_command=True)
@@ -79,18 +121,12 @@ def version_option(
 ) -> None:
     """Decides whether a fine-tuned language model ships."""
     if version:
-        from steelyard.harness import __version__
-
         typer.echo(f"steelyard {__version__}")
         raise typer.Exit
 
 
 def main() -> None:
     """Run the command; a mistake of the user's is one line on stderr, never a traceback."""
-    import logging
-
-    from steelyard.harness.errors import EXIT_USAGE, SteelyardError
-
     # It asks for a package that fetches code from a hub; the slower kernel is exact.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     try:

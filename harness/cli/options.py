@@ -8,6 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.files.yaml_file import read_yaml
+from steelyard.harness.plugins.names import load_plugin
+
 Workspace = Annotated[
     Path,
     typer.Option("--workspace", "-w", help="Where checkpoints, runs and journals are kept."),
@@ -65,21 +69,16 @@ def open_executor(
 
     Raises ``UnknownNameError`` for another name, ``ConfigError`` for an option that it lacks.
     """
-    from steelyard.harness.errors import ConfigError
-    from steelyard.harness.files.yaml_file import read_yaml
-    from steelyard.harness.plugins.names import load_plugin
-
     chosen = load_plugin("executors", name)
-    given: dict[str, Any] = {"workers": workers, "address": address, "runtime_env": runtime_env}
-    given = {key: value for key, value in given.items() if value is not None}
-    for key in given:
+    options: dict[str, object] = {"workers": workers, "address": address}
+    options["runtime_env"] = None if runtime_env is None else read_yaml(runtime_env)
+    options = {key: value for key, value in options.items() if value is not None}
+    for key in options:
         if key not in chosen.model_fields:
             option = f"--{key.replace('_', '-')}"
             fix = "choose --executor local or ray" if key == "workers" else "choose --executor ray"
             raise ConfigError(f"executor '{name}' takes no such option", key=option, fix=fix)
-    if runtime_env is not None:
-        given["runtime_env"] = read_yaml(runtime_env)
-    return chosen(**given)
+    return chosen(**options)
 
 
 Base = Annotated[

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from steelyard.harness.cli.documents import for_screen, render, write_file
 from steelyard.harness.cli.options import Format
-
-if TYPE_CHECKING:
-    from steelyard.reports.document import Document
+from steelyard.harness.errors import EXIT_USAGE, SteelyardError
+from steelyard.reports.document import Document
+from steelyard.reports.renderers.github import annotation, shielded, shielded_json
+from steelyard.reports.renderers.markdown import Markdown
 
 VERDICTS = {0: "pass", 1: "fail", 2: "error", 3: "not_comparable", 4: "inconclusive"}
 #: GitHub refuses a step's summary that is larger (1 MiB).
@@ -35,8 +36,6 @@ class Outlets:
     @contextmanager
     def telling_errors(self) -> Iterator[None]:
         """A mistake that leaves no verdict replaces the comment of an earlier, green one."""
-        from steelyard.harness.errors import SteelyardError
-
         try:
             yield
         except (SteelyardError, OSError) as error:
@@ -45,12 +44,10 @@ class Outlets:
 
     def publish(self, document: Document, code: int) -> int:
         """Write the files, print the answer and tell GitHub; gives back ``code``."""
-        from steelyard.harness.cli.conclude import for_screen, render, write_text
-
         if self.junit is not None:
-            write_text(self.junit, render(document, "junit"))
+            write_file(self.junit, render(document, "junit"))
         if self.markdown is not None:
-            write_text(self.markdown, render(document, "markdown"))
+            write_file(self.markdown, render(document, "markdown"))
         self._write_comment(document)
         self._print(for_screen(document, self.format.value))
         if self.github:
@@ -59,9 +56,6 @@ class Outlets:
         return code
 
     def _tell(self, error: Exception) -> None:
-        from steelyard.harness.errors import EXIT_USAGE
-        from steelyard.reports.document import Document
-
         code = getattr(error, "exit_code", EXIT_USAGE)
         document = Document(
             kind="report",
@@ -77,21 +71,16 @@ class Outlets:
             self._tell_step(document, code)
 
     def _write_comment(self, document: Document) -> None:
-        from steelyard.harness.cli.conclude import write_text
-
         if self.comment is not None:
-            write_text(self.comment, self._comment(document))
+            write_file(self.comment, self._comment(document))
 
     def _comment(self, document: Document) -> str:
-        from steelyard.reports.renderers.markdown import Markdown
 
         # Two policies of one name in two folders keep two comments.
         marked = document.model_copy(update={"marker": f"steelyard gate {_relative(self.policy)}"})
         return Markdown(comment=True).render(marked)
 
     def _print(self, text: str) -> None:
-        from steelyard.reports.renderers.github import shielded, shielded_json
-
         text = text if text.endswith("\n") else text + "\n"
         if self.github:
             text = (shielded_json if self.format is Format.json else shielded)(text)
@@ -100,9 +89,6 @@ class Outlets:
 
     def _annotate(self, document: Document, code: int) -> None:
         """On standard error where standard output is one JSON document; the runner reads both."""
-        from steelyard.harness.cli.conclude import render
-        from steelyard.reports.renderers.github import annotation
-
         lines = render(document, "github")
         if code != 0 and not lines.startswith("::error "):
             # An incomplete run, or no verdict at all: no rule can say it.
@@ -125,8 +111,6 @@ class Outlets:
 
     def _summary(self, document: Document, file: Path) -> str:
         """As much as earlier parts of the step left room for."""
-        from steelyard.harness.cli.conclude import render
-
         room = SUMMARY_BYTES - (file.stat().st_size if file.exists() else 0)
         for text in (render(document, "markdown"), self._comment(document)):
             if len(text.encode()) <= room:

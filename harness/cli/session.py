@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.plugins.protocols import Meter
-    from steelyard.harness.store import FolderStore
+from steelyard.harness.energy import EnergyConfig, open_meter
+from steelyard.harness.errors import located
+from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.files.validation import validated
+from steelyard.harness.files.yaml_file import lines_of
+from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.store import FolderStore, open_store
 
 
 @contextmanager
@@ -18,12 +20,6 @@ def session(
     experiment: Experiment, workspace: Path
 ) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
     """The store, held beside other runs, and a meter, opened on first use and closed here."""
-    from steelyard.harness.energy import EnergyConfig, open_meter
-    from steelyard.harness.errors import located
-    from steelyard.harness.files.validation import validated
-    from steelyard.harness.files.yaml_file import lines_of
-    from steelyard.harness.store import open_store
-
     with located(file=experiment.file, line_of=lines_of(experiment.file)):
         config = validated(EnergyConfig, experiment.settings.energy, key="energy").checked()
     opened: list[Meter] = []

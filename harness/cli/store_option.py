@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from steelyard.harness.store import STORE_VARIABLE
+
 _HELP = (
     "A store that machines share: postgresql://user@host/name?artifacts=s3://bucket/folder. "
     "`--workspace` then holds its cache. Passwords: ~/.pgpass, PGPASSWORD or STEELYARD_STORE."
@@ -39,7 +41,6 @@ def _option() -> Any:
 def _chosen(context: typer.Context, value: str | None) -> None:
     if value is None:
         return
-    from steelyard.harness.store import STORE_VARIABLE
 
     before = os.environ.get(STORE_VARIABLE)
 

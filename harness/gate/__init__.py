@@ -2,6 +2,6 @@
 
 from steelyard.harness.gate.deciding import decide
 from steelyard.harness.gate.judging import judge
-from steelyard.harness.gate.policy import Gate, Rule, load_gate
+from steelyard.harness.gate.policy import Gate, Rule, in_policy, load_gate
 
-__all__ = ["Gate", "Rule", "decide", "judge", "load_gate"]
+__all__ = ["Gate", "Rule", "decide", "in_policy", "judge", "load_gate"]

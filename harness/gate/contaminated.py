@@ -15,7 +15,7 @@ from steelyard.harness.records import Contaminated, Run
 CLEAN = "in_training_data=no"
 
 
-def check_waivers(gate: Gate, scored: Collection[str], file: object = None) -> None:
+def check_waivers(gate: Gate, scored: Collection[str]) -> None:
     """Raises ``ConfigError`` for a waiver of no task in ``scored``.
 
     A misspelt one would otherwise be found out when it is needed.
@@ -24,7 +24,6 @@ def check_waivers(gate: Gate, scored: Collection[str], file: object = None) -> N
         if not any(fnmatchcase(task, pattern) for task in scored):
             raise ConfigError(
                 "matches no task that was scored",
-                file=file,
                 key="waive_contamination",
                 value=pattern,
                 fix=did_you_mean(pattern, scored),

@@ -14,7 +14,7 @@ from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.errors import EXIT_NOT_COMPARABLE, ConfigError
 from steelyard.harness.gate.judging import judge
 from steelyard.harness.gate.naming import baseline_name
-from steelyard.harness.gate.policy import load_gate
+from steelyard.harness.gate.policy import in_policy, load_gate
 from steelyard.harness.records import RuleResult, Verdict
 from steelyard.harness.store import open_store
 
@@ -48,7 +48,8 @@ def decide(
     if isinstance(base, str | Path):
         base = open_run(store, baseline_name(str(base), names, file or Path()))
     runs = [open_run(store, str(c)) if isinstance(c, str | Path) else c for c in candidates]
-    verdicts = judge(gate, base, runs, file=file)
+    with in_policy(file):
+        verdicts = judge(gate, base, runs)
     return tuple(of_whole_runs(v, base, run) for v, run in zip(verdicts, runs, strict=True))
 
 

@@ -63,19 +63,18 @@ class Selection:
         self.pairs = {pair.task: pair for pair in pairs}
         self.tasks = tuple(dict.fromkeys([*baseline.tasks, *candidate.tasks]))
 
-    def of(self, rule: Rule, position: str, file: object = None) -> list[Hypothesis]:
-        """What ``rule`` asserts; ``position`` names it in messages.
+    def of(self, rule: Rule) -> list[Hypothesis]:
+        """What ``rule`` asserts.
 
         Raises ``ConfigError`` where it selects nothing: such a rule would always pass.
         """
-        tasks = self._tasks(rule, position, file)
+        tasks = self._tasks(rule)
         found = [h for task in tasks for h in self._of_task(rule, task)]
         named = rule.tier == "block" and rule.task in tasks
         if named and any(h.advisory for h in found):
             raise ConfigError(
                 f"{rule.task}: {found[0].metric} is advisory: it is shown and never blocks",
-                file=file,
-                key=f"{position}.tier",
+                key="tier",
                 value=rule.tier,
                 fix="use tier: warn or report, or gate on a 0/1 metric or the Brier score",
             )
@@ -85,23 +84,21 @@ class Selection:
                 f"no task that the rule selects has the metric '{rule.metric}'"
                 if rule.metric
                 else "the tasks that the rule selects have no primary metric",
-                file=file,
-                key=f"{position}.metric",
+                key="metric",
                 fix=did_you_mean(rule.metric or "", known),
             )
         if rule.slice:
-            return self._sliced(found, rule.slice, position, file)
+            return self._sliced(found, rule.slice)
         return found
 
-    def _tasks(self, rule: Rule, position: str, file: object) -> list[str]:
+    def _tasks(self, rule: Rule) -> list[str]:
         tasks = list(self.tasks)
         if rule.suite is not None:
             suites = {self.baseline.run.suite, self.candidate.run.suite}
             if not any(fnmatchcase(suite, rule.suite) for suite in suites):
                 raise ConfigError(
                     "matches no suite that was scored",
-                    file=file,
-                    key=f"{position}.suite",
+                    key="suite",
                     value=rule.suite,
                     fix=did_you_mean(rule.suite, suites),
                 )
@@ -110,8 +107,7 @@ class Selection:
             if not tasks:
                 raise ConfigError(
                     "matches no task that was scored",
-                    file=file,
-                    key=f"{position}.task",
+                    key="task",
                     value=rule.task,
                     fix=did_you_mean(rule.task, self.tasks),
                 )
@@ -160,9 +156,7 @@ class Selection:
             return "there are scores but no rows on either side, so nothing can be tested"
         return None
 
-    def _sliced(
-        self, found: list[Hypothesis], selector: str, position: str, file: object
-    ) -> list[Hypothesis]:
+    def _sliced(self, found: list[Hypothesis], selector: str) -> list[Hypothesis]:
         result: list[Hypothesis] = []
         known: set[str] = set()
         for hypothesis in found:
@@ -181,8 +175,7 @@ class Selection:
         if not result:
             raise ConfigError(
                 "matches no slice of the samples",
-                file=file,
-                key=f"{position}.slice",
+                key="slice",
                 value=selector,
                 fix=did_you_mean(selector, known),
             )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from steelyard.harness.compare import Scored, Settings, TaskPair, pair_task
 from steelyard.harness.compare.comparability import inspect_run
@@ -15,6 +14,7 @@ from steelyard.harness.errors import (
     EXIT_REGRESSION,
     ConfigError,
     exit_code_of,
+    located,
 )
 from steelyard.harness.gate.contaminated import check_waivers, doubted
 from steelyard.harness.gate.costs import judge_cost
@@ -41,9 +41,8 @@ def judge(
     candidates: Sequence[Scored],
     *,
     comparisons: Sequence[Comparison] = (),
-    file: object = None,
 ) -> tuple[Verdict, ...]:
-    """One verdict a candidate; ``file`` names the policy in messages.
+    """One verdict a candidate.
 
     ``comparisons`` of the same runs lend their adjusted p-values to the rules' results; they
     decide nothing.
@@ -52,12 +51,13 @@ def judge(
     needs no correction: Berger 1982, Technometrics 24:295-300). A rule fails it only after Holm's
     correction over its blocking rules (Holm 1979, Scand. J. Statist. 6:65-70).
 
-    Raises ``ConfigError`` for a rule that selects nothing, and where no candidate is given.
+    Raises ``ConfigError``, with the rule's key, for a rule that selects nothing, and where no
+    candidate is given.
     """
     if not candidates:
-        raise ConfigError("no candidate to judge", file=file, fix="name at least one run")
+        raise ConfigError("no candidate to judge", fix="name at least one run")
     return tuple(
-        _verdict(gate, baseline, candidate, _adjusted(comparisons, candidate), file)
+        _verdict(gate, baseline, candidate, _adjusted(comparisons, candidate))
         for candidate in candidates
     )
 
@@ -71,13 +71,11 @@ def _adjusted(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedP
     }
 
 
-def _verdict(
-    gate: Gate, baseline: Scored, candidate: Scored, adjusted: AdjustedPValues, file: object
-) -> Verdict:
+def _verdict(gate: Gate, baseline: Scored, candidate: Scored, adjusted: AdjustedPValues) -> Verdict:
     run_problems = inspect_run(baseline.run, candidate.run)
     pairs = [pair_task(baseline, candidate, task, run_problems) for task in baseline.tasks]
-    findings, hypotheses = findings_of(gate, baseline, candidate, pairs, file)
-    check_waivers(gate, candidate.tasks, file)
+    findings, hypotheses = findings_of(gate, baseline, candidate, pairs)
+    check_waivers(gate, candidate.tasks)
     findings = holm_corrected(findings, gate.alpha)
     lost = lost_evidence(gate, pairs, run_problems, hypotheses)
     if lost:
@@ -102,7 +100,7 @@ def concluded(
 
 
 def findings_of(
-    gate: Gate, baseline: Scored, candidate: Scored, pairs: Sequence[TaskPair], file: object
+    gate: Gate, baseline: Scored, candidate: Scored, pairs: Sequence[TaskPair]
 ) -> tuple[list[Finding], list[Hypothesis]]:
     """Every rule held against the pair, uncorrected, and what the rules selected."""
     selection = Selection(baseline, candidate, pairs)
@@ -111,30 +109,17 @@ def findings_of(
     findings: list[Finding] = []
     hypotheses: list[Hypothesis] = []
     for i, rule in enumerate(gate.rules):
-        key = f"rules.{i}"
         if rule.is_cost:
             findings.append(judge_cost(rule, gate, baseline.run, candidate.run))
             continue
-        selected = selection.of(rule, key, file)
-        hypotheses += selected
         claim = gate.claim_of(rule)
-        for hypothesis in selected:
-            with located(key, file):
+        with located(key=f"rules.{i}"):
+            selected = selection.of(rule)
+            for hypothesis in selected:
                 held = judge_hypothesis(hypothesis, claim, settings, same_checkpoint=same)
-            findings += doubted(held, gate, candidate.run)
+                findings += doubted(held, gate, candidate.run)
+        hypotheses += selected
     return findings, hypotheses
-
-
-@contextmanager
-def located(position: str, file: object) -> Iterator[None]:
-    """A rule's ``ConfigError`` with the rule's place in the policy ``file``."""
-    try:
-        yield
-    except ConfigError as error:
-        where = f"{position}.{error.key}" if error.key else position
-        raise ConfigError(
-            error.message, file=file, key=where, value=error.value, fix=error.fix
-        ) from None
 
 
 def holm_corrected(findings: Sequence[Finding], alpha: float) -> list[Finding]:

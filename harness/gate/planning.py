@@ -16,10 +16,9 @@ from scipy import special
 
 from steelyard.harness.compare import Scored, Settings, pair_task
 from steelyard.harness.compare.deltas import run_test
-from steelyard.harness.errors import StatisticsError, UnknownNameError
+from steelyard.harness.errors import StatisticsError, UnknownNameError, located
 from steelyard.harness.gate.findings import allowed, check_bounds
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
-from steelyard.harness.gate.judging import located
 from steelyard.harness.gate.policy import Gate
 from steelyard.harness.records import Score, Tier
 from steelyard.harness.stats.paired import POWER
@@ -57,7 +56,6 @@ def plan(
     *,
     discordance: float = 0.1,
     power: float = 0.8,
-    file: object = None,
 ) -> tuple[RulePlan, ...]:
     """What each rule of ``gate`` needs on the baseline's samples.
 
@@ -67,7 +65,6 @@ def plan(
         like: a scored candidate of the kind that will come; its differences are taken as typical.
         discordance: without ``like``, the share of samples that a candidate changes.
         power: the chance to pass that an equal candidate is to have.
-        file: names the policy in messages.
 
     Raises ``ConfigError`` for a rule that selects nothing.
     """
@@ -81,10 +78,10 @@ def plan(
             why = "one number a run: no samples needed"
             plans.append(_plan(rule.label, rule.tier, None, 0, None, why, decidable=True))
             continue
-        for hypothesis in selection.of(rule, f"rules.{i}", file):
-            with located(f"rules.{i}", file):
+        with located(key=f"rules.{i}"):
+            for hypothesis in selection.of(rule):
                 found = _of_hypothesis(hypothesis, settings, like, discordance, power)
-            plans.append(_priced(found, baseline))
+                plans.append(_priced(found, baseline))
     return tuple(plans)
 
 

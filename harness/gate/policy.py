@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steelyard.harness.errors import Collected, ConfigError
+from steelyard.harness.errors import Collected, ConfigError, located
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import allowed_names, lines_of, read_yaml
 from steelyard.harness.records import Tier
@@ -214,6 +215,15 @@ def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) ->
             fix="add one, as in {task: gsm8k, margin: 0.02}",
         )
     return Gate.model_validate(content)
+
+
+def in_policy(file: object | None) -> AbstractContextManager[None]:
+    """Errors raised within name the policy ``file``, and the line of the rule they are about."""
+    if file is None:
+        return nullcontext()
+    lines = lines_of(str(file))
+    # In an experiment file the rules stand below `gate`.
+    return located(file=file, line_of=lambda key: lines(key) or lines(f"gate.{key}"))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 from steelyard.harness.compare import Scored, TaskPair, pair_task
 from steelyard.harness.compare.comparability import inspect_run
 from steelyard.harness.compare.pairing import pair, part_of
-from steelyard.harness.errors import ScoringError
+from steelyard.harness.errors import ScoringError, located
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost
 from steelyard.harness.gate.findings import Finding, check_bounds, not_comparable, undecided
@@ -33,7 +33,6 @@ from steelyard.harness.gate.judging import (
     findings_of,
     holm_corrected,
     integrity,
-    located,
     lost_evidence,
 )
 from steelyard.harness.gate.policy import Gate, Rule
@@ -107,24 +106,22 @@ class EarlyDecision:
         samples: Mapping[tuple[str, str], SampleRecord] | None = None,
         chunk_items: int = 64,
         stop_at_failure: bool = True,
-        file: object = None,
     ) -> None:
-        self.gate, self.baseline, self.file = gate, baseline, file
+        self.gate, self.baseline = gate, baseline
         self.chunk_items, self.stop_at_failure = chunk_items, stop_at_failure
         planned = _planned(baseline, candidate, sample_ids, samples)
         self.candidate = candidate
-        check_waivers(gate, {*baseline.tasks, *sample_ids}, file)
+        check_waivers(gate, {*baseline.tasks, *sample_ids})
         run_problems = inspect_run(baseline.run, candidate)
         pairs = [pair_task(baseline, planned, task, run_problems) for task in baseline.tasks]
         selection = Selection(baseline, planned, pairs)
-        self.hypotheses = [
-            (i, hypothesis)
-            for i, rule in enumerate(gate.rules)
-            if not rule.is_cost
-            for hypothesis in selection.of(rule, f"rules.{i}", file)
-        ]
+        self.hypotheses: list[tuple[int, Hypothesis]] = []
+        for i, rule in enumerate(gate.rules):
+            if not rule.is_cost:
+                with located(key=f"rules.{i}"):
+                    self.hypotheses += [(i, hypothesis) for hypothesis in selection.of(rule)]
         for i, hypothesis in self.hypotheses:
-            with located(f"rules.{i}", file):
+            with located(key=f"rules.{i}"):
                 check_bounds(hypothesis)
         only = [hypothesis for _, hypothesis in self.hypotheses]
         self.lost = lost_evidence(gate, pairs, run_problems, only)
@@ -300,7 +297,7 @@ class EarlyDecision:
         chosen = [self.gate.rules[i] for i in sorted(rules)]
         gate = self.gate.model_copy(update={"rules": tuple(chosen)})
         pairs = [pair_task(kept, full, task) for task in kept.tasks]
-        found, _ = findings_of(gate, kept, full, pairs, self.file)
+        found, _ = findings_of(gate, kept, full, pairs)
         return [f for f in found if (f.rule, f.task, f.metric, f.slice) not in decided]
 
     def _cost(self, rule: Rule) -> Finding:

@@ -10,7 +10,7 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.evaluate import Evaluation
 from steelyard.harness.evaluation.fidelity import FIDELITY
 from steelyard.harness.evaluation.part import PartEvaluation
-from steelyard.harness.gate import Gate
+from steelyard.harness.gate import Gate, in_policy
 from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.plugins.protocols import Meter
@@ -52,15 +52,15 @@ def decide_early(
     baseline = comparable_part(baseline)
     candidate = candidate.model_copy(update={"signatures": part.signatures})
     samples = part.samples if samples is None else samples
-    decision = EarlyDecision(
-        gate,
-        baseline,
-        candidate,
-        part.sample_ids,
-        samples=samples,
-        chunk_items=chunk_items,
-        file=file,
-    )
+    with in_policy(file):
+        decision = EarlyDecision(
+            gate,
+            baseline,
+            candidate,
+            part.sample_ids,
+            samples=samples,
+            chunk_items=chunk_items,
+        )
     seconds: dict[str, float] = {}
     with meter.window(f"score {candidate.candidate}") as reading:
         _play(decision, part, candidate.candidate, seconds, listener)

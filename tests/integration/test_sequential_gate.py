@@ -114,12 +114,12 @@ def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, steel
 def test_several_candidates_share_one_building_of_the_suite(fresh, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     import typer
 
+    from steelyard.harness.cli.verbs import gate_early
     from steelyard.harness.cli.verbs.gate import gate as gate_verb
-    from steelyard.harness.evaluation import evaluate
 
     built = []
-    build = evaluate.build
-    monkeypatch.setattr(evaluate, "build", lambda *a, **k: built.append(1) or build(*a, **k))
+    build = gate_early.build
+    monkeypatch.setattr(gate_early, "build", lambda *a, **k: built.append(1) or build(*a, **k))
     monkeypatch.chdir(fresh.folder)
     with pytest.raises(typer.Exit) as left:
         gate_verb(

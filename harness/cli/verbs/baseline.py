@@ -9,8 +9,10 @@ import typer
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.compare import baseline_file
+from steelyard.harness.store import open_store
 
-app = typer.Typer(help="A baseline as a file.", no_args_is_help=True)
+app = typer.Typer(help="A baseline as a file.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -33,9 +35,7 @@ def save(
 
     Example: `steelyard baseline save microworld-demo/base -o baseline.steelyard.json.gz`
     """
-    from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.compare import baseline_file
-    from steelyard.harness.store import open_store
-
-    baseline_file.save(scored(open_store(workspace), run), output, include_text=text)
+    baseline_file.save(
+        baseline_file.open_run(open_store(workspace), run), output, include_text=text
+    )
     typer.echo(f"{output} ({output.stat().st_size / 1024:.0f} KiB)")

@@ -7,9 +7,19 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.conclude import Page, decide_and_report
+from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.documents import leave, show
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.errors import EXIT_NOT_COMPARABLE, exit_code_of
+from steelyard.harness.store import open_store
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command(cls=StoreCommand)
 def compare(
     baseline: Annotated[
         str,
@@ -34,23 +44,20 @@ def compare(
 
     Example: `steelyard compare microworld-demo/base microworld-demo/lora`
     """
-    from steelyard.harness.cli.conclude import decide_and_report, leave, scored, show
-    from steelyard.harness.cli.console import watching
-    from steelyard.harness.errors import EXIT_NOT_COMPARABLE, exit_code_of
-    from steelyard.harness.store import open_store
-
     store = open_store(workspace)
+    page = Page(
+        title=f"{', '.join(candidates)} against {baseline}",
+        folder=output or workspace / "reports" / "compare",
+        formats=("html",) if output else (),
+        commands=[f"steelyard compare {baseline} {' '.join(candidates)}"],
+    )
     with watching() as listener:
         conclusion = decide_and_report(
-            scored(store, baseline),
-            [scored(store, name) for name in candidates],
-            gate=None,
-            title=f"{', '.join(candidates)} against {baseline}",
-            folder=output or workspace / "reports" / "compare",
-            formats=("html",) if output else (),
-            commands=[f"steelyard compare {baseline} {' '.join(candidates)}"],
-            listener=listener,
-            noise=[scored(store, name) for name in noise or ()],
+            open_run(store, baseline),
+            [open_run(store, name) for name in candidates],
+            page,
+            listener,
+            noise=[open_run(store, name) for name in noise or ()],
         )
     show(conclusion.document, format.value)
     lost = [EXIT_NOT_COMPARABLE for c in conclusion.comparisons if not c.comparable]

@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.documents import show
 from steelyard.harness.cli.options import Format, OutputFormat, Seed
+from steelyard.harness.cli.verbs.leaderboard import leaderboard
+from steelyard.harness.cli.verbs.run import run_watched
+from steelyard.harness.errors import EXIT_USAGE
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.tasks.microworld.demo import write_files
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def demo(
     folder: Annotated[
         Path, typer.Argument(help="Where to write the experiment file, its data and the workspace.")
@@ -27,13 +36,6 @@ def demo(
 
     Example: `steelyard demo` then open `steelyard-demo/report/report.html`
     """
-    from steelyard.harness.cli.conclude import show
-    from steelyard.harness.cli.verbs.leaderboard import leaderboard
-    from steelyard.harness.cli.verbs.run import run_watched
-    from steelyard.harness.errors import EXIT_USAGE
-    from steelyard.harness.experiment.file import load_experiment
-    from steelyard.tasks.microworld.demo import write_files
-
     file = write_files(folder)
     if files_only:
         typer.echo(f"steelyard run {file} --workspace {folder / '.steelyard'}")

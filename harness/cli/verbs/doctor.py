@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from steelyard.harness.checkpoints import open_base
 from steelyard.harness.cli.options import Format, OutputFormat
-from steelyard.harness.environment import libraries, versions
+from steelyard.harness.energy import EnergyConfig, open_meter
+from steelyard.harness.environment import environment, libraries, versions
+from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.scoring import open_model
+
+app = typer.Typer(add_completion=False)
+
+Findings = dict[str, str | int]
+"""What was looked at -> what was seen."""
 
 
+@app.command()
 def doctor(
     model: Annotated[
         str | None, typer.Argument(help="Also open this model and say how it would be scored.")
@@ -22,14 +34,12 @@ def doctor(
 
     Example: `steelyard doctor microworld`
     """
-    findings = _machine() | _packages() | _energy()
+    findings: Findings = _machine() | _package_versions() | _energy_meters()
     if model is not None:
         findings |= _model(model)
     if format is Format.json:
         typer.echo(json.dumps(findings, indent=2))
     else:
-        from steelyard.harness.files.hostile import terminal_safe
-
         for name, finding in findings.items():
             typer.echo(f"{name:<22} {terminal_safe(str(finding))}")
     missing = [name for name in libraries("doctor") if findings.get(name) == "missing"]
@@ -37,9 +47,7 @@ def doctor(
         raise typer.Exit(2)
 
 
-def _machine() -> dict[str, Any]:
-    from steelyard.harness.environment import environment
-
+def _machine() -> Findings:
     here = environment()
     memory = f"{here.memory_bytes / 2**30:.0f} GiB" if here.memory_bytes else "unknown"
     return {
@@ -52,14 +60,12 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _packages() -> dict[str, Any]:
+def _package_versions() -> Findings:
     installed = versions("doctor")
     return {name: installed.get(name, "missing") for name in libraries("doctor")}
 
 
-def _energy() -> dict[str, Any]:
-    from steelyard.harness.energy import EnergyConfig, open_meter
-
+def _energy_meters() -> Findings:
     meter = open_meter(EnergyConfig())
     try:
         with meter.window("doctor") as reading:
@@ -72,28 +78,23 @@ def _energy() -> dict[str, Any]:
     } or {"energy": f"{energy.grade} ({energy.note or 'no meter'})"}
 
 
-def _model(name: str) -> dict[str, Any]:
-    from pathlib import Path
-
-    from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.scoring import open_model
-
+def _model(name: str) -> Findings:
     base = open_base(name, resolve=Path)
     lm = open_model(base.weights_folder, adapter=base.adapter_folder, gguf_file=base.gguf_file)
     manifest = base.manifest
     settings = getattr(lm, "settings", {})
     record: dict[str, Any] = getattr(lm, "scoring_record", dict)()
-    return {
+    findings: Findings = {
         "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
         "parameters": manifest.parameters or int(lm.model.num_parameters()),
         "size": f"{(manifest.size_bytes or 0) / 1e6:.1f} MB",
         "scored by": ", ".join(f"{key} {value}" for key, value in settings.items()),
-    } | _ladder(record)
+    }
+    return findings | _ladder(record)
 
 
-def _ladder(record: dict[str, Any]) -> dict[str, str]:
+def _ladder(record: Mapping[str, Any]) -> Findings:
     """Each way of scoring that was tried on the model, and what a small tree said of it."""
     tried = record.get("canary", {}).get("tried", {})
-    return {f"by {name}": verdict for name, verdict in tried.items()} | {
-        "tokens per batch": str(record.get("tokens_per_batch")),
-    }
+    findings: Findings = {f"by {name}": verdict for name, verdict in tried.items()}
+    return findings | {"tokens per batch": str(record.get("tokens_per_batch"))}

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.documents import leave, show
+from steelyard.harness.cli.experiments import evaluation
 from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Format,
@@ -14,8 +16,13 @@ from steelyard.harness.cli.options import (
     Seed,
     Workspace,
 )
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.verbs.run import run_watched
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command("eval", cls=StoreCommand)
 def evaluate(
     model: Annotated[
         str,
@@ -41,10 +48,6 @@ def evaluate(
 
     Example: `steelyard eval microworld --suite microworld --limit 20`
     """
-    from steelyard.harness.cli.conclude import leave, show
-    from steelyard.harness.cli.experiments import evaluation
-    from steelyard.harness.cli.verbs.run import run_watched
-
     experiment = evaluation(
         model,
         suite.split(",") if "," in suite else suite,

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import json
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.documents import write_file
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.compare import Scored
+from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.imports.imported import plain_name
+from steelyard.harness.store import open_store
+from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
+from steelyard.reports.exports.every_eval_ever import every_eval_ever
+from steelyard.reports.exports.lm_eval import lm_eval_files
+from steelyard.reports.exports.mlflow_sink import log_run
+from steelyard.reports.exports.model_card import model_card
+from steelyard.reports.exports.tables import csv_files, parquet_files
 
-if TYPE_CHECKING:
-    from steelyard.harness.compare import Scored
+app = typer.Typer(add_completion=False)
 
 
 class Target(StrEnum):
@@ -29,6 +39,7 @@ class Target(StrEnum):
     csv = "csv"
 
 
+@app.command(cls=StoreCommand)
 def export(
     runs: Annotated[
         list[str],
@@ -59,87 +70,47 @@ def export(
     every-eval: Every Eval Ever. model-card, eval-results: for the Hugging Face hub.
     mlflow: a run a candidate (extra `mlflow`). parquet, csv: scores, energy, rows.
     """
-    from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.store import open_store
-
     store = open_store(workspace)
-    held = [scored(store, name) for name in runs]
+    opened = [open_run(store, name) for name in runs]
     wanted = list(dict.fromkeys(to))
     for target in wanted:
         if target is Target.mlflow:
-            _to_mlflow(held, tracking_uri or f"file:{(output / 'mlruns').absolute()}")
+            _to_mlflow(opened, tracking_uri or f"file:{(output / 'mlruns').absolute()}")
             continue
-        for name, content in _files(target, held, organization, datasets or ()):
+        for name, content in _export_files(target, opened, organization, datasets or ()):
             path = output / name
-            _write(path, content)
+            write_file(path, content)
             typer.echo(str(path))
 
 
-def _files(
+def _export_files(
     target: Target, runs: Sequence[Scored], organization: str, datasets: Sequence[str]
 ) -> Iterator[tuple[str, str | bytes]]:
     """(path in the output folder, content) of every file of one format."""
-    import json
-
     if target is Target.csv:
-        from steelyard.reports.exports.tables import csv_files
-
         yield from csv_files(runs)
     elif target is Target.parquet:
-        from steelyard.reports.exports.tables import parquet_files
-
         yield from parquet_files(runs)
     for scored in runs:
-        run, folder = scored.run, _folder(scored)
+        run, folder = scored.run, _export_folder(scored)
         if target is Target.lm_eval:
-            from steelyard.reports.exports.lm_eval import lm_eval_files
-
             yield from lm_eval_files(scored)
         elif target is Target.every_eval:
-            from steelyard.reports.exports.every_eval_ever import every_eval_ever
-
             record = every_eval_ever(run, organization=organization)
             yield f"{folder}.every_eval_ever.json", json.dumps(record, indent=1) + "\n"
         elif target is Target.model_card:
-            from steelyard.reports.exports.model_card import model_card
-
             yield f"{folder}/README.md", model_card(run)
         elif target is Target.eval_results:
-            from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
-
             for name, text in eval_results_files(run, parse_benchmarks(datasets)):
                 yield f"{folder}/{name}", text
 
 
-def _folder(scored: Scored) -> str:
-    from steelyard.harness.imports.imported import plain_name
-
+def _export_folder(scored: Scored) -> str:
     return plain_name(f"{scored.run.experiment}__{scored.run.candidate}")
 
 
 def _to_mlflow(runs: Sequence[Scored], uri: str) -> None:
-    from steelyard.reports.exports.mlflow_sink import log_run
-
     for scored in runs:
         id = log_run(scored.run, uri)
         state = "already there" if id is None else id
         typer.echo(f"{scored.run.experiment}/{scored.run.candidate}  {state}  {uri}")
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Through a temporary file beside the target and one rename."""
-    from steelyard.harness.cli.conclude import write_text
-
-    if isinstance(content, str):
-        write_text(path, content)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

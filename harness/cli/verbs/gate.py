@@ -3,18 +3,59 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.conclude import Page, decide_and_report
+from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.documents import leave
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.outlets import Outlets
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.verbs.gate_early import SequentialGate, scored_already
+from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.gate import Gate, load_gate
+from steelyard.harness.gate.naming import baseline_name
+from steelyard.harness.store import open_store
+from steelyard.reports.document import Document
 
-if TYPE_CHECKING:
-    from steelyard.harness.compare import Scored
-    from steelyard.harness.gate import Gate
+app = typer.Typer(add_completion=False)
 
 
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks of the gate."""
+
+    candidates: list[str]
+    policy: Path
+    baseline: str | None
+    workspace: Path
+    sequential: bool | None
+    suite: str | None
+
+    def rules(self) -> Gate:
+        """The policy, with what the command line replaces of it."""
+        rules = load_gate(self.policy)
+        if self.sequential is not None:
+            rules = rules.model_copy(update={"sequential": self.sequential})
+        if self.suite is not None and not rules.sequential:
+            raise ConfigError(
+                "runs were scored already", key="--suite", fix="add --sequential to score"
+            )
+        return rules
+
+    def command(self, baseline: str) -> str:
+        """What to type to hold the gate again."""
+        words = ["steelyard", "gate", *self.candidates, "--policy", str(self.policy)]
+        words += ["--baseline", baseline, *(["--sequential"] if self.sequential else [])]
+        return shlex.join(words)
+
+
+@app.command(cls=StoreCommand)
 def gate(
     candidates: Annotated[
         list[str],
@@ -68,72 +109,27 @@ def gate(
     Exit codes: 0 pass, 1 regression, 2 wrong input,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    from steelyard.harness.cli.conclude import leave
-    from steelyard.harness.cli.outlets import Outlets
-
     outlets = Outlets(policy, format, junit, markdown, comment, github)
+    request = Request(candidates, policy, baseline, workspace, sequential, suite)
     with outlets.telling_errors():
-        document, code = _decided(candidates, policy, baseline, workspace, sequential, suite)
+        document, code = _decided(request)
     leave(outlets.publish(document, code))
 
 
-def _decided(
-    candidates: list[str],
-    policy: Path,
-    baseline: str | None,
-    workspace: Path,
-    sequential: bool | None,
-    suite: str | None,
-) -> tuple[Any, int]:
-    from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.cli.verbs.gate_early import SequentialGate, scored_already
-    from steelyard.harness.errors import ConfigError
-    from steelyard.harness.gate import load_gate
-    from steelyard.harness.gate.naming import baseline_name
-    from steelyard.harness.store import open_store
-
-    rules = load_gate(policy, file=policy)
-    if sequential is not None:
-        rules = rules.model_copy(update={"sequential": sequential})
-    if suite is not None and not rules.sequential:
-        raise ConfigError(
-            "runs were scored already", key="--suite", fix="add --sequential to score"
-        )
-    name = baseline or rules.baseline
+def _decided(request: Request) -> tuple[Document, int]:
+    """The report with the verdicts, and the exit code."""
+    rules, policy = request.rules(), request.policy
+    name = request.baseline or rules.baseline
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
-    store = open_store(workspace)
-    base = scored(store, baseline_name(name, candidates, policy))
-    words = ["steelyard", "gate", *candidates, "--policy", str(policy), "--baseline", name]
-    commands = [shlex.join([*words, *(["--sequential"] if sequential else [])])]
-    if rules.sequential and not scored_already(store, candidates, base):
-        early = SequentialGate(rules, policy, base, suite, workspace)
-        return early.decide(candidates, commands)
-    runs = [scored(store, candidate) for candidate in candidates]
-    return _on_full_runs(rules, base, runs, policy, workspace, commands)
-
-
-def _on_full_runs(
-    gate: Gate,
-    baseline: Scored,
-    runs: list[Scored],
-    policy: Path,
-    workspace: Path,
-    commands: list[str],
-) -> tuple[Any, int]:
-    from steelyard.harness.cli.conclude import decide_and_report
-    from steelyard.harness.cli.console import watching
-
+    store = open_store(request.workspace)
+    baseline = open_run(store, baseline_name(name, request.candidates, policy))
+    commands = [request.command(name)]
+    if rules.sequential and not scored_already(store, request.candidates, baseline):
+        early = SequentialGate(rules, policy, baseline, request.suite, request.workspace)
+        return early.decide(request.candidates, commands)
+    runs = [open_run(store, candidate) for candidate in request.candidates]
+    page = Page(f"gate {policy.name}", request.workspace / "reports" / "gate", commands)
     with watching(quiet=True) as listener:
-        conclusion = decide_and_report(
-            baseline,
-            runs,
-            gate=gate,
-            title=f"gate {policy.name}",
-            folder=workspace / "reports" / "gate",
-            formats=(),
-            commands=commands,
-            listener=listener,
-            file=policy,
-        )
+        conclusion = decide_and_report(baseline, runs, page, listener, gate=rules, policy=policy)
     return conclusion.document, conclusion.exit_code

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.checkpoints import open_base, open_checkpoint
+from steelyard.harness.checkpoints.opening import MANIFEST
+from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.session import session
+from steelyard.harness.compare import Scored
+from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.environment import environment
+from steelyard.harness.errors import SteelyardError, UnknownNameError, exit_code_of, located
+from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation, build
+from steelyard.harness.evaluation.part import PartEvaluation
+from steelyard.harness.experiment.file import Experiment, ExperimentFile, load_experiment
+from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files.yaml_file import read_yaml
+from steelyard.harness.gate import Gate
+from steelyard.harness.pipeline.early import EarlyResult, comparable_part, decide_early
 from steelyard.harness.pipeline.events import Event
-
-if TYPE_CHECKING:
-    from steelyard.harness.compare import Scored
-    from steelyard.harness.evaluation.evaluate import BuiltSuite
-    from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.gate import Gate
-    from steelyard.harness.pipeline.early import EarlyResult
-    from steelyard.harness.pipeline.score import ScoreStage
-    from steelyard.harness.records import Checkpoint, Run
-    from steelyard.harness.store import FolderStore
-    from steelyard.harness.suites.suite import Suite
+from steelyard.harness.pipeline.score import ScoreStage
+from steelyard.harness.records import Checkpoint, Run
+from steelyard.harness.store import FolderStore
+from steelyard.harness.suites.suite import Suite, load_suite
+from steelyard.reports.build import build_report
+from steelyard.reports.document import Document
 
 
 @dataclass(frozen=True)
@@ -32,15 +42,8 @@ class SequentialGate:
     """Replaces the baseline's suite; None: the policy's own, where it is an experiment file."""
     workspace: Path
 
-    def decide(self, candidates: Sequence[str], commands: Sequence[str]) -> tuple[Any, int]:
+    def decide(self, candidates: Sequence[str], commands: Sequence[str]) -> tuple[Document, int]:
         """The report's document with the verdicts, and the exit code."""
-        from steelyard.harness.cli.console import watching
-        from steelyard.harness.cli.session import session
-        from steelyard.harness.errors import ScoringError, exit_code_of
-        from steelyard.harness.evaluation.evaluate import build
-        from steelyard.harness.pipeline.score import ScoreStage
-        from steelyard.reports.build import build_report
-
         experiment = self._experiment()
         suite = self._suite(experiment)
         with (
@@ -55,10 +58,8 @@ class SequentialGate:
             built = build(suite, apply_chat_template=template)
             results = []
             for name in candidates:
-                try:
+                with located(key=_label(name)):
                     results.append(self._decide(name, checkpoints[name], built, stage))
-                except ScoringError as error:
-                    raise ScoringError(f"{_label(name)}: {error.message}", fix=error.fix) from error
         verdicts = [result.outcome.verdict for result in results]
         document = build_report(
             f"gate {self.policy.name}",
@@ -74,10 +75,6 @@ class SequentialGate:
     def _decide(
         self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage
     ) -> EarlyResult:
-        from steelyard.harness.evaluation.evaluate import Evaluation
-        from steelyard.harness.evaluation.part import PartEvaluation
-        from steelyard.harness.pipeline.early import decide_early
-
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
         part = PartEvaluation(stage.opened(checkpoint), built, checkpoint)
@@ -100,9 +97,6 @@ class SequentialGate:
 
     def _experiment(self) -> Experiment:
         """What the policy says beside its rules, where it is an experiment file."""
-        from steelyard.harness.experiment.file import Experiment, ExperimentFile, load_experiment
-        from steelyard.harness.files.yaml_file import read_yaml
-
         if "base" in read_yaml(self.policy):
             return load_experiment(self.policy)
         run = self.baseline.run
@@ -113,13 +107,10 @@ class SequentialGate:
 
     def _suite(self, experiment: Experiment) -> Suite:
         """The suite with the limits that the baseline was scored under."""
-        from steelyard.harness.errors import UnknownNameError
-        from steelyard.harness.suites.suite import load_suite
-
-        given = self.suite or experiment.settings.suite
+        suite_name = self.suite or experiment.settings.suite
         folder = Path() if self.suite else experiment.folder
         try:
-            suite = load_suite(given, folder=folder)
+            suite = load_suite(suite_name, folder=folder)
         except UnknownNameError as error:
             if self.suite is not None:
                 raise
@@ -151,26 +142,19 @@ def saved_line(result: EarlyResult) -> str:
 
 def scored_already(store: FolderStore, candidates: Sequence[str], baseline: Scored) -> bool:
     """Whether every candidate is a run that answered all of the baseline's tasks."""
-    from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.errors import SteelyardError
-    from steelyard.harness.pipeline.early import comparable_part
-
+    wanted = {*comparable_part(baseline).tasks}
     for name in candidates:
         try:
-            found = scored(store, name)
+            candidate = open_run(store, name)
         except SteelyardError:
             return False
-        if not found.run.complete or not {*comparable_part(baseline).tasks} <= {*found.tasks}:
+        if not candidate.run.complete or not wanted <= {*candidate.tasks}:
             return False
     return True
 
 
 def _checkpoint(name: str, store: FolderStore) -> Checkpoint:
     """A checkpoint folder that Steelyard wrote, a run's checkpoint, or any model."""
-    from steelyard.harness.checkpoints import open_base, open_checkpoint
-    from steelyard.harness.checkpoints.opening import MANIFEST
-    from steelyard.harness.errors import SteelyardError
-
     folder: Path | None = Path(name)
     if not Path(name).exists():
         try:
@@ -188,12 +172,6 @@ def _label(name: str) -> str:
 
 
 def _planned_run(name: str, experiment: Experiment, suite: Suite, checkpoint: Checkpoint) -> Run:
-    from datetime import UTC, datetime
-
-    from steelyard.harness.environment import environment
-    from steelyard.harness.files.digests import digest_json
-    from steelyard.harness.records import Run
-
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(
         id=digest_json(["sequential gate", name, checkpoint.manifest.digest, now])[:32],

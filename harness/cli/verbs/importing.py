@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.errors import DataError
+from steelyard.harness.files.hostile import one_line
+from steelyard.harness.imports import Imported, store_imported
+from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
+from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
+from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
+from steelyard.harness.imports.items import ItemSettings, read_items
+from steelyard.harness.imports.lm_eval import read_lm_eval
+from steelyard.harness.imports.pairs import PairSettings, read_pairs
+from steelyard.harness.store import open_store
 
-if TYPE_CHECKING:
-    from steelyard.harness.imports import Imported
-
-app = typer.Typer(help="Other tools' results as runs.", no_args_is_help=True)
+app = typer.Typer(help="Other tools' results as runs.", no_args_is_help=True, add_completion=False)
 
 Experiment = Annotated[
     str, typer.Option("--experiment", "-e", help="Runs are called `experiment/candidate`.")
@@ -59,12 +67,10 @@ def lm_eval(
     `samples_TASK_*.jsonl` (lm-eval's --log_samples) pair by content. Results without samples, and
     the old format, are shown and not gated.
     """
-    from steelyard.harness.imports.lm_eval import read_lm_eval
-
-    found = read_lm_eval(
+    imports = read_lm_eval(
         paths, name=name, experiment=experiment, cluster=cluster, slices=slices or ()
     )
-    _keep(found, workspace, format)
+    _store_imports(imports, workspace, format)
 
 
 @app.command("items", cls=StoreCommand)
@@ -115,9 +121,6 @@ def items(
     Items pair by id (and by prompt and target, where there are any). An id that stands twice, an
     empty cell and NaN are errors: leave such items out of both files.
     """
-    from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
-    from steelyard.harness.imports.items import ItemSettings, read_items
-
     columns = ItemColumns(
         id=id,
         task=task,
@@ -130,7 +133,7 @@ def items(
         response=response,
     )
     settings = ItemSettings(name, experiment, task_name, version)
-    _keep([read_items(file, columns, settings)], workspace, format)
+    _store_imports([read_items(file, columns, settings)], workspace, format)
 
 
 @app.command("pairs", cls=StoreCommand)
@@ -161,10 +164,8 @@ def pairs(
     `winner` is a, b, tie, or a model's name. Each candidate's row is 1, 0.5 or 0 a prompt, the
     baseline's 0.5: `{task: pairs, margin: 0.05}` asks that the win rate is not below 45%.
     """
-    from steelyard.harness.imports.pairs import PairSettings, read_pairs
-
     settings = PairSettings(baseline, id, judge, experiment, ratings)
-    _keep(read_pairs(file, settings), workspace, format)
+    _store_imports(read_pairs(file, settings), workspace, format)
 
 
 @app.command("every-eval-ever", cls=StoreCommand)
@@ -179,13 +180,10 @@ def every_eval_ever(
 
     Example: `steelyard import every-eval-ever record.json`
     """
-    from steelyard.harness.errors import DataError
-    from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
-
     if name is not None and len(files) > 1:
         raise DataError(f"--name names one run, but there are {len(files)} files")
-    found = (read_every_eval_ever(file, name=name, experiment=experiment) for file in files)
-    _keep(found, workspace, format)
+    imports = [read_every_eval_ever(file, name=name, experiment=experiment) for file in files]
+    _store_imports(imports, workspace, format)
 
 
 class Phase(StrEnum):
@@ -219,44 +217,49 @@ def codecarbon(
 
     Runs are never changed: `--run` writes a newer one of the same name.
     """
-    from steelyard.harness.imports import Imported
-    from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
-    from steelyard.harness.store import open_store
-
     chosen = {"project": project, "run_id": run_id}
     if run is None:
         own = read_codecarbon(file, phase=phase.value, name=name, experiment=experiment, **chosen)
-        _keep([own], workspace, format)
+        _store_imports([own], workspace, format)
         return
     store = open_store(workspace)
-    given = store.get(run)
-    changed = with_emissions(given, file, phase=phase.value, **chosen)
-    _keep([Imported(changed, store.rows(given.id), store.samples(given.id))], workspace, format)
+    before = store.get(run)
+    changed = with_emissions(before, file, phase=phase.value, **chosen)
+    imported = Imported(changed, store.rows(before.id), store.samples(before.id))
+    _store_imports([imported], workspace, format)
 
 
-def _keep(found: Iterable[Imported], workspace: Path, format: Format) -> None:
+class ImportedRun(TypedDict):
+    """What is said of one imported run, to a person or as JSON."""
+
+    run: str
+    id: str
+    imported_from: str | None
+    tasks: int
+    tasks_with_rows: int
+    samples: int
+    new: bool
+    remarks: list[str]
+
+
+def _store_imports(imports: Iterable[Imported], workspace: Path, format: Format) -> None:
     """Put runs into the store, all of them read before the first is written."""
-    from steelyard.harness.imports import store_imported
-    from steelyard.harness.store import open_store
-
-    imports = list(found)
+    every = list(imports)
     store = open_store(workspace)
     lines = []
-    for imported in imports:
+    for imported in every:
         is_new = store_imported(store, imported)
-        lines.append(_line(imported, is_new))
+        lines.append(_imported_run(imported, is_new))
     if format is Format.json:
-        import json
-
         typer.echo(json.dumps(lines, indent=1))
         return
     for line in lines:
-        typer.echo(_words(line))
+        typer.echo(_in_words(line))
     for remark in dict.fromkeys(remark for line in lines for remark in line["remarks"]):
         typer.secho(_safe(f"note: {remark}"), fg="yellow", err=True)
 
 
-def _line(imported: Imported, is_new: bool) -> dict[str, Any]:
+def _imported_run(imported: Imported, is_new: bool) -> ImportedRun:
     run = imported.run
     gated = {rows.task for rows in imported.rows}
     return {
@@ -271,13 +274,11 @@ def _line(imported: Imported, is_new: bool) -> dict[str, Any]:
     }
 
 
-def _words(line: dict[str, Any]) -> str:
+def _in_words(line: ImportedRun) -> str:
     rows = f"{line['tasks_with_rows']} with rows of {line['samples']} samples"
     state = "" if line["new"] else " (already there)"
     return _safe(f"{line['run']}  {line['id'][:12]}  {line['tasks']} tasks, {rows}{state}")
 
 
 def _safe(text: str) -> str:
-    from steelyard.harness.files.hostile import one_line
-
     return one_line(text, 400)

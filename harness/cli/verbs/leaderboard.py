@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.errors import UnknownNameError
+from steelyard.harness.store import open_store
+from steelyard.reports.site.build import write_leaderboard
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command(cls=StoreCommand)
 def leaderboard(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the site.")] = Path(
         "site"
@@ -35,12 +43,6 @@ def leaderboard(
 
     Example: `steelyard leaderboard -o site/ -w team-a/.steelyard -w team-b/.steelyard`
     """
-    import json
-
-    from steelyard.harness.errors import UnknownNameError
-    from steelyard.harness.store import open_store
-    from steelyard.reports.site.build import write_leaderboard
-
     places = workspaces or [DEFAULT_WORKSPACE]
     where = {"suite": suite} if suite else {}
     stores = {}

@@ -6,11 +6,25 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.store import is_there, open_store
+from steelyard.harness.suites.suite import list_suites, load_suite
+from steelyard.harness.suites.task_files import task_files, task_summary
+
+app = typer.Typer(add_completion=False)
+
+Row = dict[str, str | int | bool]
+"""Column -> cell."""
 
 
 class Thing(StrEnum):
@@ -25,6 +39,7 @@ class Thing(StrEnum):
     runs = "runs"
 
 
+@app.command("list", cls=StoreCommand)
 def list_things(
     what: Annotated[Thing, typer.Argument(help="What to list.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -38,18 +53,13 @@ def list_things(
 
     Example: `steelyard list trainers`
     """
-    rows = _runs(workspace) if what is Thing.runs else _named(what, include or ())
+    rows = _run_rows(workspace) if what is Thing.runs else _rows_of(what, include or ())
     if format is Format.json:
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
         typer.echo(f"no {what.value} in {workspace}; make some with `steelyard demo`", err=True)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    from steelyard.harness.files.hostile import terminal_safe
-
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column)
@@ -58,15 +68,7 @@ def list_things(
     Console(highlight=False, markup=False).print(table)
 
 
-def _suite_names() -> list[str]:
-    from steelyard.harness.suites.suite import list_suites
-
-    return list_suites()
-
-
-def _suite(name: str) -> dict[str, Any]:
-    from steelyard.harness.suites.suite import load_suite
-
+def _suite_row(name: str) -> Row:
     suite = load_suite(name, folder=Path())
     extras = [word for word in ("fidelity", "cost") if getattr(suite, word) is not None]
     return {
@@ -77,42 +79,37 @@ def _suite(name: str) -> dict[str, Any]:
     }
 
 
-def _named(what: Thing, include: Sequence[Path]) -> list[dict[str, Any]]:
+def _rows_of(what: Thing, include: Sequence[Path]) -> list[Row]:
     if what is Thing.suites:
-        return [_suite(name) for name in _suite_names()]
+        return [_suite_row(name) for name in list_suites()]
     if what is Thing.tasks:
-        from steelyard.harness.suites.task_files import task_files, task_summary
-
         folders = [str(folder) for folder in include]
         return [
             {"task": name, **task_summary(p)} for name, p in sorted(task_files(folders).items())
         ]
-    from steelyard.harness.plugins.names import load_plugin, plugin_names
-
     single = what.value.removesuffix("s")
     loaded = {name: load_plugin(what.value, name) for name in plugin_names(what.value)}
     return [
-        {single: name, **_measured(plugin), "does": _first_line(plugin)}
+        {single: name, **_metric_fields(plugin), "does": _first_doc_line(plugin)}
         for name, plugin in loaded.items()
     ]
 
 
-def _measured(plugin: Any) -> dict[str, str]:
+def _metric_fields(plugin: type[Plugin]) -> dict[str, str]:
     """Of a metric: which test belongs to its rows, and which way is better."""
-    if not hasattr(plugin, "kind"):
+    kind = getattr(plugin, "kind", None)
+    if kind is None:
         return {}
-    field = getattr(plugin, "model_fields", {}).get("higher_is_better")
+    field = plugin.model_fields.get("higher_is_better")
     higher = True if field is None else field.default
-    return {"kind": plugin.kind, "better": "higher" if higher else "lower"}
+    return {"kind": kind, "better": "higher" if higher else "lower"}
 
 
-def _first_line(thing: object) -> str:
+def _first_doc_line(thing: object) -> str:
     return ((thing.__doc__ or "").strip().splitlines() or [""])[0]
 
 
-def _runs(workspace: Path) -> list[dict[str, Any]]:
-    from steelyard.harness.store import is_there, open_store
-
+def _run_rows(workspace: Path) -> list[Row]:
     if not is_there(workspace):
         return []
     return [

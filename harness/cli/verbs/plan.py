@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
+from steelyard.harness.checkpoints import open_base
+from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.documents import write_file
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Workspace
+from steelyard.harness.cli.session import session
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.files.yaml_file import read_yaml
+from steelyard.harness.gate import in_policy, load_gate
+from steelyard.harness.gate.naming import baseline_name
+from steelyard.harness.gate.planning import RulePlan
+from steelyard.harness.gate.planning import plan as planned
+from steelyard.harness.pipeline.estimate import CandidatePlan, Cost, Planner, as_saved
+from steelyard.harness.store import open_store
+from steelyard.reports import words
 
-if TYPE_CHECKING:
-    from steelyard.harness.gate.planning import RulePlan
-    from steelyard.harness.pipeline.estimate import CandidatePlan
+app = typer.Typer(add_completion=False)
+
+Value = TypeVar("Value")
 
 
+@app.command(cls=StoreCommand)
 def plan(
     policy: Annotated[
         Path,
@@ -55,8 +78,6 @@ def plan(
     Example: `steelyard plan policy.yaml --baseline base.steelyard.json.gz --like
     microworld-demo/lora`
     """
-    from steelyard.harness.files.yaml_file import read_yaml
-
     training = None
     if "candidates" in read_yaml(policy):
         training = _plan_training(policy, base_model, workspace, trial_steps)
@@ -66,87 +87,62 @@ def plan(
             else:
                 _print_training(training)
             return
-    from steelyard.harness.cli.conclude import scored
-    from steelyard.harness.errors import ConfigError
-    from steelyard.harness.gate import load_gate
-    from steelyard.harness.gate.naming import baseline_name
-    from steelyard.harness.gate.planning import plan as planned
-    from steelyard.harness.store import open_store
 
-    gate = load_gate(policy, file=policy)
+    gate = load_gate(policy)
     name = baseline or gate.baseline
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
     store = open_store(workspace)
-    base = scored(store, baseline_name(name, [like] if like else [], policy))
-    found = planned(
-        gate,
-        base,
-        scored(store, like) if like else None,
-        discordance=discordance,
-        power=power,
-        file=policy,
-    )
+    base = open_run(store, baseline_name(name, [like] if like else [], policy))
+    typical = open_run(store, like) if like else None
+    with in_policy(policy):
+        rules = planned(gate, base, typical, discordance=discordance, power=power)
     if format is Format.json:
-        _print_json(found, training)
+        _print_json(rules, training)
     else:
         if training is not None:
             _print_training(training)
-        _print_table(found, power)
+        _print_rules(rules, power)
 
 
 def _plan_training(
     file: Path, base: str | None, workspace: Path, trial_steps: int
 ) -> list[CandidatePlan]:
     """Estimate, and keep the estimates in the workspace for later."""
-    import json
-
-    from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.cli.conclude import write_text
-    from steelyard.harness.cli.console import watching
-    from steelyard.harness.cli.session import session
-    from steelyard.harness.experiment.file import load_experiment
-    from steelyard.harness.pipeline.estimate import Planner, as_saved
-
     experiment = load_experiment(file, base=base)
-    kept = workspace / "plans" / f"{experiment.name}.json"
-    saved = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+    estimates = workspace / "plans" / f"{experiment.name}.json"
+    saved = json.loads(estimates.read_text("utf-8")) if estimates.is_file() else {}
     opened = open_base(experiment.settings.base, resolve=experiment.resolve)
     with session(experiment, workspace) as (store, meter), watching() as listener:
-        found = Planner(experiment, store, opened, meter, listener, trial_steps, saved).plan()
-    write_text(kept, json.dumps({**saved, **as_saved(found)}, indent=1) + "\n")
-    return found
+        plans = Planner(experiment, store, opened, meter, listener, trial_steps, saved).plan()
+    write_file(estimates, json.dumps({**saved, **as_saved(plans)}, indent=1) + "\n")
+    return plans
 
 
-def _print_json(found: tuple[RulePlan, ...], training: list[CandidatePlan] | None = None) -> None:
-    import json
-    from dataclasses import asdict
-
-    rules = [asdict(rule) for rule in found]
+def _print_json(plans: tuple[RulePlan, ...], training: list[CandidatePlan] | None = None) -> None:
+    rules = [asdict(rule) for rule in plans]
     if training is None:
         typer.echo(json.dumps(rules, indent=2, allow_nan=False))
         return
-    document = {"training": [asdict(one) for one in training], "rules": rules}
+    document = {"training": [asdict(candidate) for candidate in training], "rules": rules}
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
-def _print_training(found: list[CandidatePlan]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _count(value: int | None) -> str:
+    return words.NONE if value is None else f"{value:,}"
 
-    from steelyard.harness.files.hostile import terminal_safe
-    from steelyard.reports import words
 
-    def number(value: int | None) -> str:
-        return words.NONE if value is None else f"{value:,}"
+def _with_actual(
+    plan: CandidatePlan, words_of: Callable[[Value], str], cost: Callable[[Cost], Value]
+) -> str:
+    """The estimated cost, and the actual one below it where the candidate ran."""
+    estimate = words_of(cost(plan.estimate))
+    if plan.actual is None:
+        return estimate
+    return f"{estimate}\nactual {words_of(cost(plan.actual))}"
 
-    def both(one: CandidatePlan, words_of: Callable[[Any], str], name: str) -> str:
-        first = words_of(getattr(one.estimate, name))
-        if one.actual is None:
-            return first
-        return f"{first}\nactual {words_of(getattr(one.actual, name))}"
 
+def _print_training(plans: list[CandidatePlan]) -> None:
     table = Table(
         title="Training: estimate, and actual where it ran",
         box=box.SIMPLE_HEAD, expand=True, title_justify="left",
@@ -155,38 +151,32 @@ def _print_training(found: list[CandidatePlan]) -> None:
     for name in ("Parameters trained", "Steps", "Tokens", "Time", "Energy", "Peak memory"):
         table.add_column(name, justify="right", ratio=1)
     table.add_column("From", ratio=2)
-    for one in found:
-        share = number(one.parameters_trained)
-        if one.parameters and one.parameters_trained is not None:
-            share += f"\nof {one.parameters:,}"
+    for plan in plans:
+        share = _count(plan.parameters_trained)
+        if plan.parameters and plan.parameters_trained is not None:
+            share += f"\nof {plan.parameters:,}"
         table.add_row(
-            terminal_safe(one.candidate),
+            terminal_safe(plan.candidate),
             share,
-            number(one.steps),
-            number(one.tokens),
-            both(one, words.seconds, "seconds"),
-            both(one, words.energy, "energy_kwh"),
-            both(one, words.bytes_, "peak_memory_bytes"),
-            terminal_safe(one.basis),
+            _count(plan.steps),
+            _count(plan.tokens),
+            _with_actual(plan, words.seconds, lambda cost: cost.seconds),
+            _with_actual(plan, words.energy, lambda cost: cost.energy_kwh),
+            _with_actual(plan, words.bytes_, lambda cost: cost.peak_memory_bytes),
+            terminal_safe(plan.basis),
         )
-    seconds = [one.estimate.seconds for one in found if one.estimate.seconds is not None]
-    energies = [one.estimate.energy_kwh for one in found if one.estimate.energy_kwh is not None]
-    told = f"all estimated: {words.seconds(sum(seconds))}"
+    estimates = [plan.estimate for plan in plans]
+    seconds = [cost.seconds for cost in estimates if cost.seconds is not None]
+    energies = [cost.energy_kwh for cost in estimates if cost.energy_kwh is not None]
+    total = f"all estimated: {words.seconds(sum(seconds))}"
     if energies:
-        told += f", {words.energy(sum(energies))}"
+        total += f", {words.energy(sum(energies))}"
     console = Console(markup=False, highlight=False)
     console.print(table)
-    console.print(f"{told}; scoring is not in it")
+    console.print(f"{total}; scoring is not in it")
 
 
-def _print_table(found: tuple[RulePlan, ...], power: float) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from steelyard.harness.files.hostile import terminal_safe
-    from steelyard.reports import words
-
+def _print_rules(plans: tuple[RulePlan, ...], power: float) -> None:
     title = f"Samples that each rule needs to pass an equal candidate {power:.0%} of the time"
     table = Table(title=title, box=box.SIMPLE_HEAD, expand=True, title_justify="left")
     table.add_column("Rule", ratio=2)
@@ -194,7 +184,7 @@ def _print_table(found: tuple[RulePlan, ...], power: float) -> None:
         right = name not in ("Tier", "Enough")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     table.add_column("Why", ratio=2)
-    for rule in found:
+    for rule in plans:
         answer = {True: "yes", False: "NO", None: "can't tell"}[rule.decidable]
         table.add_row(
             terminal_safe(rule.rule),

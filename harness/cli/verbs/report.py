@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.conclude import Page, decide_and_report
+from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.documents import leave
+from steelyard.harness.cli.experiments import newest_runs
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.gate import load_gate
+from steelyard.harness.store import open_store
+
+app = typer.Typer(add_completion=False)
 
 
 class ReportFormat(StrEnum):
@@ -22,6 +31,7 @@ class ReportFormat(StrEnum):
     junit = "junit"
 
 
+@app.command(cls=StoreCommand)
 def report(
     experiment: Annotated[str, typer.Argument(help="An experiment's name, as `list runs` shows.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -42,24 +52,16 @@ def report(
 
     Example: `steelyard report microworld-demo --format html --format csv -o report/`
     """
-    from steelyard.harness.cli.conclude import decide_and_report, leave
-    from steelyard.harness.cli.console import watching
-    from steelyard.harness.cli.experiments import newest_runs
-    from steelyard.harness.gate import load_gate
-    from steelyard.harness.store import open_store
-
     base, others = newest_runs(open_store(workspace), experiment, baseline)
+    page = Page(
+        title=experiment,
+        folder=output or workspace / "reports" / experiment,
+        formats=[f.value for f in formats or (ReportFormat.html,)],
+        commands=[f"steelyard report {experiment}"],
+    )
     with watching() as listener:
-        conclusion = decide_and_report(
-            base,
-            others,
-            gate=load_gate(policy, file=policy) if policy else None,
-            title=experiment,
-            folder=output or workspace / "reports" / experiment,
-            formats=[f.value for f in formats or (ReportFormat.html,)],
-            commands=[f"steelyard report {experiment}"],
-            listener=listener,
-        )
+        gate = load_gate(policy) if policy else None
+        conclusion = decide_and_report(base, others, page, listener, gate=gate, policy=policy)
     for path in conclusion.files.values():
         typer.echo(str(path))
     leave(conclusion.exit_code)

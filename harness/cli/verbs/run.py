@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.conclude import Conclusion
+from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.documents import leave, show
+from steelyard.harness.cli.experiments import command, run_experiment
 from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Address,
@@ -21,18 +26,20 @@ from steelyard.harness.cli.options import (
     Workspace,
     open_executor,
 )
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.experiment.file import Experiment, load_experiment
+from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.pipeline.executors.executor import Executor as ExecutorPlugin
+from steelyard.harness.pipeline.pipeline import Outcome
+from steelyard.harness.store import FolderStore
+
+app = typer.Typer(add_completion=False)
 
 #: What is shown of a failed stage's log.
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 8_192, 20
 
-if TYPE_CHECKING:
-    from steelyard.harness.cli.conclude import Conclusion
-    from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.pipeline.executors.executor import Executor as ExecutorPlugin
-    from steelyard.harness.pipeline.pipeline import Outcome
-    from steelyard.harness.store import FolderStore
 
-
+@app.command(cls=StoreCommand)
 def run(
     file: Annotated[Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.yaml")],
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -67,10 +74,6 @@ def run(
     Exit codes: 0 pass, 1 regression, 2 wrong input or a failed candidate,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    from steelyard.harness.cli.conclude import leave, show
-    from steelyard.harness.cli.experiments import command
-    from steelyard.harness.experiment.file import load_experiment
-
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed, limit=limit)
     conclusion = run_watched(
@@ -90,16 +93,13 @@ def run_watched(
     experiment: Experiment,
     *,
     workspace: Path,
-    only: list[str] | tuple[str, ...] = (),
+    only: Sequence[str] = (),
     gating: bool = True,
     output: Path | None = None,
-    commands: list[str],
+    commands: Sequence[str],
     executor: ExecutorPlugin | None = None,
 ) -> Conclusion:
     """The whole loop, with its progress and the logs of what failed on standard error."""
-    from steelyard.harness.cli.console import watching
-    from steelyard.harness.cli.experiments import run_experiment
-
     with watching() as listener:
         return run_experiment(
             experiment,
@@ -116,8 +116,6 @@ def run_watched(
 
 def show_logs(outcome: Outcome, store: FolderStore) -> None:
     """The end of each failed stage's log, where it left one."""
-    from steelyard.harness.files.hostile import terminal_safe
-
     for failure in outcome.failures:
         path = store.log_path(failure.stage.replace(" ", "-"))
         if not path.is_file():

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.console import print_yaml
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.cli.verbs.tasks import card_fields, token_counter
+from steelyard.harness.errors import UnknownNameError, did_you_mean
+from steelyard.harness.evaluation.card import built_suite, task_cards
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins.protocols import Trainer
+from steelyard.harness.store import is_there, open_store
+from steelyard.harness.suites.suite import list_suites, list_tasks, load_suite, task_file
+from steelyard.harness.suites.task_files import lm_eval_names
+
+app = typer.Typer(add_completion=False)
+
+Fields = dict[str, object]
+"""What is shown, as JSON values by name."""
 
 PLUGIN_GROUPS = ("trainers", "metrics", "renderers", "meters", "executors")
 
 
+@app.command(cls=StoreCommand)
 def show(
     name: Annotated[
         str, typer.Argument(help="A trainer, metric, suite, task or run (as `list` shows it).")
@@ -31,34 +48,30 @@ def show(
 
     Example: `steelyard show microworld_known`
     """
-    from steelyard.harness.cli.console import print_yaml
-
     folders = [str(folder) for folder in include or ()]
-    found = (
-        _plugin(name) or _suite(name) or _task(name, folders, tokenizer) or _run(name, workspace)
+    fields = (
+        _plugin_fields(name)
+        or _suite_fields(name)
+        or _task_fields(name, folders, tokenizer)
+        or _run_fields(name, workspace)
     )
     if format is Format.json:
-        typer.echo(json.dumps(found, indent=2, default=str))
+        typer.echo(json.dumps(fields, indent=2, default=str))
         return
-    print_yaml(found)
+    print_yaml(fields)
 
 
-def _plugin(name: str) -> dict[str, Any] | None:
-    from steelyard.harness.plugins.names import load_plugin, plugin_names
-
+def _plugin_fields(name: str) -> Fields | None:
     for group in PLUGIN_GROUPS:
         if name in plugin_names(group):
             return {group.removesuffix("s"): name, **_described(load_plugin(group, name))}
     return None
 
 
-def _described(plugin: Any) -> dict[str, Any]:
-    fields = getattr(plugin, "model_fields", {})
-    described: dict[str, Any] = {"does": (plugin.__doc__ or "").strip()}
-    from steelyard.harness.plugins.protocols import Trainer
+def _described(plugin: type[Plugin]) -> Fields:
+    described: Fields = {"does": (plugin.__doc__ or "").strip()}
 
-    is_trainer = isinstance(plugin, type) and issubclass(plugin, Trainer)
-    roles, *others = plugin.data_choices() if is_trainer else ((),)
+    roles, *others = plugin.data_choices() if issubclass(plugin, Trainer) else ((),)
     if roles:
         described["data columns"] = list(roles)
     if others:
@@ -74,42 +87,32 @@ def _described(plugin: Any) -> dict[str, Any]:
             )
             if part
         )
-        for option, field in fields.items()
+        for option, field in plugin.model_fields.items()
     }
     return described
 
 
-def _suite(name: str) -> dict[str, Any] | None:
-    from steelyard.harness.suites.suite import list_suites, load_suite
-
+def _suite_fields(name: str) -> Fields | None:
     if name not in list_suites() and not name.endswith((".yaml", ".yml")):
         return None
     suite = load_suite(name, folder=Path(), limit=None)
     return {"suite": name, **suite.model_dump(mode="json", exclude_none=True)}
 
 
-def _task(name: str, include: list[str], tokenizer: str | None) -> dict[str, Any] | None:
-    from steelyard.harness.suites.suite import list_tasks, task_file
-
+def _task_fields(name: str, include: list[str], tokenizer: str | None) -> Fields | None:
     if name not in list_tasks(include):
         return None
-    from steelyard.harness.cli.verbs.tasks import card_fields, token_counter
-    from steelyard.harness.evaluation.card import built_suite, task_cards
 
     path = task_file(name, include)
     counter = token_counter(tokenizer)
     cards = task_cards(built_suite(name, include), count_tokens=counter, file=path)
-    shown = card_fields(cards[0]) if len(cards) == 1 else {"tasks": [*map(card_fields, cards)]}
+    shown: Fields = (
+        card_fields(cards[0]) if len(cards) == 1 else {"tasks": [*map(card_fields, cards)]}
+    )
     return shown | {"definition": path.read_text(encoding="utf-8")}
 
 
-def _run(name: str, workspace: Any) -> dict[str, Any]:
-    from steelyard.harness.errors import UnknownNameError, did_you_mean
-    from steelyard.harness.plugins.names import plugin_names
-    from steelyard.harness.store import is_there, open_store
-    from steelyard.harness.suites.suite import list_suites, list_tasks
-    from steelyard.harness.suites.task_files import lm_eval_names
-
+def _run_fields(name: str, workspace: Path) -> Fields:
     if is_there(workspace):
         try:
             return open_store(workspace).get(name).model_dump(mode="json")
@@ -120,6 +123,6 @@ def _run(name: str, workspace: Any) -> dict[str, Any]:
             f"'{name}' is one of lm-eval's own tasks, whose data come from the hub",
             fix=f"`steelyard tasks check {name}` fetches them and shows it",
         )
-    known = [n for group in PLUGIN_GROUPS for n in plugin_names(group)]
-    known += [*list_suites(), *list_tasks()]
-    raise UnknownNameError(f"nothing is called '{name}'", fix=did_you_mean(name, known))
+    names = [plugin for group in PLUGIN_GROUPS for plugin in plugin_names(group)]
+    names += [*list_suites(), *list_tasks()]
+    raise UnknownNameError(f"nothing is called '{name}'", fix=did_you_mean(name, names))

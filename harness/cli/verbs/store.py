@@ -6,17 +6,25 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.errors import StoreError
+from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.store import FolderStore, is_there, open_store
+from steelyard.harness.store.copying import copy_runs
+from steelyard.harness.store.urls import is_url
+from steelyard.reports import words
 
-if TYPE_CHECKING:
-    from steelyard.harness.store import FolderStore
-
-app = typer.Typer(help="Look after a workspace: check, rebuild, gc, copy.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after a workspace: check, rebuild, gc, copy.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @app.command("check", cls=StoreCommand)
@@ -25,8 +33,6 @@ def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
 
     Example: `steelyard store check --workspace .steelyard`
     """
-    from steelyard.harness.files.hostile import terminal_safe
-
     store = _store(workspace)
     with _working("reading runs and checkpoints"):
         damage = store.check()
@@ -61,14 +67,12 @@ def gc(
 
     Example: `steelyard store gc --delete`
     """
-    from steelyard.reports import words
-
-    found = _store(workspace).gc(dry_run=not delete)
-    for item in found:
+    items = _store(workspace).gc(dry_run=not delete)
+    for item in items:
         typer.echo(f"{words.bytes_(item.size_bytes):>8}  {item.path}  ({item.why})")
-    total = words.bytes_(sum(item.size_bytes for item in found))
-    said = "removed" if delete else "can be removed with --delete"
-    typer.echo(f"{len(found)} items, {total} {said}" if found else "nothing to remove")
+    total = words.bytes_(sum(item.size_bytes for item in items))
+    state = "removed" if delete else "can be removed with --delete"
+    typer.echo(f"{len(items)} items, {total} {state}" if items else "nothing to remove")
 
 
 @app.command("copy", cls=StoreCommand)
@@ -90,11 +94,6 @@ def copy(
 
     Example: `steelyard store copy /shared/steelyard microworld-demo/lora`
     """
-    from steelyard.harness.errors import StoreError
-    from steelyard.harness.store import open_store
-    from steelyard.harness.store.copying import copy_runs
-    from steelyard.harness.store.urls import is_url
-
     source = _store(workspace)
     shared = is_url(target)
     to = open_store(workspace if shared else Path(target), url=target if shared else "")
@@ -106,9 +105,6 @@ def copy(
 
 
 def _store(workspace: Path) -> FolderStore:
-    from steelyard.harness.errors import StoreError
-    from steelyard.harness.store import is_there, open_store
-
     if not is_there(workspace):
         raise StoreError("no such workspace", file=workspace, fix="name one with --workspace")
     return open_store(workspace)
@@ -120,9 +116,6 @@ def _working(what: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda name: None
         return
-    from rich.console import Console
-
-    from steelyard.harness.files.hostile import terminal_safe
 
     with Console(stderr=True, markup=False).status(what) as status:
         yield lambda name: status.update(terminal_safe(f"{what} {name}"))

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
+from steelyard.harness.checkpoints import open_base
+from steelyard.harness.cli.console import print_yaml
 from steelyard.harness.cli.options import Format, OutputFormat
+from steelyard.harness.evaluation.card import (
+    TaskCard,
+    built_suite,
+    task_cards,
+    task_of_file,
+    try_out,
+)
+from steelyard.harness.evaluation.contamination.overlaps import overlaps
+from steelyard.harness.evaluation.evaluate import build
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.records import SampleRecord, Score
+from steelyard.harness.suites.suite import load_suite
 
-if TYPE_CHECKING:
-    from steelyard.harness.records import SampleRecord, Score
-
-app = typer.Typer(help="Check a task of your own.", no_args_is_help=True)
+app = typer.Typer(help="Check a task of your own.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -37,11 +55,6 @@ def check(
 
     Example: `steelyard tasks check examples/local_data/halueval_qa.yaml`
     """
-    import json
-
-    from steelyard.harness.cli.console import print_yaml
-    from steelyard.harness.evaluation.card import built_suite, task_cards, task_of_file, try_out
-
     folders = [str(folder) for folder in include or ()]
     file = None
     if task.endswith((".yaml", ".yml")):
@@ -51,11 +64,11 @@ def check(
     suite = built_suite(task, folders)
     cards = task_cards(suite, examples=3, count_tokens=token_counter(tokenizer), file=file)
     scores, samples = try_out(suite)
-    found = [card_fields(card) | {"tried": _tried(card.task, scores, samples)} for card in cards]
+    fields = [card_fields(card) | {"tried": _tried(card.task, scores, samples)} for card in cards]
     if format is Format.json:
-        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        typer.echo(json.dumps(fields, indent=2, allow_nan=False))
     else:
-        print_yaml(*found)
+        print_yaml(*fields)
     faults = [f"{card.task}: {problem}" for card in cards for problem in card.problems]
     for fault in faults:
         typer.secho(f"fault: {fault}", fg="yellow", err=True)
@@ -63,22 +76,19 @@ def check(
         raise typer.Exit(2)
 
 
-def card_fields(card: Any) -> dict[str, Any]:
+def card_fields(card: TaskCard) -> dict[str, object]:
     """A card as JSON values, without what it says nothing about."""
-    from dataclasses import asdict
-
     fields = {"task": card.task} | asdict(card)
     return {key: value for key, value in fields.items() if value not in (None, (), [], {})}
 
 
-def token_counter(folder: str | None) -> Any:
+def token_counter(folder: str | None) -> Callable[[str], int] | None:
     """Counts the tokens of a text with the tokenizer in ``folder``; None without one.
 
     Raises ``CheckpointError`` where there is no tokenizer.
     """
     if folder is None:
         return None
-    from steelyard.harness.checkpoints import open_base
 
     path = open_base(folder).weights_folder
     from transformers import AutoTokenizer
@@ -87,7 +97,7 @@ def token_counter(folder: str | None) -> Any:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
-def _tried(task: str, scores: list[Score], samples: list[SampleRecord]) -> dict[str, Any]:
+def _tried(task: str, scores: list[Score], samples: list[SampleRecord]) -> dict[str, object]:
     mine = [score for score in scores if score.task == task]
     return {
         "model": "microworld",
@@ -108,37 +118,24 @@ def contamination(
 
     Example: `steelyard tasks contamination steelyard-demo/experiment.yaml`
     """
-    import json
-
-    from steelyard.harness.evaluation.contamination.overlaps import overlaps
-    from steelyard.harness.evaluation.evaluate import build
-    from steelyard.harness.experiment.file import load_experiment
-    from steelyard.harness.suites.suite import load_suite
-
     loaded = load_experiment(experiment)
     settings = loaded.settings
     suite = load_suite(settings.suite, folder=loaded.folder, limit=settings.limit)
     sources = {s.name: s for candidate in loaded.candidates for s in candidate.data}
-    found = overlaps(build(suite), list(sources.values()))
+    rows = overlaps(build(suite), list(sources.values()))
     if format is Format.json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(rows, indent=2))
     else:
-        _print_overlaps(found)
-    if any(row["contaminated"] for row in found):
+        _print_overlaps(rows)
+    if any(row["contaminated"] for row in rows):
         raise typer.Exit(1)
 
 
-def _print_overlaps(found: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from steelyard.harness.files.hostile import terminal_safe
-
+def _print_overlaps(rows: list[dict[str, Any]]) -> None:
     table = Table(title="Evaluation items found in training data", box=box.SIMPLE_HEAD)
     for name in ("Data", "Task", "Contaminated", "Items", "For example"):
         table.add_column(name, justify="right" if name in ("Contaminated", "Items") else "left")
-    for row in found:
+    for row in rows:
         example = row["example"] and f"row {row['example']['row']}: {row['example']['item']}"
         cells = (row["data"], row["task"], row["contaminated"], row["items"], example or "–")
         table.add_row(*(terminal_safe(str(cell)) for cell in cells))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Address,
@@ -21,8 +22,17 @@ from steelyard.harness.cli.options import (
     Workspace,
     open_executor,
 )
+from steelyard.harness.cli.session import session
+from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.errors import EXIT_USAGE
+from steelyard.harness.experiment.choices import check_choices
+from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.pipeline.pipeline import Pipeline
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command(cls=StoreCommand)
 def train(
     file: Annotated[Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.yaml")],
     candidates: Annotated[
@@ -41,18 +51,10 @@ def train(
 
     Example: `steelyard train experiment.yaml lora`
     """
-    from steelyard.harness.cli.console import watching
-    from steelyard.harness.cli.session import session
-    from steelyard.harness.errors import EXIT_USAGE
-    from steelyard.harness.experiment.choices import check_choices
-    from steelyard.harness.experiment.file import load_experiment
-
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed)
     check_choices(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
-        from steelyard.harness.pipeline.pipeline import Pipeline
-
         pipeline = Pipeline(experiment, store, meter, listener, chosen)
         outcome = pipeline.train(candidates or ())
     if format is Format.json:

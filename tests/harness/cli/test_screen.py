@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steelyard.harness.cli import main
-from steelyard.harness.cli.conclude import for_screen
+from steelyard.harness.cli.documents import for_screen
 from steelyard.reports.document import Document, Notice, Section
 
 
