@@ -283,7 +283,7 @@ def compare(expected: FolderStore, found: FolderStore, attack: Attack) -> None:
         for a, b in zip(expected.rows(run.id), found.rows(other.id), strict=True):
             if a.sample_ids != b.sample_ids or not np.array_equal(a.values, b.values, True):
                 attack.wrong.append(f"{name}: other rows of {a.task} {a.metric}")
-    attack.wrong += found.check()
+    attack.wrong += found.upkeep.check()
 
 
 def report(folder: Path) -> list[str]:

@@ -308,13 +308,13 @@ def measured(seconds: float = 3.0) -> Costs:
 
 
 def _entry(run: object) -> dict[str, object]:
-    from steelyard.harness.store.shared_index import entry
+    from steelyard.harness.store.shared.index import entry
 
     return entry(run)  # type: ignore[arg-type]
 
 
 def _leased(store: object, i: int) -> None:
-    with store.lease(f"k{i}") as ours:  # type: ignore[attr-defined]
+    with store.leases.held(f"k{i}") as ours:  # type: ignore[attr-defined]
         assert ours
 
 

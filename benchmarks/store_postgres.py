@@ -79,7 +79,7 @@ def drive(arguments: tuple[str, str, int, int, int]) -> int:
     store = open_shared(Path(root) / f"driver{driver}", url)
     rows, samples = [MAKE["make_rows"](n=SAMPLES)], MAKE["make_samples"](n=SAMPLES)
     puts = 0
-    with store.writing(shared=True):
+    with store.leases.writing(shared=True):
         for _, candidate in names(driver, drivers, runs):
             store.put(make(candidate), rows, samples)
             puts += 1
@@ -96,14 +96,14 @@ def measure(root: Path, address: str, runs: int, drivers: int) -> Figures:
         puts = sum(pool.map(drive, jobs, chunksize=1))
     writing = time.perf_counter() - started
     store = open_shared(root / "reader", url)
-    listing, ids = timed(lambda: [s.id for s in store.summaries()])
+    listing, ids = timed(lambda: [s.id for s in store.runs.summaries()])
     naming, _ = timed(lambda: store.get(f"e{(runs - 1) % 40}/c{runs - 1}"))
     comparing, _ = timed(lambda: _compared(store))
     wanted = {make(f"c{i}").id for i in range(runs)}  # type: ignore[attr-defined]
     there = set(store.location.names("runs"))
     size = sum(p.stat().st_size for p in (root / "files" / "runs").rglob("*") if p.is_file())
     bare = _samples_of_damage(store, sorted(there))
-    rebuild, count = timed(store.rebuild)
+    rebuild, count = timed(store.upkeep.rebuild)
     assert count == len(there)
     figures = Figures(
         runs=runs,
@@ -120,7 +120,7 @@ def measure(root: Path, address: str, runs: int, drivers: int) -> Figures:
         bytes_a_run=size / runs,
         index_writes_a_second=_rate(lambda i: store.index.add([_entry(f"w{i}")])),
         leases_a_second=_rate(lambda i: _leased(store, i)),
-        stages_a_second=_rate(lambda i: store.finish_stage(f"bench-{i}", {"run": "x"})),
+        stages_a_second=_rate(lambda i: store.stages.finish(f"bench-{i}", {"run": "x"})),
         rebuild_seconds=rebuild,
     )
     store.close()
@@ -128,13 +128,13 @@ def measure(root: Path, address: str, runs: int, drivers: int) -> Figures:
 
 
 def _entry(name: str) -> dict[str, object]:
-    from steelyard.harness.store.shared_index import entry
+    from steelyard.harness.store.shared.index import entry
 
     return entry(MAKE["make_run"](name))
 
 
 def _leased(store: SharedStore, i: int) -> None:
-    with store.lease(f"bench-{i}") as ours:
+    with store.leases.held(f"bench-{i}") as ours:
         assert ours
 
 
@@ -145,7 +145,7 @@ def _compared(store: SharedStore) -> object:
 
 def _samples_of_damage(store: SharedStore, ids: list[str], every: int = 100) -> int:
     """Damaged runs among every hundredth, read whole and verified."""
-    return sum(store.stored(id) is None for id in ids[::every])
+    return sum(store.runs.intact(id) is None for id in ids[::every])
 
 
 def _rate(act: object, seconds: float = 2.0) -> float:

@@ -168,7 +168,7 @@ def model_of(model: str, workspace: Path) -> str:
         run = store.get(model)
     except SteelyardError:
         return model
-    folder = store.checkpoint(run.checkpoint.digest)
+    folder = store.checkpoints.get(run.checkpoint.digest)
     return str(folder) if folder else run.checkpoint.base
 
 
@@ -189,9 +189,9 @@ def newest_runs(
     ``baseline`` is a candidate of the experiment, another run or a baseline file. Raises
     ``UnknownNameError`` where the experiment has no runs.
     """
-    newest = {run.candidate: run.id for run in store.summaries(experiment=experiment)}
+    newest = {run.candidate: run.id for run in store.runs.summaries(experiment=experiment)}
     if not newest:
-        fix = did_you_mean(experiment, {run.experiment for run in store.summaries()})
+        fix = did_you_mean(experiment, {run.experiment for run in store.runs.summaries()})
         raise UnknownNameError(f"no runs of experiment '{experiment}'", fix=fix)
     base = open_run(store, newest.get(baseline, baseline))
     return base, [open_run(store, id) for id in newest.values() if id != base.run.id]

@@ -30,7 +30,7 @@ def session(
         return opened[0]
 
     store = open_store(workspace)
-    with store.writing(shared=True):
+    with store.leases.writing(shared=True):
         try:
             yield store, meter
         finally:

@@ -4,7 +4,7 @@ from steelyard.harness.compare.comparing import compare
 from steelyard.harness.compare.deltas import MetricPair, Settings, TaskPair, pair_task
 from steelyard.harness.compare.noise import NoiseFloor, noise_floors
 from steelyard.harness.compare.problems import Problem
-from steelyard.harness.compare.scored import RunSource, Scored
+from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.seeds import RecipeDelta, recipe_deltas
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "NoiseFloor",
     "Problem",
     "RecipeDelta",
-    "RunSource",
     "Scored",
     "Settings",
     "TaskPair",

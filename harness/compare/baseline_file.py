@@ -32,9 +32,10 @@ from typing import Any, NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from steelyard.harness.compare.scored import RowKey, RunSource, Scored
+from steelyard.harness.compare.scored import RowKey, Scored
 from steelyard.harness.errors import DataError
 from steelyard.harness.records import Rows, Run, SampleRecord
+from steelyard.harness.store import Store
 
 SUFFIX = ".steelyard.json.gz"
 FORMAT = "steelyard baseline"
@@ -86,7 +87,7 @@ def load(path: Path) -> Scored:
     return Scored(run, rows, samples)
 
 
-def open_run(store: RunSource, name: str) -> Scored:
+def open_run(store: Store, name: str) -> Scored:
     """A run with its rows: a baseline file by its suffix, else a run of the store."""
     path = Path(name)
     return load(path) if path.name.endswith(SUFFIX) else Scored.from_store(store, name)

@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 from steelyard.harness.records import Rows, Run, SampleRecord, Score
+from steelyard.harness.store import Store
 
 RowKey = tuple[str, str]
 """(task, metric)"""
 SampleKey = tuple[str, str]
 """(task, sample id)"""
-
-
-class RunSource(Protocol):
-    """The part of a store that a comparison reads."""
-
-    def get(self, id: str) -> Run:
-        """The run called ``id``."""
-
-    def rows(self, id: str, task: str | None = None) -> tuple[Rows, ...]:
-        """The run's rows, of one task or of all."""
-
-    def samples(self, id: str, task: str | None = None) -> tuple[SampleRecord, ...]:
-        """The run's samples, of one task or of all."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,7 @@ class Scored:
     samples: Mapping[SampleKey, SampleRecord] | None = None
 
     @classmethod
-    def from_store(cls, store: RunSource, id: str) -> Scored:
+    def from_store(cls, store: Store, id: str) -> Scored:
         """The run ``id``, read one task at a time as its rows and samples are asked for."""
         run = store.get(id)
         return cls(run, _RowsOnDemand(store, run), _SamplesOnDemand(store, run))
@@ -87,7 +74,7 @@ class Scored:
 class _RowsOnDemand(Mapping[RowKey, Rows]):
     """Rows of one task at a time, so that fifty runs side by side stay small."""
 
-    store: RunSource
+    store: Store
     run: Run
     _task: str | None = None
     _held: dict[RowKey, Rows] = field(default_factory=dict)
@@ -111,7 +98,7 @@ class _RowsOnDemand(Mapping[RowKey, Rows]):
 class _SamplesOnDemand(Mapping[SampleKey, SampleRecord]):
     """Samples of one task at a time."""
 
-    store: RunSource
+    store: Store
     run: Run
     _task: str | None = None
     _held: dict[str, SampleRecord] = field(default_factory=dict)

@@ -187,7 +187,7 @@ def rows_from(
 
 def store_imported(store: FolderStore, imported: Imported) -> bool:
     """Put an imported run into the store in one rename; False where it is there already."""
-    if store.stored(imported.run.id) is not None:
+    if store.runs.intact(imported.run.id) is not None:
         return False
     store.put(imported.run, imported.rows, imported.samples)
     return True

@@ -67,7 +67,7 @@ class NoiseStage:
         dtype = variant.dtype or settings.dtype
         identity = [checkpoint.manifest.digest, built.digest, settings.backend, dtype]
         key = f"noise-{digest_json([*identity, variant.label, scoring_code()])}"
-        done = self.store.stage(key)
+        done = self.store.stages.get(key)
         label = f"{name}, {variant.label}"
         if done is not None:
             self.listener(Event("score", label, "reused"))
@@ -92,7 +92,7 @@ class NoiseStage:
         if not run.complete:  # the next call tries again
             self.listener(Event("score", label, "failed", run.failures[0].message))
             return run
-        self.store.finish_stage(key, {"noise": run.model_dump(mode="json")})
+        self.store.stages.finish(key, {"noise": run.model_dump(mode="json")})
         self.listener(Event("score", label, "done", f"{run.energy[0].seconds:.1f} s"))
         return run
 
@@ -136,7 +136,7 @@ class NoiseStage:
             gguf_file=checkpoint.gguf_file,
             dtype=dtype,
             backend=self.experiment.settings.backend,
-            journal=Journal(self.store.journal_path(digest), answers_key(digest)),
+            journal=Journal(self.store.unfinished.journal(digest), answers_key(digest)),
         )
 
 

@@ -60,12 +60,12 @@ class Pipeline:
         ended: dict[str, StageOutcome] = {}
         name = f"run {self.experiment.name}"
         where = type(self.executor).__name__.lower()
-        self.store.log_event(f"{name}: start, {len(stages)} stages, executor {where}")
+        self.store.logs.event(f"{name}: start, {len(stages)} stages, executor {where}")
         for one in self.executor.run(stages, worker):
             ended[one.stage] = self._explained(by_name[one.stage], one, worker)
         # A start without an end is a driver that was killed.
         failed = sum(one.status == "failed" for one in ended.values())
-        self.store.log_event(f"{name}: end, {failed} failed")
+        self.store.logs.event(f"{name}: end, {failed} failed")
         outcome = Outcome(checkpoints={BASE: base})
         for stage in stages:  # in the order of the file, whatever the order in which they ended
             self._collect(stage, ended[stage.name], outcome, worker)

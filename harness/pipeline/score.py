@@ -65,7 +65,7 @@ class ScoreStage:
             run = run.model_copy(update={"contamination": learnt})
             self.store.put(run, evaluation.rows, evaluation.samples)
             if run.complete:
-                self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": name})
+                self.store.stages.finish(f"score-{key}", {"run": run.id, "candidate": name})
                 attempts.forget()
             self._say(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
             return run
@@ -83,7 +83,7 @@ class ScoreStage:
         key = self._key(built, checkpoint, parent)
         shard, label = _shard(key, *share), f"{name} {share[0] + 1}/{share[1]}"
         with self._leased(shard):
-            if self.store.stage(shard) is not None or self._known(key) is not None:
+            if self.store.stages.get(shard) is not None or self._known(key) is not None:
                 self._say(label, "reused")
                 return
             self._say(label, "start")
@@ -95,14 +95,14 @@ class ScoreStage:
             with attempts.window(self.meter(), f"score {label}") as reading:
                 fill(self.opened(checkpoint), built, share, progress)
             energy = reading.energy("score")
-            self.store.finish_stage(shard, {"energy": energy.model_dump(mode="json")})
+            self.store.stages.finish(shard, {"energy": energy.model_dump(mode="json")})
             attempts.forget()
             self._say(label, "done", f"{energy.seconds:.1f} s")
 
     def _known(self, key: str) -> Run | None:
         """The run that this stage came to; None where it has not, or the run is damaged."""
-        stage = self.store.stage(f"score-{key}")
-        return self.store.stored(stage["run"]) if stage is not None else None
+        stage = self.store.stages.get(f"score-{key}")
+        return self.store.runs.intact(stage["run"]) if stage is not None else None
 
     def _made_as(
         self, known: Run, key: str, checkpoint: Checkpoint, inherited: Sequence[Energy]
@@ -128,19 +128,19 @@ class ScoreStage:
         }
         run = known.model_copy(update=changes)
         self.store.put(run, self.store.rows(known.id), self.store.samples(known.id))
-        self.store.finish_stage(f"score-{key}", {"run": run.id, "candidate": run.candidate})
+        self.store.stages.finish(f"score-{key}", {"run": run.id, "candidate": run.candidate})
         return run
 
     def _attempts(self, stage: str) -> Attempts:
         from steelyard.harness.energy.attempts import Attempts
 
-        return Attempts(self.store.state_folder(stage), "score")
+        return Attempts(self.store.unfinished.states(stage), "score")
 
     @contextmanager
     def _leased(self, stage: str) -> Iterator[None]:
-        with self.store.lease(stage) as held:
+        with self.store.leases.held(stage) as held:
             if not held:
-                raise StageBusyError(stage, self.store.leased_by(stage))
+                raise StageBusyError(stage, self.store.leases.holder(stage))
             yield
 
     def _with_shards(self, energy: Energy, key: str) -> Energy:
@@ -148,7 +148,7 @@ class ScoreStage:
         from steelyard.harness.energy import total
 
         count = self.experiment.settings.resources.score.shards
-        stages = [self.store.stage(_shard(key, number, count)) for number in range(count)]
+        stages = [self.store.stages.get(_shard(key, number, count)) for number in range(count)]
         spent = [Energy.model_validate(stage["energy"]) for stage in stages if stage is not None]
         return total([energy, *spent]) if spent else energy
 
@@ -244,7 +244,7 @@ class ScoreStage:
             return self._open[digest]
         while len(self._open) > 1:
             self._open.pop(next(iter(self._open)))
-        journal = Journal(self.store.journal_path(digest), answers_key(digest))
+        journal = Journal(self.store.unfinished.journal(digest), answers_key(digest))
         if journal.dropped_bytes:
             lost = f"{journal.dropped_bytes} damaged bytes at the end of its journal are dropped"
             candidate = checkpoint.manifest.candidate

@@ -106,8 +106,8 @@ class Checkpoints:
 
         Raises ``CheckpointError`` where its content is not what its manifest says.
         """
-        done = self.store.stage(f"train-{key}")
-        if done is None or self.store.checkpoint(done["checkpoint"]) is None:
+        done = self.store.stages.get(f"train-{key}")
+        if done is None or self.store.checkpoints.get(done["checkpoint"]) is None:
             return None
         return self._opened(done, verify=verify)
 
@@ -125,15 +125,15 @@ class Checkpoints:
         except CheckpointError as error:
             message = f"damaged, made again: {error}"
             self.listener(Event("train", name, "again", message))
-            digest = (self.store.stage(f"train-{key}") or {}).get("checkpoint")
+            digest = (self.store.stages.get(f"train-{key}") or {}).get("checkpoint")
             if digest is not None:
-                self.store.discard_checkpoint(digest)
+                self.store.checkpoints.discard(digest)
             return None
 
     def _opened(self, done: Mapping[str, Any], *, verify: bool = False) -> Checkpoint:
         from steelyard.harness.checkpoints import open_checkpoint
 
-        folder = self.store.checkpoint_path(done["checkpoint"])
+        folder = self.store.checkpoints.path(done["checkpoint"])
         # The stage keeps the manifest: two recipes may come to the same weights, and each has its
         # own name, lineage and energy.
         manifest = CheckpointManifest.model_validate(done["manifest"])
@@ -147,12 +147,12 @@ class Checkpoints:
         if base.gguf_file is None or not self.experiment.candidates:
             return base
         # Trainers and plain PEFT load safetensors: a GGUF base is dequantised once, exactly.
-        found = self.store.checkpoint(base.manifest.digest)
+        found = self.store.checkpoints.get(base.manifest.digest)
         if found is None:
             self.listener(Event("open", BASE, "start", f"dequantising {base.gguf_file}"))
-            folder = self.store.new_checkpoint_folder(f"base-{base.manifest.digest[:16]}")
+            folder = self.store.checkpoints.new_folder(f"base-{base.manifest.digest[:16]}")
             dequantised(base, folder)
-            found = self.store.adopt_checkpoint(folder, base.manifest.digest)
+            found = self.store.checkpoints.adopt(folder, base.manifest.digest)
             self.listener(Event("open", BASE, "done", f"dequantised {base.gguf_file}"))
         return open_checkpoint(found)
 
@@ -160,9 +160,9 @@ class Checkpoints:
 
     def _made(self, candidate: Candidate, key: str) -> Checkpoint:
         stage = f"train-{key}"
-        with self.store.lease(stage) as held:
+        with self.store.leases.held(stage) as held:
             if not held:
-                raise StageBusyError(stage, self.store.leased_by(stage))
+                raise StageBusyError(stage, self.store.leases.holder(stage))
             found = self._found(candidate.name, key, verify=True)
             if found is not None:  # by another process, since we looked
                 self.listener(Event("train", candidate.name, "reused"))
@@ -179,13 +179,13 @@ class Checkpoints:
         self.listener(Event("train", candidate.name, "start", candidate.trainer_name))
         checkpoint = self._trained(candidate, start, sources, key)
         manifest = checkpoint.manifest
-        relink(checkpoint, self.store.checkpoint_path(manifest.digest))
-        self.store.adopt_checkpoint(checkpoint.folder, manifest.digest)
+        relink(checkpoint, self.store.checkpoints.path(manifest.digest))
+        self.store.checkpoints.adopt(checkpoint.folder, manifest.digest)
         done = {"checkpoint": manifest.digest, "manifest": manifest.model_dump(mode="json")}
-        self.store.finish_stage(f"train-{key}", done)
+        self.store.stages.finish(f"train-{key}", done)
         # Only now: a training that could not be kept goes on from its state, with its energy.
         for state in (key, f"train-{key}"):
-            shutil.rmtree(self.store.state_folder(state), ignore_errors=True)
+            shutil.rmtree(self.store.unfinished.states(state), ignore_errors=True)
         self.listener(Event("train", candidate.name, "done", _summary(manifest)))
         return self._opened(done)
 
@@ -207,7 +207,7 @@ class Checkpoints:
         server()  # its imports run beside the training
         lengths = lengths_checked(candidate, tokenizer_folder(start.folder, start.weights_folder))
         import_libraries(candidate)
-        folder = self.store.new_checkpoint_folder(key)
+        folder = self.store.checkpoints.new_folder(key)
         job = TrainJob(
             candidate=candidate.name,
             start=start,
@@ -217,10 +217,10 @@ class Checkpoints:
             base_name=self.experiment.settings.base,
             base_digest=self.base.manifest.digest,
             sources=sources,
-            state_folder=self.store.state_folder(key),
+            state_folder=self.store.unfinished.states(key),
             progress=progress,
         )
-        attempts = Attempts(self.store.state_folder(f"train-{key}"), "train")
+        attempts = Attempts(self.store.unfinished.states(f"train-{key}"), "train")
         window = attempts.window(self.meter(), f"train {candidate.name}")
         try:
             with window as reading, peak_memory() as peak:

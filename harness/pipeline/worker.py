@@ -103,7 +103,9 @@ class Worker:
     def tell(self, event: Event) -> None:
         """Pass an event on; all but progress stands in the log of events too."""
         if event.status != "progress":
-            self.store.log_event(f"{event.stage} {event.candidate}: {event.status} {event.message}")
+            self.store.logs.event(
+                f"{event.stage} {event.candidate}: {event.status} {event.message}"
+            )
         self.listener(event)
 
     def carry_out(self, stage: Stage, threads: int | None = None) -> StageOutcome:
@@ -155,11 +157,11 @@ class Worker:
             traceback.print_exc()
         else:
             try:
-                self.store.write_log(stage.log, traceback.format_exc())
+                self.store.logs.write(stage.log, traceback.format_exc())
             except StoreError:  # the disk may be full, which may be why it failed
                 return message
         return f"{message} (traceback in {self.log_path(stage).name})"
 
     def log_path(self, stage: Stage) -> Path:
         """Where a stage's output or its traceback is kept."""
-        return self.store.log_path(stage.log)
+        return self.store.logs.path(stage.log)

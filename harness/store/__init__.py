@@ -1,9 +1,12 @@
 """The workspace: run folders are the truth, the index is a rebuildable convenience.
 
-A store that machines share (``shared``) keeps both in places that every machine reaches.
+``Store`` is what comparing, judging and reporting ask of one; ``FolderStore`` has parts for the
+rest. A store that machines share (``shared``) keeps both in places that every machine reaches.
 """
 
-from steelyard.harness.store.folder import FolderStore, RunSummary
+from steelyard.harness.store.folder import FolderStore
+from steelyard.harness.store.index import RunSummary
 from steelyard.harness.store.opening import STORE_VARIABLE, is_there, open_store
+from steelyard.harness.store.protocol import Store
 
-__all__ = ["STORE_VARIABLE", "FolderStore", "RunSummary", "is_there", "open_store"]
+__all__ = ["STORE_VARIABLE", "FolderStore", "RunSummary", "Store", "is_there", "open_store"]

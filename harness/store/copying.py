@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from steelyard.harness.checkpoints import open_checkpoint
 from steelyard.harness.checkpoints.writing import link_base
-from steelyard.harness.store import FolderStore
+from steelyard.harness.store.folder import FolderStore
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def copy_runs(
         each(f"{run.experiment}/{run.candidate}")
         if weights:
             checkpoints += _copy_checkpoint(source, target, run.checkpoint.digest)
-        if target.stored(run.id) is None:
+        if target.runs.intact(run.id) is None:
             target.put(run, source.rows(run.id), source.samples(run.id))
             copied += 1
     return Copied(copied, checkpoints)
@@ -49,11 +49,11 @@ def copy_runs(
 
 def _copy_checkpoint(source: FolderStore, target: FolderStore, digest: str) -> int:
     """The checkpoint and, before it, the weights it stands on where the workspace holds them."""
-    folder = source.checkpoint(digest)
-    if folder is None or target.checkpoint(digest) is not None:
+    folder = source.checkpoints.get(digest)
+    if folder is None or target.checkpoints.get(digest) is not None:
         return 0
     checkpoint = open_checkpoint(folder, verify=True)
-    made = target.new_checkpoint_folder("copy")
+    made = target.checkpoints.new_folder("copy")
     shutil.copytree(folder, made, dirs_exist_ok=True)
     count = 1
     if checkpoint.adapter_folder is not None:
@@ -61,7 +61,7 @@ def _copy_checkpoint(source: FolderStore, target: FolderStore, digest: str) -> i
         if base.parent == folder.parent.resolve():
             below = open_checkpoint(base).manifest.digest
             count += _copy_checkpoint(source, target, below)
-            base = target.checkpoint_path(below)
-        link_base(made, base.resolve(), seen_from=target.checkpoint_path(digest))
-    target.adopt_checkpoint(made, digest)
+            base = target.checkpoints.path(below)
+        link_base(made, base.resolve(), seen_from=target.checkpoints.path(digest))
+    target.checkpoints.adopt(made, digest)
     return count

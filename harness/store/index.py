@@ -10,9 +10,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import (
     Boolean,
@@ -35,10 +36,11 @@ from sqlalchemy.pool import NullPool, StaticPool
 from steelyard.harness.store.locks import locked
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Row
+    from sqlalchemy import Connection, Engine
 
     from steelyard.harness.records import Run
 
+T = TypeVar("T")
 #: Raised with every change of the table below: an index of another version is made anew.
 INDEX_VERSION = 1
 BUSY_SECONDS = 60
@@ -82,6 +84,38 @@ def described(run: Run) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class RunSummary:
+    """What a listing shows of a run, read from the index alone."""
+
+    id: str
+    experiment: str
+    candidate: str
+    suite: str
+    checkpoint: str
+    """Digest."""
+    complete: bool
+    created_at: str
+
+    @property
+    def name(self) -> str:
+        """``experiment/candidate``."""
+        return f"{self.experiment}/{self.candidate}"
+
+
+SUMMARY_FIELDS = tuple(field.name for field in fields(RunSummary))
+
+
+class RunIndex(Protocol):
+    """What lists runs without opening any."""
+
+    def find(self, where: Mapping[str, str | bool]) -> list[RunSummary]:
+        """Runs that match every value of ``where``, oldest first."""
+
+    def ids_starting(self, prefix: str) -> list[str]:
+        """Ids that begin with ``prefix``, sorted."""
+
+
 class Index:
     """A rebuildable table of runs.
 
@@ -105,13 +139,13 @@ class Index:
         self._read = read
         self._engine = _file_engine(path)
 
-    def find(self, where: Mapping[str, Any]) -> list[Row[Any]]:
-        """Rows that match every value of ``where``, oldest first."""
-        statement = select(RUNS).order_by(RUNS.c.created, RUNS.c.stored_ns, RUNS.c.id)
+    def find(self, where: Mapping[str, str | bool]) -> list[RunSummary]:
+        """Runs that match every value of ``where``, oldest first."""
+        columns = (RUNS.c[name] for name in SUMMARY_FIELDS)
+        statement = select(*columns).order_by(RUNS.c.created, RUNS.c.stored_ns, RUNS.c.id)
         for name, value in where.items():
             statement = statement.where(RUNS.c[name] == value)
-        rows: list[Row[Any]] = self._asked(lambda c: list(c.execute(statement)))
-        return rows
+        return self._asked(lambda c: [RunSummary(*row) for row in c.execute(statement)])
 
     def ids_starting(self, prefix: str) -> list[str]:
         """Ids that begin with ``prefix``, sorted."""
@@ -120,15 +154,14 @@ class Index:
             .where(RUNS.c.id.startswith(prefix, autoescape=True))
             .order_by(RUNS.c.id)
         )
-        ids: list[str] = self._asked(lambda c: list(c.scalars(statement)))
-        return ids
+        return self._asked(lambda c: list(c.scalars(statement)))
 
     def rebuild(self) -> int:
         """Make the index anew from the folders; the number of runs in it."""
         self._set_aside(always=True)
         return len(self.find({}))
 
-    def _asked(self, ask: Callable[[Connection], Any]) -> Any:
+    def _asked(self, ask: Callable[[Connection], T]) -> T:
         if self._path.parent.is_dir():
             for attempt in ("as it is", "made anew"):
                 try:
@@ -151,12 +184,10 @@ class Index:
                 _METADATA.drop_all(connection)
                 _METADATA.create_all(connection)
                 connection.execute(text(f"PRAGMA user_version = {INDEX_VERSION}"))
-            known = set(connection.scalars(select(RUNS.c.id)))
-            there = self._listing()
-            if gone := known - there:
-                for id in gone:
-                    connection.execute(delete(RUNS).where(RUNS.c.id == id))
-            rows = [row for id in sorted(there - known) if (row := self._read(id)) is not None]
+            listed, folders = set(connection.scalars(select(RUNS.c.id))), self._listing()
+            for id in listed - folders:
+                connection.execute(delete(RUNS).where(RUNS.c.id == id))
+            rows = [row for id in sorted(folders - listed) if (row := self._read(id)) is not None]
             if rows:
                 connection.execute(insert(RUNS).prefix_with("OR REPLACE"), rows)
             yield connection

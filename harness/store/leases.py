@@ -1,110 +1,56 @@
-"""Leases in a database: one driver at a time for a key, taken over when its holder dies.
-
-A lease expires ``LEASE_SECONDS`` after its last heartbeat, by the database's clock alone. A driver
-that lost its lease (cut off for longer than that) may end up doing a stage twice; because results
-are named by content and published whole, that costs time and changes nothing.
-"""
+"""Leases in a folder: who carries out a stage, and who holds the whole workspace."""
 
 from __future__ import annotations
 
-import threading
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from sqlalchemy import delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
-
-from steelyard.harness.errors import StoreError
-from steelyard.harness.store.locks import this_process
-from steelyard.harness.store.tables import LEASES
-
-if TYPE_CHECKING:
-    from steelyard.harness.store.database import Database
-
-LEASE_SECONDS = 60.0
-#: Of the lease's length: three heartbeats may be lost before the lease is.
-_BEATS = 4
+from steelyard.harness.store.layout import Layout, safe_name
+from steelyard.harness.store.locks import lease, writer_lock
 
 
-class Leases:
-    """The leases of one database."""
+class FileLeases:
+    """Leases that the kernel gives back when their holder dies."""
 
-    def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._database = database
-        self._length = timedelta(seconds=lease_seconds)
-        self._beat_seconds = lease_seconds / _BEATS
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
 
-    @contextmanager
-    def held(self, key: str) -> Iterator[bool]:
-        """Try to hold ``key`` for the block: True where it is ours. It never waits for a holder."""
-        owner = uuid.uuid4().hex
-        if not self._acquire(key, owner):
-            yield False
-            return
-        stop = threading.Event()
-        beating = threading.Thread(target=self._beat, args=(key, owner, stop), daemon=True)
-        beating.start()
-        try:
-            yield True
-        finally:
-            stop.set()
-            beating.join()
-            self._release(key, owner)
+    def held(self, key: str) -> AbstractContextManager[bool]:
+        """Try to be the one process that carries out the stage ``key``; the block is told whether.
+
+        True: nobody else gets True for ``key`` until the block ends or this process dies (at once
+        in a folder; after the lease has expired unrenewed in a database). False: somebody else
+        has it, or has just finished, so look at the stage again. It never waits. Look at the stage
+        inside the block too: another may have finished between look and lease.
+        """
+        self._layout.create()
+        return lease(self._layout.leases / f"{safe_name(key, 'stage key')}.lock")
 
     def holder(self, key: str) -> str | None:
-        """Who holds ``key`` now, in words."""
-        found = self.holders(key)
-        return found.get(key)
-
-    def holders(self, prefix: str) -> dict[str, str]:
-        """Key -> who holds it, of every living lease whose key begins so."""
-        statement = select(LEASES.c.key, LEASES.c.holder).where(
-            LEASES.c.key.startswith(prefix, autoescape=True),
-            LEASES.c.expires_at > func.clock_timestamp(),
-        )
-        rows = self._database.ask(lambda c: c.execute(statement).all())
-        return {key: holder for key, holder in rows}  # noqa: C416  rows, not pairs
-
-    def forget_expired(self) -> int:
-        """Remove leases whose holders are gone; how many there were."""
-        statement = delete(LEASES).where(LEASES.c.expires_at < func.clock_timestamp())
-        return int(self._database.ask(lambda c: c.execute(statement).rowcount))
-
-    def _acquire(self, key: str, owner: str) -> bool:
-        expires: Any = func.clock_timestamp() + self._length
-        new = insert(LEASES).values(key=key, owner=owner, holder=this_process(), expires_at=expires)
-        # Our own: the answer to a first attempt was lost on the way, and this is the second.
-        free = or_(LEASES.c.expires_at < func.clock_timestamp(), LEASES.c.owner == owner)
-        statement = new.on_conflict_do_update(
-            index_elements=["key"],
-            set_={
-                "owner": new.excluded.owner,
-                "holder": new.excluded.holder,
-                "expires_at": new.excluded.expires_at,
-            },
-            where=free,
-        ).returning(LEASES.c.owner)
-        return bool(self._database.ask(lambda c: c.scalar(statement)) == owner)
-
-    def _beat(self, key: str, owner: str, stop: threading.Event) -> None:
-        statement = (
-            update(LEASES)
-            .where(LEASES.c.key == key, LEASES.c.owner == owner)
-            .values(expires_at=func.clock_timestamp() + self._length)
-        )
-        while not stop.wait(self._beat_seconds):
-            try:
-                if self._database.ask(lambda c: c.execute(statement).rowcount) == 0:
-                    return  # expired, and another's by now
-            except StoreError:
-                continue  # away for long: the block itself will hear of it
-
-    def _release(self, key: str, owner: str) -> None:
-        statement = delete(LEASES).where(LEASES.c.key == key, LEASES.c.owner == owner)
+        """Who carries out the stage ``key``, in words; None where nobody does."""
         try:
-            self._database.ask(lambda c: c.execute(statement))
-        except StoreError:
-            return  # it expires by itself
+            path = self._layout.leases / f"{safe_name(key, 'stage key')}.lock"
+            return path.read_text("utf-8", errors="replace")[:400] or None
+        except OSError:
+            return None
+
+    def writing(
+        self,
+        *,
+        wait_seconds: float | None = 0.0,
+        on_wait: Callable[[str], None] | None = None,
+        shared: bool = False,
+    ) -> AbstractContextManager[None]:
+        """Hold the workspace for one job.
+
+        ``shared`` is for `steelyard run`: several work side by side (leases keep them off the same
+        stage), and only what needs the workspace alone (removing garbage) keeps them out or is
+        kept out.
+
+        Raises ``StoreError`` that names the holder after ``wait_seconds`` (None: wait for ever).
+        Single puts need no lock.
+        """
+        self._layout.create()
+        return writer_lock(
+            self._layout.writer_lock, wait_seconds=wait_seconds, on_wait=on_wait, shared=shared
+        )

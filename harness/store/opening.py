@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.store.folder import FolderStore
+from steelyard.harness.store.folder import FolderStore, folder_store
 from steelyard.harness.store.layout import Layout
+from steelyard.harness.store.shared import open_shared
 
 #: Where a store that many machines share is named, for this process and its workers.
 STORE_VARIABLE = "STEELYARD_STORE"
@@ -31,12 +32,10 @@ def open_store(root: Path, url: str | None = None) -> FolderStore:
     if url is None:
         url = os.environ.get(STORE_VARIABLE)
     if url:
-        from steelyard.harness.store.shared import open_shared
-
         return open_shared(root, url)
     root = Path(root).absolute()
     if root.exists() and not root.is_dir():
         raise StoreError("the workspace is a file", file=root, fix="name a folder")
     layout = Layout(root)
     layout.clean()
-    return FolderStore(layout)
+    return folder_store(layout)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.store.atomic import read_json, storage_errors
+from steelyard.harness.store.checkpoint_folders import MANIFEST_FILE, manifest_digest
 from steelyard.harness.store.layout import Layout, digest_name
+from steelyard.harness.store.leases import FileLeases
 from steelyard.harness.store.rows_file import read_rows
-from steelyard.harness.store.runs import ROWS_FILE, RUN_FILE, SAMPLES_FILE, read_run
+from steelyard.harness.store.run_folder import ROWS_FILE, RUN_FILE, SAMPLES_FILE, read_run
 from steelyard.harness.store.samples_file import read_samples
-from steelyard.harness.store.stages import MANIFEST_FILE, manifest_digest
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,48 @@ class Garbage:
     why: str
 
 
-def check(layout: Layout) -> list[str]:
-    """Every damage, one line each; empty where all is well."""
-    return [*_run_damage(layout), *_checkpoint_damage(layout), *_stage_damage(layout)]
+class FolderUpkeep:
+    """What looks after a workspace.
+
+    Args:
+        layout: the folder.
+        leases: hold the workspace alone while garbage is removed.
+        rebuild_index: makes the index anew; returns the number of runs in it.
+    """
+
+    def __init__(
+        self, layout: Layout, leases: FileLeases, rebuild_index: Callable[[], int]
+    ) -> None:
+        self._layout = layout
+        self._leases = leases
+        self._rebuild_index = rebuild_index
+
+    def check(self) -> list[str]:
+        """Every damage in the workspace, in words, one line each; empty where all is well."""
+        layout = self._layout
+        return [*_run_damage(layout), *_checkpoint_damage(layout), *_stage_damage(layout)]
+
+    def rebuild(self) -> int:
+        """Make the index anew from the run folders; the number of runs in it."""
+        return self._rebuild_index()
+
+    def gc(self, *, dry_run: bool = True) -> list[Garbage]:
+        """What no run and no stage refers to; removed unless ``dry_run``.
+
+        Unreferenced checkpoints, their journals, states of finished stages, temporary files of
+        processes that are gone. A checkpoint is referred to by a run or a stage that names its
+        digest, or by the manifest of a checkpoint that is (parent, base).
+
+        Raises ``StoreError`` where a `steelyard run` holds the workspace: what it has just made is
+        not referred to yet.
+        """
+        if dry_run or not self._layout.root.exists():
+            return _garbage(self._layout)
+        with self._leases.writing():
+            items = _garbage(self._layout)
+            for item in items:
+                _remove(self._layout, Path(item.path))
+            return items
 
 
 def _run_damage(layout: Layout) -> Iterator[str]:
@@ -50,9 +90,9 @@ def run_damage(folder: Path, id: str, where: str) -> Iterator[str]:
         yield f"{where}: holds run {run.id}"
     counts = {(r.task, r.metric): int(r.scored.sum()) for r in rows}
     for score in run.scores:
-        found = counts.get((score.task, score.metric))
-        if found is not None and found != score.n:
-            yield f"{where}: {score.task} {score.metric} has {found} rows, its score {score.n}"
+        count = counts.get((score.task, score.metric))
+        if count is not None and count != score.n:
+            yield f"{where}: {score.task} {score.metric} has {count} rows, its score {score.n}"
     asked = {(s.task, s.sample_id) for s in samples}
     for group in rows:
         lost = sum((group.task, sample) not in asked for sample in group.sample_ids)
@@ -82,25 +122,19 @@ def _stage_damage(layout: Layout) -> Iterator[str]:
             yield str(error)
 
 
-def gc(layout: Layout, *, dry_run: bool) -> list[Garbage]:
-    """Unreferenced checkpoints, their journals, states of finished stages, dead temporary files.
+def _garbage(layout: Layout) -> list[Garbage]:
+    abandoned = [Garbage(p, size_of(p), "its process is gone") for p in layout.abandoned()]
+    return [*_unreferenced(layout), *_finished_states(layout), *abandoned]
 
-    A checkpoint is referred to by a run or a stage that names its digest, or by the manifest of a
-    checkpoint that is (parent, base).
-    """
-    garbage = [*_unreferenced(layout), *_finished_states(layout)]
-    garbage += [Garbage(p, size_of(p), "its process is gone") for p in layout.abandoned()]
-    if not dry_run:
-        for item in garbage:
-            path = Path(item.path)
-            with storage_errors(layout.root, f"remove {path.name}"):
-                if path.is_dir() and path.parent != layout.temporary:
-                    layout.discard(path)
-                elif path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-    return garbage
+
+def _remove(layout: Layout, path: Path) -> None:
+    with storage_errors(layout.root, f"remove {path.name}"):
+        if path.is_dir() and path.parent != layout.temporary:
+            layout.discard(path)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _unreferenced(layout: Layout) -> Iterator[Garbage]:
@@ -109,15 +143,15 @@ def _unreferenced(layout: Layout) -> Iterator[Garbage]:
     manifests = {
         folder.name: _text(folder / MANIFEST_FILE) for folder in _children(layout.checkpoints)
     }
-    kept = {name for name in manifests if name in named}
-    waiting = list(kept)
+    needed = {name for name in manifests if name in named}
+    waiting = list(needed)
     while waiting:
         manifest = manifests[waiting.pop()]
-        for name in manifests.keys() - kept:
+        for name in manifests.keys() - needed:
             if name in manifest:
-                kept.add(name)
+                needed.add(name)
                 waiting.append(name)
-    for name in sorted(manifests.keys() - kept):
+    for name in sorted(manifests.keys() - needed):
         folder = layout.checkpoints / name
         yield Garbage(folder, size_of(folder), "no run and no stage refers to it")
     for journal in _children(layout.journal):

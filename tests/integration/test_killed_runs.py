@@ -68,5 +68,5 @@ def test_five_kills_change_nothing(tiny, steelyard, tmp_path) -> None:  # type: 
                 if line.startswith("✓") and line.split()[1:3] == [stage, name]
             ]
             assert len(finished) <= 1, finished
-    assert not store.check()
+    assert not store.upkeep.check()
     assert not list((tmp_path / ".steelyard" / "tmp").rglob("*.safetensors"))

@@ -17,7 +17,7 @@ def test_a_copy_holds_the_same_runs_and_its_checkpoints_open(tiny, steelyard, tm
     assert [r.id for r in store.find()] == [run.id]
     assert store.get("tiny/lora") == run
     assert store.samples(run.id) == tiny.store.samples(run.id)
-    folder = store.checkpoint(run.checkpoint.digest)
+    folder = store.checkpoints.get(run.checkpoint.digest)
     assert folder is not None
     assert open_checkpoint(folder, verify=True).adapter_folder == folder
     again = steelyard("store", "copy", target, cwd=tiny.folder)
@@ -50,7 +50,7 @@ def test_gc_lists_and_only_with_delete_removes(tiny, steelyard, tmp_path) -> Non
     littered = tmp_path / "littered"
     shutil.copytree(tiny.folder / ".steelyard", littered)
     run = tiny.runs["orpo"]
-    open_store(littered).delete(run.id)
+    open_store(littered).runs.delete(run.id)
     for stage in (littered / "stages").iterdir():
         stage.unlink()
     listed = steelyard("store", "gc", "-w", littered, cwd=tmp_path)

@@ -158,7 +158,7 @@ def _checkpoint(name: str, store: FolderStore) -> Checkpoint:
     folder: Path | None = Path(name)
     if not Path(name).exists():
         try:
-            folder = store.checkpoint(store.get(name).checkpoint.digest)
+            folder = store.checkpoints.get(store.get(name).checkpoint.digest)
         except SteelyardError:
             folder = None
     if folder is not None and (folder / MANIFEST).is_file():

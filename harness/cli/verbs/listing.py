@@ -120,5 +120,5 @@ def _run_rows(workspace: Path) -> list[Row]:
             "complete": run.complete,
             "created_at": run.created_at,
         }
-        for run in open_store(workspace).summaries()
+        for run in open_store(workspace).runs.summaries()
     ]

@@ -117,7 +117,7 @@ def run_watched(
 def show_logs(outcome: Outcome, store: FolderStore) -> None:
     """The end of each failed stage's log, where it left one."""
     for failure in outcome.failures:
-        path = store.log_path(failure.stage.replace(" ", "-"))
+        path = store.logs.path(failure.stage.replace(" ", "-"))
         if not path.is_file():
             continue
         with path.open("rb") as file:

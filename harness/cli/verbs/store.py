@@ -35,13 +35,13 @@ def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """
     store = _store(workspace)
     with _working("reading runs and checkpoints"):
-        damage = store.check()
+        damage = store.upkeep.check()
     for line in damage:
         typer.echo(terminal_safe(line))
     if damage:
         typer.secho(f"error: {len(damage)} damaged; run the experiment again", fg="red", err=True)
         raise typer.Exit(2)
-    typer.echo(f"{store.name}: {len(store.summaries())} runs, no damage")
+    typer.echo(f"{store.name}: {len(store.runs.summaries())} runs, no damage")
 
 
 @app.command("rebuild", cls=StoreCommand)
@@ -52,7 +52,7 @@ def rebuild(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """
     store = _store(workspace)
     with _working("indexing"):
-        count = store.rebuild()
+        count = store.upkeep.rebuild()
     typer.echo(f"{store.name}: {count} runs indexed")
 
 
@@ -67,7 +67,7 @@ def gc(
 
     Example: `steelyard store gc --delete`
     """
-    items = _store(workspace).gc(dry_run=not delete)
+    items = _store(workspace).upkeep.gc(dry_run=not delete)
     for item in items:
         typer.echo(f"{words.bytes_(item.size_bytes):>8}  {item.path}  ({item.why})")
     total = words.bytes_(sum(item.size_bytes for item in items))

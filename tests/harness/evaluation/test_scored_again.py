@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> FolderStore:
     run = writer.make_run("best", experiment="t")
     run = run.model_copy(update={"checkpoint": checkpoint().manifest, "energy": phases})
     found.put(run, [writer.make_rows()], ())
-    found.finish_stage(f"score-{KEY}", {"run": run.id, "candidate": "best"})
+    found.stages.finish(f"score-{KEY}", {"run": run.id, "candidate": "best"})
     return found
 
 
@@ -81,4 +81,4 @@ def test_a_recipe_that_is_taken_back_is_the_newest_run_again(
     wider = checkpoint(recipe_digest="wider")
     ids = [stage.score("best", one, None, [energy(7)]).id for one in (checkpoint(), wider) * 2]
     assert len(set(ids)) == 4
-    assert store.stage(f"score-{KEY}") == {"run": ids[-1], "candidate": "best"}
+    assert store.stages.get(f"score-{KEY}") == {"run": ids[-1], "candidate": "best"}

@@ -303,7 +303,7 @@ def _record(value: Any) -> Callable[[], st.SearchStrategy[bytes]]:
 
 
 def _run_record(path: Path) -> object:
-    from steelyard.harness.store.runs import read_run
+    from steelyard.harness.store.run_folder import read_run
 
     return read_run(path.parent)
 
@@ -311,7 +311,7 @@ def _run_record(path: Path) -> object:
 def _stage(path: Path) -> object:
     from steelyard.harness.store import open_store
 
-    return open_store(path.parent.parent).stage(path.stem)
+    return open_store(path.parent.parent).stages.get(path.stem)
 
 
 def _parquets(write: Callable[[Path], None]) -> Callable[[], st.SearchStrategy[bytes]]:

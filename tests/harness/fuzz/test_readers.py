@@ -65,7 +65,7 @@ except Exception:
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + {megabytes} * 1024 * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-from harness import parquet_file
+from steelyard.harness.files import parquet_file
 from steelyard.harness.errors import SteelyardError
 parquet_file.MAX_UNCOMPRESSED_BYTES = 64 * 1024 * 1024  # a small scale costs the test less
 try:

@@ -15,6 +15,7 @@ from steelyard.harness.pipeline import plan
 from steelyard.harness.pipeline.events import Event
 from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
 from steelyard.harness.store import FolderStore, open_store
+from steelyard.harness.store.logs import Logs
 from tests.trainers import tiny_jobs
 
 TEXT = """
@@ -88,7 +89,7 @@ def test_a_damaged_checkpoint_is_made_again_and_nothing_else(
     store = open_store(tmp_path / ".steelyard")
     first, _ = trained(experiment, store)
     digest = first.checkpoints["x"].manifest.digest
-    weights = store.checkpoint_path(digest) / "model.safetensors"
+    weights = store.checkpoints.path(digest) / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-100] ^= 1
     weights.write_bytes(bytes(content))
@@ -97,7 +98,7 @@ def test_a_damaged_checkpoint_is_made_again_and_nothing_else(
     assert not again.failures
     assert seen == ["x again", "x start", "x done", "y reused", "m reused"]
     assert again.checkpoints["x"].manifest.digest == digest
-    assert any("train x: again damaged, made again" in line for line in store.events())
+    assert any("train x: again damaged, made again" in line for line in store.logs.events())
     assert trained(experiment, store)[1] == ["x reused", "y reused", "m reused"]
 
 
@@ -145,7 +146,7 @@ def test_a_failure_on_a_full_disk_is_told_though_its_log_cannot_be_written(
         raise StoreError("cannot write a log: No space left on device")
 
     monkeypatch.setattr(Prune, "train", full)
-    monkeypatch.setattr(FolderStore, "write_log", no_log)
+    monkeypatch.setattr(Logs, "write", no_log)
     outcome, seen = trained(experiment, open_store(tmp_path / ".steelyard"))
     assert [failure.stage for failure in outcome.failures] == ["train x", "train y", "train m"]
     assert "No space left on device" in outcome.failures[0].message
@@ -155,7 +156,7 @@ def test_a_failure_on_a_full_disk_is_told_though_its_log_cannot_be_written(
 def test_a_run_that_ends_says_so_in_the_log(experiment: Experiment, tmp_path: Path) -> None:
     store = open_store(tmp_path / ".steelyard")
     trained(experiment, store)
-    first, *_, last = store.events()
+    first, *_, last = store.logs.events()
     assert first.endswith("run t: start, 3 stages, executor inline")
     assert last.endswith("run t: end, 0 failed")
 
@@ -167,11 +168,11 @@ def test_the_end_of_a_failed_stages_log_is_shown(
     from steelyard.harness.records import Failure
 
     store = open_store(tmp_path / ".steelyard")
-    store.write_log("train-x", "".join(f"line {n}\n" for n in range(90)) + "\x1b[2Jthe end\n")
+    store.logs.write("train-x", "".join(f"line {n}\n" for n in range(90)) + "\x1b[2Jthe end\n")
     outcome = Outcome(failures=[Failure(stage=f"train {name}", message="no") for name in "xy"])
     show_logs(outcome, store)
     shown = capsys.readouterr().err.splitlines()
-    assert shown[0] == f"--- the end of {store.log_path('train-x')}"
+    assert shown[0] == f"--- the end of {store.logs.path('train-x')}"
     assert shown[-1] == "    the end"
     assert len(shown) == 1 + LOG_TAIL_LINES
 
@@ -186,7 +187,7 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
 
     store = open_store(tmp_path / ".steelyard")
     checkpoint = open_base("./base", resolve=experiment.resolve)
-    path = store.journal_path(checkpoint.manifest.digest)
+    path = store.unfinished.journal(checkpoint.manifest.digest)
     with Journal(path, checkpoint.manifest.digest) as journal:
         journal.append("first", ["r"], [1.0])
         journal.append("second", ["r"], [2.0])
@@ -210,7 +211,7 @@ def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_ene
     from steelyard.trainers.prune import Prune
 
     store, found = open_store(tmp_path / ".steelyard"), []
-    train, adopt = Prune.train, store.adopt_checkpoint
+    train, adopt = Prune.train, store.checkpoints.adopt
 
     def resumed(self: Prune, job: TrainJob) -> object:
         assert job.state_folder is not None
@@ -220,11 +221,11 @@ def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_ene
         return train(self, job)
 
     def full(*_: object) -> Path:
-        monkeypatch.setattr(store, "adopt_checkpoint", adopt)
+        monkeypatch.setattr(store.checkpoints, "adopt", adopt)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Prune, "train", resumed)
-    monkeypatch.setattr(store, "adopt_checkpoint", full)
+    monkeypatch.setattr(store.checkpoints, "adopt", full)
     monkeypatch.setattr(fresh_process, "server", lambda: None)
     monkeypatch.setattr(
         steelyard.harness.checkpoints, "check_in_fresh_process", lambda *_, **__: {}
@@ -255,10 +256,10 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
     failure = Failure(stage="score base", message="out of memory")
     incomplete, complete = Evaluation(failures=(failure,)), Evaluation()
     evaluations = iter([incomplete if how == "incomplete" else complete, complete])
-    put = store.put
+    publish = store.runs.publish
 
     def full(*_: Any) -> None:
-        monkeypatch.setattr(store, "put", put)
+        monkeypatch.setattr(store.runs, "publish", publish)
         raise OSError(28, "No space left on device")
 
     suite = SimpleNamespace(suite=SimpleNamespace(name="s", cost=None))
@@ -268,7 +269,7 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
     checkpoint = open_base("./base", resolve=experiment.resolve)
     stage = ScoreStage(experiment, store, FakeMeter, lambda _: None)
     if how == "not stored":
-        monkeypatch.setattr(store, "put", full)
+        monkeypatch.setattr(store.runs, "publish", full)
         with pytest.raises(OSError, match="No space left"):
             stage.score("base", checkpoint, None)
     else:

@@ -34,18 +34,18 @@ def _killed_after(writer: subprocess.Popen[str], promises: int, seconds: float) 
 
 
 def _assert_sound(store: FolderStore, promised: list[str], make: SimpleNamespace) -> None:
-    assert store.check() == []
+    assert store.upkeep.check() == []
     assert list(store.layout.temporary.iterdir()) == []
-    there = {summary.id for summary in store.summaries()}
+    there = {summary.id for summary in store.runs.summaries()}
     for line in promised:
         kind, name = line.split(" ")
         if kind == "run":
             assert name in there
             assert len(store.rows(name)[0].sample_ids) == len(store.samples(name)) == 300
         elif kind == "stage":
-            assert store.checkpoint(store.stage(name)["checkpoint"]) is not None
+            assert store.checkpoints.get(store.stages.get(name)["checkpoint"]) is not None
         else:
-            folder = store.checkpoint(name)
+            folder = store.checkpoints.get(name)
             assert folder is not None
             assert (folder / "model.safetensors").stat().st_size == 320_000
 
@@ -81,11 +81,11 @@ def test_two_processes_that_write_the_same_runs_lose_and_double_none(
     writers = [start_writer(root, prefix="same", count=6) for _ in range(2)]
     reader = open_store(root)
     while any(writer.poll() is None for writer in writers):
-        for summary in reader.summaries()[-1:]:
+        for summary in reader.runs.summaries()[-1:]:
             assert len(reader.samples(summary.id)) == 300
         time.sleep(0.1)
     assert [writer.wait() for writer in writers] == [0, 0]
-    names = sorted(summary.candidate for summary in open_store(root).summaries())
+    names = sorted(summary.candidate for summary in open_store(root).runs.summaries())
     assert names == sorted(f"same{i}" for i in range(6))
     assert len(list((root / "checkpoints").iterdir())) == 6
     _assert_sound(open_store(root), [], make)
@@ -93,12 +93,12 @@ def test_two_processes_that_write_the_same_runs_lose_and_double_none(
 
 def test_a_living_process_keeps_its_temporary_files(tmp_path: Path, make: SimpleNamespace) -> None:
     store = open_store(tmp_path / ".steelyard")
-    folder = store.new_checkpoint_folder("train-x")
+    folder = store.checkpoints.new_folder("train-x")
     (folder / "half").write_text("written")
     other = open_store(store.root)
     other.put(make.run(), [], [])
     assert (folder / "half").exists()
-    assert other.gc() == []
+    assert other.upkeep.gc() == []
     store.close()
     assert not folder.exists()
 
@@ -107,8 +107,8 @@ def test_temporary_files_vanish_with_a_process_that_ends(tmp_path: Path) -> None
     code = (
         "import sys; from pathlib import Path; from steelyard.harness.store import open_store\n"
         "store = open_store(Path(sys.argv[1]))\n"
-        "store.finish_stage('x', {})\n"
-        "(store.new_checkpoint_folder('y') / 'half').write_text('written')"
+        "store.stages.finish('x', {})\n"
+        "(store.checkpoints.new_folder('y') / 'half').write_text('written')"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -129,7 +129,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
         "rows = [make['make_rows'](n=5000)]\n"
         "try: store.put(make['make_run']('second'), rows, make['make_samples']())\n"
         "except StoreError as error: print(error)\n"
-        "try: store.finish_stage('x', {'y': 'z' * 10000})\n"
+        "try: store.stages.finish('x', {'y': 'z' * 10000})\n"
         "except StoreError as error: print(error)\n"
     )
     writer = Path(__file__).with_name("writer.py")
@@ -141,27 +141,27 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     assert "cannot record stage x" in lines[1]
     assert all("File too large" in line for line in lines)
     store = open_store(tmp_path)
-    assert [s.candidate for s in store.summaries()] == ["first"]
-    assert store.stage("x") is None
+    assert [s.candidate for s in store.runs.summaries()] == ["first"]
+    assert store.stages.get("x") is None
     _assert_sound(store, [], make)
 
 
 def test_a_second_writer_is_told_who_holds_the_workspace(tmp_path: Path) -> None:
     store = open_store(tmp_path / ".steelyard")
-    with store.writing():
+    with store.leases.writing():
         with (
             pytest.raises(StoreError, match=rf"in use by process {os.getpid()} on .*; wait"),
-            open_store(store.root).writing(),
+            open_store(store.root).leases.writing(),
         ):
             pass
         told: list[str] = []
         with (
             pytest.raises(StoreError),
-            open_store(store.root).writing(wait_seconds=0.3, on_wait=told.append),
+            open_store(store.root).leases.writing(wait_seconds=0.3, on_wait=told.append),
         ):
             pass
         assert len(told) == 1
-    with open_store(store.root).writing():
+    with open_store(store.root).leases.writing():
         pass
 
 
@@ -169,7 +169,7 @@ def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> No
     code = (
         "import sys, time; from pathlib import Path\n"
         "from steelyard.harness.store import open_store\n"
-        "with open_store(Path(sys.argv[1])).writing():\n"
+        "with open_store(Path(sys.argv[1])).leases.writing():\n"
         "    print('held', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -177,10 +177,10 @@ def test_a_waiting_writer_goes_on_when_the_first_is_killed(tmp_path: Path) -> No
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     store = open_store(tmp_path)
-    with pytest.raises(StoreError, match=f"process {holder.pid} "), store.writing():
+    with pytest.raises(StoreError, match=f"process {holder.pid} "), store.leases.writing():
         pass
     holder.kill()
-    with store.writing(wait_seconds=30):
+    with store.leases.writing(wait_seconds=30):
         pass
     holder.wait()
 
@@ -189,7 +189,7 @@ def test_a_lease_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None
     code = (
         "import sys, time; from pathlib import Path\n"
         "from steelyard.harness.store import open_store\n"
-        "with open_store(Path(sys.argv[1])).lease('k') as held:\n"
+        "with open_store(Path(sys.argv[1])).leases.held('k') as held:\n"
         "    print(held, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -197,24 +197,28 @@ def test_a_lease_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None
     assert holder.stdout is not None
     assert holder.stdout.readline() == "True\n"
     store = open_store(tmp_path)
-    with store.lease("k") as held:
+    with store.leases.held("k") as held:
         assert not held
-    assert f"process {holder.pid} " in (store.leased_by("k") or "")
+    assert f"process {holder.pid} " in (store.leases.holder("k") or "")
     holder.kill()
     holder.wait()
-    with store.lease("k") as held:
+    with store.leases.held("k") as held:
         assert held
-    assert store.leased_by("k") is None
+    assert store.leases.holder("k") is None
 
 
 def test_jobs_that_share_a_workspace_keep_only_the_lone_one_out(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    with store.writing(shared=True), open_store(tmp_path).writing(shared=True):
-        with pytest.raises(StoreError, match="in use by"), open_store(tmp_path).writing():
+    with store.leases.writing(shared=True), open_store(tmp_path).leases.writing(shared=True):
+        with pytest.raises(StoreError, match="in use by"), open_store(tmp_path).leases.writing():
             pass
         with pytest.raises(StoreError, match="in use by"):
-            store.gc(dry_run=False)
-    with store.writing(), pytest.raises(StoreError), open_store(tmp_path).writing(shared=True):
+            store.upkeep.gc(dry_run=False)
+    with (
+        store.leases.writing(),
+        pytest.raises(StoreError),
+        open_store(tmp_path).leases.writing(shared=True),
+    ):
         pass
 
 
@@ -223,7 +227,7 @@ def test_an_orphaned_worker_does_not_keep_the_workspace_locked(tmp_path: Path) -
     code = (
         "import os, sys, time; from pathlib import Path\n"
         "from steelyard.harness.store import open_store\n"
-        "with open_store(Path(sys.argv[1])).writing():\n"
+        "with open_store(Path(sys.argv[1])).leases.writing():\n"
         "    worker = os.fork()\n"
         "    if worker: print(worker, flush=True)\n"
         "    time.sleep(60)"
@@ -236,7 +240,7 @@ def test_an_orphaned_worker_does_not_keep_the_workspace_locked(tmp_path: Path) -
         holder.kill()
         holder.wait()
         os.kill(worker, 0)  # it lives
-        with open_store(tmp_path).writing(wait_seconds=5):
+        with open_store(tmp_path).leases.writing(wait_seconds=5):
             pass
     finally:
         os.kill(worker, signal.SIGKILL)

@@ -80,12 +80,12 @@ def test_a_password_is_written_nowhere_and_shown_nowhere(
     ):
         code = steelyard(*command)
         assert code in (0, 1, 3, 4), (command, said[-2:])
-    assert len(open_store(tmp_path / "folder", "").summaries()) == 2
+    assert len(open_store(tmp_path / "folder", "").runs.summaries()) == 2
     # What a killed command leaves behind: its lock names the command line that held it.
     monkeypatch.setattr(sys, "argv", ["steelyard", "run", "--store", url])
     with (
-        open_store(Path(".steelyard")).writing(shared=True),
-        open_store(Path(".steelyard")).lease("k"),
+        open_store(Path(".steelyard")).leases.writing(shared=True),
+        open_store(Path(".steelyard")).leases.held("k"),
     ):
         assert _written(tmp_path, postgresql.password) == []
     wrong = postgresql.url("postgres", "hunter2hunter2")
@@ -109,4 +109,4 @@ def test_the_password_file_of_libpq_is_enough(
     passwords.chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(passwords))
     bare = database.replace(f":{postgresql.password}@", "@")
-    assert open_shared(tmp_path / "a", f"{bare}?artifacts={tmp_path}/files").summaries() == []
+    assert open_shared(tmp_path / "a", f"{bare}?artifacts={tmp_path}/files").runs.summaries() == []

@@ -78,10 +78,10 @@ def test_a_damaged_run_is_replaced_by_the_next_put(
     store.put(run, [make.rows()], make.samples())
     rows = store.root / "runs" / run.id / "rows.parquet"
     rows.write_bytes(rows.read_bytes()[:-100])
-    assert store.stored(run.id) is None
+    assert store.runs.intact(run.id) is None
     store.put(run, [make.rows()], make.samples())
-    assert store.stored(run.id) == run
-    assert store.check() == []
+    assert store.runs.intact(run.id) == run
+    assert store.upkeep.check() == []
 
 
 def test_experiment_slash_candidate_names_the_newest_run(
@@ -135,9 +135,9 @@ def test_no_name_leads_out_of_the_workspace(
     with pytest.raises(StoreError):
         store.put(make.run(id=name or " "), [], [])
     with pytest.raises(StoreError):
-        store.finish_stage(name, {})
+        store.stages.finish(name, {})
     with pytest.raises(StoreError):
-        store.checkpoint(name)
+        store.checkpoints.get(name)
 
 
 def test_a_prefix_has_no_wildcards(store: FolderStore, make: SimpleNamespace) -> None:
@@ -148,8 +148,8 @@ def test_a_prefix_has_no_wildcards(store: FolderStore, make: SimpleNamespace) ->
 
 
 def test_a_log_may_be_named_after_any_candidate(store: FolderStore) -> None:
-    path = store.write_log("train-lora r=16/../x", "Traceback \ud800")
-    assert path == store.log_path("train-lora r=16/../x")
+    path = store.logs.write("train-lora r=16/../x", "Traceback \ud800")
+    assert path == store.logs.path("train-lora r=16/../x")
     assert path.parent == store.root / "logs"
     assert path.read_text() == "Traceback \\ud800"
 
@@ -162,7 +162,7 @@ def test_find_selects_by_the_fields_of_a_run(store: FolderStore, make: SimpleNam
         ("x", "a"),
         ("y", "a"),
     }
-    assert [s.name for s in store.summaries(candidate="b", experiment="y")] == ["y/b"]
+    assert [s.name for s in store.runs.summaries(candidate="b", experiment="y")] == ["y/b"]
     digest = make.digest("a")
     assert {r.checkpoint.digest for r in store.find(checkpoint=digest)} == {digest}
     assert list(store.find(suite="other")) == []
@@ -175,18 +175,18 @@ def test_a_deleted_run_is_gone_from_disk_and_index(
 ) -> None:
     store.put(make.run("a"), [], [])
     store.put(make.run("b"), [], [])
-    assert store.delete("e/a") == make.run("a").id
-    assert [s.candidate for s in store.summaries()] == ["b"]
+    assert store.runs.delete("e/a") == make.run("a").id
+    assert [s.candidate for s in store.runs.summaries()] == ["b"]
     assert not (store.root / "runs" / make.run("a").id).exists()
 
 
 def test_an_empty_store_answers_and_writes_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path / ".steelyard")
-    assert store.summaries() == []
-    assert store.stage("train-x") is None
-    assert store.checkpoint("0" * 64) is None
-    assert store.check() == []
-    assert store.gc() == []
+    assert store.runs.summaries() == []
+    assert store.stages.get("train-x") is None
+    assert store.checkpoints.get("0" * 64) is None
+    assert store.upkeep.check() == []
+    assert store.upkeep.gc() == []
     assert not store.root.exists()
 
 

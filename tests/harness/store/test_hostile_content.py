@@ -117,7 +117,7 @@ def test_hostile_strings_come_back_unchanged(tmp_path: Path, make: SimpleNamespa
     assert store.samples(run.id) == tuple(samples)
     assert [g.flags[0] for g in store.rows(run.id)] == HOSTILE
     assert store.get(run.id).candidate == HOSTILE[1]
-    assert store.check() == []
+    assert store.upkeep.check() == []
 
 
 def test_half_a_character_becomes_a_replacement_character(

@@ -19,12 +19,12 @@ def store(tmp_path: Path, make: SimpleNamespace) -> FolderStore:
     store = open_store(tmp_path / ".steelyard")
     for name in "abc":
         store.put(make.run(name), [], [])
-    assert len(store.summaries()) == 3
+    assert len(store.runs.summaries()) == 3
     return store
 
 
 def _names(root: Path) -> list[str]:
-    return sorted(summary.candidate for summary in open_store(root).summaries())
+    return sorted(summary.candidate for summary in open_store(root).runs.summaries())
 
 
 def test_a_missing_index_is_made_again(store: FolderStore) -> None:
@@ -65,21 +65,21 @@ def test_folders_that_came_or_went_are_noticed(store: FolderStore, make: SimpleN
     run_id = make.run("d").id
     shutil.copytree(elsewhere.root / "runs" / run_id, store.root / "runs" / run_id)
     shutil.rmtree(store.root / "runs" / make.run("a").id)
-    assert [s.candidate for s in store.summaries()] == ["b", "c", "d"]
+    assert [s.candidate for s in store.runs.summaries()] == ["b", "c", "d"]
 
 
 def test_a_damaged_run_is_left_out_and_named_by_check(
     store: FolderStore, make: SimpleNamespace
 ) -> None:
     (store.root / "runs" / make.run("a").id / "run.json").write_text("{")
-    store.rebuild()
+    store.upkeep.rebuild()
     assert _names(store.root) == ["b", "c"]
-    (damage,) = store.check()
+    (damage,) = store.upkeep.check()
     assert make.run("a").id in damage
 
 
 def test_rebuild_counts_the_runs(store: FolderStore) -> None:
-    assert store.rebuild() == 3
+    assert store.upkeep.rebuild() == 3
 
 
 def test_a_read_only_workspace_is_still_read(
@@ -92,7 +92,7 @@ def test_a_read_only_workspace_is_still_read(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("steelyard.harness.store.locks.os.open", refused)
-    assert [s.candidate for s in store.summaries()] == ["a", "b", "c"]
+    assert [s.candidate for s in store.runs.summaries()] == ["a", "b", "c"]
     assert not store.layout.index.exists()
 
 
@@ -106,8 +106,8 @@ def test_two_thousand_runs_are_listed_through_the_index(
         folder.mkdir()
         new = text.replace(make.run("a").id, folder.name).replace('"e"', f'"e{i % 40}"')
         (folder / "run.json").write_text(new)
-    assert len(store.summaries()) == 2_003
+    assert len(store.runs.summaries()) == 2_003
     started = time.process_time()
-    assert len(store.summaries()) == 2_003
+    assert len(store.runs.summaries()) == 2_003
     assert len(list(open_store(store.root).find(experiment="e7"))) == 50
     assert time.process_time() - started < 1.0

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
-from steelyard.harness.store.location import MAX_MARKER_BYTES, Location
 from steelyard.harness.store.shared import SharedStore, open_shared
+from steelyard.harness.store.shared.location import MAX_MARKER_BYTES, Location
 from tests.postgresql import Server
 
 Machine = Callable[..., SharedStore]
@@ -45,12 +45,12 @@ def _files(tmp_path: Path, pattern: str) -> list[Path]:
 
 
 def _checkpoint(store: SharedStore, make: SimpleNamespace, name: str, base: str = "") -> str:
-    folder = store.new_checkpoint_folder(f"train-{name}")
+    folder = store.checkpoints.new_folder(f"train-{name}")
     digest: str = make.checkpoint(folder, name)
     if base:
         link = {"relative": f"../{base[:16]}", "absolute": "/nonexistent"}
         (folder / "base.json").write_text(json.dumps(link))
-    store.adopt_checkpoint(folder, digest)
+    store.checkpoints.adopt(folder, digest)
     return digest
 
 
@@ -58,14 +58,14 @@ def test_what_one_machine_puts_another_reads(machine: Machine, make: SimpleNames
     here, there = machine("a"), machine("b")
     run, rows, samples = make.run(), make.rows(), make.samples()
     here.put(run, [rows], samples)
-    assert there.get("e/c") == there.get(run.id[:8]) == there.stored(run.id) == run
+    assert there.get("e/c") == there.get(run.id[:8]) == there.runs.intact(run.id) == run
     np.testing.assert_array_equal(there.rows(run.id)[0].values, rows.values)
     assert there.samples("e/c") == samples
-    here.finish_stage("score-k", {"run": run.id, "value": float("nan")})
-    assert there.stage("score-k") == {"run": run.id, "value": None}
-    assert there.delete("e/c") == run.id
-    assert here.stored(run.id) is None
-    assert list(here.find()) == here.check() == []
+    here.stages.finish("score-k", {"run": run.id, "value": float("nan")})
+    assert there.stages.get("score-k") == {"run": run.id, "value": None}
+    assert there.runs.delete("e/c") == run.id
+    assert here.runs.intact(run.id) is None
+    assert list(here.find()) == here.upkeep.check() == []
 
 
 def test_a_checkpoint_comes_with_the_weights_it_stands_on(
@@ -75,13 +75,13 @@ def test_a_checkpoint_comes_with_the_weights_it_stands_on(
     base = _checkpoint(here, make, "base")
     digest = _checkpoint(here, make, "adapter", base)
     assert there.layout.checkpoints.exists() is False
-    folder = there.checkpoint(digest)
+    folder = there.checkpoints.get(digest)
     assert folder is not None
     assert sorted(p.name for p in folder.iterdir()) == sorted(
-        p.name for p in here.checkpoint_path(digest).iterdir()
+        p.name for p in here.checkpoints.path(digest).iterdir()
     )
     assert (folder.parent / base[:16] / "model.safetensors").stat().st_size == 320_000
-    assert there.checkpoint("f" * 64) is None
+    assert there.checkpoints.get("f" * 64) is None
 
 
 def test_a_damaged_base_is_made_again_and_not_what_stands_on_it(
@@ -93,10 +93,10 @@ def test_a_damaged_base_is_made_again_and_not_what_stands_on_it(
     (weights,) = _files(tmp_path, f"checkpoints/{base[:16]}/*/model.safetensors")
     weights.write_bytes(b"rot")
     there = machine("b")
-    assert there.checkpoint(digest) is None
-    assert there.checkpoint(base) is None
+    assert there.checkpoints.get(digest) is None
+    assert there.checkpoints.get(base) is None
     _checkpoint(there, make, "base")
-    assert machine("c").checkpoint(digest) is not None
+    assert machine("c").checkpoints.get(digest) is not None
 
 
 def test_a_damaged_checkpoint_is_not_there_and_can_be_made_again(
@@ -109,13 +109,13 @@ def test_a_damaged_checkpoint_is_not_there_and_can_be_made_again(
     content = bytearray(weights.read_bytes())
     content[1000] ^= 1
     weights.write_bytes(content)
-    (damage,) = there.check()
+    (damage,) = there.upkeep.check()
     assert "model.safetensors: not what was put there" in damage
-    assert there.checkpoint(digest) is None
+    assert there.checkpoints.get(digest) is None
     assert "it is made again" in said[0]
-    assert "damaged in the store" in there.events()[0]
+    assert "damaged in the store" in there.logs.events()[0]
     _checkpoint(there, make, "c")
-    assert machine("c").checkpoint(digest) is not None
+    assert machine("c").checkpoints.get(digest) is not None
 
 
 def test_a_cache_that_rots_is_dropped_and_the_store_is_not(
@@ -123,13 +123,13 @@ def test_a_cache_that_rots_is_dropped_and_the_store_is_not(
 ) -> None:
     here = machine("a")
     digest = _checkpoint(here, make, "c")
-    (here.checkpoint_path(digest) / "model.safetensors").write_bytes(b"rot")
-    here.discard_checkpoint(digest)
-    folder = here.checkpoint(digest)
+    (here.checkpoints.path(digest) / "model.safetensors").write_bytes(b"rot")
+    here.checkpoints.discard(digest)
+    folder = here.checkpoints.get(digest)
     assert folder is not None
     assert (folder / "model.safetensors").stat().st_size == 320_000
-    here.discard_checkpoint(digest)  # the same content as in the store: that is damaged too
-    assert here.checkpoint(digest) is None
+    here.checkpoints.discard(digest)  # the same content as in the store: that is damaged too
+    assert here.checkpoints.get(digest) is None
     assert _files(tmp_path, "checkpoints/*") == []
 
 
@@ -143,10 +143,10 @@ def test_a_damaged_run_is_an_error_and_is_scored_again(
     rows.write_bytes(rows.read_bytes()[:-1])
     with pytest.raises(StoreError, match=r"rows\.parquet: not what was put there"):
         there.rows(run.id)
-    assert there.stored(run.id) is None
+    assert there.runs.intact(run.id) is None
     there.put(run, [make.rows()], make.samples())
     assert len(machine("c").rows(run.id)[0].sample_ids) == 300
-    assert [s.id for s in there.summaries()] == [run.id]
+    assert [s.id for s in there.runs.summaries()] == [run.id]
 
 
 def test_a_run_that_is_listed_but_whose_files_are_gone_is_scored_again(
@@ -158,10 +158,10 @@ def test_a_run_that_is_listed_but_whose_files_are_gone_is_scored_again(
     (marker,) = _files(tmp_path, "runs/*.json")
     written = marker.read_bytes()
     marker.unlink()
-    assert there.stored(run.id) is None
+    assert there.runs.intact(run.id) is None
     marker.write_bytes(written)  # whoever was making it again loses nothing to who asked
-    assert there.stored(run.id) == run
-    assert there.check() == []
+    assert there.runs.intact(run.id) == run
+    assert there.upkeep.check() == []
 
 
 def test_files_without_a_marker_are_not_there_and_are_swept_up(
@@ -176,13 +176,13 @@ def test_files_without_a_marker_are_not_there_and_are_swept_up(
         patch.setattr(Location, "write_json", killed)
         store.put(make.run(), [make.rows()], make.samples())
     assert len(_files(tmp_path, "runs/*/*/*")) == 3
-    assert store.summaries() == machine("b").summaries() == []
+    assert store.runs.summaries() == machine("b").runs.summaries() == []
     store.put(make.run(), [make.rows()], make.samples())
-    (left,) = store.gc()
+    (left,) = store.upkeep.gc()
     assert "its writer never finished" in left.why
-    assert store.gc(dry_run=False) == [left]
+    assert store.upkeep.gc(dry_run=False) == [left]
     assert len(_files(tmp_path, "runs/*/*/*")) == 3
-    assert store.check() == store.gc() == []
+    assert store.upkeep.check() == store.upkeep.gc() == []
 
 
 def test_a_run_whose_writer_died_before_the_index_is_found_by_rebuild(
@@ -191,18 +191,18 @@ def test_a_run_whose_writer_died_before_the_index_is_found_by_rebuild(
     store = machine()
     for name in "cab":  # the order in which they are stored is kept
         store.put(make.run(name), [make.rows()], make.samples())
-        store.finish_stage(f"score-{name}", {"run": make.run(name).id})
-    before = store.summaries()
+        store.stages.finish(f"score-{name}", {"run": make.run(name).id})
+    before = store.runs.summaries()
     store.index.remove([make.run("a").id])
-    (damage,) = store.check()
+    (damage,) = store.upkeep.check()
     assert "does not list run" in damage
     store.index.remove([s.id for s in before])
     store.index.forget_stages(["score-a", "score-b", "score-c"])
-    assert store.rebuild() == 3
-    assert machine("b").summaries() == before
+    assert store.upkeep.rebuild() == 3
+    assert machine("b").runs.summaries() == before
     assert [s.candidate for s in before] == ["c", "a", "b"]
-    assert store.stage("score-a") == {"run": make.run("a").id}
-    assert store.check() == []
+    assert store.stages.get("score-a") == {"run": make.run("a").id}
+    assert store.upkeep.check() == []
 
 
 def test_gc_keeps_what_is_referred_to_and_waits_for_no_driver(
@@ -211,22 +211,26 @@ def test_gc_keeps_what_is_referred_to_and_waits_for_no_driver(
     store, other = machine("a"), machine("b")
     parent, lonely = _checkpoint(store, make, "parent"), _checkpoint(store, make, "lonely")
     used = _checkpoint(store, make, "used", parent)
-    store.finish_stage("train-used", {"checkpoint": used})
-    (garbage,) = store.gc()
+    store.stages.finish("train-used", {"checkpoint": used})
+    (garbage,) = store.upkeep.gc()
     assert str(garbage.path).endswith(f"checkpoints/{lonely[:16]}")
     assert garbage.size_bytes > 320_000
     with (
-        other.writing(shared=True),
+        other.leases.writing(shared=True),
         pytest.raises(StoreError, match="in use by process"),
     ):
-        store.gc(dry_run=False)
-    with store.writing(), pytest.raises(StoreError, match="in use"), other.writing(shared=True):
+        store.upkeep.gc(dry_run=False)
+    with (
+        store.leases.writing(),
+        pytest.raises(StoreError, match="in use"),
+        other.leases.writing(shared=True),
+    ):
         pass
-    with store.writing(shared=True), other.writing(shared=True):
+    with store.leases.writing(shared=True), other.leases.writing(shared=True):
         pass
-    store.gc(dry_run=False)
-    assert machine("c").checkpoint(lonely) is None
-    assert machine("c").checkpoint(used) is not None
+    store.upkeep.gc(dry_run=False)
+    assert machine("c").checkpoints.get(lonely) is None
+    assert machine("c").checkpoints.get(used) is not None
 
 
 def test_gc_refuses_an_index_that_knows_less_than_the_files(
@@ -234,18 +238,18 @@ def test_gc_refuses_an_index_that_knows_less_than_the_files(
 ) -> None:
     store, run = machine(), make.run()
     trained, scored = _checkpoint(store, make, "trained"), _checkpoint(store, make, run.candidate)
-    store.finish_stage("train-t", {"checkpoint": trained})
+    store.stages.finish("train-t", {"checkpoint": trained})
     store.put(run, [], [])
     store.index.forget_stages(["train-t"])  # as in a database that was lost
     with pytest.raises(StoreError, match=r"does not list stage train-t.*'steelyard store rebuild'"):
-        store.gc(dry_run=False)
-    store.rebuild()
+        store.upkeep.gc(dry_run=False)
+    store.upkeep.rebuild()
     store.index.remove([run.id])
     with pytest.raises(StoreError, match=rf"does not list run {run.id}.*'steelyard store rebuild'"):
-        store.gc(dry_run=False)
-    store.rebuild()
-    assert store.gc(dry_run=False) == []
-    assert all(store.checkpoint(digest) for digest in (trained, scored))
+        store.upkeep.gc(dry_run=False)
+    store.upkeep.rebuild()
+    assert store.upkeep.gc(dry_run=False) == []
+    assert all(store.checkpoints.get(digest) for digest in (trained, scored))
 
 
 def test_gc_goes_on_beside_what_no_rebuild_can_list(
@@ -268,35 +272,35 @@ def test_gc_goes_on_beside_what_no_rebuild_can_list(
         (files / kind / "torn.json").write_text("{")
         (files / kind / "foreign.json").write_text("[1]")
     (files / "stages" / "huge.json").write_bytes(b" " * (MAX_MARKER_BYTES + 1))
-    assert store.rebuild() == 0
-    (garbage,) = store.gc(dry_run=False)
+    assert store.upkeep.rebuild() == 0
+    (garbage,) = store.upkeep.gc(dry_run=False)
     assert str(garbage.path).endswith(f"checkpoints/{lonely[:16]}")
-    assert store.checkpoint(kept) is not None, "the record of a newer Steelyard still names it"
-    assert any("stages/huge.json: damaged JSON" in line for line in store.check())
+    assert store.checkpoints.get(kept) is not None, "the record of a newer Steelyard still names it"
+    assert any("stages/huge.json: damaged JSON" in line for line in store.upkeep.check())
 
 
 def test_a_lease_is_kept_while_its_holder_lives_whatever_the_clock_says(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = machine("a", lease_seconds=0.8), machine("b", lease_seconds=0.8)
-    with here.lease("train-k") as ours:
+    with here.leases.held("train-k") as ours:
         assert ours
         tomorrow = time.time() + 86_400
         monkeypatch.setattr(time, "time", lambda: tomorrow)
         time.sleep(1.6)
-        with there.lease("train-k") as theirs:
+        with there.leases.held("train-k") as theirs:
             assert not theirs
-        assert "process" in (there.leased_by("train-k") or "")
-    with there.lease("train-k") as theirs:
+        assert "process" in (there.leases.holder("train-k") or "")
+    with there.leases.held("train-k") as theirs:
         assert theirs
-    assert here.leased_by("train-k") is None
+    assert here.leases.holder("train-k") is None
 
 
 HOLDER = (
     "import sys, time; from pathlib import Path\n"
     "from steelyard.harness.store.shared import open_shared\n"
     "store = open_shared(Path(sys.argv[1]), sys.argv[2], lease_seconds=1.5)\n"
-    "with store.lease('train-k') as ours:\n"
+    "with store.leases.held('train-k') as ours:\n"
     "    print(ours, flush=True); time.sleep(60)"
 )
 
@@ -311,11 +315,11 @@ def test_a_dead_holder_is_followed_once_its_lease_has_expired(
     assert holder.stdout.readline() == "True\n"
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with store.lease("train-k") as ours:
+    with store.leases.held("train-k") as ours:
         assert not ours
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        with store.lease("train-k") as ours:
+        with store.leases.held("train-k") as ours:
             if ours:
                 break
         time.sleep(0.1)
@@ -335,11 +339,11 @@ def test_a_database_that_is_away_for_a_moment_is_waited_for(
         store.put(make.run("b"), [], [])
     finally:
         back.join()
-    assert [s.candidate for s in store.summaries()] == ["a", "b"]
+    assert [s.candidate for s in store.runs.summaries()] == ["a", "b"]
     assert len(said) == 2
     assert "trying again" in said[0]
     assert "back after" in said[1]
-    assert store.check() == []
+    assert store.upkeep.check() == []
 
 
 def test_a_database_that_stays_away_is_one_clear_line(machine: Machine, postgresql: Server) -> None:
@@ -347,7 +351,7 @@ def test_a_database_that_stays_away_is_one_clear_line(machine: Machine, postgres
     postgresql.stop()
     try:
         with pytest.raises(StoreError) as caught:
-            store.summaries()
+            store.runs.summaries()
     finally:
         postgresql.start()
     said = str(caught.value)
@@ -355,7 +359,7 @@ def test_a_database_that_stays_away_is_one_clear_line(machine: Machine, postgres
     assert "away for" in said
     assert "goes on from here once it is back" in said
     assert postgresql.password not in said
-    assert store.summaries() == []
+    assert store.runs.summaries() == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -370,9 +374,9 @@ def test_a_full_location_is_an_error_at_once_and_leaves_nothing_listed(
     with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"No space left.*free"):
         patch.setattr(store.location, "_upload", full)
         store.put(make.run(), [make.rows()], make.samples())
-    assert store.summaries() == []
+    assert store.runs.summaries() == []
     store.put(make.run(), [make.rows()], make.samples())
-    assert len(store.summaries()) == 1
+    assert len(store.runs.summaries()) == 1
 
 
 def test_a_location_that_is_away_for_a_moment_is_waited_for(
@@ -389,7 +393,7 @@ def test_a_location_that_is_away_for_a_moment_is_waited_for(
 
     monkeypatch.setattr(store.location, "_upload", flaky)
     store.put(make.run(), [make.rows()], make.samples())
-    assert store.check() == []
+    assert store.upkeep.check() == []
     assert ["trying again" in said[0], "back after" in said[1], len(said)] == [True, True, 2]
 
 
@@ -422,7 +426,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(machine: Machine) -> 
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from steelyard.harness.store.tables import METADATA
+    from steelyard.harness.store.shared.tables import METADATA
 
     store = machine()
     with store.database.engine.connect() as connection:
@@ -467,7 +471,7 @@ def test_names_that_postgresql_cannot_hold_are_still_listed(
     store = machine()
     run = make.run().model_copy(update={"candidate": "a\0b\ud800"})
     store.put(run, [], [])
-    assert [s.candidate for s in store.summaries()] == ["a\ufffdb\ufffd"]
+    assert [s.candidate for s in store.runs.summaries()] == ["a\ufffdb\ufffd"]
     assert store.get(run.id).candidate == "a\0b\ufffd"
 
 
@@ -485,7 +489,7 @@ def test_runs_are_copied_between_a_folder_and_a_shared_store(
     back = open_store(tmp_path / "back", url="")
     shutil.rmtree(shared.layout.runs)
     assert copy_runs(shared, back).runs == 2
-    assert back.check() == shared.check() == []
+    assert back.upkeep.check() == shared.upkeep.check() == []
     assert [r.candidate for r in back.find()] == ["a", "b"]
 
 

@@ -125,11 +125,11 @@ def main(root: Path, prefix: str, count: int) -> None:
     print("ready", flush=True)
     for i in range(count):
         name = f"{prefix}{i}"
-        folder = store.new_checkpoint_folder(f"train-{name}")
+        folder = store.checkpoints.new_folder(f"train-{name}")
         digest = make_checkpoint(folder, name)
-        store.adopt_checkpoint(folder, digest)
+        store.checkpoints.adopt(folder, digest)
         print(f"checkpoint {digest}", flush=True)
-        store.finish_stage(f"train-{name}", {"checkpoint": digest})
+        store.stages.finish(f"train-{name}", {"checkpoint": digest})
         print(f"stage train-{name}", flush=True)
         run = make_run(name)
         store.put(run, [make_rows()], make_samples())

@@ -18,8 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
-from steelyard.harness.store.patience import PATIENCE_SECONDS, Say, on_screen, patiently
-from steelyard.harness.store.tables import HEAD
+from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
+from steelyard.harness.store.shared.tables import HEAD
 from steelyard.harness.store.urls import redacted
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.store.atomic import plain
-from steelyard.harness.store.index import described
-from steelyard.harness.store.tables import RUNS, SETTINGS, STAGES
+from steelyard.harness.store.index import SUMMARY_FIELDS, RunSummary, described
+from steelyard.harness.store.shared.tables import RUNS, SETTINGS, STAGES
 
 if TYPE_CHECKING:
-    from sqlalchemy import Executable, Row
+    from sqlalchemy import Executable
 
     from steelyard.harness.records import Run
-    from steelyard.harness.store.database import Database
+    from steelyard.harness.store.shared.database import Database
 
 #: Rows in one statement of a rebuild.
 BATCH = 1_000
@@ -45,12 +45,13 @@ class SharedIndex:
 
     # --- runs -------------------------------------------------------------------------------
 
-    def find(self, where: Mapping[str, Any]) -> list[Row[Any]]:
-        """Rows that match every value of ``where``, oldest first."""
-        statement = select(RUNS).order_by(RUNS.c.stored_at, RUNS.c.id)
+    def find(self, where: Mapping[str, str | bool]) -> list[RunSummary]:
+        """Runs that match every value of ``where``, oldest first."""
+        columns = (RUNS.c[name] for name in SUMMARY_FIELDS)
+        statement = select(*columns).order_by(RUNS.c.stored_at, RUNS.c.id)
         for name, value in where.items():
             statement = statement.where(RUNS.c[name] == _storable(value))
-        return list(self._database.ask(lambda c: c.execute(statement).all()))
+        return self._database.ask(lambda c: [RunSummary(*row) for row in c.execute(statement)])
 
     def ids_starting(self, prefix: str) -> list[str]:
         """Ids that begin with ``prefix``, sorted."""
@@ -110,23 +111,23 @@ class SharedIndex:
     def setting(self, name: str) -> str | None:
         """What the store knows of itself under ``name``; None where nothing was settled."""
         statement = select(SETTINGS.c.value).where(SETTINGS.c.name == name)
-        found: str | None = self._database.ask(lambda c: c.scalar(statement))
-        return found
+        value: str | None = self._database.ask(lambda c: c.scalar(statement))
+        return value
 
     def settle(self, name: str, value: str) -> str:
         """The value that was settled under ``name`` first; ``value`` where there is none yet."""
         new = insert(SETTINGS).values(name=name, value=value).on_conflict_do_nothing()
         self._run(new)
-        found = self.setting(name)
-        if found is None:
+        settled = self.setting(name)
+        if settled is None:
             raise StoreError(f"the setting '{name}' is gone", file=self._database.name)
-        return found
+        return settled
 
     def _run(self, statement: Executable) -> None:
         self._database.ask(lambda c: c.execute(statement))
 
     def now(self) -> str:
         """The database's clock, ISO 8601."""
-        found = self._database.ask(lambda c: c.scalar(select(func.clock_timestamp())))
-        assert found is not None, "a clock always answers"
-        return str(found.isoformat())
+        moment = self._database.ask(lambda c: c.scalar(select(func.clock_timestamp())))
+        assert moment is not None, "a clock always answers"
+        return str(moment.isoformat())

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
-from steelyard.harness.store.patience import PATIENCE_SECONDS, Say, on_screen, patiently
+from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 from steelyard.harness.store.urls import redacted
 
 T = TypeVar("T")
@@ -340,3 +340,20 @@ def _entries(files: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, str]]]:
         if not isinstance(size, int) or size < 0 or not _DIGEST.fullmatch(digest):
             raise ValueError(f"no size and digest of {name!r}")
         yield str(path), (size, digest)
+
+
+def same_files(folder: Path, marker: Marker) -> bool:
+    """Whether a folder holds exactly what was published."""
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return files.keys() == marker.files.keys() and all(
+        path.stat().st_size == marker.files[name][0] and _sha256(path) == marker.files[name][1]
+        for name, path in files.items()
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,3 +1,0 @@
-"""Alembic's migrations of the shared store's database; ``steelyard.harness.store.database`` runs
-them.
-"""
