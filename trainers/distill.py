@@ -6,18 +6,19 @@ The loss is ``T^2 KL(teacher_T || student_T)`` at temperature T [Hinton et al. 2
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.libraries import torch, transformers, trl
+from steelyard.trainers.loops.method import Training, store_full
 from steelyard.trainers.loops.options import TrainingOptions
-
-if TYPE_CHECKING:
-    import torch
-    from trl import SFTTrainer
 
 
 class Distill(TrainingOptions):
@@ -42,76 +43,60 @@ class Distill(TrainingOptions):
 
         Raises ``TrainingError`` (the tokenizers differ, too) or ``DataError``.
         """
-        from trl import SFTConfig
-
-        from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-
         source = job.sources[self.teacher]
         _require_one_tokenizer(job, source, self.teacher)
         rows, notes = training.dataset(job, self.data_roles)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         teacher, _ = load_model(source)
+        learnt = f"learnt from '{self.teacher}' ({source.manifest.digest[:12]})"
         with quiet():
-            trainer = _trainer_class()(
+            trainer = _distiller()(
                 model,
-                args=SFTConfig(**training.arguments(self, job), completion_only_loss=True),
+                args=trl.SFTConfig(**training.arguments(self, job), completion_only_loss=True),
                 train_dataset=rows,
                 processing_class=tokenizer,
             )
             trainer.teacher, trainer.options = teacher, self
             watch = training.run(trainer, job, len(rows))
-            save_full(model, job)
-        learnt = f"learnt from '{self.teacher}' ({source.manifest.digest[:12]})"
-        return finish(
-            job,
-            trainer=self,
-            name="distill",
-            format="full",
-            steps=watch.steps,
-            loss_curve=watch.curve,
-            notes=(learnt, *notes, *training.merged_note(job), *watch.notes),
-            **training.counts(model),
-        )
+            return store_full(model, Training(job, self, "distill", watch, (learnt, *notes)))
 
 
 def distillation_loss(
     student: torch.Tensor, teacher: torch.Tensor, options: Distill, labels: torch.Tensor
 ) -> torch.Tensor:
     """The summed loss in nats over rows of logits ``(n, vocabulary)`` with labels ``(n,)``."""
-    from torch.nn.functional import cross_entropy, kl_div, log_softmax
-
-    ours = log_softmax(student.float() / options.temperature, -1)
-    theirs = log_softmax(teacher.float() / options.temperature, -1)
+    functional = torch.nn.functional
+    ours = functional.log_softmax(student.float() / options.temperature, -1)
+    theirs = functional.log_softmax(teacher.float() / options.temperature, -1)
     pair = (ours, theirs) if options.divergence == "forward" else (theirs, ours)
-    loss: torch.Tensor = kl_div(*pair, reduction="sum", log_target=True) * options.temperature**2
+    divergence = functional.kl_div(*pair, reduction="sum", log_target=True)
+    loss: torch.Tensor = divergence * options.temperature**2
     if options.sft_weight:
-        loss = loss + options.sft_weight * cross_entropy(student.float(), labels, reduction="sum")
+        own = functional.cross_entropy(student.float(), labels, reduction="sum")
+        loss = loss + options.sft_weight * own
     return loss
 
 
-def _trainer_class() -> type[SFTTrainer]:
-    import torch
-    from trl import SFTTrainer
+def _distiller() -> type[trl.SFTTrainer]:
+    """TRL's trainer with the teacher's loss."""
 
-    class Distiller(SFTTrainer):
-        teacher: Any
+    class Distiller(trl.SFTTrainer):
+        teacher: transformers.PreTrainedModel
         options: Distill
 
         def compute_loss(
             self,
-            model: Any,
-            inputs: dict[str, Any],
+            model: transformers.PreTrainedModel,
+            inputs: dict[str, torch.Tensor],
             return_outputs: bool = False,
-            num_items_in_batch: Any = None,
-        ) -> Any:
-            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            num_items_in_batch: torch.Tensor | None = None,
+        ) -> torch.Tensor | tuple[torch.Tensor, transformers.utils.ModelOutput]:
+            tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
             asked = inputs["labels"][:, 1:] != -100
-            outputs = model(**given, use_cache=False)
+            outputs = model(**tokens, use_cache=False)
             with torch.no_grad():
-                theirs = self.teacher(**given, use_cache=False).logits[:, :-1][asked]
+                theirs = self.teacher(**tokens, use_cache=False).logits[:, :-1][asked]
             ours = outputs.logits[:, :-1][asked]
             labels = inputs["labels"][:, 1:][asked]
             loss = distillation_loss(ours, theirs, self.options, labels)

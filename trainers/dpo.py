@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.trainers.loops.libraries import trl
+from steelyard.trainers.loops.method import Method
+from steelyard.trainers.loops.preferences import (
+    PAIRS,
+    WHOLE_TEXTS,
+    PreferenceOptions,
+    pairs,
+    trained_beside_reference,
+)
 
 LossType = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
@@ -36,35 +43,11 @@ class Dpo(PreferenceOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's DPOTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from trl import DPOConfig, DPOTrainer
-
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import early_stop, training
-        from steelyard.trainers.loops.preferences import finish_preferences, peft_config
-
-        rows, notes = pairs(job)
-        rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        reference: Any = None
-        if self.rank is None:  # with an adapter, the model without it is the reference
-            reference = copy.deepcopy(model).eval().requires_grad_(False)
-        with quiet():
-            trainer = DPOTrainer(
-                model,
-                ref_model=reference,
-                args=DPOConfig(
-                    **training.arguments(self, job),
-                    beta=self.beta,
-                    loss_type=[self.loss_type, "sft"] if self.sft_weight else [self.loss_type],
-                    loss_weights=[1.0, self.sft_weight] if self.sft_weight else None,
-                    label_smoothing=self.label_smoothing,
-                ),
-                train_dataset=rows,
-                eval_dataset=held_out,
-                processing_class=tokenizer,
-                peft_config=peft_config(self),
-            )
-            watch = training.run(trainer, job, len(rows), early=self.early_stop)
-            return finish_preferences(trainer.model, job, self, "dpo", watch, notes)
+        own = {
+            "beta": self.beta,
+            "loss_type": [self.loss_type, "sft"] if self.sft_weight else [self.loss_type],
+            "loss_weights": [1.0, self.sft_weight] if self.sft_weight else None,
+            "label_smoothing": self.label_smoothing,
+        }
+        dpo = Method("dpo", trl.DPOTrainer, trl.DPOConfig, own)
+        return trained_beside_reference(self, job, dpo, *pairs(job))

@@ -7,14 +7,22 @@ arXiv 2210.11466].
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError, did_you_mean
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.layers import depths
+from steelyard.trainers.loops.lessons import lessons
+from steelyard.trainers.loops.libraries import transformers
+from steelyard.trainers.loops.method import Training, store_full
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, SupervisedOptions
+from steelyard.trainers.loops.supervised import run, sft_trainer
 
 
 class Freeze(SupervisedOptions):
@@ -44,12 +52,6 @@ class Freeze(SupervisedOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
         data = lessons(job, self)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
@@ -57,20 +59,10 @@ class Freeze(SupervisedOptions):
         with quiet():
             trainer = sft_trainer(self, job, model, tokenizer, data)
             watch = run(trainer, job, data, self)
-            save_full(model, job)
-        return finish(
-            job,
-            trainer=self,
-            name="freeze",
-            format="full",
-            steps=watch.steps,
-            loss_curve=watch.curve,
-            notes=(*data.notes, *training.merged_note(job), *watch.notes),
-            **training.counts(model),
-        )
+            return store_full(model, Training(job, self, "freeze", watch, data.notes))
 
 
-def freeze(model: Any, options: Freeze) -> None:
+def freeze(model: transformers.PreTrainedModel, options: Freeze) -> None:
     """Take the gradient from every parameter that is not to move.
 
     Raises:
@@ -90,9 +82,7 @@ def freeze(model: Any, options: Freeze) -> None:
         parameter.requires_grad_(name in moving)
 
 
-def _last_layers(model: Any, layers: int) -> set[str]:
-    from steelyard.trainers.loops.layers import depths
-
+def _last_layers(model: transformers.PreTrainedModel, layers: int) -> set[str]:
     count = int(model.config.get_text_config().num_hidden_layers)
     if layers > count:
         fix = f"give at most layers: {count}, or use trainer: full"

@@ -6,9 +6,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import layers, training
+from steelyard.trainers.loops.callbacks import as_callback
+from steelyard.trainers.loops.lessons import lessons
+from steelyard.trainers.loops.method import Training, store_full
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, SupervisedOptions
+from steelyard.trainers.loops.supervised import run, sft_trainer
 
 
 class Full(SupervisedOptions):
@@ -33,12 +40,6 @@ class Full(SupervisedOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's SFTTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import layers, training
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
         data = lessons(job, self)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
@@ -47,16 +48,7 @@ class Full(SupervisedOptions):
             if self.layer_decay < 1:
                 trainer.optimizer = layers.discriminative_optimizer(trainer, self.layer_decay)
             if self.unfreeze_over:
-                trainer.add_callback(layers.GradualUnfreezing(model, self.unfreeze_over))
+                thawing = layers.GradualUnfreezing(model, self.unfreeze_over)
+                trainer.add_callback(as_callback(thawing))
             watch = run(trainer, job, data, self)
-            save_full(model, job)
-        return finish(
-            job,
-            trainer=self,
-            name="full",
-            format="full",
-            steps=watch.steps,
-            loss_curve=watch.curve,
-            notes=(*data.notes, *training.merged_note(job), *watch.notes),
-            **training.counts(model),
-        )
+            return store_full(model, Training(job, self, "full", watch, data.notes))

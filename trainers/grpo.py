@@ -9,7 +9,10 @@ from typing import ClassVar
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops.libraries import trl
+from steelyard.trainers.loops.method import Method
 from steelyard.trainers.loops.rollout_options import RolloutOptions
+from steelyard.trainers.loops.rollouts import trained_on_rewards
 
 
 class Grpo(RolloutOptions):
@@ -22,31 +25,4 @@ class Grpo(RolloutOptions):
 
         Raises ``TrainingError``, ``DataError``, or ``ConfigError`` where a reward is not there.
         """
-        from trl import GRPOConfig, GRPOTrainer
-
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import rollouts, training
-        from steelyard.trainers.loops.preferences import finish_preferences, peft_config
-        from steelyard.trainers.loops.rewards import functions, tokenizers
-
-        rewards = functions(self.rewards, job.sources)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        rows, notes = rollouts.prompts(job, self, tokenizer)
-        bound = rollouts.KlBound(self)
-        with quiet():
-            with rollouts.reference_on_disk(model, job):
-                trainer = GRPOTrainer(
-                    model,
-                    reward_funcs=rewards,
-                    reward_processing_classes=tokenizers(self.rewards, job.sources),
-                    args=GRPOConfig(**rollouts.arguments(self, job)),
-                    train_dataset=rows,
-                    processing_class=tokenizer,
-                    peft_config=peft_config(self),
-                    callbacks=[bound],
-                )
-            watch = training.run(trainer, job, len(rows))
-            notes = [*notes, *bound.notes, *rollouts.nothing_to_tell_apart(watch)]
-            return finish_preferences(trainer.model, job, self, "grpo", watch, notes)
+        return trained_on_rewards(self, job, Method("grpo", trl.GRPOTrainer, trl.GRPOConfig))

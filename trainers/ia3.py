@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.adapters import store_adapter
+from steelyard.trainers.loops.lessons import lessons
+from steelyard.trainers.loops.libraries import peft
+from steelyard.trainers.loops.method import Training
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, ValidatedOptions
-
-if TYPE_CHECKING:
-    from peft import IA3Config
+from steelyard.trainers.loops.supervised import run, sft_trainer
 
 
 class Ia3(ValidatedOptions):
@@ -45,28 +50,19 @@ class Ia3(ValidatedOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-        from steelyard.trainers.loops.adapters import finish_adapter
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
         data = lessons(job, self)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
-            trainer = sft_trainer(self, job, model, tokenizer, data, _config(self))
+            trainer = sft_trainer(self, job, model, tokenizer, data, self._configuration())
             watch = run(trainer, job, data, self)
-            return finish_adapter(trainer.model, job, self, "ia3", watch, data.notes)
+            over = Training(job, self, "ia3", watch, data.notes)
+            return store_adapter(trainer.model, over, merge=self.merge)
 
-
-def _config(options: Ia3) -> IA3Config:
-    from peft import IA3Config
-
-    targets, inputs = options.target_modules, options.feedforward_modules
-    return IA3Config(
-        target_modules=None if targets is None else list(targets),
-        feedforward_modules=None if inputs is None else list(inputs),
-        task_type="CAUSAL_LM",
-    )
+    def _configuration(self) -> peft.IA3Config:
+        targets, inputs = self.target_modules, self.feedforward_modules
+        return peft.IA3Config(
+            target_modules=None if targets is None else list(targets),
+            feedforward_modules=None if inputs is None else list(inputs),
+            task_type="CAUSAL_LM",
+        )

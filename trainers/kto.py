@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import random
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,9 +11,11 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.loops.preferences import PreferenceOptions
+from steelyard.trainers.loops.libraries import trl
+from steelyard.trainers.loops.method import Method
+from steelyard.trainers.loops.preferences import PAIRS, PreferenceOptions, trained_beside_reference
+from steelyard.trainers.loops.training import in_memory
 
-PAIRS = ("prompt", "chosen", "rejected")
 LABELLED = ("prompt", "completion", "label")
 
 
@@ -40,38 +41,14 @@ class Kto(PreferenceOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's KTOTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from trl import KTOConfig, KTOTrainer
-
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import early_stop, training
-        from steelyard.trainers.loops.preferences import finish_preferences, peft_config
-
-        rows, notes = training.in_memory(labelled(job))
-        rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        reference: Any = None
-        if self.rank is None:  # with an adapter, the model without it is the reference
-            reference = copy.deepcopy(model).eval().requires_grad_(False)
-        with quiet():
-            trainer = KTOTrainer(
-                model,
-                ref_model=reference,
-                args=KTOConfig(
-                    **training.arguments(self, job),
-                    beta=self.beta,
-                    loss_type=self.loss_type,
-                    desirable_weight=self.desirable_weight,
-                    undesirable_weight=self.undesirable_weight,
-                ),
-                train_dataset=rows,
-                eval_dataset=held_out,
-                processing_class=tokenizer,
-                peft_config=peft_config(self),
-            )
-            watch = training.run(trainer, job, len(rows), early=self.early_stop)
-            return finish_preferences(trainer.model, job, self, "kto", watch, notes)
+        own = {
+            "beta": self.beta,
+            "loss_type": self.loss_type,
+            "desirable_weight": self.desirable_weight,
+            "undesirable_weight": self.undesirable_weight,
+        }
+        kto = Method("kto", trl.KTOTrainer, trl.KTOConfig, own)
+        return trained_beside_reference(self, job, kto, *in_memory(labelled(job)))
 
 
 def labelled(job: TrainJob) -> list[Row]:

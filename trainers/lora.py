@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.adapters import lora_config, start_set_aside, store_adapter
+from steelyard.trainers.loops.lessons import lessons
+from steelyard.trainers.loops.method import Training
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, LoraOptions
+from steelyard.trainers.loops.supervised import run, sft_trainer
 
 
 class Lora(LoraOptions):
@@ -18,20 +25,12 @@ class Lora(LoraOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's quickstart does, under TRL. Raises ``TrainingError``, ``DataError``."""
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-        from steelyard.trainers.loops.adapters import finish_adapter, kept_start, lora_config
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
         data = lessons(job, self)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
         with quiet():
             trainer = sft_trainer(self, job, model, tokenizer, data, lora_config(self))
-            started = kept_start(trainer.model, job, self)
+            started = start_set_aside(trainer.model, job, self)
             watch = run(trainer, job, data, self)
-            return finish_adapter(
-                trainer.model, job, self, "lora", watch, data.notes, started=started
-            )
+            over = Training(job, self, "lora", watch, data.notes)
+            return store_adapter(trainer.model, over, merge=self.merge, started=started)

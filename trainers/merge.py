@@ -8,16 +8,19 @@ PEFT's ``add_weighted_adapter``. The formulas stand in ``trainers/weights/mergin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import finish, load_model, save_adapter, save_full
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
-
-if TYPE_CHECKING:
-    import torch
+from steelyard.trainers.loops.libraries import peft, torch, transformers
+from steelyard.trainers.loops.method import counts, merged_note
+from steelyard.trainers.loops.training import prepare
+from steelyard.trainers.weights import merging
 
 #: PEFT's names: by the full update and an SVD back to a rank, since factors do not add up.
 _IN_PEFT = {
@@ -63,9 +66,9 @@ class Merge(Trainer):
         if self.method == "slerp" and (len(self.sources) != 2 or self.adapter):
             raise ValueError("slerp takes two sources of full weights")
         if self.method in ("linear", "slerp"):
-            given = {"density", "scale"} & self.model_fields_set
-            if given:
-                raise ValueError(f"{min(given)} does not apply to method: {self.method}")
+            idle = {"density", "scale"} & self.model_fields_set
+            if idle:
+                raise ValueError(f"{min(idle)} does not apply to method: {self.method}")
         return self
 
     def train(self, job: TrainJob) -> Checkpoint:
@@ -73,12 +76,8 @@ class Merge(Trainer):
 
         Raises ``TrainingError`` where the sources do not fit together, or ``CheckpointError``.
         """
-        from steelyard.harness.checkpoints import finish, save_adapter, save_full
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-
         job.progress(0, 1, f"merging by {self.method}")
-        training.prepare(job)
+        prepare(job)
         with quiet():
             if self.adapter:
                 model = _merged_adapter(self, job)
@@ -87,7 +86,7 @@ class Merge(Trainer):
             else:
                 model = _merged_weights(self, job)
                 save_full(model, job)
-                parameters = training.counts(model)["parameters"]
+                parameters = counts(model)["parameters"]
         job.progress(1, 1, f"merged by {self.method}")
         origins = (
             f"'{name}' ({source.manifest.digest[:12]})" for name, source in job.sources.items()
@@ -99,15 +98,11 @@ class Merge(Trainer):
             format="adapter" if self.adapter else "full",
             parameters=parameters,
             parameters_trained=0,
-            notes=(f"merged from {', '.join(origins)}", *training.merged_note(job)),
+            notes=(f"merged from {', '.join(origins)}", *merged_note(job)),
         )
 
 
-def _merged_weights(options: Merge, job: TrainJob) -> Any:
-    import torch
-
-    from steelyard.harness.checkpoints import load_model
-
+def _merged_weights(options: Merge, job: TrainJob) -> transformers.PreTrainedModel:
     model, _ = load_model(job.start)
     loaded = [load_model(job.sources[name])[0] for name in options.sources]
     parts = [dict(source.named_parameters()) for source in loaded]
@@ -124,8 +119,6 @@ def _merged_weights(options: Merge, job: TrainJob) -> Any:
 def _merged(
     base: torch.Tensor, values: list[torch.Tensor], options: Merge, draw: torch.Generator
 ) -> torch.Tensor:
-    from steelyard.trainers.weights import merging
-
     weights = options.weights or (1.0,) * len(values)
     if options.method == "linear":
         return merging.linear(values, weights)
@@ -141,11 +134,7 @@ def _merged(
     return base + options.scale * sum(added[1:], added[0])
 
 
-def _merged_adapter(options: Merge, job: TrainJob) -> Any:
-    from peft import PeftModel
-
-    from steelyard.harness.checkpoints import load_model
-
+def _merged_adapter(options: Merge, job: TrainJob) -> peft.PeftModel:
     for name in options.sources:
         manifest = job.sources[name].manifest
         if job.sources[name].adapter_folder is None:
@@ -156,7 +145,7 @@ def _merged_adapter(options: Merge, job: TrainJob) -> Any:
     base, _ = load_model(job.start)
     folders = [str(job.sources[name].adapter_folder) for name in options.sources]
     names = [f"source_{index}" for index in range(len(folders))]
-    model: Any = PeftModel.from_pretrained(base, folders[0], adapter_name=names[0])
+    model = peft.PeftModel.from_pretrained(base, folders[0], adapter_name=names[0])
     for name, folder in zip(names[1:], folders[1:], strict=True):
         model.load_adapter(folder, adapter_name=name)
     weights = options.weights or (1.0,) * len(names)
@@ -174,7 +163,7 @@ def _merged_adapter(options: Merge, job: TrainJob) -> Any:
 
 
 def _require_same_shape(
-    job: TrainJob, name: str, own: Mapping[str, Any], other: Mapping[str, Any]
+    job: TrainJob, name: str, own: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]
 ) -> None:
     differing = [k for k in own if k not in other or own[k].shape != other[k].shape]
     if differing or len(own) != len(other):

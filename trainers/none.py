@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from steelyard.harness.checkpoints import chosen_folder, content_of, finish, take_in
 from steelyard.harness.plugins.fields import RelativePath
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
@@ -22,15 +23,11 @@ class NoTraining(Trainer):
 
     def content_digest(self) -> str:
         """Digest of what lies in the folder now: other content is another candidate."""
-        from steelyard.harness.checkpoints import chosen_folder, content_of
-
         folder, _ = chosen_folder(Path(self.path).expanduser(), self.step)
         return content_of(folder)
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Copy the folder's weights and tokenizer. Raises ``CheckpointError``."""
-        from steelyard.harness.checkpoints import chosen_folder, finish, take_in
-
         folder, why = chosen_folder(Path(self.path).expanduser(), self.step)
         kind = take_in(folder, job)
         note = f"made elsewhere; taken in from a folder named {Path(self.path).name} ({why})"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.trainers.loops.libraries import trl_orpo
+from steelyard.trainers.loops.method import Method
+from steelyard.trainers.loops.preferences import (
+    PAIRS,
+    WHOLE_TEXTS,
+    PreferenceOptions,
+    trained_without_reference,
+)
 
 
 class Orpo(PreferenceOptions):
@@ -24,34 +30,5 @@ class Orpo(PreferenceOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's ORPOTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-        from trl.experimental.orpo import ORPOConfig, ORPOTrainer
-
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import early_stop, training
-        from steelyard.trainers.loops.preferences import (
-            as_asked,
-            finish_preferences,
-            has_answers,
-            peft_config,
-        )
-
-        rows, notes = pairs(job)
-        rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        with quiet():
-            trainer = ORPOTrainer(
-                model,
-                args=ORPOConfig(
-                    **training.arguments(self, job), beta=self.beta, remove_unused_columns=False
-                ),
-                train_dataset=rows,
-                eval_dataset=held_out,
-                processing_class=as_asked(tokenizer),
-                peft_config=peft_config(self),
-            )
-            trainer.train_dataset = trainer.train_dataset.filter(has_answers)
-            watch = training.run(trainer, job, len(rows), early=self.early_stop)
-            return finish_preferences(trainer.model, job, self, "orpo", watch, notes)
+        orpo = Method("orpo", trl_orpo.ORPOTrainer, trl_orpo.ORPOConfig, {"beta": self.beta})
+        return trained_without_reference(self, job, orpo)

@@ -11,7 +11,9 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops.libraries import peft, transformers
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, ValidatedOptions
+from steelyard.trainers.loops.virtual_tokens import tuned
 
 
 class Prefix(ValidatedOptions):
@@ -33,32 +35,12 @@ class Prefix(ValidatedOptions):
         Raises ``TrainingError``, ``DataError``, or ``CheckpointError`` where the parent is an
         adapter: virtual tokens cannot be merged.
         """
-        from peft import PrefixTuningConfig
+        return tuned(self, job, "prefix", self._configuration)
 
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-        from steelyard.trainers.loops.adapters import finish_virtual_tokens, require_weights
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
-        require_weights(job, "prefix")
-        data = lessons(job, self)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        with quiet():
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-                peft_config=PrefixTuningConfig(
-                    num_virtual_tokens=self.virtual_tokens,
-                    prefix_projection=self.projection,
-                    encoder_hidden_size=model.config.get_text_config().hidden_size,
-                    task_type="CAUSAL_LM",
-                ),
-            )
-            watch = run(trainer, job, data, self)
-            return finish_virtual_tokens(trainer.model, job, self, "prefix", watch, data.notes)
+    def _configuration(self, model: transformers.PreTrainedModel) -> peft.PrefixTuningConfig:
+        return peft.PrefixTuningConfig(
+            num_virtual_tokens=self.virtual_tokens,
+            prefix_projection=self.projection,
+            encoder_hidden_size=model.config.get_text_config().hidden_size,
+            task_type="CAUSAL_LM",
+        )

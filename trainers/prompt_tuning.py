@@ -11,7 +11,9 @@ from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops.libraries import peft, transformers
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, ValidatedOptions
+from steelyard.trainers.loops.virtual_tokens import tuned
 
 
 class PromptTuning(ValidatedOptions):
@@ -33,36 +35,12 @@ class PromptTuning(ValidatedOptions):
         Raises ``TrainingError``, ``DataError``, or ``CheckpointError`` where the parent is an
         adapter: virtual tokens cannot be merged.
         """
-        from peft import PromptTuningConfig, PromptTuningInit
+        return tuned(self, job, "prompt_tuning", self._configuration)
 
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-        from steelyard.trainers.loops.adapters import finish_virtual_tokens, require_weights
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
-        require_weights(job, "prompt_tuning")
-        data = lessons(job, self)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        drawn = self.init == "vocabulary"
-        with quiet():
-            trainer = sft_trainer(
-                self,
-                job,
-                model,
-                tokenizer,
-                data,
-                peft_config=PromptTuningConfig(
-                    num_virtual_tokens=self.virtual_tokens,
-                    prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB
-                    if drawn
-                    else PromptTuningInit.RANDOM,
-                    task_type="CAUSAL_LM",
-                ),
-            )
-            watch = run(trainer, job, data, self)
-            return finish_virtual_tokens(
-                trainer.model, job, self, "prompt_tuning", watch, data.notes
-            )
+    def _configuration(self, model: transformers.PreTrainedModel) -> peft.PromptTuningConfig:
+        starts = peft.PromptTuningInit
+        return peft.PromptTuningConfig(
+            num_virtual_tokens=self.virtual_tokens,
+            prompt_tuning_init=starts.SAMPLE_VOCAB if self.init == "vocabulary" else starts.RANDOM,
+            task_type="CAUSAL_LM",
+        )

@@ -7,12 +7,16 @@ in the tensors, whose size does not change.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import finish, load_model, save_full
+from steelyard.harness.environment import quiet
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops.libraries import pruning, torch, transformers
+from steelyard.trainers.loops.method import counts, merged_note
 
 
 class Prune(Trainer):
@@ -38,10 +42,6 @@ class Prune(Trainer):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Prune and store. Raises ``CheckpointError`` where the start is quantised."""
-        from steelyard.harness.checkpoints import finish, load_model, save_full
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-
         job.progress(0, 1, f"pruning {self.amount:.0%}")
         model, _ = load_model(job.start, trainable=True)
         layers = _linear_layers(model)
@@ -56,48 +56,42 @@ class Prune(Trainer):
             trainer=self,
             name="prune",
             format="full",
-            parameters=training.counts(model)["parameters"],
+            parameters=counts(model)["parameters"],
             parameters_trained=0,
             notes=(
                 f"sparsity {zeros / count:.4f}: {zeros} of {count} weights of {len(layers)} linear "
                 "layers are zero",
-                *training.merged_note(job),
+                *merged_note(job),
             ),
         )
 
 
-def _linear_layers(model: Any) -> list[Any]:
+def _linear_layers(model: transformers.PreTrainedModel) -> list[torch.nn.Linear]:
     """Every linear layer but the head, whose weights may be the embedding's."""
-    import torch
-
     head = model.get_output_embeddings()
     return [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
 
 
-def _prune(layers: list[Any], options: Prune) -> None:
-    from torch.nn.utils import prune
-
+def _prune(layers: list[torch.nn.Linear], options: Prune) -> None:
     if options.scope == "global":
         places = [(layer, "weight") for layer in layers]
-        prune.global_unstructured(places, prune.L1Unstructured, amount=options.amount)
+        pruning.global_unstructured(places, pruning.L1Unstructured, amount=options.amount)
     for layer in layers:
         if options.structure == "rows":
-            prune.ln_structured(layer, "weight", amount=options.amount, n=2, dim=0)
+            pruning.ln_structured(layer, "weight", amount=options.amount, n=2, dim=0)
         elif options.structure == "2:4":
-            prune.custom_from_mask(layer, "weight", _two_of_four(layer.weight))
+            pruning.custom_from_mask(layer, "weight", _two_of_four(layer.weight))
         elif options.scope == "layer":
-            prune.l1_unstructured(layer, "weight", amount=options.amount)
-        prune.remove(layer, "weight")
+            pruning.l1_unstructured(layer, "weight", amount=options.amount)
+        pruning.remove(layer, "weight")
 
 
-def _two_of_four(weight: Any) -> Any:
+def _two_of_four(weight: torch.Tensor) -> torch.Tensor:
     """A mask that keeps the two largest of every four weights along a row; a rest is kept."""
-    import torch
-
     rows, columns = weight.shape
     whole = columns - columns % 4
     groups = weight.detach()[:, :whole].abs().reshape(rows, -1, 4)
-    kept = torch.zeros_like(groups).scatter_(-1, groups.topk(2, dim=-1).indices, 1.0)
+    largest = torch.zeros_like(groups).scatter_(-1, groups.topk(2, dim=-1).indices, 1.0)
     mask = torch.ones_like(weight)
-    mask[:, :whole] = kept.reshape(rows, whole)
+    mask[:, :whole] = largest.reshape(rows, whole)
     return mask

@@ -7,16 +7,21 @@ exactly the model that was trained: the adapter merged into the de-quantised 4-b
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.adapters import lora_config, store_adapter, stored_merged
+from steelyard.trainers.loops.lessons import lessons
+from steelyard.trainers.loops.libraries import bitsandbytes, peft, torch, transformers
+from steelyard.trainers.loops.method import Training
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, LoraOptions
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from steelyard.trainers.loops.supervised import run, sft_trainer
 
 
 class Qlora(LoraOptions):
@@ -37,12 +42,6 @@ class Qlora(LoraOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as PEFT's QLoRA guide does. Raises ``TrainingError`` or ``DataError``."""
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-        from steelyard.trainers.loops.adapters import finish_adapter, lora_config, stored_merged
-        from steelyard.trainers.loops.lessons import lessons
-        from steelyard.trainers.loops.supervised import run, sft_trainer
-
         data = lessons(job, self)
         training.prepare(job)
         with quiet():
@@ -50,30 +49,27 @@ class Qlora(LoraOptions):
             trainer = sft_trainer(self, job, model, tokenizer, data, lora_config(self))
             watch = run(trainer, job, data, self)
             trained = trainer.model
-            if stored_merged(self, job):
+            if stored_merged(job, self.merge):
                 trained = on_dequantised(trained, self, job)
-            return finish_adapter(trained, job, self, "qlora", watch, data.notes)
+            over = Training(job, self, "qlora", watch, data.notes)
+            return store_adapter(trained, over, merge=self.merge)
 
 
-def load_in_4bit(options: Qlora, job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_in_4bit(
+    options: Qlora, job: TrainJob
+) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
     """The start in 4 bits with the remedy applied, ready for an adapter, and its tokenizer."""
-    import torch
-    from peft import prepare_model_for_kbit_training
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    from steelyard.harness.checkpoints import load_model
-
     full, tokenizer = load_model(job.start)
     whole = job.folder / "whole"
     full.save_pretrained(whole)
-    config = BitsAndBytesConfig(
+    config = transformers.BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=options.scheme,
         bnb_4bit_use_double_quant=options.double_quant,
         bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
     )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model = transformers.AutoModelForCausalLM.from_pretrained(
             whole,
             quantization_config=config,
             dtype=torch.float32,
@@ -83,33 +79,27 @@ def load_in_4bit(options: Qlora, job: TrainJob) -> tuple[PreTrainedModel, PreTra
     finally:
         shutil.rmtree(whole)
     keep_layout(model)
-    model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return model.train(), tokenizer
 
 
-def on_dequantised(trained: Any, options: Qlora, job: TrainJob) -> Any:
+def on_dequantised(trained: peft.PeftModel, options: Qlora, job: TrainJob) -> peft.PeftModel:
     """The adapter on the floats that its 4-bit base stands for, ready to be merged.
 
     The base is loaded afresh: one that has run a forward pass may have been repacked.
     """
-    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-
-    from steelyard.trainers.loops.adapters import lora_config
-
     base, _ = load_in_4bit(options, job)
-    adapted = get_peft_model(base.dequantize(), lora_config(options))
-    set_peft_model_state_dict(adapted, get_peft_model_state_dict(trained))
+    adapted = peft.get_peft_model(base.dequantize(), lora_config(options))
+    peft.set_peft_model_state_dict(adapted, peft.get_peft_model_state_dict(trained))
     return adapted
 
 
-def keep_layout(model: Any) -> None:
+def keep_layout(model: transformers.PreTrainedModel) -> None:
     """Stop bitsandbytes from repacking 4-bit weights in a forward pass in evaluation mode.
 
     On a CPU with AVX512-BF16 the repacked weights are right for the forward pass alone: back in
     training mode the loss is right and the gradients are wrong, in silence.
     """
-    import bitsandbytes
-
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False

@@ -13,16 +13,18 @@ from __future__ import annotations
 import shutil
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import finish, load_model, save_beside, save_full
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from steelyard.trainers.loops.libraries import torch, transformers
+from steelyard.trainers.weights import calibrated, gguf_export
+from steelyard.trainers.weights.rounding import rounded
 
 Scheme = Literal[
     "int8",
@@ -100,9 +102,7 @@ class Quantize(Trainer):
     def content_digest(self) -> list[str] | None:
         """What this scheme alone depends on: versions, and the script that runs elsewhere."""
         if self.scheme in _CALIBRATED:
-            from steelyard.trainers.weights.calibrated import identity
-
-            return identity()
+            return calibrated.identity()
         library = "gguf" if self.scheme in _GGUF_KINDS else "torchao"
         if library == "torchao" and (self.scheme != "torchao-int8" or find_spec("torchao") is None):
             return None
@@ -117,19 +117,14 @@ class Quantize(Trainer):
             fix = "pip install 'steelyard[torchao]'"
             raise MissingExtraError("scheme torchao-int8 needs torchao", fix=fix)
         if self.scheme in _CALIBRATED:
-            from steelyard.trainers.weights.calibrated import make_environment, require_machine
-
-            require_machine(self.scheme)
-            make_environment()
+            calibrated.require_machine(self.scheme)
+            calibrated.make_environment()
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Quantise as transformers' quickstart does.
 
         Raises ``CheckpointError``, ``DataError``, ``TrainingError`` or ``MissingExtraError``.
         """
-        from steelyard.harness.checkpoints import finish, load_model
-        from steelyard.harness.environment import quiet
-
         self.make_ready()
         job.progress(0, 1, f"quantising to {self.scheme}")
         full, tokenizer = load_model(job.start, trainable=True)
@@ -148,34 +143,29 @@ class Quantize(Trainer):
         )
 
 
-def _store(full: Any, tokenizer: Any, options: Quantize, job: TrainJob) -> list[str]:
+def _store(
+    full: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    options: Quantize,
+    job: TrainJob,
+) -> list[str]:
     """Write the quantised weights and the tokenizer to the job's folder; notes on them."""
-    from steelyard.harness.checkpoints import save_beside, save_full
-
     if options._rounding:
         _round(full, options)
         save_full(full, job)
         return ["stored as float32: its size on the disk is not the scheme's"]
     if kind := _GGUF_KINDS.get(options.scheme):
-        from steelyard.trainers.weights.gguf_export import export
-
         save_beside(full, job)
-        return export(full, job.folder, job.folder / GGUF_FILE, kind)
+        return gguf_export.export(full, job.folder, job.folder / GGUF_FILE, kind)
     if options.scheme in _CALIBRATED:
-        from steelyard.trainers.weights.calibrated import write_calibrated
-
-        notes = write_calibrated(full, tokenizer, job, options)
+        notes = calibrated.write_calibrated(full, tokenizer, job, options)
         save_beside(None, job)
         return notes
     save_full(_packed(full, options, job), job)
     return []
 
 
-def _round(model: Any, options: Quantize) -> None:
-    import torch
-
-    from steelyard.trainers.weights.rounding import rounded
-
+def _round(model: transformers.PreTrainedModel, options: Quantize) -> None:
     head = model.get_output_embeddings()
     family, _, bits = options.scheme.partition("-int")
     with torch.no_grad():
@@ -191,29 +181,15 @@ def _round(model: Any, options: Quantize) -> None:
                 )
 
 
-def _packed(full: PreTrainedModel, options: Quantize, job: TrainJob) -> PreTrainedModel:
+def _packed(
+    full: transformers.PreTrainedModel, options: Quantize, job: TrainJob
+) -> transformers.PreTrainedModel:
     """The model as its library packs it, read back from a folder as its loader wants it."""
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    if options.scheme == "torchao-int8":
-        from torchao.quantization import Int8WeightOnlyConfig
-        from transformers import TorchAoConfig
-
-        config: Any = TorchAoConfig(Int8WeightOnlyConfig())
-    elif options.scheme == "int8":
-        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=options.outlier_threshold)
-    else:
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=options.scheme,
-            bnb_4bit_use_double_quant=options.double_quant,
-            bnb_4bit_compute_dtype=torch.float32,
-        )
+    config = _packing(options)
     whole = job.folder / "whole"
     full.save_pretrained(whole)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        return transformers.AutoModelForCausalLM.from_pretrained(
             whole,
             quantization_config=config,
             dtype=torch.float32,
@@ -222,3 +198,21 @@ def _packed(full: PreTrainedModel, options: Quantize, job: TrainJob) -> PreTrain
         )
     finally:
         shutil.rmtree(whole)
+
+
+def _packing(options: Quantize) -> transformers.quantizers.QuantizationConfigMixin:
+    """The scheme as transformers' loader is told of it."""
+    if options.scheme == "torchao-int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return transformers.TorchAoConfig(Int8WeightOnlyConfig())
+    if options.scheme == "int8":
+        return transformers.BitsAndBytesConfig(
+            load_in_8bit=True, llm_int8_threshold=options.outlier_threshold
+        )
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=options.scheme,
+        bnb_4bit_use_double_quant=options.double_quant,
+        bnb_4bit_compute_dtype=torch.float32,
+    )

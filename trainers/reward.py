@@ -7,12 +7,17 @@ checkpoint gives no text and is not scored on a suite; ``grpo`` and ``rloo`` tak
 from __future__ import annotations
 
 import shutil
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import training
+from steelyard.trainers.loops.libraries import torch, transformers, trl
+from steelyard.trainers.loops.method import Training, store_full
 from steelyard.trainers.loops.options import TrainingOptions
 from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, pairs
 
@@ -31,19 +36,13 @@ class RewardModel(TrainingOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's RewardTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        from trl import RewardConfig, RewardTrainer
-
-        from steelyard.harness.checkpoints import finish, save_full
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import training
-
         rows, notes = pairs(job)
         training.prepare(job)
         with quiet():
             model, tokenizer = _with_a_score(job)
-            trainer = RewardTrainer(
+            trainer = trl.RewardTrainer(
                 model,
-                args=RewardConfig(
+                args=trl.RewardConfig(
                     **training.arguments(self, job), center_rewards_coefficient=self.center
                 ),
                 train_dataset=rows,
@@ -52,32 +51,19 @@ class RewardModel(TrainingOptions):
             watch = training.run(
                 trainer, job, len(rows), dropped="an answer with its prompt exceeds"
             )
-            save_full(model, job)
-        return finish(
-            job,
-            trainer=self,
-            name="reward",
-            format="full",
-            steps=watch.steps,
-            loss_curve=watch.curve,
-            notes=(*notes, *training.merged_note(job), *watch.notes),
-            **training.counts(model),
-        )
+            return store_full(model, Training(job, self, "reward", watch, notes))
 
 
-def _with_a_score(job: TrainJob) -> tuple[Any, Any]:
+def _with_a_score(
+    job: TrainJob,
+) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
     """The start with a new, seeded head of one number in place of its vocabulary."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    from steelyard.harness.checkpoints import load_model
-
     whole = job.folder / "whole"
     full, tokenizer = load_model(job.start)
     full.config.pad_token_id = tokenizer.pad_token_id
     full.save_pretrained(whole)
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
             whole, num_labels=1, dtype=torch.float32, local_files_only=True
         )
     finally:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.checkpoints import finish, take_in
 from steelyard.harness.errors import TrainingError
+from steelyard.harness.evaluation import code
+from steelyard.harness.evaluation.validation import (
+    Measured,
+    built,
+    choice_digest,
+    held_out_loss,
+    task_value,
+)
 from steelyard.harness.experiment.data_sets import read_mix
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
-
-if TYPE_CHECKING:
-    from steelyard.harness.evaluation.validation import Measured
+from steelyard.harness.scoring import open_model
 
 
 class Select(Trainer, ValidationTask):
@@ -42,28 +49,23 @@ class Select(Trainer, ValidationTask):
 
     def content_digest(self) -> str:
         """Digest of what the choice is made by, the data aside: the key holds those."""
-        from steelyard.harness.evaluation.code import scoring_code
-        from steelyard.harness.evaluation.validation import choice_digest
-
-        return scoring_code() if self.task is None else choice_digest(self)
+        return code.scoring_code() if self.task is None else choice_digest(self)
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Score the sources on what decides, and copy the best. Raises ``TrainingError``."""
-        from steelyard.harness.checkpoints import finish, take_in
-
         if (self.task is None) == (not job.data):
             raise TrainingError(
                 f"candidate '{job.candidate}': {'both' if job.data else 'nothing'} to select by",
                 fix="give select either a task or data",
             )
-        found: dict[str, Measured] = {}
+        scores: dict[str, Measured] = {}
         for number, (name, source) in enumerate(job.sources.items()):
             job.progress(number, len(job.sources), name)
-            found[name] = self._measured(source, job)
-        sign = 1 if next(iter(found.values())).higher_is_better else -1
-        best = max(found, key=lambda name: sign * found[name].value)
+            scores[name] = self._measured(source, job)
+        sign = 1 if next(iter(scores.values())).higher_is_better else -1
+        best = max(scores, key=lambda name: sign * scores[name].value)
         kind = take_in(job.sources[best].folder, job)
-        told = ", ".join(f"{name} {one.value:.4g}" for name, one in found.items())
+        values = ", ".join(f"{name} {score.value:.4g}" for name, score in scores.items())
         manifest = job.sources[best].manifest
         return finish(
             job,
@@ -74,13 +76,10 @@ class Select(Trainer, ValidationTask):
             loss_curve=manifest.loss_curve,
             parameters=manifest.parameters,
             parameters_trained=manifest.parameters_trained,
-            notes=[f"selected '{best}' of {len(found)} by {found[best].name}: {told}"],
+            notes=[f"selected '{best}' of {len(scores)} by {scores[best].name}: {values}"],
         )
 
     def _measured(self, source: Checkpoint, job: TrainJob) -> Measured:
-        from steelyard.harness.evaluation.validation import built, held_out_loss, task_value
-        from steelyard.harness.scoring import open_model
-
         lm = open_model(
             source.weights_folder, adapter=source.adapter_folder, gguf_file=source.gguf_file
         )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 from pydantic import Field
 
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.loops.preferences import PAIRS, WHOLE_TEXTS, PreferenceOptions, pairs
+from steelyard.trainers.loops.libraries import trl_cpo
+from steelyard.trainers.loops.method import Method
+from steelyard.trainers.loops.preferences import (
+    PAIRS,
+    WHOLE_TEXTS,
+    PreferenceOptions,
+    trained_without_reference,
+)
 
 
 class Simpo(PreferenceOptions):
@@ -31,39 +37,11 @@ class Simpo(PreferenceOptions):
 
         Raises ``TrainingError`` or ``DataError``.
         """
-        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-        from trl.experimental.cpo import CPOConfig, CPOTrainer
-
-        from steelyard.harness.checkpoints import load_model
-        from steelyard.harness.environment import quiet
-        from steelyard.trainers.loops import early_stop, training
-        from steelyard.trainers.loops.preferences import (
-            as_asked,
-            finish_preferences,
-            has_answers,
-            peft_config,
-        )
-
-        rows, notes = pairs(job)
-        rows, held_out = early_stop.divided(rows, self.early_stop, job)
-        training.prepare(job)
-        model, tokenizer = load_model(job.start, trainable=True)
-        with quiet():
-            trainer = CPOTrainer(
-                model,
-                args=CPOConfig(
-                    **training.arguments(self, job),
-                    loss_type="simpo",
-                    beta=self.beta,
-                    simpo_gamma=self.gamma,
-                    cpo_alpha=self.sft_weight,
-                    remove_unused_columns=False,
-                ),
-                train_dataset=rows,
-                eval_dataset=held_out,
-                processing_class=as_asked(tokenizer),
-                peft_config=peft_config(self),
-            )
-            trainer.train_dataset = trainer.train_dataset.filter(has_answers)
-            watch = training.run(trainer, job, len(rows), early=self.early_stop)
-            return finish_preferences(trainer.model, job, self, "simpo", watch, notes)
+        own = {
+            "loss_type": "simpo",
+            "beta": self.beta,
+            "simpo_gamma": self.gamma,
+            "cpo_alpha": self.sft_weight,
+        }
+        simpo = Method("simpo", trl_cpo.CPOTrainer, trl_cpo.CPOConfig, own)
+        return trained_without_reference(self, job, simpo)

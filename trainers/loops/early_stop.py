@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from pydantic import Field
 
+from steelyard.harness.checkpoints.model import LoadedModel, Source
 from steelyard.harness.errors import DataError
+from steelyard.harness.evaluation.evaluate import BuiltSuite
 from steelyard.harness.evaluation.validation import Measured, built, task_value
 from steelyard.harness.plugins.fields import ValidationTask
-
-if TYPE_CHECKING:
-    import datasets
-
-    from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.scoring.hf import wrap
+from steelyard.trainers.loops.callbacks import as_callback
+from steelyard.trainers.loops.libraries import datasets, numpy, torch, transformers
 
 #: The name under which transformers finds a task's metric among its own.
 METRIC = "eval_validation"
@@ -84,51 +87,53 @@ def divided(
             file=job.data[0].path,
             fix="give more rows, or a smaller holdout",
         )
-    kept = [at for at, key in enumerate(keys) if key not in held]
-    out = [at for at, key in enumerate(keys) if key in held]
-    return rows.select(kept), rows.select(out)
+    trained_on = [at for at, key in enumerate(keys) if key not in held]
+    held_out = [at for at, key in enumerate(keys) if key in held]
+    return rows.select(trained_on), rows.select(held_out)
 
 
-def callbacks(options: EarlyStop, job: TrainJob, trainer: Any) -> list[Any]:
-    """What the trainer is given: the number first, then transformers' own patience."""
-    from transformers import EarlyStoppingCallback
-
+def callbacks(
+    options: EarlyStop, job: TrainJob, trainer: transformers.Trainer
+) -> list[transformers.TrainerCallback]:
+    """What is added to the trainer: the number first, then transformers' own patience."""
     return [
-        _number_callback(options, job, trainer),
-        EarlyStoppingCallback(options.patience, options.threshold),
+        as_callback(ValidationNumber(options, job, trainer)),
+        transformers.EarlyStoppingCallback(options.patience, options.threshold),
     ]
 
 
-def _number_callback(options: EarlyStop, job: TrainJob, trainer: Any) -> Any:
-    import transformers
+class ValidationNumber:
+    """Puts the validation number beside the loss that transformers measured."""
 
-    class Number(transformers.TrainerCallback):
-        """Puts the validation number beside the loss that transformers measured."""
+    def __init__(self, options: EarlyStop, job: TrainJob, trainer: transformers.Trainer) -> None:
+        self.options = options
+        self.job = job
+        self.trainer = trainer
+        self.suite: BuiltSuite | None = None
 
-        suite: Any = None
+    def on_evaluate(
+        self,
+        args: object,
+        state: transformers.TrainerState,
+        control: object,
+        metrics: dict[str, float],
+        **_: object,
+    ) -> None:
+        """Measure, and note the number as transformers compares it and as the task gives it."""
+        number = Measured(float(metrics["eval_loss"]), "held-out loss", False)
+        if self.options.task is not None:
+            number = self._of_task()
+        metrics[METRIC] = number.value if number.higher_is_better else -number.value
+        state.log_history[-1].update({LOOK: number.value, "validation": number.name})
 
-        def on_evaluate(
-            self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
-        ) -> None:
-            found = Measured(float(metrics["eval_loss"]), "held-out loss", False)
-            if options.task is not None:
-                found = self.of_task()
-            metrics[METRIC] = found.value if found.higher_is_better else -found.value
-            state.log_history[-1].update({LOOK: found.value, "validation": found.name})
-
-        def of_task(self) -> Measured:
-            self.suite = self.suite or built(options)
-            with _random_state_kept():
-                return task_value(_as_lm(trainer), self.suite, options, job.start)
-
-    return Number()
+    def _of_task(self) -> Measured:
+        self.suite = self.suite or built(self.options)
+        with _random_state_unmoved():
+            return task_value(_as_lm(self.trainer), self.suite, self.options, self.job.start)
 
 
-def _as_lm(trainer: Any) -> Any:
+def _as_lm(trainer: transformers.Trainer) -> Any:
     """The model in training as lm-eval's own ``hf`` model; a training step sets its mode again."""
-    from steelyard.harness.checkpoints.model import LoadedModel, Source
-    from steelyard.harness.scoring.hf import wrap
-
     model = trainer.accelerator.unwrap_model(trainer.model)
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
     loaded = LoadedModel(
@@ -137,34 +142,26 @@ def _as_lm(trainer: Any) -> Any:
     return wrap(loaded, max_length=None)
 
 
-def _random_state_kept() -> Any:
+@contextmanager
+def _random_state_unmoved() -> Iterator[None]:
     """What a task draws must not move what training draws next."""
-    from contextlib import contextmanager
-
-    import numpy as np
-    import torch
-
-    @contextmanager
-    def kept() -> Any:
-        python, numpy = random.getstate(), np.random.get_state()
-        try:
-            with torch.random.fork_rng():
-                yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-
-    return kept()
+    states = random.getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])
 
 
-def kept_step(state: Any) -> int:
+def best_step(state: transformers.TrainerState) -> int:
     """The step whose weights are kept."""
     if state.best_model_checkpoint is None:
         return int(state.global_step)
     return int(str(state.best_model_checkpoint).rsplit("-", 1)[-1])
 
 
-def note(options: EarlyStop, state: Any) -> str:
+def note(options: EarlyStop, state: transformers.TrainerState) -> str:
     """What was looked at, and which state was kept, for the manifest."""
     looks = {
         entry["step"]: (entry[LOOK], entry["validation"])
@@ -174,9 +171,9 @@ def note(options: EarlyStop, state: Any) -> str:
     if not looks:
         return f"early stop never looked: {state.max_steps} steps, a look every {options.every}"
     (_, name), *_ = looks.values()
-    told = ", ".join(f"{value:.4g} at {step}" for step, (value, _) in looks.items())
+    numbers = ", ".join(f"{value:.4g} at {step}" for step, (value, _) in looks.items())
     ended = "stopped" if state.global_step < state.max_steps else "not stopped before the end"
     return (
         f"early stop by {name}: {ended} ({state.global_step} of {state.max_steps} steps), the "
-        f"state of step {kept_step(state)} kept; {told}"
+        f"state of step {best_step(state)} kept; {numbers}"
     )

@@ -14,18 +14,19 @@ import tempfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
+from steelyard.harness.checkpoints import open_checkpoint
+from steelyard.harness.checkpoints.writing import write_manifest
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
+from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.plugins.names import load_trainer
-from steelyard.harness.plugins.protocols import DataSource, Trainer, TrainJob
+from steelyard.harness.plugins.protocols import DataSource, Progress, Trainer, TrainJob
+from steelyard.harness.plugins.source import source_digest
 from steelyard.harness.records import Checkpoint, CheckpointManifest
-
-if TYPE_CHECKING:
-    from steelyard.harness.plugins.protocols import Progress
 
 #: Before a line of the worker's output that is for us: progress, or an error in one line.
 MARK = "steelyard-launched "
@@ -48,9 +49,6 @@ class Launched(Trainer):
 
     def content_digest(self) -> str:
         """Digest of config and trainer: other processes or precision are another recipe."""
-        from steelyard.harness.files.digests import digest_json
-        from steelyard.harness.plugins.source import source_digest
-
         inner = self.inner
         content = read_yaml(Path(self.accelerate))
         named = _deepspeed_digest(content, Path(self.accelerate).parent)
@@ -63,9 +61,6 @@ class Launched(Trainer):
             TrainingError: a process failed; the message is the trainer's own, or the end of what
                 the launcher said.
         """
-        from steelyard.harness.checkpoints import open_checkpoint
-        from steelyard.harness.checkpoints.writing import write_manifest
-
         with tempfile.TemporaryDirectory(prefix="steelyard-launch-") as scratch:
             file = Path(scratch) / "job.json"
             file.write_text(json.dumps({**to_json(job), "launched": self.model_dump()}), "utf-8")
@@ -87,7 +82,7 @@ class Launched(Trainer):
                 errors="replace",
             )
             try:
-                said, failed = _listen(process, job.progress)
+                last_line, failed = _listen(process, job.progress)
             finally:
                 if process.poll() is None:
                     process.terminate()
@@ -97,7 +92,7 @@ class Launched(Trainer):
         if process.returncode != 0:
             raise TrainingError(
                 f"candidate '{job.candidate}': accelerate launch ended with code "
-                f"{process.returncode}: {said}",
+                f"{process.returncode}: {last_line}",
                 fix=f"try the config alone: accelerate test --config_file {self.accelerate}",
             )
         write_manifest(job.folder, self._noted(open_checkpoint(job.folder)))
@@ -133,8 +128,6 @@ def launched(trainer: Trainer, name: str, config: Path, *, file: Path, key: str)
 
 def _deepspeed_digest(config: Mapping[str, Any], folder: Path) -> str | None:
     """Digest of the DeepSpeed file that a config names, as the launch finds it, or beside it."""
-    from steelyard.harness.files.digests import file_digest
-
     deepspeed = config.get("deepspeed_config")
     named = deepspeed.get("deepspeed_config_file") if isinstance(deepspeed, Mapping) else None
     places = [Path(str(named)), folder / str(named)] if named else []
@@ -156,9 +149,9 @@ def _listen(process: subprocess.Popen[str], progress: Progress) -> tuple[str, st
         else:
             failed = str(rest[0])
     # Torch's launcher says at the end that a child failed; what failed stands before it.
-    told = [line for line in tail if "Error" in line and "ChildFailedError" not in line]
+    errors = [line for line in tail if "Error" in line and "ChildFailedError" not in line]
     other = [line for line in tail if any(map(str.isalpha, line))]
-    return (told or other or ["it said nothing"])[-1][:500], failed
+    return (errors or other or ["it said nothing"])[-1][:500], failed
 
 
 def to_json(job: TrainJob) -> dict[str, Any]:
@@ -181,15 +174,15 @@ def to_json(job: TrainJob) -> dict[str, Any]:
 
 def from_json(content: Mapping[str, Any], **changes: Any) -> TrainJob:
     """The job that :func:`to_json` wrote, with ``changes``."""
-    given = {
+    fields = {
         **{key: content[key] for key in ("candidate", "seed", "base_name", "base_digest")},
         "start": _checkpoint(content["start"]),
         "data": tuple(DataSource(**{**s, "path": Path(s["path"])}) for s in content["data"]),
         "folder": Path(content["folder"]),
-        "sources": {name: _checkpoint(one) for name, one in content["sources"].items()},
+        "sources": {name: _checkpoint(source) for name, source in content["sources"].items()},
         "state_folder": None if content["state_folder"] is None else Path(content["state_folder"]),
     }
-    return TrainJob(**(given | changes))
+    return TrainJob(**(fields | changes))
 
 
 def _checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -233,10 +226,9 @@ def work(file: Path, rank: int) -> None:
     global _rank
     _rank = rank
     content = json.loads(file.read_text("utf-8"))
-    given = content["launched"]
-    trainer = Launched(**given).inner
+    trainer = Launched(**content["launched"]).inner
 
-    def say(*what: Any) -> None:
+    def say(*what: object) -> None:
         sys.stdout.write(MARK + json.dumps(what) + "\n")
         sys.stdout.flush()
 

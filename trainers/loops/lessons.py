@@ -1,19 +1,17 @@
-"""TODO docstring."""
+"""What the supervised methods learn from: answers to prompts, chats by turns, or whole texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import early_stop
-from steelyard.trainers.loops import training as loop
+from steelyard.trainers.loops.libraries import datasets
 from steelyard.trainers.loops.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions
-
-if TYPE_CHECKING:
-    import datasets
+from steelyard.trainers.loops.training import in_memory
 
 
 @dataclass(frozen=True)
@@ -36,23 +34,23 @@ def lessons(job: TrainJob, options: ValidatedOptions) -> Lessons:
     kinds = set()
     for source in job.data:
         roles = roles_for(source, (ANSWERS, *OTHER_KINDS))
-        found = read_mix((source,), roles, job.seed)
+        own_rows = read_mix((source,), roles, job.seed)
         if roles == CHATS:
-            found = [turn for row in found for turn in turns(row["messages"], source.path)]
-        chats = roles == CHATS or any(isinstance(row.get("prompt"), list) for row in found)
+            own_rows = [turn for row in own_rows for turn in turns(row["messages"], source.path)]
+        chats = roles == CHATS or any(isinstance(row.get("prompt"), list) for row in own_rows)
         kinds.add("texts" if roles == TEXTS else "chats" if chats else "plain prompts")
-        rows += found
+        rows += own_rows
     if len(kinds) > 1:
         raise DataError(
             f"{' and '.join(sorted(kinds))} in one candidate",
             file=job.data[0].path,
             fix="train on one kind, or write all of them as one kind",
         )
-    whole, notes = loop.in_memory(rows)
+    whole, notes = in_memory(rows)
     return Lessons(*early_stop.divided(whole, options.early_stop, job), notes)
 
 
-def turns(messages: Any, path: Any) -> list[Row]:
+def turns(messages: object, path: Path) -> list[Row]:
     """A row for every turn of the assistant, with all that was said before as its prompt.
 
     Raises ``DataError`` where the assistant says nothing, or begins.

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from steelyard.harness.evaluation.validation import choice_digest
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import Schedule, Trainer
 from steelyard.trainers.loops.early_stop import EarlyStop
@@ -91,8 +92,6 @@ class ValidatedOptions(TrainingOptions):
 
     def content_digest(self) -> object:
         """Digest of the task that ``early_stop`` asks: another task stops at another step."""
-        from steelyard.harness.evaluation.validation import choice_digest
-
         return next(map(choice_digest, self.validation_tasks), None)
 
 

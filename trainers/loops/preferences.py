@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import finish, save_full
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops import early_stop, training
+from steelyard.trainers.loops.adapters import lora_config, store_adapter
+from steelyard.trainers.loops.libraries import datasets, peft, transformers
+from steelyard.trainers.loops.method import Method, Training, store_full
 from steelyard.trainers.loops.options import LoraOptions, ValidatedOptions
-
-if TYPE_CHECKING:
-    import datasets
-    from peft import LoraConfig
-    from transformers import PreTrainedTokenizerBase
-
-    from steelyard.trainers.loops.watch import Watch
-
 
 #: Two answers to a prompt, or two whole texts that begin with one prompt, as in HH-RLHF.
 PAIRS = ("prompt", "chosen", "rejected")
@@ -48,23 +44,21 @@ class PreferenceOptions(ValidatedOptions):
 
 def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
     """The job's preferences with their prompts, and notes. Raises ``DataError``."""
-    from steelyard.trainers.loops import training
-
     rows: list[Row] = []
     for source in job.data:
         roles = roles_for(source, (PAIRS, WHOLE_TEXTS))
-        found = read_mix((source,), roles, job.seed)
+        own_rows = read_mix((source,), roles, job.seed)
         if roles == WHOLE_TEXTS:
-            found = [with_prompt(row) for row in found]
-            lacking = sum(not row["prompt"] for row in found)
+            own_rows = [with_prompt(row) for row in own_rows]
+            lacking = sum(not row["prompt"] for row in own_rows)
             if lacking:
                 raise DataError(
                     f"chosen and rejected begin with no common prompt in {lacking} of "
-                    f"{len(found)} rows",
+                    f"{len(own_rows)} rows",
                     file=source.path,
                     fix="add a column 'prompt', or drop these rows",
                 )
-        rows += found
+        rows += own_rows
     return training.in_memory(rows)
 
 
@@ -82,10 +76,8 @@ def with_prompt(row: Row) -> Row:
     return {"prompt": chosen[:same], "chosen": chosen[same:], "rejected": rejected[same:]}
 
 
-def peft_config(options: PreferenceOptions) -> LoraConfig | None:
+def peft_config(options: PreferenceOptions) -> peft.LoraConfig | None:
     """PEFT's configuration where a rank is given."""
-    from steelyard.trainers.loops.adapters import lora_config
-
     if options.rank is None:
         return None
     return lora_config(
@@ -97,34 +89,70 @@ def peft_config(options: PreferenceOptions) -> LoraConfig | None:
     )
 
 
-def finish_preferences(
-    model: Any,
-    job: TrainJob,
+def trained_beside_reference(
     options: PreferenceOptions,
-    name: str,
-    watch: Watch,
+    job: TrainJob,
+    method: Method,
+    rows: datasets.Dataset,
     notes: Sequence[str],
 ) -> Checkpoint:
+    """Train as TRL's DPO and KTO trainers do, held near the start, and store the result."""
+    rows, held_out = early_stop.divided(rows, options.early_stop, job)
+    training.prepare(job)
+    model, tokenizer = load_model(job.start, trainable=True)
+    reference = None
+    if options.rank is None:  # with an adapter, the model without it is the reference
+        reference = copy.deepcopy(model).eval().requires_grad_(False)
+    with quiet():
+        trainer = method.trainer(
+            model,
+            ref_model=reference,
+            args=method.arguments(**training.arguments(options, job), **method.own),
+            train_dataset=rows,
+            eval_dataset=held_out,
+            processing_class=tokenizer,
+            peft_config=peft_config(options),
+        )
+        watch = training.run(trainer, job, len(rows), early=options.early_stop)
+        return stored(trainer.model, options, Training(job, options, method.name, watch, notes))
+
+
+def trained_without_reference(
+    options: PreferenceOptions, job: TrainJob, method: Method
+) -> Checkpoint:
+    """Train as TRL's experimental ORPO and CPO trainers do, and store the result."""
+    rows, notes = pairs(job)
+    rows, held_out = early_stop.divided(rows, options.early_stop, job)
+    training.prepare(job)
+    model, tokenizer = load_model(job.start, trainable=True)
+    with quiet():
+        trainer = method.trainer(
+            model,
+            args=method.arguments(
+                **training.arguments(options, job), **method.own, remove_unused_columns=False
+            ),
+            train_dataset=rows,
+            eval_dataset=held_out,
+            processing_class=as_asked(tokenizer),
+            peft_config=peft_config(options),
+        )
+        trainer.train_dataset = trainer.train_dataset.filter(has_answers)
+        watch = training.run(trainer, job, len(rows), early=options.early_stop)
+        return stored(trainer.model, options, Training(job, options, method.name, watch, notes))
+
+
+def stored(
+    model: transformers.PreTrainedModel, options: PreferenceOptions, training_over: Training
+) -> Checkpoint:
     """Store what was trained: an adapter where a rank is given, full weights where not."""
-    from steelyard.trainers.loops import training
-    from steelyard.trainers.loops.adapters import finish_adapter
-
-    if options.rank is not None:
-        return finish_adapter(model, job, options, name, watch, notes)
-    save_full(model, job)
-    return finish(
-        job,
-        trainer=options,
-        name=name,
-        format="full",
-        steps=watch.steps,
-        loss_curve=watch.curve,
-        notes=(*notes, *training.merged_note(job), *watch.notes),
-        **training.counts(model),
-    )
+    if options.rank is None:
+        return store_full(model, training_over)
+    return store_adapter(model, training_over, merge=options.merge)
 
 
-def as_asked(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+def as_asked(
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer for TRL's experimental trainers, which put BOS in front of every row.
 
     Where the tokenizer itself puts none there, no evaluation would, and the model would learn

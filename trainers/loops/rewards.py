@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from steelyard.harness.checkpoints import is_reward_model
 from steelyard.harness.errors import CheckpointError, ConfigError
+from steelyard.harness.files.digests import file_digest
 from steelyard.harness.records import Checkpoint
+from steelyard.trainers.loops.libraries import torch, transformers
 
 #: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
 RewardFunction = Callable[..., list[float]]
@@ -34,7 +36,7 @@ class ExactMatch(_Reward):
 
     reward: Literal["exact_match"]
 
-    def one(self, completion: str, answer: str) -> float:
+    def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
         return float(completion.strip() == answer.strip())
 
@@ -44,7 +46,7 @@ class Contains(_Reward):
 
     reward: Literal["contains"]
 
-    def one(self, completion: str, answer: str) -> float:
+    def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
         return float(answer.strip() in completion)
 
@@ -64,7 +66,7 @@ class Matches(_Reward):
             raise ValueError(f"pattern is not a regular expression: {error}") from error
         return pattern
 
-    def one(self, completion: str, answer: str) -> float:
+    def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
         return float(re.search(self.pattern, completion) is not None)
 
@@ -75,7 +77,7 @@ class Length(_Reward):
     reward: Literal["length"]
     words: int = Field(ge=1)
 
-    def one(self, completion: str, answer: str) -> float:
+    def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
         return max(0.0, 1 - abs(len(completion.split()) - self.words) / self.words)
 
@@ -106,55 +108,54 @@ def needs_answer(rewards: Sequence[Reward]) -> bool:
 
 def functions(
     rewards: Sequence[Reward], models: Mapping[str, Checkpoint] | None = None
-) -> list[Any]:
+) -> list[RewardFunction | transformers.PreTrainedModel]:
     """The rewards as TRL takes them: functions, and the reward models among ``models``.
 
     Raises ``ConfigError`` where a function is not there, ``CheckpointError`` where a model gives no
     rewards.
     """
-    found: list[Any] = []
-    for reward in rewards:
-        if isinstance(reward, Function):
-            found.append(_imported(reward.name))
-        elif isinstance(reward, ByModel):
-            found.append(_loaded((models or {})[reward.model], reward.model))
-        else:
-            found.append(_called(reward))
-    return found
+    return [_as_trl_takes_it(reward, models or {}) for reward in rewards]
+
+
+def _as_trl_takes_it(
+    reward: Reward, models: Mapping[str, Checkpoint]
+) -> RewardFunction | transformers.PreTrainedModel:
+    if isinstance(reward, Function):
+        return _imported(reward.name)
+    if isinstance(reward, ByModel):
+        return _loaded(models[reward.model], reward.model)
+    return _called(reward)
 
 
 def source_of(reward: Function) -> str | None:
     """Digest of the file that the function's module is; None where there is none."""
-    from steelyard.harness.files.digests import file_digest
-
     try:
-        found = find_spec(reward.name.partition(":")[0])
-    except (ImportError, ValueError):  # told, with the fix, where it is imported
+        module = find_spec(reward.name.partition(":")[0])
+    except (ImportError, ValueError):  # an error, with its fix, where it is imported
         return None
-    path = Path(found.origin) if found is not None and found.origin else None
+    path = Path(module.origin) if module is not None and module.origin else None
     return file_digest(path) if path is not None and path.is_file() else None
 
 
-def tokenizers(rewards: Sequence[Reward], models: Mapping[str, Checkpoint]) -> list[Any]:
+def tokenizers(
+    rewards: Sequence[Reward], models: Mapping[str, Checkpoint]
+) -> list[transformers.PreTrainedTokenizerBase | None]:
     """For each reward the tokenizer of its model; None where it is no model."""
-    from transformers import AutoTokenizer
-
     return [
-        AutoTokenizer.from_pretrained(models[reward.model].weights_folder, local_files_only=True)
+        transformers.AutoTokenizer.from_pretrained(
+            models[reward.model].weights_folder, local_files_only=True
+        )
         if isinstance(reward, ByModel)
         else None
         for reward in rewards
     ]
 
 
-def _loaded(checkpoint: Checkpoint, name: str) -> Any:
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
+def _loaded(checkpoint: Checkpoint, name: str) -> transformers.PreTrainedModel:
     if not is_reward_model(checkpoint):
         fix = "train one with trainer: reward"
         raise CheckpointError(f"'{name}' gives no rewards", file=checkpoint.folder, fix=fix)
-    model = AutoModelForSequenceClassification.from_pretrained(
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
         checkpoint.weights_folder, dtype=torch.float32, local_files_only=True
     )
     return model.eval().requires_grad_(False)
@@ -162,11 +163,13 @@ def _loaded(checkpoint: Checkpoint, name: str) -> Any:
 
 def _called(reward: ExactMatch | Contains | Matches | Length) -> RewardFunction:
     def function(
-        completions: Sequence[Any], answer: Sequence[str] | None = None, **_: Any
+        completions: Sequence[str | list[dict[str, str]]],
+        answer: Sequence[str] | None = None,
+        **_: object,
     ) -> list[float]:
         answers = answer or [""] * len(completions)
         texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        return [reward.one(text, own) for text, own in zip(texts, answers, strict=True)]
+        return [reward.of(text, own) for text, own in zip(texts, answers, strict=True)]
 
     function.__name__ = reward.reward
     return function

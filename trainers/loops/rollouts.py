@@ -3,30 +3,68 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import datasets
-import transformers
-
+from steelyard.harness.checkpoints import load_model
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
-from steelyard.trainers.loops.rewards import needs_answer
+from steelyard.trainers.loops.callbacks import as_callback
+from steelyard.trainers.loops.libraries import datasets, transformers
+from steelyard.trainers.loops.method import Method, Training
+from steelyard.trainers.loops.preferences import peft_config, stored
+from steelyard.trainers.loops.rewards import functions, needs_answer, tokenizers
 from steelyard.trainers.loops.rollout_options import ANSWERED, PROMPTS, RolloutOptions
 from steelyard.trainers.loops.watch import Watch
 
 
-class KlBound(transformers.TrainerCallback):
+def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -> Checkpoint:
+    """Train as TRL's GRPO and RLOO trainers do, and store the result.
+
+    Raises ``TrainingError``, ``DataError``, or ``ConfigError`` where a reward is not there.
+    """
+    rewards = functions(options.rewards, job.sources)
+    training.prepare(job)
+    model, tokenizer = load_model(job.start, trainable=True)
+    rows, notes = prompts(job, options, tokenizer)
+    bound = KlBound(options)
+    with quiet():
+        with reference_on_disk(model, job):
+            trainer = method.trainer(
+                model,
+                reward_funcs=rewards,
+                reward_processing_classes=tokenizers(options.rewards, job.sources),
+                args=method.arguments(**arguments(options, job), **method.own),
+                train_dataset=rows,
+                processing_class=tokenizer,
+                peft_config=peft_config(options),
+                callbacks=[as_callback(bound)],
+            )
+        watch = training.run(trainer, job, len(rows))
+        notes = [*notes, *bound.notes, *nothing_to_tell_apart(watch)]
+        return stored(trainer.model, options, Training(job, options, method.name, watch, notes))
+
+
+class KlBound:
     """Stops training where the policy has moved too far from its reference."""
 
     def __init__(self, options: RolloutOptions) -> None:
         self.bound = options.max_kl
         self.notes: list[str] = []
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: object,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: object,
+    ) -> None:
         """Look at a step's divergence."""
         kl = (logs or {}).get("kl")
         if self.bound is not None and kl is not None and float(kl) > self.bound:
@@ -39,9 +77,9 @@ class KlBound(transformers.TrainerCallback):
 
 def arguments(options: RolloutOptions, job: TrainJob) -> dict[str, Any]:
     """Keyword arguments of TRL's GRPO and RLOO configs."""
-    given = training.arguments(options, job)
-    del given["max_length"]
-    return given | {
+    shared = training.arguments(options, job)
+    del shared["max_length"]
+    return shared | {
         "num_generations": options.generations,
         "max_completion_length": options.completion_length,
         "temperature": options.temperature,
@@ -51,7 +89,7 @@ def arguments(options: RolloutOptions, job: TrainJob) -> dict[str, Any]:
 
 
 def prompts(
-    job: TrainJob, options: RolloutOptions, tokenizer: Any
+    job: TrainJob, options: RolloutOptions, tokenizer: transformers.PreTrainedTokenizerBase
 ) -> tuple[datasets.Dataset, list[str]]:
     """Rows of prompt (and answer), without those too long to be completed, and notes.
 
@@ -67,21 +105,22 @@ def prompts(
         for row in read_mix([source], roles, job.seed):
             rows.append({"prompt": row["prompt"], "answer": row.get("completion", "")})
     room = options.max_length - options.completion_length
-    kept = [row for row in rows if _tokens(tokenizer, row["prompt"]) <= room]
-    if not kept:
+    fitting = [row for row in rows if _tokens(tokenizer, row["prompt"]) <= room]
+    if not fitting:
         why = f"no prompt leaves room for {options.completion_length} tokens: nothing can be learnt"
         raise DataError(why, file=job.data[0].path, fix="raise max_length")
-    dataset, notes = training.in_memory(kept)
-    if len(kept) < len(rows):
+    dataset, notes = training.in_memory(fitting)
+    dropped = len(rows) - len(fitting)
+    if dropped:
         notes.append(
-            f"{len(rows) - len(kept)} of {len(rows)} rows dropped: the prompt leaves no room for "
+            f"{dropped} of {len(rows)} rows dropped: the prompt leaves no room for "
             f"{options.completion_length} tokens within max_length={options.max_length}"
         )
     return dataset, notes
 
 
 @contextmanager
-def reference_on_disk(model: Any, job: TrainJob) -> Iterator[None]:
+def reference_on_disk(model: transformers.PreTrainedModel, job: TrainJob) -> Iterator[None]:
     """The start in a folder of its own, because TRL reads its reference from the model's folder.
 
     The start's own folder would not do: with an adapter merged in, it holds other weights.
@@ -107,7 +146,9 @@ def nothing_to_tell_apart(watch: Watch) -> list[str]:
     return []
 
 
-def _tokens(tokenizer: Any, prompt: Any) -> int:
+def _tokens(
+    tokenizer: transformers.PreTrainedTokenizerBase, prompt: str | list[dict[str, str]]
+) -> int:
     if isinstance(prompt, str):
         return len(tokenizer(prompt)["input_ids"])
     return len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False))

@@ -5,15 +5,14 @@ As in transformers' summarisation guide: ``Seq2SeqTrainer`` with ``DataCollatorF
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import training
+from steelyard.trainers.loops.lessons import Lessons
+from steelyard.trainers.loops.libraries import datasets, peft, transformers
 from steelyard.trainers.loops.options import ValidatedOptions
-
-if TYPE_CHECKING:
-    from steelyard.trainers.loops.lessons import Lessons
 
 #: Arguments that TRL's configurations know and transformers' own do not.
 _TRL_ONLY = ("max_length", "activation_checkpointing")
@@ -22,23 +21,19 @@ _TRL_ONLY = ("max_length", "activation_checkpointing")
 def seq2seq_trainer(
     options: ValidatedOptions,
     job: TrainJob,
-    model: Any,
-    tokenizer: Any,
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
     data: Lessons,
-    peft_config: Any,
-) -> Any:
+    peft_config: peft.PeftConfig | None,
+) -> transformers.Trainer:
     """The trainer over tokenised rows. Raises ``DataError`` for whole texts, or with packing."""
-    from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
-
     if not data.answers or options.packs:
         what = "packed rows" if data.answers else "whole texts"
         fix = "give prompt and completion, and no packing"
         raise DataError(f"an encoder-decoder cannot learn {what}", file=job.data[0].path, fix=fix)
     if peft_config is not None:
-        from peft import get_peft_model
-
         peft_config.task_type = "SEQ_2_SEQ_LM"
-        model = get_peft_model(model, peft_config)
+        model = peft.get_peft_model(model, peft_config)
     arguments = training.arguments(options, job)
     length = options.max_length
 
@@ -49,26 +44,26 @@ def seq2seq_trainer(
                 prompt, tokenize=False, add_generation_prompt=True
             )
             completion = completion[0]["content"]
-        given = tokenizer(prompt, truncation=True, max_length=length)
+        encoded = tokenizer(prompt, truncation=True, max_length=length)
         labels = tokenizer(text_target=completion, truncation=True, max_length=length)["input_ids"]
         if labels[-1] != tokenizer.eos_token_id:  # or the model would never learn to end
             labels = [*labels[: length - 1], tokenizer.eos_token_id]
         return {
-            "input_ids": given["input_ids"],
-            "attention_mask": given["attention_mask"],
+            "input_ids": encoded["input_ids"],
+            "attention_mask": encoded["attention_mask"],
             "labels": labels,
         }
 
-    def mapped(rows: Any) -> Any:
+    def mapped(rows: datasets.Dataset | None) -> datasets.Dataset | None:
         return None if rows is None else rows.map(tokenised, remove_columns=rows.column_names)
 
-    return Seq2SeqTrainer(
+    return transformers.Seq2SeqTrainer(
         model,
-        args=Seq2SeqTrainingArguments(
+        args=transformers.Seq2SeqTrainingArguments(
             **{name: value for name, value in arguments.items() if name not in _TRL_ONLY}
         ),
         train_dataset=mapped(data.rows),
         eval_dataset=mapped(data.held_out),
         processing_class=tokenizer,
-        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+        data_collator=transformers.DataCollatorForSeq2Seq(tokenizer, model=model),
     )

@@ -7,26 +7,24 @@ under transformers' own sequence-to-sequence trainer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons
+from steelyard.trainers.loops.libraries import peft, transformers, trl
 from steelyard.trainers.loops.options import ValidatedOptions
-
-if TYPE_CHECKING:
-    pass
+from steelyard.trainers.loops.sequence_to_sequence import seq2seq_trainer
+from steelyard.trainers.loops.watch import Watch
 
 
 def sft_trainer(
     options: ValidatedOptions,
     job: TrainJob,
-    model: Any,
-    tokenizer: Any,
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
     data: Lessons,
-    peft_config: Any = None,
-) -> Any:
+    peft_config: peft.PeftConfig | None = None,
+) -> transformers.Trainer:
     """TRL's SFTTrainer over the lessons, or transformers' own for an encoder-decoder.
 
     Raises ``DataError`` for chats where the tokenizer has no chat template.
@@ -39,14 +37,10 @@ def sft_trainer(
             fix="write them as prompt and completion, or take a base that has one",
         )
     if getattr(model.config, "is_encoder_decoder", False):
-        from steelyard.trainers.loops.sequence_to_sequence import seq2seq_trainer
-
         return seq2seq_trainer(options, job, model, tokenizer, data, peft_config)
-    from trl import SFTConfig, SFTTrainer
-
-    return SFTTrainer(
+    return trl.SFTTrainer(
         model,
-        args=SFTConfig(
+        args=trl.SFTConfig(
             **training.arguments(options, job),
             completion_only_loss=data.answers,
             packing=options.packs,
@@ -59,7 +53,9 @@ def sft_trainer(
     )
 
 
-def run(trainer: Any, job: TrainJob, data: Lessons, options: ValidatedOptions) -> Any:
+def run(
+    trainer: transformers.Trainer, job: TrainJob, data: Lessons, options: ValidatedOptions
+) -> Watch:
     """Train, and watch the loss; see :func:`steelyard.trainers.loops.training.run`."""
     counted: int | None = None if options.packs else len(data.rows)
     return training.run(trainer, job, counted, early=options.early_stop)

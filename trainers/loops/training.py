@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
-import torch
-import transformers
-
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.data_sets import Row, duplicates, read_mix
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import early_stop
+from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.early_stop import EarlyStop
 from steelyard.trainers.loops.launching import leave_unless_first
+from steelyard.trainers.loops.libraries import datasets, torch, transformers
 from steelyard.trainers.loops.options import TrainingOptions
 from steelyard.trainers.loops.watch import Watch
 
@@ -83,7 +81,7 @@ def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
 
 
 def run(
-    trainer: Any,
+    trainer: transformers.Trainer,
     job: TrainJob,
     rows: int | None,
     *,
@@ -110,7 +108,7 @@ def run(
     if rows is not None and left < rows:
         watch.notes.append(f"{rows - left} of {rows} rows dropped: {dropped} max_length={longest}")
     trainer.remove_callback(transformers.PrinterCallback)
-    trainer.add_callback(watch)
+    trainer.add_callback(as_callback(watch))
     for callback in early_stop.callbacks(early, job, trainer) if early else ():
         trainer.add_callback(callback)
     _keep_precision(trainer)
@@ -120,12 +118,12 @@ def run(
     shutil.rmtree(job.folder / STATES, ignore_errors=True)
     watch.judge()
     if early is not None:
-        watch.kept_step = early_stop.kept_step(trainer.state)
+        watch.best_step = early_stop.best_step(trainer.state)
         watch.notes.append(early_stop.note(early, trainer.state))
     return watch
 
 
-def _gather(trainer: Any) -> None:
+def _gather(trainer: transformers.Trainer) -> None:
     """Have weights that FSDP or DeepSpeed keep in shards saved whole, by accelerate."""
     if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
         return
@@ -134,7 +132,7 @@ def _gather(trainer: Any) -> None:
     trainer.model.save_pretrained = functools.partial(save, state_dict=state)
 
 
-def _keep_precision(trainer: Any) -> None:
+def _keep_precision(trainer: transformers.Trainer) -> None:
     """Have a resumed adapter go on in the precision that it was trained in.
 
     TRL trains the adapter of a 4-bit base in bfloat16, and PEFT reads it back from a saved state in
@@ -142,13 +140,13 @@ def _keep_precision(trainer: Any) -> None:
     """
     load = trainer._load_from_checkpoint
 
-    def load_in_its_precision(*given: Any, **named: Any) -> None:
-        before = {name: one.dtype for name, one in trainer.model.named_parameters()}
-        load(*given, **named)
+    def load_in_its_precision(*positional: object, **named: object) -> None:
+        before = {name: weight.dtype for name, weight in trainer.model.named_parameters()}
+        load(*positional, **named)
         # Others than before: PEFT makes new ones.
-        for name, one in trainer.model.named_parameters():
-            if one.dtype != before[name]:
-                one.data = one.data.to(before[name])
+        for name, weight in trainer.model.named_parameters():
+            if weight.dtype != before[name]:
+                weight.data = weight.data.to(before[name])
 
     trainer._load_from_checkpoint = load_in_its_precision
 
@@ -168,19 +166,3 @@ def _last_state(folder: Path | None) -> str | None:
         except (OSError, ValueError, KeyError):
             shutil.rmtree(state, ignore_errors=True)
     return str(max(whole)[1]) if whole else None
-
-
-def counts(model: Any) -> dict[str, int]:
-    """Parameters of a model, and those that training moves, for the manifest."""
-    return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "parameters_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
-    }
-
-
-def merged_note(job: TrainJob) -> tuple[str, ...]:
-    """What was done with a parent that is an adapter."""
-    if job.start.adapter_folder is None:
-        return ()
-    parent = job.start.manifest.candidate
-    return (f"trained from '{parent}' with its adapter merged into its base's weights",)

@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transformers import TrainerCallback
-
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import LossPoint
+from steelyard.trainers.loops.libraries import transformers
 
+#: One entry of transformers' log: the step, and the figures that were logged at it.
+Logged = Mapping[str, Any]
 CURVE_POINTS = 100
 #: A state is saved this often: what a kill costs at most, and rarely enough to cost nothing.
 SAVE_EVERY_SECONDS = 120.0
@@ -33,19 +34,25 @@ KEPT_METRICS = (
 )
 
 
-class Watch(TrainerCallback):
+class Watch:
     """Shows the loss with the time left, stops where it is not finite, and saves states."""
 
     def __init__(self, job: TrainJob) -> None:
         self.job = job
         self.notes: list[str] = []
-        self.log: list[Mapping[str, Any]] = []
-        self.kept_step: int | None = None
+        self.log: list[Logged] = []
+        self.best_step: int | None = None
         """The step that early stop went back to."""
         self._began = self._saved = time.monotonic()
         self._first_step = 0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self,
+        args: object,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        **_: object,
+    ) -> None:
         """Note where a resumed run goes on."""
         self._began = self._saved = time.monotonic()
         self._first_step = state.global_step
@@ -56,7 +63,14 @@ class Watch(TrainerCallback):
                 "time and energy count from there"
             )
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: object,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: object,
+    ) -> None:
         """Take one step's loss. Raises ``TrainingError`` where it is not finite."""
         if not logs or "loss" not in logs:
             return
@@ -69,14 +83,26 @@ class Watch(TrainerCallback):
         left = self._left(state.global_step, state.max_steps)
         self.job.progress(state.global_step, state.max_steps, f"loss {loss:.3f}, {left} left")
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(
+        self,
+        args: object,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        **_: object,
+    ) -> None:
         """Have a state saved where the last one is old, and never at the last step."""
         if self.job.state_folder is None or state.global_step >= state.max_steps:
             return
         if time.monotonic() - self._saved >= SAVE_EVERY_SECONDS:
             control.should_save = True
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(
+        self,
+        args: object,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        **_: object,
+    ) -> None:
         """Count from the end of saving, so that a slow disk does not fill the run with saves."""
         self._saved = time.monotonic()
 
@@ -98,14 +124,14 @@ class Watch(TrainerCallback):
         elif max(losses) - min(losses) < 1e-6 * max(abs(first), 1e-6):
             self.notes.append(f"the loss never moved from {first:.3g}")
 
-    def _steps(self) -> list[Mapping[str, Any]]:
+    def _steps(self) -> list[Logged]:
         return [entry for entry in self.log if "loss" in entry]
 
     @property
     def steps(self) -> int:
         """Optimizer steps that the weights have taken."""
-        if self.kept_step is not None:
-            return self.kept_step
+        if self.best_step is not None:
+            return self.best_step
         steps = self._steps()
         return int(steps[-1]["step"]) if steps else 0
 
@@ -119,8 +145,8 @@ class Watch(TrainerCallback):
         return tuple(_mean(group) for group in [steps[:1], *groups] if group)
 
 
-def _mean(group: Sequence[Mapping[str, Any]]) -> LossPoint:
-    kept = [key for key in KEPT_METRICS if all(key in entry for entry in group)]
-    mean = {key: sum(entry[key] for entry in group) / len(group) for key in ("loss", *kept)}
+def _mean(group: Sequence[Logged]) -> LossPoint:
+    metrics = [key for key in KEPT_METRICS if all(key in entry for entry in group)]
+    mean = {key: sum(entry[key] for entry in group) / len(group) for key in ("loss", *metrics)}
     loss = mean.pop("loss")
     return LossPoint(step=group[-1]["step"], loss=loss, metrics=mean)

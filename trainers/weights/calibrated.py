@@ -13,11 +13,13 @@ import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
+from steelyard.harness.experiment.data_sets import Row, read_mix
 from steelyard.harness.files.digests import file_digest
 from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.trainers.loops.libraries import torch, transformers
 from steelyard.trainers.weights.environments import environment
 
 #: What the separate environment holds; a GPU machine's index gives torch with CUDA.
@@ -62,14 +64,11 @@ def require_machine(scheme: str) -> None:
     if find_spec("compressed_tensors") is None:
         fix = "pip install 'steelyard[compressed]'"
         raise MissingExtraError(f"a {scheme} checkpoint is read with compressed-tensors", fix=fix)
-    if scheme == "awq":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise TrainingError(
-                "scheme awq needs an accelerator, and this machine has none",
-                fix="use gptq, which runs on a CPU too, or nf4",
-            )
+    if scheme == "awq" and not torch.cuda.is_available():
+        raise TrainingError(
+            "scheme awq needs an accelerator, and this machine has none",
+            fix="use gptq, which runs on a CPU too, or nf4",
+        )
 
 
 def identity() -> list[str]:
@@ -82,14 +81,19 @@ def make_environment() -> Path:
     return environment("llmcompressor", REQUIREMENTS)
 
 
-def write_calibrated(model: Any, tokenizer: Any, job: TrainJob, options: Calibration) -> list[str]:
+def write_calibrated(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    job: TrainJob,
+    options: Calibration,
+) -> list[str]:
     """Quantise ``model`` in the separate environment; weights and config come to ``job.folder``.
 
     Returns:
         Notes for the manifest.
 
     Raises:
-        TrainingError: the other process failed; its last line is told.
+        TrainingError: the other process failed; its last line is the message.
     """
     rows = _rows(tokenizer, job, options)
     python = make_environment()
@@ -115,9 +119,9 @@ def write_calibrated(model: Any, tokenizer: Any, job: TrainJob, options: Calibra
             cwd=job.folder,
         )
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
             raise TrainingError(
-                f"candidate '{job.candidate}': llmcompressor failed: {(said or ['no word'])[-1]}",
+                f"candidate '{job.candidate}': llmcompressor failed: {(lines or ['no word'])[-1]}",
                 fix="the word is llmcompressor's; block_size must divide every layer's input width",
             )
         for name in ("config.json", *(file.name for file in made.glob("model*.safetensors*"))):
@@ -133,10 +137,10 @@ def write_calibrated(model: Any, tokenizer: Any, job: TrainJob, options: Calibra
     ]
 
 
-def _rows(tokenizer: Any, job: TrainJob, options: Calibration) -> list[list[int]]:
+def _rows(
+    tokenizer: transformers.PreTrainedTokenizerBase, job: TrainJob, options: Calibration
+) -> list[list[int]]:
     """A seeded draw of the data's rows as token ids, cut to the longest length."""
-    from steelyard.harness.experiment.data_sets import read_mix
-
     if not job.data:
         raise DataError(
             f"candidate '{job.candidate}': scheme {options.scheme} needs calibration texts",
@@ -144,11 +148,11 @@ def _rows(tokenizer: Any, job: TrainJob, options: Calibration) -> list[list[int]
         )
     rows = read_mix(job.data, ROLES, job.seed)
     drawn = random.Random(job.seed).sample(rows, min(options.calibration_rows, len(rows)))
-    found = [_ids(tokenizer, row)[: options.calibration_length] for row in drawn]
-    return [ids for ids in found if ids]
+    encoded = [_ids(tokenizer, row)[: options.calibration_length] for row in drawn]
+    return [ids for ids in encoded if ids]
 
 
-def _ids(tokenizer: Any, row: dict[str, Any]) -> list[int]:
+def _ids(tokenizer: transformers.PreTrainedTokenizerBase, row: Row) -> list[int]:
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, str) and isinstance(completion, str):
         return list(tokenizer(prompt + completion).input_ids)

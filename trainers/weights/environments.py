@@ -59,10 +59,10 @@ def _run(command: Sequence[str], name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
-    said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    errors = [line for line in said if line.startswith("ERROR")]
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
     raise TrainingError(
-        f"the separate environment for {name} could not be made: {(errors or said or ['?'])[-1]}",
+        f"the separate environment for {name} could not be made: {(errors or lines or ['?'])[-1]}",
         fix=f"it needs a package index and some 2 GB in {kept_in()} ({VARIABLE} names another "
         "folder); or use another scheme, such as nf4",
     )

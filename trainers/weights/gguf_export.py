@@ -12,13 +12,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
-
-import gguf
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from steelyard.harness.errors import CheckpointError
+from steelyard.trainers.loops.libraries import gguf, numpy, transformers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Kind = Literal["F32", "Q8_0", "Q4_0"]
 
@@ -31,16 +31,14 @@ _NOT_THE_MODEL = frozenset(
     | {"unk_token_id", "use_cache"}
 )
 _BLOCK = 32
-_FILE_TYPES = {
-    "F32": gguf.LlamaFileType.ALL_F32,
-    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
-    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
-}
+_FILE_TYPES: Mapping[Kind, str] = {"F32": "ALL_F32", "Q8_0": "MOSTLY_Q8_0", "Q4_0": "MOSTLY_Q4_0"}
 #: Pre-tokenizers that llama.cpp knows by a name of its own, among byte-level BPE tokenizers.
 _PRE_TOKENIZERS = {("ByteLevel",): "gpt-2", ("Digits", "ByteLevel"): "smollm"}
 
 
-def export(model: Any, tokenizer_folder: Path, file: Path, kind: Kind) -> list[str]:
+def export(
+    model: transformers.PreTrainedModel, tokenizer_folder: Path, file: Path, kind: Kind
+) -> list[str]:
     """Write ``model`` (float weights) and the tokenizer in ``tokenizer_folder`` to ``file``.
 
     Returns:
@@ -67,7 +65,7 @@ def export(model: Any, tokenizer_folder: Path, file: Path, kind: Kind) -> list[s
         if architecture == "llama":
             values = _interleaved(values, there, config)
         stored = _stored_as(values, there, kind)
-        data = gguf.quants.quantize(np.ascontiguousarray(values), stored)
+        data = gguf.quants.quantize(numpy.ascontiguousarray(values), stored)
         writer.add_tensor(f"{there}.{suffix}", data, raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -77,7 +75,7 @@ def export(model: Any, tokenizer_folder: Path, file: Path, kind: Kind) -> list[s
     return notes
 
 
-def _architecture(config: Any, file: Path) -> str:
+def _architecture(config: transformers.PretrainedConfig, file: Path) -> str:
     architecture = ARCHITECTURES.get(config.model_type)
     if architecture is None:
         raise CheckpointError(
@@ -88,17 +86,16 @@ def _architecture(config: Any, file: Path) -> str:
     return architecture
 
 
-def _require_same(config: Any, file: Path) -> None:
+def _require_same(config: transformers.PretrainedConfig, file: Path) -> None:
     """Raise where transformers reads another model out of ``file`` than was written into it.
 
     The shape in a GGUF file says less than a configuration does: a scaled rotary embedding, biases,
     another activation or a head size that the reader does not expect are lost without a word.
     """
-    from transformers import AutoConfig
-
-    found = AutoConfig.from_pretrained(file.parent, gguf_file=file.name).to_dict()
+    reader = transformers.AutoConfig
+    read_back = reader.from_pretrained(file.parent, gguf_file=file.name).to_dict()
     for key, ours in config.to_dict().items():
-        theirs = found.get(key)
+        theirs = read_back.get(key)
         if key in _NOT_THE_MODEL or key.startswith("_") or ours == theirs:
             continue
         if (
@@ -114,7 +111,7 @@ def _require_same(config: Any, file: Path) -> None:
         )
 
 
-def _add_shape(writer: gguf.GGUFWriter, config: Any, kind: Kind) -> None:
+def _add_shape(writer: gguf.GGUFWriter, config: transformers.PretrainedConfig, kind: Kind) -> None:
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_type("model")
     writer.add_context_length(config.max_position_embeddings)
@@ -129,7 +126,7 @@ def _add_shape(writer: gguf.GGUFWriter, config: Any, kind: Kind) -> None:
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(_FILE_TYPES[kind])
+    writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[kind]])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
@@ -148,25 +145,25 @@ def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, rows: int) -> list[str
     for added in content.get("added_tokens", []):
         kind = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
         tokens[added["id"]], types[added["id"]] = added["content"], kind
-    known = _PRE_TOKENIZERS.get(steps)
+    pre_tokenizer = _PRE_TOKENIZERS.get(steps)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(known or "default")
+    writer.add_tokenizer_pre(pre_tokenizer or "default")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=rows)
     special.add_special_token.setdefault("bos", False)
     special.add_to_gguf(writer, quiet=True)
-    if known is not None:
+    if pre_tokenizer is not None:
         return []
     return ["llama.cpp has no name for its way to split words: there, texts may split otherwise"]
 
 
 def _steps(pre_tokenizer: Mapping[str, Any] | None) -> tuple[str, ...]:
-    one = pre_tokenizer or {}
-    return tuple(step["type"] for step in one.get("pretokenizers", [one] if one else []))
+    whole = pre_tokenizer or {}
+    return tuple(step["type"] for step in whole.get("pretokenizers", [whole] if whole else []))
 
 
-def _tensors(model: Any) -> dict[str, NDArray[np.float32]]:
+def _tensors(model: transformers.PreTrainedModel) -> dict[str, NDArray[numpy.float32]]:
     """The parameters as float32 arrays; a head that is the embedding is not written twice."""
     return {
         name: parameter.detach().float().cpu().numpy()
@@ -174,7 +171,9 @@ def _tensors(model: Any) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _interleaved(values: NDArray[np.float32], name: str, config: Any) -> NDArray[np.float32]:
+def _interleaved(
+    values: NDArray[numpy.float32], name: str, config: transformers.PretrainedConfig
+) -> NDArray[numpy.float32]:
     """Rows of a query or key projection in GGUF's order.
 
     Transformers rotates the first half of a head against the second, llama.cpp neighbours against
@@ -188,7 +187,7 @@ def _interleaved(values: NDArray[np.float32], name: str, config: Any) -> NDArray
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
-def _stored_as(values: NDArray[np.float32], name: str, kind: Kind) -> gguf.GGMLQuantizationType:
+def _stored_as(values: NDArray[numpy.float32], name: str, kind: Kind) -> gguf.GGMLQuantizationType:
     if values.ndim == 1 or kind == "F32" or values.shape[-1] % _BLOCK:
         return gguf.GGMLQuantizationType.F32
     if kind == "Q4_0" and name in ("token_embd", "output"):

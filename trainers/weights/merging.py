@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+from steelyard.trainers.loops.libraries import torch
 
 
 def linear(models: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
@@ -17,20 +17,20 @@ def linear(models: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Te
     return _sum([model * (weight / total) for model, weight in zip(models, weights, strict=True)])
 
 
-def slerp(one: torch.Tensor, two: torch.Tensor, share: float) -> torch.Tensor:
-    """Along the arc from ``one`` (share 0) to ``two`` (share 1) [Shoemake 1985].
+def slerp(first: torch.Tensor, second: torch.Tensor, share: float) -> torch.Tensor:
+    """Along the arc from ``first`` (share 0) to ``second`` (share 1) [Shoemake 1985].
 
-    ``sin((1-t) w) / sin w * one + sin(t w) / sin w * two`` with w the angle between the two as flat
-    vectors; where they point the same way, the straight line.
+    ``sin((1-t) w) / sin w * first + sin(t w) / sin w * second`` with w the angle between the two as
+    flat vectors; where they point the same way, the straight line.
     """
-    flat_one, flat_two = one.flatten().double(), two.flatten().double()
-    norms = flat_one.norm() * flat_two.norm()
-    cosine = (flat_one @ flat_two / norms).clamp(-1, 1) if norms > 0 else torch.tensor(1.0)
+    flat_first, flat_second = first.flatten().double(), second.flatten().double()
+    norms = flat_first.norm() * flat_second.norm()
+    cosine = (flat_first @ flat_second / norms).clamp(-1, 1) if norms > 0 else torch.tensor(1.0)
     angle = torch.arccos(cosine)
     if float(torch.sin(angle)) < 1e-6:
-        return torch.lerp(one, two, share)
+        return torch.lerp(first, second, share)
     near, far = torch.sin((1 - share) * angle), torch.sin(share * angle)
-    return ((near * one.double() + far * two.double()) / torch.sin(angle)).to(one.dtype)
+    return ((near * first.double() + far * second.double()) / torch.sin(angle)).to(first.dtype)
 
 
 def ties(vectors: Sequence[torch.Tensor], weights: Sequence[float], density: float) -> torch.Tensor:
@@ -50,16 +50,16 @@ def ties(vectors: Sequence[torch.Tensor], weights: Sequence[float], density: flo
 
 def dare(vector: torch.Tensor, density: float, draw: torch.Generator) -> torch.Tensor:
     """Drop entries at random and rescale the rest [Yu et al. 2023, arXiv 2311.03099]."""
-    kept = torch.rand(vector.shape, generator=draw) < density
-    return vector * kept.to(vector.device) / density
+    drawn = torch.rand(vector.shape, generator=draw) < density
+    return vector * drawn.to(vector.device) / density
 
 
 def _largest(vector: torch.Tensor, density: float) -> torch.Tensor:
     keep = max(1, round(density * vector.numel()))
     places = vector.flatten().abs().topk(keep).indices
-    kept = torch.zeros_like(vector).flatten()
-    kept[places] = vector.flatten()[places]
-    return kept.reshape(vector.shape)
+    largest = torch.zeros_like(vector).flatten()
+    largest[places] = vector.flatten()[places]
+    return largest.reshape(vector.shape)
 
 
 def _sum(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -6,7 +6,7 @@ arXiv 2103.13630, section III; the weights come back as the floats that the inte
 
 from __future__ import annotations
 
-import torch
+from steelyard.trainers.loops.libraries import torch
 
 
 def rounded(weight: torch.Tensor, *, bits: int, group: int, zero_point: bool) -> torch.Tensor:
