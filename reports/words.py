@@ -184,14 +184,14 @@ def _written(
 
 def normalised(number: Number) -> str:
     """The score from chance (0) to perfect (1); a dash where an end is unknown."""
-    found = number.normalised
-    return NONE if found is None else _written(found.value, found.low, found.high, None, False)[0]
+    score = number.normalised
+    return NONE if score is None else _written(score.value, score.low, score.high, None, False)[0]
 
 
 def normalised_interval(number: Number) -> str:
     """``[low, high]`` on the same scale, or nothing where there is no interval."""
-    found = number.normalised
-    return "" if found is None else _written(found.value, found.low, found.high, None, False)[1]
+    score = number.normalised
+    return "" if score is None else _written(score.value, score.low, score.high, None, False)[1]
 
 
 def _difference(change: Change, value: float) -> str:

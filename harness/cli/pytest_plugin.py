@@ -101,12 +101,12 @@ class PolicyFile(pytest.File):
         Under ``-W error`` it would block, and under ``-W ignore`` vanish; ``tier: report`` is how a
         policy keeps silent.
         """
-        told = warnings.WarningMessage(
+        warning = warnings.WarningMessage(
             GateWarning(_line(result)), GateWarning, str(self.path), lineno=1
         )
         self.ihook.pytest_warning_recorded.call_historic(
             kwargs={
-                "warning_message": told,
+                "warning_message": warning,
                 "when": "collect",
                 "nodeid": self.nodeid,
                 "location": None,
@@ -117,8 +117,8 @@ class PolicyFile(pytest.File):
 class RuleItem(pytest.Item):
     """One blocking rule, held against one candidate."""
 
-    def __init__(self, *, result: RuleResult, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, *, result: RuleResult, **node: Any) -> None:
+        super().__init__(**node)
         self.result = result
         self.user_properties.append(("steelyard_verdict", result.verdict))
 
@@ -150,8 +150,8 @@ def steelyard_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
         from steelyard.harness.gate import decide
 
         folder = Path(workspace or pytestconfig.getoption("--steelyard-workspace"))
-        given = baseline or pytestconfig.getoption("--steelyard-baseline")
-        (verdict,) = decide(policy, [candidate], given, workspace=folder)
+        base = baseline or pytestconfig.getoption("--steelyard-baseline")
+        (verdict,) = decide(policy, [candidate], base, workspace=folder)
         return verdict
 
     return hold
@@ -166,5 +166,5 @@ def _name(result: RuleResult) -> str:
 def _line(result: RuleResult) -> str:
     from steelyard.harness.files.hostile import one_line
 
-    said = result.verdict.replace("_", " ")
-    return one_line(f"{result.candidate}: {result.rule}: {said}: {result.why}", 2000)
+    verdict = result.verdict.replace("_", " ")
+    return one_line(f"{result.candidate}: {result.rule}: {verdict}: {result.why}", 2000)

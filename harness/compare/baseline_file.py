@@ -104,8 +104,8 @@ def _content(scored: Scored, include_text: bool) -> dict[str, Any]:
         if held:
             tasks[task] = _task(held)
         if include_text:
-            known = scored.samples_of(task)
-            samples += [known[id].model_dump(mode="json") for id in sorted(known)]
+            samples_by_id = scored.samples_of(task)
+            samples += [samples_by_id[id].model_dump(mode="json") for id in sorted(samples_by_id)]
     return {
         "run": scored.run.model_dump(mode="json"),
         "tasks": tasks,
@@ -133,7 +133,7 @@ def _metric(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
     scored = rows.scored[order]
     return {
         "values": [
-            [_number(v) if kept else None for v, kept in zip(column, scored, strict=True)]
+            [_number(v) if is_scored else None for v, is_scored in zip(column, scored, strict=True)]
             for column in columns
         ],
         "absent": [i for i, id in enumerate(ids) if id not in place],
@@ -241,26 +241,26 @@ def _rows(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, A
     if len(clusters) != len(ids) or not all(isinstance(id, str) for id in ids):
         raise ValueError(f"{task}: sample ids and clusters do not fit each other")
     absent = set(entry["absent"])
-    kept = [i for i in range(len(ids)) if i not in absent]
+    present = [i for i in range(len(ids)) if i not in absent]
     columns = entry["values"]
-    if not columns or any(len(column) != len(kept) for column in columns):
+    if not columns or any(len(column) != len(present) for column in columns):
         raise ValueError(f"{task}: {metric}: rows and sample ids do not fit each other")
     scored = np.array([value is not None for value in columns[0]], dtype=bool)
     values = np.array(
         [[math.nan if value is None else float(value) for value in column] for column in columns],
         dtype=np.float64,
-    ).T.reshape(len(kept), len(columns))
-    flags = [""] * len(kept)
+    ).T.reshape(len(present), len(columns))
+    flags = [""] * len(present)
     for position, flag in entry["flags"].items():
         flags[int(position)] = str(flag)
     return Rows(
         task=task,
         metric=metric,
-        sample_ids=tuple(ids[i] for i in kept),
+        sample_ids=tuple(ids[i] for i in present),
         values=values,
         scored=scored,
         flags=tuple(flags),
-        clusters=tuple(clusters[i] for i in kept),
+        clusters=tuple(clusters[i] for i in present),
     )
 
 

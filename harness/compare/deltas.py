@@ -71,16 +71,16 @@ def pair_task(
     """Inspect one of the baseline's tasks, then pair every metric that both runs have."""
     differences, problems = inspect_task(baseline, candidate, task)
     others = candidate.scores_of(task)
-    found = {}
+    both = {}
     for metric, score in baseline.scores_of(task).items():
         if metric in others:
             paired, faults = _paired_rows(baseline, candidate, score, others[metric])
             problems += faults
-            found[metric] = (_of_one_kind(score, others[metric]), others[metric], paired)
+            both[metric] = (_of_one_kind(score, others[metric]), others[metric], paired)
     in_the_way = [*run_problems, *problems]
     metrics = {
         metric: MetricPair(b, c, paired, not any(p.touches(task, metric) for p in in_the_way))
-        for metric, (b, c, paired) in found.items()
+        for metric, (b, c, paired) in both.items()
     }
     return TaskPair(task, tuple(differences), tuple(problems), metrics)
 
@@ -175,8 +175,8 @@ def calibration_method(score: Score) -> str | None:
 def aggregate_of(metric: str) -> Aggregate:
     """The aggregate of the metric plugin called ``metric``: summed rows -> score."""
     # A task with several filters names the filter after a comma.
-    found = load_plugin("metrics", metric.partition(",")[0])
-    instance = found() if isinstance(found, type) else found
+    metric_class = load_plugin("metrics", metric.partition(",")[0])
+    instance = metric_class() if isinstance(metric_class, type) else metric_class
     # Where a metric scores many lines of sums at once, ten thousand resamples cost one call.
     aggregate: Aggregate = getattr(instance, "aggregate_sums", instance.aggregate)
     return aggregate

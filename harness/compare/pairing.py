@@ -104,12 +104,12 @@ class Alone:
 def alone(rows: Rows, score: Score, side: str) -> Alone:
     """The rows of one metric of one run, and what is wrong with them."""
     ids = _canonical(rows.sample_ids)
-    kept = ids.order[rows.scored[ids.order]]
+    order = ids.order[rows.scored[ids.order]]
     faults = [*_own_faults(rows, ids.copies, side)]
     faults += [problem.text for problem in against_score(rows, score, side)]
-    if not len(kept) and not faults:
+    if not len(order) and not faults:
         faults.append(f"none of {len(rows.sample_ids)} samples of the {side} is scored")
-    return Alone(rows.values[kept], _clusters(rows, kept), tuple(faults))
+    return Alone(rows.values[order], _clusters(rows, order), tuple(faults))
 
 
 def against_score(rows: Rows, score: Score, side: str) -> list[Problem]:
@@ -202,11 +202,11 @@ def _one_sided(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> list[str]
     return texts
 
 
-def _clusters(rows: Rows, kept: Sequence[int] | NDArray[np.intp]) -> tuple[str, ...] | None:
+def _clusters(rows: Rows, indices: Sequence[int] | NDArray[np.intp]) -> tuple[str, ...] | None:
     if rows.clusters.count(None) == len(rows.clusters):
         return None
     # The prefix keeps a lone sample's own id apart from every cluster's name.
     return tuple(
         f"sample {rows.sample_ids[i]}" if (name := rows.clusters[i]) is None else f"cluster {name}"
-        for i in kept
+        for i in indices
     )

@@ -46,8 +46,10 @@ def judge_cost(rule: Rule, gate: Gate, baseline: Run, candidate: Run) -> Finding
     if after.value is None or (rule.max_ratio is not None and not before.value):
         side = "candidate" if after.value is None else "baseline"
         verdict: RuleVerdict = "fail" if rule.on_missing == "fail" else "not_comparable"
-        said = verdict.replace("_", " ").upper()
-        return _finding(rule, verdict, f"{_where(rule)}: the {side} has no figure: {said}", False)
+        outcome = verdict.replace("_", " ").upper()
+        return _finding(
+            rule, verdict, f"{_where(rule)}: the {side} has no figure: {outcome}", False
+        )
     failed, parts = False, []
     if rule.max_ratio is not None and before.value:
         ratio = after.value / before.value

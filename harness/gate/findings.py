@@ -73,8 +73,8 @@ def not_comparable(hypothesis: Hypothesis, problem: str | None, claim: Claim) ->
     """The finding where a run lacks something, by what the rule says follows."""
     rule = hypothesis.rule
     verdict: RuleVerdict = "fail" if rule.on_missing == "fail" else "not_comparable"
-    said = "FAIL" if verdict == "fail" else "NOT COMPARABLE"
-    why = f"{_where(hypothesis)}: {problem or 'one of the runs lacks it'}: {said}"
+    outcome = "FAIL" if verdict == "fail" else "NOT COMPARABLE"
+    why = f"{_where(hypothesis)}: {problem or 'one of the runs lacks it'}: {outcome}"
     if rule.on_missing == "pass":
         why += " (waived by on_missing: pass)"
     return _finding(hypothesis, verdict, why, claim)
@@ -110,12 +110,12 @@ def _margin(
     if paired.unscored_in_both:
         words += f", {paired.unscored_in_both} more samples unscored in both"
     if same_checkpoint and np.array_equal(paired.baseline, paired.candidate):
-        verdict, said = "pass", "PASS (the same checkpoint, and the same rows)"
+        verdict, outcome = "pass", "PASS (the same checkpoint, and the same rows)"
     elif claim == "benchmark":
-        verdict, said = _on_these_items(result, margin)
+        verdict, outcome = _on_these_items(result, margin)
     else:
-        verdict, said = _on_items_like_these(score, result, margin)
-    finding = _finding(hypothesis, verdict, f"{words}: {said}", claim)
+        verdict, outcome = _on_items_like_these(score, result, margin)
+    finding = _finding(hypothesis, verdict, f"{words}: {outcome}", claim)
     exact = claim == "benchmark"
     return replace(
         finding,
@@ -239,7 +239,7 @@ def _bounds(
     if own is None:
         return score.low, score.high
     try:
-        found = score_interval(
+        interval = score_interval(
             own.values,
             kind=score.kind,
             clusters=own.clusters,
@@ -252,8 +252,8 @@ def _bounds(
     except (StatisticsError, UnknownNameError):
         return score.low, score.high
     assert score.value is not None
-    if math.isclose(found.value, score.value, rel_tol=1e-6, abs_tol=1e-9):
-        return found.low, found.high
+    if math.isclose(interval.value, score.value, rel_tol=1e-6, abs_tol=1e-9):
+        return interval.low, interval.high
     return score.low, score.high
 
 

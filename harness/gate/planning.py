@@ -80,8 +80,8 @@ def plan(
             continue
         with located(key=f"rules.{i}"):
             for hypothesis in selection.of(rule):
-                found = _of_hypothesis(hypothesis, settings, like, discordance, power)
-                plans.append(_priced(found, baseline))
+                needs = _of_hypothesis(hypothesis, settings, like, discordance, power)
+                plans.append(_priced(needs, baseline))
     return tuple(plans)
 
 
@@ -198,15 +198,15 @@ def _plan(
     )
 
 
-def _priced(found: RulePlan, baseline: Scored) -> RulePlan:
+def _priced(needs: RulePlan, baseline: Scored) -> RulePlan:
     """Time and energy at the mean price of a sample in the baseline's own scoring."""
     spent = next((e for e in baseline.run.energy if e.phase == "score"), None)
     samples = _samples(baseline.run.scores)
-    if spent is None or not samples or not found.items_at_hand:
-        return found
-    asked = min(found.items_at_hand, found.items_needed or found.items_at_hand)
+    if spent is None or not samples or not needs.items_at_hand:
+        return needs
+    asked = min(needs.items_at_hand, needs.items_needed or needs.items_at_hand)
     kwh = None if spent.energy_kwh is None else spent.energy_kwh * asked / samples
-    return replace(found, seconds=spent.seconds * asked / samples, energy_kwh=kwh)
+    return replace(needs, seconds=spent.seconds * asked / samples, energy_kwh=kwh)
 
 
 def _samples(scores: Sequence[Score]) -> int:

@@ -208,9 +208,9 @@ class Track:
     ) -> float:
         """Nats gained on a sample per unit of the mean sample: they average to the full delta."""
         gain = float(after[0] - before[0]) / self._mean_length
-        kept = min(max(gain, -self.bound), self.bound)
-        self.clipped += kept != gain
-        return kept
+        clipped = min(max(gain, -self.bound), self.bound)
+        self.clipped += clipped != gain
+        return clipped
 
     def expected_items(self) -> float:
         """A forecast of how many more samples decide it, from what was seen (at least 1)."""
@@ -242,5 +242,5 @@ class Track:
         return self._passing.interval()
 
     def _where(self) -> str:
-        found = f"{self.hypothesis.task}: {self.hypothesis.metric}"
-        return f"{found} [{self.hypothesis.slice}]" if self.hypothesis.slice else found
+        place = f"{self.hypothesis.task}: {self.hypothesis.metric}"
+        return f"{place} [{self.hypothesis.slice}]" if self.hypothesis.slice else place

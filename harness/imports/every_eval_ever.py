@@ -70,8 +70,8 @@ def read_every_eval_ever(
 
 
 def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, Mapping) else {}
+    part = content.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _versions(library: Mapping[str, Any]) -> dict[str, str]:
@@ -111,10 +111,10 @@ def _score(result: Any, index: int, path: Path) -> Score:
 def _interval(
     value: float, doubt: Mapping[str, Any]
 ) -> tuple[float | None, float | None, float, str | None]:
-    given = _part(doubt, "confidence_interval")
-    low, high = number(given.get("lower")), number(given.get("upper"))
+    interval = _part(doubt, "confidence_interval")
+    low, high = number(interval.get("lower")), number(interval.get("upper"))
     if low is not None and high is not None:
-        return low, high, number(given.get("confidence_level")) or _CONFIDENCE, None
+        return low, high, number(interval.get("confidence_level")) or _CONFIDENCE, None
     error = number(_part(doubt, "standard_error").get("value"))
     if error is None:
         return None, None, _CONFIDENCE, None
@@ -144,13 +144,13 @@ def _signature(task: str, result: Mapping[str, Any], content: Mapping[str, Any])
 def _moment(content: Mapping[str, Any]) -> str | None:
     """When it was evaluated, else retrieved: ISO 8601, or seconds since 1970 as text."""
     for key in ("evaluation_timestamp", "retrieved_timestamp"):
-        given = content.get(key)
-        seconds = number(given)
+        stamp = content.get(key)
+        seconds = number(stamp)
         try:
             if seconds is not None:
                 return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-            if given:
-                return datetime.fromisoformat(str(given)).isoformat(timespec="seconds")
+            if stamp:
+                return datetime.fromisoformat(str(stamp)).isoformat(timespec="seconds")
         except (ValueError, OverflowError, OSError):
             continue
     return None

@@ -85,9 +85,9 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
     signatures: list[TaskSignature] = []
     for task in tasks.values():
         ids = _ids(task.records, columns)
-        found = _measured(task, ids, columns, path)
-        scores += [score for score, _ in found]
-        rows += [held for _, held in found]
+        measured = _measured(task, ids, columns, path)
+        scores += [score for score, _ in measured]
+        rows += [held for _, held in measured]
         samples += [
             _sample(task.name, i, r, columns) for i, r in zip(ids, task.records, strict=True)
         ]
@@ -123,7 +123,7 @@ def _text(record: Record, column: str | None) -> str:
 def _measured(
     task: _Task, ids: Sequence[str], columns: ItemColumns, path: Path
 ) -> list[tuple[Score, Rows]]:
-    found = []
+    measured = []
     for index, metric in enumerate(columns.metrics):
         values = [[number(r.get(c)) or 0.0 for c in metric.columns] for r in task.records]
         plain = all(row in ([0.0], [1.0]) for row in values)
@@ -137,8 +137,8 @@ def _measured(
         rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
         score = score_of(table_metric(metric.name, kind, higher), rows)
         update = {"primary": index == 0, "family": "imported", "kind": kind}
-        found.append((score.model_copy(update=update), rows))
-    return found
+        measured.append((score.model_copy(update=update), rows))
+    return measured
 
 
 def _sample(task: str, id: str, record: Record, columns: ItemColumns) -> SampleRecord:

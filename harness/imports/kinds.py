@@ -38,9 +38,9 @@ class TableMetric:
 def table_metric(name: str, kind: Kind, higher_is_better: bool) -> Metric:
     """The metric called ``name``; a perplexity of ours keeps its own unit (bits_per_byte)."""
     if kind == "perplexity" and name in plugin_names("metrics"):
-        known: Metric = load_plugin("metrics", name)()
-        if known.kind == kind:
-            return known
+        registered: Metric = load_plugin("metrics", name)()
+        if registered.kind == kind:
+            return registered
     metric: Any = TableMetric(name, kind, higher_is_better)
-    found: Metric = metric
-    return found
+    metric_of_kind: Metric = metric
+    return metric_of_kind

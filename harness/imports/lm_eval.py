@@ -34,7 +34,7 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
     In a folder these are ``results_*.json``; where there is none, any JSON file with ``results``,
     as the old format was published. Raises ``DataError`` where a path holds none.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             named = sorted(path.rglob("results_*.json"))
@@ -42,12 +42,12 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
             if not inside:
                 fix = "give the folder that lm-eval's --output_path named"
                 raise DataError("holds no lm-eval results", file=path, fix=fix)
-            found += inside
+            files += inside
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise DataError("no such file or folder", file=path)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def read_lm_eval(
@@ -93,8 +93,8 @@ def _candidate(results: Results) -> str:
 
 def _moment(path: Path) -> str | None:
     """The date in ``results_2026-11-23T10-00-00.123456.json``."""
-    found = re.search(rf"_({_MOMENT})\.json$", path.name)
-    return found.group(1) if found else None
+    stamp = re.search(rf"_({_MOMENT})\.json$", path.name)
+    return stamp.group(1) if stamp else None
 
 
 def samples_file(results: Path, task: str) -> Path | None:
@@ -106,8 +106,8 @@ def samples_file(results: Path, task: str) -> Path | None:
     begin = re.escape(f"samples_{_file_name(task)}_")
     date = re.escape(moment) if moment else _MOMENT
     shape = re.compile(rf"{begin}{date}\.jsonl")
-    found = [p for p in sorted(results.parent.glob("samples_*.jsonl")) if shape.fullmatch(p.name)]
-    return found[0] if len(found) == 1 else None
+    files = [p for p in sorted(results.parent.glob("samples_*.jsonl")) if shape.fullmatch(p.name)]
+    return files[0] if len(files) == 1 else None
 
 
 def _file_name(task: str) -> str:
@@ -155,19 +155,19 @@ def _run(
 def _require_fields(
     read: Mapping[str, ImportedTask], path: Path, wanted: Sequence[str | None]
 ) -> None:
-    known = {field for task in read.values() for field in task.fields}
+    fields = {field for task in read.values() for field in task.fields}
     for name in wanted:
-        if name is not None and name not in known:
-            fix = did_you_mean(name, known) if read else "there are no samples beside the results"
+        if name is not None and name not in fields:
+            fix = did_you_mean(name, fields) if read else "there are no samples beside the results"
             raise DataError(f"no document has the field '{name}'", file=path, fix=fix)
 
 
 def _bare(results: Results, task: str, with_samples: bool) -> list[Score]:
     """Numbers without rows; a group of tasks whose rows are here is not what stands for them."""
-    found = aggregates(results, task)
+    scores = aggregates(results, task)
     if with_samples and results.is_group(task):
-        return [score.model_copy(update={"primary": False}) for score in found]
-    return found
+        return [score.model_copy(update={"primary": False}) for score in scores]
+    return scores
 
 
 def _remarks(results: Results, read: dict[str, ImportedTask]) -> tuple[str, ...]:

@@ -84,8 +84,8 @@ def shown_responses(entry: Entry) -> tuple[str, ...]:
 
 def _arguments(entry: Entry) -> list[list[Any]]:
     """The requests' arguments: ``{"gen_args_0": {"arg_0": prompt, ...}}``, or plain lists."""
-    given = entry.get("arguments")
-    requests = list(given.values()) if isinstance(given, Mapping) else _listed(given)
+    arguments = entry.get("arguments")
+    requests = list(arguments.values()) if isinstance(arguments, Mapping) else _listed(arguments)
     return [list(r.values()) if isinstance(r, Mapping) else _listed(r) for r in requests]
 
 

@@ -37,8 +37,8 @@ class Results:
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """Task (or group) -> its numbers, as ``metric`` or ``metric,filter``."""
-        given = self.content["results"]
-        return {str(task): v for task, v in given.items() if isinstance(v, Mapping)}
+        results = self.content["results"]
+        return {str(task): v for task, v in results.items() if isinstance(v, Mapping)}
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -47,8 +47,8 @@ class Results:
 
     def part(self, name: str) -> Mapping[str, Any]:
         """A mapping of the file; empty where it is missing."""
-        found = self.content.get(name)
-        return found if isinstance(found, Mapping) else {}
+        part = self.content.get(name)
+        return part if isinstance(part, Mapping) else {}
 
     def of(self, name: str, task: str) -> Any:
         """What the mapping ``name`` says of a task; None where it says nothing."""
@@ -56,8 +56,8 @@ class Results:
 
     def task_config(self, task: str) -> Mapping[str, Any]:
         """The task's own configuration, as lm-eval dumps it."""
-        found = self.of("configs", task)
-        return found if isinstance(found, Mapping) else {}
+        config = self.of("configs", task)
+        return config if isinstance(config, Mapping) else {}
 
     def is_group(self, task: str) -> bool:
         """Whether it is an aggregate over other tasks of this file."""
@@ -65,14 +65,14 @@ class Results:
 
     def effective(self, task: str) -> int | None:
         """How many samples lm-eval scored."""
-        found = self.of("n-samples", task)
-        count = found.get("effective") if isinstance(found, Mapping) else None
+        counts = self.of("n-samples", task)
+        count = counts.get("effective") if isinstance(counts, Mapping) else None
         return int(count) if isinstance(count, int) else None
 
     def higher_is_better(self, task: str, metric: str) -> bool | None:
         """The direction that the file names."""
-        found = self.of("higher_is_better", task)
-        better = found.get(metric) if isinstance(found, Mapping) else None
+        directions = self.of("higher_is_better", task)
+        better = directions.get(metric) if isinstance(directions, Mapping) else None
         return None if better is None else bool(better)
 
     def filters(self, task: str) -> list[str]:
@@ -98,8 +98,8 @@ class Results:
     @property
     def version(self) -> str | None:
         """Of lm-eval."""
-        found = self.content.get("lm_eval_version")
-        return str(found) if found else None
+        version = self.content.get("lm_eval_version")
+        return str(version) if version else None
 
     @property
     def seconds(self) -> float | None:
@@ -111,8 +111,8 @@ class Results:
         """The model, as far as the file names it."""
         parameters = self.config.get("model_num_parameters")
         dtype = str(self.config.get("model_dtype") or UNKNOWN).removeprefix("torch.")
-        known = isinstance(parameters, int) and parameters > 0
-        return Model(_model_name(self), parameters if known else None, dtype, _versions(self))
+        is_count = isinstance(parameters, int) and parameters > 0
+        return Model(_model_name(self), parameters if is_count else None, dtype, _versions(self))
 
 
 def read_results(path: Path) -> Results:
@@ -127,15 +127,15 @@ def read_results(path: Path) -> Results:
 def number(value: Any) -> float | None:
     """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
     try:
-        found = float(value)
+        figure = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return figure if math.isfinite(figure) else None
 
 
 def _whole(value: Any) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)
+    figure = number(value)
+    return None if figure is None else int(figure)
 
 
 def aggregates(results: Results, task: str) -> list[Score]:
@@ -199,7 +199,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
     decoding = results.task_config(task).get("generation_kwargs")
     limit = number(config.get("limit"))
     # A limit below 1 is a share of the documents; how many that was stands beside.
-    kept = None if limit is None else results.effective(task) or int(limit)
+    effective_limit = None if limit is None else results.effective(task) or int(limit)
     return TaskSignature(
         task=task,
         task_digest=_task_digest(results, task),
@@ -209,7 +209,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         template=_template(results),
         tokenizer=_tokenizer(results),
         dtype=results.model.dtype,
-        limit=kept,
+        limit=effective_limit,
         max_length=_whole(results.content.get("max_length")),
         decoding=_one_line(decoding),
         backend=f"lm-eval:{config.get('model') or UNKNOWN}",
@@ -229,8 +229,8 @@ def _task_digest(results: Results, task: str) -> str:
     config = results.task_config(task)
     if not config:
         return version
-    kept = {k: v for k, v in config.items() if k not in NOT_IDENTITY and k != "num_fewshot"}
-    text = _ADDRESS.sub("", json.dumps([version, kept], sort_keys=True, default=str))
+    identity = {k: v for k, v in config.items() if k not in NOT_IDENTITY and k != "num_fewshot"}
+    text = _ADDRESS.sub("", json.dumps([version, identity], sort_keys=True, default=str))
     return digest_json(text)
 
 
@@ -249,11 +249,11 @@ def _tokenizer(results: Results) -> str:
 
 
 def _versions(results: Results) -> dict[str, str]:
-    found = {
+    versions = {
         "lm_eval": results.version,
         "transformers": results.content.get("transformers_version"),
     }
-    return {name: str(version) for name, version in found.items() if version}
+    return {name: str(version) for name, version in versions.items() if version}
 
 
 def _model_name(results: Results) -> str:
@@ -262,5 +262,5 @@ def _model_name(results: Results) -> str:
     arguments = results.config.get("model_args")
     if isinstance(arguments, str):
         arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
-    found = arguments.get("pretrained") if isinstance(arguments, Mapping) else None
-    return str(found or named or results.config.get("model") or results.path.stem)
+    name = arguments.get("pretrained") if isinstance(arguments, Mapping) else None
+    return str(name or named or results.config.get("model") or results.path.stem)

@@ -89,17 +89,17 @@ def read_task(
         require_once(mine, name, path)
         samples = samples_of(task, mine)
         suffix = f",{name}" if len(filters) > 1 else ""
-        for metric, found in _measured(results, task, mine, samples, metadata):
+        for metric, metric_rows in _measured(results, task, mine, samples, metadata):
             measured |= {metric.name + suffix, str(getattr(metric, "source", metric.name)) + suffix}
-            kept = Rows(**{**vars(found), "metric": metric.name + suffix})
+            renamed = Rows(**{**vars(metric_rows), "metric": metric.name + suffix})
             try:
-                score, is_whole = _score(results, metadata, metric, kept, samples, name)
+                score, is_whole = _score(results, metadata, metric, renamed, samples, name)
             except (IndexError, ValueError, TypeError) as error:
-                what = f"'{kept.metric}' cannot be aggregated ({error})"
+                what = f"'{renamed.metric}' cannot be aggregated ({error})"
                 raise DataError(what, file=path) from error
             scores.append(score)
             if is_whole:
-                rows.append(kept)
+                rows.append(renamed)
         if name == filters[0]:
             held = tuple(_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
     # lm-eval's own standard errors give way to intervals from rows; what has no rows keeps them.
@@ -125,15 +125,15 @@ def _metadata(
     """What the task's dumped configuration says for our reports, and what the user adds."""
     config = SimpleNamespace(metadata=results.task_config(task).get("metadata"))
     with located(file=f"task {task}"):
-        found = task_metadata(SimpleNamespace(config=config), task)
+        metadata = task_metadata(SimpleNamespace(config=config), task)
     update: dict[str, Any] = {
         "slices": tuple(
-            dict.fromkeys([*found.slices, *(name for name in slices if name in fields)])
+            dict.fromkeys([*metadata.slices, *(name for name in slices if name in fields)])
         )
     }
     if cluster in fields:
         update["cluster"] = cluster
-    return found.model_copy(update=update)
+    return metadata.model_copy(update=update)
 
 
 def _measured(
@@ -143,13 +143,13 @@ def _measured(
     samples: Sequence[Sample],
     metadata: TaskMetadata,
 ) -> list[tuple[Metric, Rows]]:
-    found = []
+    measured = []
     ready = {name for entry in entries for name in ready_metrics(entry)}
     for name in dict.fromkeys(name for sample in samples for name in sample.values):
         metric = _metric(results, task, name, samples, metadata, is_ready=name in ready)
         if metric is not None:
-            found.append((metric, _rows(metric, name, entries, samples, metadata)))
-    return found
+            measured.append((metric, _rows(metric, name, entries, samples, metadata)))
+    return measured
 
 
 def _metric(
@@ -185,11 +185,11 @@ def _rows(
     flags: list[str] = []
     for entry, sample in zip(entries, samples, strict=True):
         choices = log_likelihoods(entry)
-        given = entry.get("steelyard_flags") or {}
+        flags_by_metric = entry.get("steelyard_flags") or {}
         value = sample.values.get(name)
         ready = name in ready_metrics(entry)
         row = None if value is None else _ready(value) if ready else _row(metric, sample)
-        flag = str(given.get(name) or "") if isinstance(given, Mapping) else ""
+        flag = str(flags_by_metric.get(name) or "") if isinstance(flags_by_metric, Mapping) else ""
         if len(choices) > 1 and len(set(choices)) == 1:
             # The first choice would win, whatever it says.
             row, flag = None, TIED
@@ -262,17 +262,17 @@ def _score(
 def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Score, ...]:
     """Scores as the task's metadata describes them."""
     primary = _primary([score.metric for score in scores], metadata)
-    found = []
+    marked = []
     for score in scores:
         update: dict[str, Any] = {"primary": score.metric == primary}
         if score.metric == primary:
             update |= {"chance": metadata.chance, "majority": metadata.majority}
         if metadata.is_advisory(score.metric.split(",")[0]):
             # The gate reads the first word.
-            said = ("advisory: shown, never gated on", score.note)
-            update["note"] = "; ".join(filter(None, said))
-        found.append(score.model_copy(update=update))
-    return tuple(found)
+            advisory = ("advisory: shown, never gated on", score.note)
+            update["note"] = "; ".join(filter(None, advisory))
+        marked.append(score.model_copy(update=update))
+    return tuple(marked)
 
 
 def _primary(names: Sequence[str], metadata: TaskMetadata) -> str:

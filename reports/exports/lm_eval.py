@@ -71,19 +71,19 @@ def lm_eval_results(scored: Scored) -> dict[str, Any]:
 
 def _numbers(scored: Scored, task: str) -> dict[str, Any]:
     count = _counts(scored, task)["effective"]
-    found: dict[str, Any] = {"name": task, "alias": task, "sample_len": count}
+    numbers: dict[str, Any] = {"name": task, "alias": task, "sample_len": count}
     for metric, score in scored.scores_of(task).items():
         if score.value is None:
             continue
         name, _, filter_name = metric.partition(",")
         filter_name = filter_name or "none"
-        found[f"{name},{filter_name}"] = score.value
+        numbers[f"{name},{filter_name}"] = score.value
         if not name.endswith("_stderr"):
             error = _standard_error(scored, score)
-            found.setdefault(
+            numbers.setdefault(
                 f"{name}_stderr,{filter_name}", NOT_AVAILABLE if error is None else error
             )
-    return found
+    return numbers
 
 
 def _standard_error(scored: Scored, score: Score) -> float | None:
@@ -110,10 +110,10 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         "advisory": True if primary and (primary.note or "").startswith("advisory") else None,
         "slices": sorted({name for s in samples for name in s.slices}) or None,
     }
-    known = {key: value for key, value in about.items() if value is not None}
+    metadata = {key: value for key, value in about.items() if value is not None}
     config: dict[str, Any] = {
         "task": task,
-        "metadata": {"version": _version(signature), "steelyard": known},
+        "metadata": {"version": _version(signature), "steelyard": metadata},
     }
     signatures = {score.metric: score.signature for score in scores if score.signature}
     if signatures:
@@ -130,9 +130,9 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
 
 def _graded(scores: Collection[Score]) -> list[str]:
     """Metrics whose name stands for 0 or 1, and that this task gave as a share."""
-    known = plugin_names("metrics")
+    registered = plugin_names("metrics")
     names = [s.metric.partition(",")[0] for s in scores if s.kind == "bounded"]
-    return [name for name in names if name in known and load_metric(name).kind == "accuracy"]
+    return [name for name in names if name in registered and load_metric(name).kind == "accuracy"]
 
 
 def _json_or_text(text: str) -> Any:
@@ -161,7 +161,7 @@ def _counts(scored: Scored, task: str) -> dict[str, int]:
 
 def _run_config(run: Run) -> Mapping[str, Any]:
     first = run.signatures[0] if run.signatures else None
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "model": "steelyard",
         "model_args": {"pretrained": run.candidate, "base": run.checkpoint.base},
         "model_num_parameters": run.checkpoint.parameters,
@@ -169,7 +169,7 @@ def _run_config(run: Run) -> Mapping[str, Any]:
         "limit": first.limit if first else None,
         "fewshot_seed": first.few_shot_seed if first else None,
     }
-    return {key: value for key, value in found.items() if value is not None or key == "limit"}
+    return {key: value for key, value in config.items() if value is not None or key == "limit"}
 
 
 def _package(run: Run, *names: str) -> str | None:

@@ -60,11 +60,11 @@ def _emissions(run: Run) -> dict[str, Any] | None:
     if added.co2e_g is None:
         return None
     region = added.intensity.region if added.intensity else None
-    found: dict[str, Any] = {
+    emissions: dict[str, Any] = {
         "emissions": added.co2e_g,
         "source": f"{added.meter}, {added.grade}",
         "training_type": "fine-tuning",
         "geographical_location": region,
         "hardware_used": ", ".join(run.environment.gpus) or run.environment.cpu,
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in emissions.items() if value is not None}

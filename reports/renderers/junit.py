@@ -48,9 +48,9 @@ def _suite(root: Xml.Element, candidate: str, rules: list[Rule]) -> None:
         case = Xml.SubElement(suite, "testcase", name=_text(name), classname=_text(candidate))
         tag = {"failed": "failure", "error": "error", "undecided": "skipped"}.get(rule.outcome)
         if tag is not None:
-            told = Xml.SubElement(case, tag, message=_text(f"{rule.word}: {rule.why}"))
+            element = Xml.SubElement(case, tag, message=_text(f"{rule.word}: {rule.why}"))
             if tag != "skipped":
-                told.set("type", _text(rule.word))
+                element.set("type", _text(rule.word))
         else:
             prefix = "warning: " if rule.outcome == "warned" else ""
             Xml.SubElement(case, "system-out").text = _text(f"{prefix}{rule.word}: {rule.why}")

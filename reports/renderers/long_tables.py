@@ -89,43 +89,43 @@ def _scoreless(cell: Cell) -> dict[str, Any]:
 
 def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     """Only what is there, under the names that the style sheet knows."""
-    found: dict[str, Any]
+    shown: dict[str, Any]
     if isinstance(cell, Number):
-        found = _number(cell, scale)
+        shown = _number(cell, scale)
     elif isinstance(cell, Word):
-        found = {"text": visible(cell.word), "sense": cell.sense}
+        shown = {"text": visible(cell.word), "sense": cell.sense}
     else:
-        found = {"text": visible(cell.text)}
+        shown = {"text": visible(cell.text)}
         if cell.link:
-            found["link"] = cell.link
+            shown["link"] = cell.link
         if cell.badges:
-            found["badges"] = [visible(badge) for badge in cell.badges]
+            shown["badges"] = [visible(badge) for badge in cell.badges]
     if cell.note:
-        found["note"] = visible(cell.note)
-    return found
+        shown["note"] = visible(cell.note)
+    return shown
 
 
 def _number(cell: Number, scale: Scale) -> dict[str, Any]:
-    found: dict[str, Any] = {"text": words.shown(cell)}
+    shown: dict[str, Any] = {"text": words.shown(cell)}
     if cell.value is not None:
-        found["value"] = cell.value
+        shown["value"] = cell.value
     if cell.low is not None and cell.high is not None:
-        found["interval"] = words.interval(cell)
+        shown["interval"] = words.interval(cell)
         if bar := bar_style(cell, scale):
-            found["bar"] = bar
+            shown["bar"] = bar
     if (other := cell.normalised) is not None:
         interval = words.normalised_interval(cell)
-        found["normalised"] = [other.value, words.normalised(cell), interval]
+        shown["normalised"] = [other.value, words.normalised(cell), interval]
     if cell.grade:
-        found["grade"] = cell.grade
+        shown["grade"] = cell.grade
     if cell.changes:
-        found["changes"] = [_change(change) for change in cell.changes]
-    return found
+        shown["changes"] = [_change(change) for change in cell.changes]
+    return shown
 
 
 def _change(change: Change) -> list[str]:
-    told = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
-    return [visible(change.against), change.sense, told, words.change_interval(change)]
+    text = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
+    return [visible(change.against), change.sense, text, words.change_interval(change)]
 
 
 def bar_scale(table: Table, column: int) -> Scale:

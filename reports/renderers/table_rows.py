@@ -80,10 +80,10 @@ def _values(cell: Number) -> str:
 def _words(cell: Text | Word) -> str:
     note = f'<span class="note"><bdi>{_text(cell.note)}</bdi></span>' if cell.note else ""
     if isinstance(cell, Word):
-        said = f"<bdi>{_text(cell.word)}</bdi>"
+        text = f"<bdi>{_text(cell.word)}</bdi>"
         if cell.word != words.NONE:
-            said = f'<span aria-hidden="true">{words.SIGNS[cell.sense]}</span> {said}'
-        return f'<span class="word {cell.sense}">{said}</span>{note}'
+            text = f'<span aria-hidden="true">{words.SIGNS[cell.sense]}</span> {text}'
+        return f'<span class="word {cell.sense}">{text}</span>{note}'
     code = ' class="code"' if cell.code else ""
     name = f"<bdi{code}>{_text(cell.text)}</bdi>"
     if cell.link:
@@ -118,10 +118,10 @@ def _valued(value: str, interval: str) -> str:
 
 
 def _change(change: Change, *, first: bool) -> str:
-    told = f'<span aria-hidden="true">{words.SIGNS[change.sense]}</span> {_text(change.word)}'
+    text = f'<span aria-hidden="true">{words.SIGNS[change.sense]}</span> {_text(change.word)}'
     interval = ""
     if change.delta is not None:
-        told += f" {words.change_value(change)}"
+        text += f" {words.change_value(change)}"
         interval = f' <span class="interval">{words.change_interval(change)}</span>'
     delta = "" if change.delta is None else f' data-delta="{change.delta}"'
     hidden = "" if first else " hidden"
@@ -129,7 +129,7 @@ def _change(change: Change, *, first: bool) -> str:
     note = f'<span class="note">{_text(change.note)}</span>' if change.note else ""
     return (
         f'<span class="change {change.sense}" data-against="{_text(change.against)}"{delta}{hidden}'
-        f'{title}><span class="part">{told}</span>{interval}{note}</span>'
+        f'{title}><span class="part">{text}</span>{interval}{note}</span>'
     )
 
 

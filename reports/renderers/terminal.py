@@ -164,18 +164,18 @@ def _number(cell: Number, full: bool) -> RichText:
     if cell.grade:
         text.append(f" ({cell.grade})", style="dim")
     for change in cell.changes[:1]:
-        told = words.change_words(change) if full else words.change_short(change)
-        text.append(f"\n{told}", style=_STYLES[change.sense])
+        change_text = words.change_words(change) if full else words.change_short(change)
+        text.append(f"\n{change_text}", style=_STYLES[change.sense])
     return text
 
 
 def _rules(rules: Rules, full: bool) -> RichTable:
-    told = [rule for rule in rules.items if full or rule.outcome != "passed"]
-    passed = len(rules.items) - len(told)
+    shown = [rule for rule in rules.items if full or rule.outcome != "passed"]
+    passed = len(rules.items) - len(shown)
     grid = _grid(rules.caption + (f" ({passed} more passed)" if passed else ""))
     for title in ("Candidate", "Rule", "Tier", "Verdict", "Why"):
         grid.add_column(title, overflow="fold")
-    for rule in told:
+    for rule in shown:
         word = f"{words.SIGNS[rule.sense]} {rule.word}"
         plain = (one_line(rule.candidate), one_line(rule.rule), rule.tier)
         why = _text(one_line(rule.why))

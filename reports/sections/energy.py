@@ -138,11 +138,11 @@ def _provenance(material: Material) -> list[str]:
     )
     # Parents' seconds stand in their own rows.
     own = [e.embodied_co2e_g for e in energies if e.phase != "inherited"]
-    known = [grams for grams in own if grams is not None]
-    if known:
+    measured = [grams for grams in own if grams is not None]
+    if measured:
         sources = sorted({e.embodied_source for e in energies if e.embodied_source})
         lines.append(
-            f"Embodied emissions, an assumption and not in the grams above: {sum(known):.3g} g "
+            f"Embodied emissions, an assumption and not in the grams above: {sum(measured):.3g} g "
             f"CO₂e over the experiment ({'; '.join(sources)}). SCI is both together."
         )
     return lines

@@ -88,10 +88,10 @@ def _source(comparison: Comparison, count: FlipCount) -> str:
 
 
 def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
-    found = {(f.task, f.metric): f for f in comparison.flip_counts}
+    counts = {(f.task, f.metric): f for f in comparison.flip_counts}
     cells: list[Number] = []
     for key in keys:
-        count = found.get(key)
+        count = counts.get(key)
         if count is None:
             cells.append(Number(value=None, note="no pairs"))
             continue
@@ -119,12 +119,14 @@ def _transfer_table(comparisons: list[Comparison]) -> list[Table]:
 
 
 def _transfer_row(comparison: Comparison) -> Row:
-    found = comparison.backward_transfer
+    transfer = comparison.backward_transfer
     path = f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}/backward_transfer"
     number = Number(value=None, note="no retention task")
-    if found is not None:
-        number = Number(value=found.value, low=found.low, high=found.high, signed=True, source=path)
-    asked = ", ".join(task_title(task) for task in found.tasks) if found else ""
+    if transfer is not None:
+        number = Number(
+            value=transfer.value, low=transfer.low, high=transfer.high, signed=True, source=path
+        )
+    asked = ", ".join(task_title(task) for task in transfer.tasks) if transfer else ""
     return Row(cells=(Text(text=comparison.candidate), number, Text(text=asked)))
 
 

@@ -146,5 +146,5 @@ def parent_name(material: Material, run: Run) -> str:
     parent = run.checkpoint.parent
     if parent is None:
         return "–"
-    found = next((r for r in material.runs if r.checkpoint.digest == parent), None)
-    return found.candidate if found else parent[:12]
+    parent_run = next((r for r in material.runs if r.checkpoint.digest == parent), None)
+    return parent_run.candidate if parent_run else parent[:12]

@@ -41,7 +41,7 @@ def _row(material: Material, key: MetricKey) -> Row:
 
 
 def _conditions(material: Material, key: MetricKey) -> str:
-    said = [
+    conditions = [
         f"{run.candidate}: {score.note}"
         for run in material.runs
         if (score := run.score(key.task, key.metric)) is not None and score.note
@@ -49,7 +49,7 @@ def _conditions(material: Material, key: MetricKey) -> str:
     return (
         "Measured apart from the scores, which may come from a journal and then have no latency. A "
         "change is the paired ratio over the same queries, its interval over passes. "
-        f"{'; '.join(said)}."
+        f"{'; '.join(conditions)}."
     )
 
 
@@ -66,8 +66,8 @@ def _break_even(material: Material) -> list[Block]:
     if first is None or not material.candidates:
         return []
     before = _serving(first)
-    found = [(run, _serving(run)) for run in material.candidates]
-    if before.kwh_per_query is None or all(s.kwh_per_query is None for _, s in found):
+    served = [(run, _serving(run)) for run in material.candidates]
+    if before.kwh_per_query is None or all(s.kwh_per_query is None for _, s in served):
         return [
             Paragraph(text="Break-even queries: unavailable, the energy of a query is not known.")
         ]
@@ -82,7 +82,7 @@ def _break_even(material: Material) -> list[Block]:
             ),
             run=run.candidate,
         )
-        for run, cost in found
+        for run, cost in served
     )
     table = Table(
         id="break-even",

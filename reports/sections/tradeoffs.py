@@ -22,17 +22,17 @@ def tradeoffs_section(material: Material) -> Section | None:
     gain = gain_metric(material)
     if gain is None:
         return None
-    kept = next((k for k in _primary(material) if k.family == RETENTION), None)
+    retention = next((k for k in _primary(material) if k.family == RETENTION), None)
     quality = _score(gain)
     blocks: list[Block] = []
-    if kept is not None:
+    if retention is not None:
         blocks.append(
             _chart(
                 material,
                 "gain-retention",
                 "Gain against retention",
                 (_axis(gain), quality),
-                (_axis(kept), _score(kept)),
+                (_axis(retention), _score(retention)),
             )
         )
     energy = Axis(title="training energy, parents included", unit="kWh", better="lower")
@@ -110,8 +110,8 @@ def _score(key: MetricKey) -> Measure:
 
 
 def _energy(run: Run) -> Number:
-    found = phases(run, "train", "inherited")
-    return energy_number(found) if found else Number(value=None, unit="kWh")
+    energies = phases(run, "train", "inherited")
+    return energy_number(energies) if energies else Number(value=None, unit="kWh")
 
 
 def _chart(
@@ -126,8 +126,8 @@ def _chart(
         for run, a, b in measured
         if b.value is not None and (a.value is not None or run.candidate == baseline)
     ]
-    kept = {run.id for run, _, _ in drawn}
-    left_out = [run.candidate for run, _, _ in measured if run.id not in kept]
+    drawn_ids = {run.id for run, _, _ in drawn}
+    left_out = [run.candidate for run, _, _ in measured if run.id not in drawn_ids]
     note = f"Not drawn, a value is missing: {', '.join(left_out)}." if left_out else None
     series = tuple(
         Series(
@@ -142,7 +142,7 @@ def _chart(
         )
         for run, a, b in drawn
     )
-    said = "; ".join(
+    summary = "; ".join(
         f"{run.candidate}: {amount(a.value, a.unit)} and {amount(b.value, b.unit)}"
         for run, a, b in drawn
     )
@@ -153,7 +153,7 @@ def _chart(
         x=x_axis,
         y=y_axis,
         series=series,
-        alternative=f"{x_axis.title} and {y_axis.title} of each candidate. {said}.",
+        alternative=f"{x_axis.title} and {y_axis.title} of each candidate. {summary}.",
         note=note,
     )
 
@@ -172,14 +172,14 @@ def _point(x: Number, y: Number) -> Point:
     )
 
 
-def _beyond(axis: Axis, one: Number, other: Number) -> bool:
+def _beyond(axis: Axis, number: Number, other: Number) -> bool:
     """Whether ``one`` is better than ``other`` on an axis, beyond the intervals where it has any.
 
     Without intervals (energy, size) being no worse is enough, so that a cheaper candidate of
     separately better quality dominates, and an equal one cannot.
     """
     sign = -1.0 if axis.better == "lower" else 1.0
-    worst = [sign * v for v in (one.value, one.low, one.high) if v is not None]
+    worst = [sign * v for v in (number.value, number.low, number.high) if v is not None]
     best = [sign * v for v in (other.value, other.low, other.high) if v is not None]
     if not worst or not best:
         return False

@@ -113,7 +113,7 @@ def verdicts_section(material: Material) -> Section:
 
 
 def _table(material: Material, index: int) -> Table:
-    found: dict[str, dict[DeltaVerdict | None, list[str]]] = {
+    tasks: dict[str, dict[DeltaVerdict | None, list[str]]] = {
         run.candidate: {word: names_of(c, word) for word, _ in _WORDS}
         for run in material.candidates
         if (c := material.comparison(run.candidate)) is not None
@@ -121,7 +121,7 @@ def _table(material: Material, index: int) -> Table:
     words = [
         (word, title)
         for word, title in _WORDS
-        if word not in _OPTIONAL or any(names[word] for names in found.values())
+        if word not in _OPTIONAL or any(names[word] for names in tasks.values())
     ]
     gated = any(verdict.baseline == material.baseline for verdict in material.verdicts)
     columns = [Column(title="Candidate")]
@@ -133,7 +133,7 @@ def _table(material: Material, index: int) -> Table:
     for run in material.candidates:
         cells: list[Cell] = [run_heading(run)]
         cells += [_gate_word(material.verdict(run.candidate))] if gated else []
-        cells += _words(found.get(run.candidate), [word for word, _ in words])
+        cells += _words(tasks.get(run.candidate), [word for word, _ in words])
         cells += [energy_number(phases(run, "train", "inherited"), none="not trained here")]
         rows.append(Row(cells=(*cells, size_number(run)), run=run.candidate))
     return Table(

@@ -65,12 +65,12 @@ def _write(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> W
         "leaderboard.parquet": File(everything, lambda: downloads.parquet_file(table())),
     }
     for task in standings.tasks:
-        known = [
+        pages = [
             (entry.run.id, entry.run.created_at, standings.size(entry))
             for entry in standings.entries
             if task in entry.tasks
         ]
-        inputs = digest(version, "task", task, known, suites)
+        inputs = digest(version, "task", task, pages, suites)
         files[task_path(task)] = file(inputs, partial(task_document, standings, task))
     rated = find_spec("evalica") is not None
     for suite, entries in standings.suites.items():

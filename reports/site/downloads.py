@@ -97,7 +97,7 @@ def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
 
     from steelyard.harness.store.atomic import whole_text
 
-    found = {}
+    columns = {}
     for names, type_ in (
         (_TEXT, pa.string()),
         (_NUMBERS, pa.float64()),
@@ -111,8 +111,8 @@ def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
             if type_ == pa.string():
                 whole = {word: None if word is None else whole_text(word) for word in set(values)}
                 values = [whole[word] for word in values]
-            found[name] = pa.array(values, type_)
-    return found
+            columns[name] = pa.array(values, type_)
+    return columns
 
 
 def _run(entry: Entry) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def task_document(standings: Standings, task: str) -> Document:
 def _section(standings: Standings, key: MetricKey, *, single: bool) -> Section:
     placed = standings.placed[key.task, key.metric].values()
     groups: dict[Group, list[Placed]] = {}
-    for one in placed:
-        groups.setdefault(one.group, []).append(one)
+    for place in placed:
+        groups.setdefault(place.group, []).append(place)
     name = metric_title(key.metric)
     return Section(
         id=f"metric-{standings.tasks[key.task].index(key)}",

@@ -37,7 +37,7 @@ class Written:
     """What a build did, by path from the site's folder."""
 
     written: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
             before = remembered.get(path, {})
             same = before.get("inputs") == file.inputs
             if same and _content(folder / path) == before.get("content"):
-                done.kept.append(path)
+                done.unchanged.append(path)
                 manifest[path] = before
             else:
                 pending[path] = file
@@ -73,7 +73,7 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
             content = hashlib.sha256(data).hexdigest()
             manifest[path] = {"inputs": files[path].inputs, "content": content}
             if _content(folder / path) == content:
-                done.kept.append(path)
+                done.unchanged.append(path)
             else:
                 _replace(folder / path, data)
                 done.written.append(path)

@@ -59,11 +59,11 @@ def leaderboard(
         content = {
             "page": str(output / "index.html"),
             "written": done.written,
-            "kept": len(done.kept),
+            "kept": len(done.unchanged),
             "removed": done.removed,
         }
         typer.echo(json.dumps(content, indent=1))
         return
     typer.echo(f"leaderboard  {output / 'index.html'}")
-    changed = f"{len(done.written)} files written, {len(done.kept)} unchanged"
+    changed = f"{len(done.written)} files written, {len(done.unchanged)} unchanged"
     typer.echo(changed + (f", {len(done.removed)} removed" if done.removed else ""))
