@@ -12,23 +12,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.digests import (
-    CHAT_TEMPLATE_FILE,
-    TOKENIZER_FILES,
     adapter_digest,
     chat_template_digest,
     tokenizer_digest,
     weights_digest,
 )
-from steelyard.harness.checkpoints.opening import (
-    BASE_LINK,
-    MANIFEST,
-    now,
+from steelyard.harness.checkpoints.folder import (
+    CHAT_TEMPLATE_FILE,
+    GENERATION_CONFIG,
+    TOKENIZER_FILES,
     only_gguf,
-    open_checkpoint,
     size_bytes,
     tokenizer_folder,
 )
+from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.plugins.plugin import Plugin
@@ -36,7 +35,7 @@ from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
-_CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, "generation_config.json")
+_CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, GENERATION_CONFIG)
 
 
 def save_full(model: Any, job: TrainJob) -> None:
@@ -71,7 +70,7 @@ def save_adapter(model: Any, job: TrainJob, **options: Any) -> None:
 
 
 def link_base(folder: Path, base: Path, *, seen_from: Path | None = None) -> None:
-    """Write into ``folder`` where an adapter's base lies; see ``opening.base_of_adapter``."""
+    """Write into ``folder`` where an adapter's base lies; see ``bases.base_of_adapter``."""
     start = (seen_from or folder).resolve()
     link = {"relative": os.path.relpath(base, start), "absolute": str(base)}
     _write_text(folder / BASE_LINK, json.dumps(link, indent=1) + "\n")

@@ -192,9 +192,13 @@ class Checkpoints:
     def _trained(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from steelyard.harness.checkpoints import check_in_fresh_process, with_checks, with_energy
+        from steelyard.harness.checkpoints import (
+            check_in_fresh_process,
+            tokenizer_folder,
+            with_checks,
+            with_energy,
+        )
         from steelyard.harness.checkpoints.fresh_process import server
-        from steelyard.harness.checkpoints.opening import tokenizer_folder
         from steelyard.harness.energy.attempts import Attempts
         from steelyard.harness.environment import peak_memory
         from steelyard.harness.experiment.data_sets import first_prompt

@@ -18,8 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import open_checkpoint
-from steelyard.harness.checkpoints.writing import write_manifest
+from steelyard.harness.checkpoints import open_checkpoint, write_manifest
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.files.yaml_file import read_yaml
