@@ -14,8 +14,10 @@ from typing import Any
 
 from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation.answers import LENGTH_LIMIT, Answer, answer_of, json_document
+from steelyard.harness.evaluation.measuring import naming, row_of
 from steelyard.harness.evaluation.metric_choice import choose_metrics
 from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.plugins.names import is_built_in
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score
 from steelyard.harness.suites.built import BuiltTask
@@ -141,7 +143,7 @@ def _measure(
     flags: list[str] = []
     for sample, answer in zip(samples, answers, strict=True):
         unusable = answer.unusable or unfit or _without_reference(metric, sample)
-        row = None if unusable else metric.measure(sample, answer.raw)
+        row = None if unusable else row_of(metric, sample, answer.raw)
         if row is not None and not all(map(math.isfinite, row)):
             row, flag = None, NOT_A_NUMBER
         else:
@@ -149,7 +151,7 @@ def _measure(
         found.append(row)
         marks = [flag] if flag else []
         flags.append(", ".join(marks + ([LENGTH_LIMIT] if answer.cut else [])))
-    width = next((len(row) for row in found if row is not None), 1)
+    width = _width(metric, built.name, found)
     values = np.full((len(found), width), np.nan)
     for index, row in enumerate(found):
         if row is not None:
@@ -163,6 +165,15 @@ def _measure(
         flags=tuple(flags),
         clusters=tuple(built.metadata.cluster_of(sample.document) for sample in samples),
     )
+
+
+def _width(metric: Metric, task: str, rows: Sequence[Sequence[float] | None]) -> int:
+    """How many numbers each row has; one where there is no row."""
+    widths = {len(row) for row in rows if row is not None} or {1}
+    with naming(metric, task, "its rows are not alike"):
+        if len(widths) > 1:
+            raise MetricError(f"they hold {' and '.join(map(str, sorted(widths)))} numbers")
+    return widths.pop()
 
 
 def _all_alike(built: BuiltTask, answers: Sequence[Answer]) -> bool:
@@ -181,13 +192,15 @@ def _scored(
     *,
     first: bool,
 ) -> tuple[Score, Rows | None]:
-    score = score_of(metric, rows, samples)
+    with naming(metric, built.name, f"its {rows.scored.sum()} rows give no score"):
+        score = score_of(metric, rows, samples)
     whole = bool(rows.scored.all())
     own = _number(printed)
     kept: Rows | None = rows
-    if whole and own is not None and score.kind != "calibration" and not _same(score.value, own):
+    is_theirs = is_built_in(metric) and score.kind != "calibration"
+    if whole and own is not None and is_theirs and not _same(score.value, own):
         # The task aggregates in a way of its own: its value stands, without rows that would
-        # make another one of it.
+        # make another one of it. A metric of another package is there to aggregate otherwise.
         note = "the task's own aggregate: no interval and no paired test"
         score = score.model_copy(update={"value": own, "low": None, "high": None, "note": note})
         kept = None

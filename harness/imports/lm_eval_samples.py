@@ -15,6 +15,7 @@ from typing import Any
 
 from steelyard.harness.errors import DataError, MetricError, located
 from steelyard.harness.evaluation.answers import TIED, json_document
+from steelyard.harness.evaluation.measuring import row_or_none
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.evaluation.rows import NOT_A_NUMBER, UNSCORED
 from steelyard.harness.evaluation.scores import score_of
@@ -168,7 +169,7 @@ def _metric(
         return load_metric(name) if name in plugin_names("metrics") else None
     better = results.higher_is_better(task, name)
     metric = metric_for(name, better, first, metadata.graded)
-    if metric is not None and _row(metric, first) is None:
+    if metric is not None and row_or_none(metric, first) is None:
         # A plugin that reads the model's answers, which are not at hand: the number itself.
         metric = metric_for(name, better, first, {name})
     return metric
@@ -188,7 +189,7 @@ def _rows(
         flags_by_metric = entry.get("steelyard_flags") or {}
         value = sample.values.get(name)
         ready = name in ready_metrics(entry)
-        row = None if value is None else _ready(value) if ready else _row(metric, sample)
+        row = None if value is None else _ready(value) if ready else row_or_none(metric, sample)
         flag = str(flags_by_metric.get(name) or "") if isinstance(flags_by_metric, Mapping) else ""
         if len(choices) > 1 and len(set(choices)) == 1:
             # The first choice would win, whatever it says.
@@ -215,13 +216,6 @@ def _ready(value: Any) -> Sequence[float] | None:
     """A row that stands in the file as it is (`steelyard export`)."""
     numbers = [number(part) for part in value] if isinstance(value, list) else []
     return [part for part in numbers if part is not None] or None
-
-
-def _row(metric: Metric, sample: Sample) -> Sequence[float] | None:
-    try:
-        return metric.measure(sample, ())
-    except (MetricError, TypeError, ValueError, KeyError, IndexError):
-        return None
 
 
 def _score(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.compare import Scored
+from steelyard.harness.evaluation.measuring import row_or_none
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
@@ -112,10 +113,7 @@ def _missing(sample: SampleRecord) -> dict[str, str]:
 
 
 def _measured(metric: Metric, sample: Sample) -> list[float] | None:
-    try:
-        row = metric.measure(sample, ())
-    except Exception:  # a plugin of another package may raise anything on a value of another shape
-        return None
+    row = row_or_none(metric, sample)
     return None if row is None else [float(value) for value in row]
 
 
