@@ -20,9 +20,12 @@ import numpy as np
 from steelyard.harness.errors import StatisticsError, SteelyardError
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.records import Checkpoint, Energy, Failure, Rows, Score, TaskSignature
+from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.stats import percentile_interval, score_interval
 
 if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
     from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation
     from steelyard.harness.evaluation.serving import Server, Timing
     from steelyard.harness.plugins.protocols import Meter
@@ -47,7 +50,7 @@ class _Pass:
 
 
 def measured_cost(
-    lm: Any, built: BuiltSuite, meter: Callable[[], Meter], checkpoint: Checkpoint
+    lm: LM | Scorer, built: BuiltSuite, meter: Callable[[], Meter], checkpoint: Checkpoint
 ) -> tuple[Evaluation, tuple[Energy, ...]]:
     """The cost scores of ``lm`` under the task ``cost``, and the energy that measuring them took.
 
@@ -55,6 +58,7 @@ def measured_cost(
     """
     from steelyard.harness.evaluation.evaluate import Evaluation
 
+    lm = as_scorer(lm)
     measure, task = built.suite.cost, built.cost
     if measure is None or task is None:
         return Evaluation(), ()
@@ -272,19 +276,20 @@ def _unavailable(name: str, unit: str, why: str) -> Score:
     return _plain(name, 0, unit).model_copy(update={"note": f"unavailable: {why}"})
 
 
-def _signature(lm: Any, server: Server, data_digest: str, checkpoint: Checkpoint) -> TaskSignature:
+def _signature(
+    lm: Scorer, server: Server, data_digest: str, checkpoint: Checkpoint
+) -> TaskSignature:
     measure = server.measure
-    settings = lm.scoring_record() if hasattr(lm, "scoring_record") else {}
     return TaskSignature(
         task=COST,
         task_digest=digest_json([COST, measure.model_dump(mode="json")]),
         data_digest=data_digest,
         few_shot=0,
         tokenizer=checkpoint.manifest.digests.tokenizer,
-        dtype=str(settings.get("dtype") or checkpoint.manifest.dtype),
+        dtype=lm.dtype or str(checkpoint.manifest.dtype),
         decoding=(
             f"batch {measure.batch_size}, {measure.prompt_tokens} + {measure.new_tokens} tokens"
         ),
         hardware=server.hardware(),
-        backend=str(settings.get("backend", type(lm).__name__)),
+        backend=lm.backend,
     )

@@ -10,6 +10,7 @@ from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.records import Rows, SampleRecord
+from steelyard.harness.scoring import Scorer
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.identity import sample_ids
 
@@ -18,7 +19,7 @@ FIDELITY = "fidelity"
 METRICS = ("kl_per_token", "kl_p99", "top1_agreement", "delta_log_likelihood")
 
 
-def measured_divergence(child: Any, parent: Any, built: BuiltTask) -> ScoredTask:
+def measured_divergence(child: Scorer, parent: Scorer, built: BuiltTask) -> ScoredTask:
     """Divergence of ``child`` from ``parent`` over the documents of ``built``.
 
     Raises ``NotComparableError`` where the tokenizers differ, ``ScoringError`` on NaN.

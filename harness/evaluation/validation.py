@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
 from steelyard.harness.plugins.fields import ValidationTask
+from steelyard.harness.scoring import Scorer
 
 if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
     from steelyard.harness.evaluation.evaluate import BuiltSuite
     from steelyard.harness.records import Checkpoint
 
@@ -86,7 +89,9 @@ def _stamps(files: Sequence[str], folders: Sequence[str]) -> tuple[Any, ...]:
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in known)
 
 
-def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoint) -> Measured:
+def task_value(
+    lm: LM | Scorer, suite: BuiltSuite, spec: ValidationTask, like: Checkpoint
+) -> Measured:
     """The metric of ``lm`` on the validation task; ``like`` describes its tokenizer.
 
     Raises ``ScoringError`` where the task fails or gives no such number.
@@ -107,7 +112,7 @@ def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoin
     return Measured(score.value, f"{spec.task} {wanted}", score.higher_is_better)
 
 
-def held_out_loss(lm: Any, pairs: Sequence[tuple[str, str]], name: str) -> Measured:
+def held_out_loss(lm: Scorer, pairs: Sequence[tuple[str, str]], name: str) -> Measured:
     """Nats per completion byte of held-out (prompt, completion) ``pairs``, by the scorer.
 
     Per byte, so that a longer tokenisation does not look like knowledge. ``name`` says of what.
