@@ -102,7 +102,7 @@ class PolicyFile(pytest.File):
         policy keeps silent.
         """
         warning = warnings.WarningMessage(
-            GateWarning(_line(result)), GateWarning, str(self.path), lineno=1
+            GateWarning(_rule_line(result)), GateWarning, str(self.path), lineno=1
         )
         self.ihook.pytest_warning_recorded.call_historic(
             kwargs={
@@ -125,7 +125,7 @@ class RuleItem(pytest.Item):
     def runtest(self) -> None:
         """Passes, or fails with what the rule says; inconclusive is as the rule has it."""
         if self.result.exit_code:
-            pytest.fail(_line(self.result), pytrace=False)
+            pytest.fail(_rule_line(self.result), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """The policy, and the rule in words."""
@@ -163,7 +163,7 @@ def _name(result: RuleResult) -> str:
     return one_line(f"{result.candidate}: {result.rule}").replace("::", ":")
 
 
-def _line(result: RuleResult) -> str:
+def _rule_line(result: RuleResult) -> str:
     from steelyard.harness.files.hostile import one_line
 
     verdict = result.verdict.replace("_", " ")

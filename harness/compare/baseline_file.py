@@ -56,11 +56,11 @@ def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     if not scored.run.complete:
         message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
         raise DataError(message, file=path, fix="score it again")
-    content = _content(scored, include_text)
+    content = _run_content(scored, include_text)
     body = _canonical(content)
     header = f'{{"content":{body},"format":"{FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
-    _write(path, _gzipped(text.encode()))
+    _write_payload(path, _gzipped(text.encode()))
 
 
 def load(path: Path) -> Scored:
@@ -77,7 +77,7 @@ def load(path: Path) -> Scored:
     try:
         run = Run.model_validate(content["run"])
         rows = _all_rows(content["tasks"], path)
-        samples = _samples(content.get("samples"))
+        samples = _samples_from(content.get("samples"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -96,7 +96,7 @@ def open_run(store: Store, name: str) -> Scored:
 # --- writing --------------------------------------------------------------------------------
 
 
-def _content(scored: Scored, include_text: bool) -> dict[str, Any]:
+def _run_content(scored: Scored, include_text: bool) -> dict[str, Any]:
     tasks: dict[str, Any] = {}
     samples: list[Any] = []
     for task in scored.tasks:
@@ -122,18 +122,21 @@ def _task(held: Sequence[Rows]) -> dict[str, Any]:
     return {
         "sample_ids": ids,
         "clusters": [clusters[id] for id in ids] if any(clusters.values()) else None,
-        "metrics": {rows.metric: _metric(rows, ids) for rows in held},
+        "metrics": {rows.metric: _metric_content(rows, ids) for rows in held},
     }
 
 
-def _metric(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
+def _metric_content(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
     place = {id: i for i, id in enumerate(rows.sample_ids)}
     order = [place[id] for id in ids if id in place]
     columns = rows.values[order].T.tolist()
     scored = rows.scored[order]
     return {
         "values": [
-            [_number(v) if is_scored else None for v, is_scored in zip(column, scored, strict=True)]
+            [
+                _json_number(v) if is_scored else None
+                for v, is_scored in zip(column, scored, strict=True)
+            ]
             for column in columns
         ],
         "absent": [i for i, id in enumerate(ids) if id not in place],
@@ -141,7 +144,7 @@ def _metric(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | int | str:
+def _json_number(value: float) -> float | int | str:
     if not math.isfinite(value):
         # A scored NaN is a fault that the comparison must still see.
         return str(value)
@@ -165,7 +168,7 @@ def _gzipped(text: bytes) -> bytes:
     return packed[:9] + b"\xff" + packed[10:]
 
 
-def _write(path: Path, payload: bytes) -> None:
+def _write_payload(path: Path, payload: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -186,7 +189,7 @@ def _refuse(path: Path, message: str, fix: str | None = None) -> NoReturn:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    text = _text(path)
+    text = _unzipped_text(path)
     try:
         document = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -206,7 +209,7 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _text(path: Path) -> str:
+def _unzipped_text(path: Path) -> str:
     if not path.is_file():
         _refuse(path, "no such file", "write one with `steelyard baseline save`")
     if path.stat().st_size > MAX_FILE_BYTES:
@@ -229,13 +232,13 @@ def _no_constant(name: str) -> NoReturn:
 
 def _all_rows(tasks: Mapping[str, Any], path: Path) -> dict[RowKey, Rows]:
     return {
-        (task, metric): _rows(task, metric, held, entry)
+        (task, metric): _rows_from(task, metric, held, entry)
         for task, held in tasks.items()
         for metric, entry in held["metrics"].items()
     }
 
 
-def _rows(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, Any]) -> Rows:
+def _rows_from(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, Any]) -> Rows:
     ids = held["sample_ids"]
     clusters = held["clusters"] or [None] * len(ids)
     if len(clusters) != len(ids) or not all(isinstance(id, str) for id in ids):
@@ -264,7 +267,7 @@ def _rows(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, A
     )
 
 
-def _samples(held: Sequence[Any] | None) -> dict[tuple[str, str], SampleRecord] | None:
+def _samples_from(held: Sequence[Any] | None) -> dict[tuple[str, str], SampleRecord] | None:
     if held is None:
         return None
     records = [SampleRecord.model_validate(entry) for entry in held]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from steelyard.harness.compare.problems import Cause, Problem
 from steelyard.harness.compare.scored import Scored
@@ -93,7 +92,8 @@ def _of_task(
         why, cause = VOIDING.get(name, f"another {name.replace('_', ' ')}"), _cause(was, now)
         if cause == "reference":
             why = "measured against another model"
-        text = f"{why} ({_short(was)} in the baseline, {_short(now)} in the candidate)"
+        sides = _shortened_digest(was), _shortened_digest(now)
+        text = f"{why} ({sides[0]} in the baseline, {sides[1]} in the candidate)"
         problems += [Problem(cause, text, task, metric) for metric in touched]
     return differences, problems
 
@@ -106,7 +106,7 @@ def _changed(
         if name == "few_shot_seed" and before.few_shot == after.few_shot == 0:
             continue
         if was != now:
-            yield name, _text(was), _text(now)
+            yield name, _text_or_none(was), _text_or_none(now)
     for package in sorted({*before.versions, *after.versions}):
         was, now = before.versions.get(package), after.versions.get(package)
         if was != now:
@@ -159,11 +159,11 @@ def _of_scores(baseline: Scored, candidate: Scored, task: str) -> list[Problem]:
     return problems
 
 
-def _text(value: Any) -> str | None:
+def _text_or_none(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _short(value: str | None) -> str:
+def _shortened_digest(value: str | None) -> str:
     if value is None:
         return "none"
     return value if len(value) <= 24 else f"{value[:12]}..."

@@ -83,7 +83,7 @@ class _Side:
     def add_slices(self, pair: TaskPair, baseline: Scored, settings: Settings) -> None:
         # The ids are the same content on both sides, so either run's samples will do.
         samples = self.run.samples_of(pair.task) or baseline.samples_of(pair.task)
-        for metric in _primary(pair).values():
+        for metric in _primary_metrics(pair).values():
             if samples and metric.testable and metric.paired is not None:
                 slices = slices_of(metric.paired, samples)
                 self.slices += slice_deltas(metric, slices, settings)
@@ -107,7 +107,7 @@ class _Side:
         )
 
 
-def _primary(pair: TaskPair) -> Mapping[str, MetricPair]:
+def _primary_metrics(pair: TaskPair) -> Mapping[str, MetricPair]:
     return {name: metric for name, metric in pair.metrics.items() if metric.baseline.primary}
 
 
@@ -121,7 +121,7 @@ def _add_flips(
     ]
     for side, pair, flips in zip(sides, pairs, flips_by_metric, strict=True):
         side.flip_counts += [f.count for f in flips.values()]
-        for name in _primary(pair):
+        for name in _primary_metrics(pair):
             if name in flips:
                 everywhere = in_every_candidate([f[name] for f in flips_by_metric if name in f])
                 side.flips += with_answers(flips[name], baseline, side.run, everywhere, limit)

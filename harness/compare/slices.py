@@ -64,7 +64,7 @@ def slice_deltas(pair: MetricPair, slices: Slices, settings: Settings) -> list[D
             result = run_test(pair.baseline, pair.paired, settings, subset=indices)
         except SteelyardError:
             continue
-        delta = whole.model_copy(update={"slice": name, **_values(pair, indices)})
+        delta = whole.model_copy(update={"slice": name, **_slice_means(pair, indices)})
         deltas.append(with_result(delta, result))
     return deltas
 
@@ -85,7 +85,7 @@ def delta_of_slice(pair: MetricPair) -> Delta:
     )
 
 
-def _values(pair: MetricPair, indices: Sequence[int]) -> dict[str, float]:
+def _slice_means(pair: MetricPair, indices: Sequence[int]) -> dict[str, float]:
     """Both runs' means within the slice, where the score is a mean."""
     if pair.baseline.kind not in ("accuracy", "bounded") or pair.paired is None:
         return {}

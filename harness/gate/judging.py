@@ -57,12 +57,12 @@ def judge(
     if not candidates:
         raise ConfigError("no candidate to judge", fix="name at least one run")
     return tuple(
-        _verdict(gate, baseline, candidate, _adjusted(comparisons, candidate))
+        _verdict(gate, baseline, candidate, _adjusted_p_values(comparisons, candidate))
         for candidate in candidates
     )
 
 
-def _adjusted(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedPValues:
+def _adjusted_p_values(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedPValues:
     return {
         (delta.task, delta.metric): delta.p_adjusted
         for comparison in comparisons

@@ -352,7 +352,7 @@ def _planned(
         held = baseline.rows.get((score.task, score.metric))
         if score.task not in sample_ids or held is None:
             continue
-        asked = _asked(held, tuple(sample_ids[score.task]))
+        asked = _rows_as_asked(held, tuple(sample_ids[score.task]))
         n_scored = int(asked.scored.sum())
         counts = {"value": None, "n": n_scored, "unscored": len(asked.sample_ids) - n_scored}
         rows[score.task, score.metric] = asked
@@ -360,7 +360,7 @@ def _planned(
     return Scored(candidate.model_copy(update={"scores": tuple(scores)}), rows, samples)
 
 
-def _asked(held: Rows, ids: tuple[str, ...]) -> Rows:
+def _rows_as_asked(held: Rows, ids: tuple[str, ...]) -> Rows:
     place = {id: i for i, id in enumerate(held.sample_ids)}
     where = [place.get(id, -1) for id in ids]
     has_row = np.array([i >= 0 for i in where], dtype=bool)

@@ -79,7 +79,7 @@ def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
         seconds=number(record["duration"]) or 0.0,
         energy_kwh=used,
         grade="estimated",
-        components=_components(record),
+        components=_emission_components(record),
         co2e_g=grams,
         intensity=intensity,
         pue=number(record.get("pue")) or 1.0,
@@ -88,7 +88,7 @@ def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
     )
 
 
-def _components(record: Record) -> tuple[EnergyComponent, ...]:
+def _emission_components(record: Record) -> tuple[EnergyComponent, ...]:
     """Those that used anything; a machine without a GPU has no component of it."""
     components = []
     for name in _NAMES:
@@ -121,7 +121,7 @@ def read_codecarbon(
         model=Model(called),
         scores=(),
         signatures=(),
-        created_at=_moment(record),
+        created_at=_emission_time(record),
         energy=[energy_of(record, source, phase)],
         options={"phase": phase, "run_id": str(record["run_id"])},
     )
@@ -174,7 +174,7 @@ def _environment(record: Record) -> Environment:
     )
 
 
-def _moment(record: Record) -> str | None:
+def _emission_time(record: Record) -> str | None:
     try:
         return datetime.fromisoformat(str(record.get("timestamp"))).isoformat(timespec="seconds")
     except ValueError:

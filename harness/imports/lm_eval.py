@@ -73,9 +73,9 @@ def read_lm_eval(
     for results, own in zip(read, names, strict=True):
         twice = names.count(own) > 1
         candidate = (
-            f"{own}@{plain_name(_moment(results.path) or results.path.stem)}" if twice else own
+            f"{own}@{plain_name(_file_date(results.path) or results.path.stem)}" if twice else own
         )
-        yield _run(results, candidate, experiment, cluster, slices)
+        yield _imported_run(results, candidate, experiment, cluster, slices)
 
 
 def _looks_like_results(path: Path) -> bool:
@@ -87,11 +87,11 @@ def _looks_like_results(path: Path) -> bool:
 
 
 def _candidate(results: Results) -> str:
-    dated = _moment(results.path) is not None
+    dated = _file_date(results.path) is not None
     return plain_name(results.model.name if dated else results.path.stem)
 
 
-def _moment(path: Path) -> str | None:
+def _file_date(path: Path) -> str | None:
     """The date in ``results_2026-11-23T10-00-00.123456.json``."""
     stamp = re.search(rf"_({_MOMENT})\.json$", path.name)
     return stamp.group(1) if stamp else None
@@ -102,7 +102,7 @@ def samples_file(results: Path, task: str) -> Path | None:
 
     They carry its date; beside a results file that was renamed, the only samples of the task do.
     """
-    moment = _moment(results)
+    moment = _file_date(results)
     begin = re.escape(f"samples_{_file_name(task)}_")
     date = re.escape(moment) if moment else _MOMENT
     shape = re.compile(rf"{begin}{date}\.jsonl")
@@ -115,7 +115,7 @@ def _file_name(task: str) -> str:
     return re.sub(r"[/\\]+", "__", task)
 
 
-def _run(
+def _imported_run(
     results: Results,
     candidate: str,
     experiment: str,
@@ -149,7 +149,7 @@ def _run(
     )
     rows = tuple(rows for task in read.values() for rows in task.rows)
     samples = tuple(sample for task in read.values() for sample in task.samples)
-    return Imported(run, rows, samples, _remarks(results, read))
+    return Imported(run, rows, samples, _run_remarks(results, read))
 
 
 def _require_fields(
@@ -170,7 +170,7 @@ def _bare(results: Results, task: str, with_samples: bool) -> list[Score]:
     return scores
 
 
-def _remarks(results: Results, read: dict[str, ImportedTask]) -> tuple[str, ...]:
+def _run_remarks(results: Results, read: dict[str, ImportedTask]) -> tuple[str, ...]:
     lines = [line for task in read.values() for line in task.remarks]
     bare = [task for task in results.tasks if task not in read and not results.is_group(task)]
     if bare:

@@ -112,7 +112,9 @@ class Results:
         parameters = self.config.get("model_num_parameters")
         dtype = str(self.config.get("model_dtype") or UNKNOWN).removeprefix("torch.")
         is_count = isinstance(parameters, int) and parameters > 0
-        return Model(_model_name(self), parameters if is_count else None, dtype, _versions(self))
+        return Model(
+            _model_name(self), parameters if is_count else None, dtype, _library_versions(self)
+        )
 
 
 def read_results(path: Path) -> Results:
@@ -133,7 +135,7 @@ def number(value: Any) -> float | None:
     return figure if math.isfinite(figure) else None
 
 
-def _whole(value: Any) -> int | None:
+def _whole_number(value: Any) -> int | None:
     figure = number(value)
     return None if figure is None else int(figure)
 
@@ -205,15 +207,15 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         task_digest=_task_digest(results, task),
         data_digest=data_digest or str(results.of("task_hashes", task) or UNKNOWN),
         few_shot=int(number(shots) or 0),
-        few_shot_seed=_whole(config.get("fewshot_seed")) if number(shots) else None,
-        template=_template(results),
+        few_shot_seed=_whole_number(config.get("fewshot_seed")) if number(shots) else None,
+        template=_template_digest(results),
         tokenizer=_tokenizer(results),
         dtype=results.model.dtype,
         limit=effective_limit,
-        max_length=_whole(results.content.get("max_length")),
+        max_length=_whole_number(results.content.get("max_length")),
         decoding=_one_line(decoding),
         backend=f"lm-eval:{config.get('model') or UNKNOWN}",
-        versions=_versions(results),
+        versions=_library_versions(results),
     )
 
 
@@ -234,7 +236,7 @@ def _task_digest(results: Results, task: str) -> str:
     return digest_json(text)
 
 
-def _template(results: Results) -> str | None:
+def _template_digest(results: Results) -> str | None:
     """Digest of chat template and system instruction, where either was applied."""
     named = [results.content.get(k) for k in ("chat_template_sha", "system_instruction_sha")]
     turns = results.content.get("fewshot_as_multiturn")
@@ -248,7 +250,7 @@ def _tokenizer(results: Results) -> str:
     return f"special tokens {digest_json(tokens)[:12]}" if any(tokens) else UNKNOWN
 
 
-def _versions(results: Results) -> dict[str, str]:
+def _library_versions(results: Results) -> dict[str, str]:
     versions = {
         "lm_eval": results.version,
         "transformers": results.content.get("transformers_version"),

@@ -90,11 +90,11 @@ def read_task(
         require_once(mine, name, path)
         samples = samples_of(task, mine)
         suffix = f",{name}" if len(filters) > 1 else ""
-        for metric, metric_rows in _measured(results, task, mine, samples, metadata):
+        for metric, metric_rows in _measured_metrics(results, task, mine, samples, metadata):
             measured |= {metric.name + suffix, str(getattr(metric, "source", metric.name)) + suffix}
             renamed = Rows(**{**vars(metric_rows), "metric": metric.name + suffix})
             try:
-                score, is_whole = _score(results, metadata, metric, renamed, samples, name)
+                score, is_whole = _score_again(results, metadata, metric, renamed, samples, name)
             except (IndexError, ValueError, TypeError) as error:
                 what = f"'{renamed.metric}' cannot be aggregated ({error})"
                 raise DataError(what, file=path) from error
@@ -102,7 +102,7 @@ def read_task(
             if is_whole:
                 rows.append(renamed)
         if name == filters[0]:
-            held = tuple(_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
+            held = tuple(_sample_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
     # lm-eval's own standard errors give way to intervals from rows; what has no rows keeps them.
     bare = [s for s in aggregates(results, task) if s.metric.replace("_stderr", "") not in measured]
     documents = {str(e.get("doc_hash") or content_digest(e.get("doc"))) for e in entries}
@@ -111,7 +111,7 @@ def read_task(
         rows=tuple(rows),
         samples=held,
         signature=signature_of(results, task, documents_digest(documents)),
-        remarks=_remarks(results, task, len(held), path),
+        remarks=_task_remarks(results, task, len(held), path),
         fields=fields,
     )
 
@@ -137,7 +137,7 @@ def _metadata(
     return metadata.model_copy(update=update)
 
 
-def _measured(
+def _measured_metrics(
     results: Results,
     task: str,
     entries: Sequence[Entry],
@@ -147,13 +147,13 @@ def _measured(
     measured = []
     ready = {name for entry in entries for name in ready_metrics(entry)}
     for name in dict.fromkeys(name for sample in samples for name in sample.values):
-        metric = _metric(results, task, name, samples, metadata, is_ready=name in ready)
+        metric = _metric_named(results, task, name, samples, metadata, is_ready=name in ready)
         if metric is not None:
-            measured.append((metric, _rows(metric, name, entries, samples, metadata)))
+            measured.append((metric, _rows_of_metric(metric, name, entries, samples, metadata)))
     return measured
 
 
-def _metric(
+def _metric_named(
     results: Results,
     task: str,
     name: str,
@@ -175,7 +175,7 @@ def _metric(
     return metric
 
 
-def _rows(
+def _rows_of_metric(
     metric: Metric,
     name: str,
     entries: Sequence[Entry],
@@ -218,7 +218,7 @@ def _ready(value: Any) -> Sequence[float] | None:
     return [part for part in numbers if part is not None] or None
 
 
-def _score(
+def _score_again(
     results: Results,
     metadata: TaskMetadata,
     metric: Metric,
@@ -255,7 +255,7 @@ def _score(
 
 def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Score, ...]:
     """Scores as the task's metadata describes them."""
-    primary = _primary([score.metric for score in scores], metadata)
+    primary = _primary_name([score.metric for score in scores], metadata)
     marked = []
     for score in scores:
         update: dict[str, Any] = {"primary": score.metric == primary}
@@ -269,7 +269,7 @@ def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Scor
     return tuple(marked)
 
 
-def _primary(names: Sequence[str], metadata: TaskMetadata) -> str:
+def _primary_name(names: Sequence[str], metadata: TaskMetadata) -> str:
     for wanted in (metadata.primary, *PRIMARY):
         for name in names:
             if wanted is not None and wanted in (name, name.partition(",")[0]):
@@ -277,7 +277,7 @@ def _primary(names: Sequence[str], metadata: TaskMetadata) -> str:
     return names[0]
 
 
-def _record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecord:
+def _sample_record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecord:
     return SampleRecord(
         task=sample.task,
         sample_id=sample.sample_id,
@@ -290,7 +290,7 @@ def _record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecor
     )
 
 
-def _remarks(results: Results, task: str, held: int, path: Path) -> tuple[str, ...]:
+def _task_remarks(results: Results, task: str, held: int, path: Path) -> tuple[str, ...]:
     effective = results.effective(task)
     if effective is None or effective == held:
         return ()

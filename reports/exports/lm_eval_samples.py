@@ -31,7 +31,7 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
     written: dict[str, dict[str, Any]] = {}
     ready: list[str] = []
     for metric_rows in held:
-        values = _values(metric_rows, scored)
+        values = _values_by_id(metric_rows, scored)
         if values is None and _aggregates(metric_rows, scored):
             ready.append(metric_rows.metric.partition(",")[0])
             values = _as_rows(metric_rows)
@@ -51,8 +51,8 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
         for index, id in enumerate(ids):
             rows_of_id = {m.partition(",")[0]: v.get(id) for m, v in mine.items()}
             marks = {m.partition(",")[0]: flags[m].get(id, "") for m in mine}
-            sample = _sample(scored, task, id, clusters.get(id))
-            lines.append(_line(index, sample, filter_name, rows_of_id, marks, ready))
+            sample = _sample_of(scored, task, id, clusters.get(id))
+            lines.append(_sample_line(index, sample, filter_name, rows_of_id, marks, ready))
     return lines
 
 
@@ -65,7 +65,7 @@ def _filter(metric: str) -> str:
     return metric.partition(",")[2] or "none"
 
 
-def _values(rows: Rows, scored: Scored) -> dict[str, Any] | None:
+def _values_by_id(rows: Rows, scored: Scored) -> dict[str, Any] | None:
     """Sample id -> value; None where no shape of value reads back as the same rows."""
     name = rows.metric.partition(",")[0]
     score = scored.scores_of(rows.task)[rows.metric]
@@ -76,12 +76,12 @@ def _values(rows: Rows, scored: Scored) -> dict[str, Any] | None:
             if not is_scored:
                 values[id] = None
                 continue
-            sample = _sample(scored, rows.task, id, None)
+            sample = _sample_of(scored, rows.task, id, None)
             value = shape(row.tolist(), sample)
             asked = Sample(rows.task, id, {}, sample.prompt, sample.target, {name: value})
             if value is not None and metric is None:
                 metric = metric_for(name, score.higher_is_better, asked)
-            if value is None or metric is None or _measured(metric, asked) != row.tolist():
+            if value is None or metric is None or _measure_again(metric, asked) != row.tolist():
                 break
             values[id] = value
         else:
@@ -112,12 +112,12 @@ def _missing(sample: SampleRecord) -> dict[str, str]:
     return {name: value for name, value in sample.slices.items() if name not in sample.document}
 
 
-def _measured(metric: Metric, sample: Sample) -> list[float] | None:
+def _measure_again(metric: Metric, sample: Sample) -> list[float] | None:
     row = row_or_none(metric, sample)
     return None if row is None else [float(value) for value in row]
 
 
-def _sample(scored: Scored, task: str, id: str, cluster: str | None) -> SampleRecord:
+def _sample_of(scored: Scored, task: str, id: str, cluster: str | None) -> SampleRecord:
     """The sample, or its id alone where no texts were kept (a baseline file)."""
     record = scored.samples_of(task).get(id)
     if record is not None:
@@ -128,7 +128,7 @@ def _sample(scored: Scored, task: str, id: str, cluster: str | None) -> SampleRe
     )  # fmt: skip
 
 
-def _line(
+def _sample_line(
     index: int,
     sample: SampleRecord,
     filter_name: str,
@@ -139,7 +139,7 @@ def _line(
     document = {**sample.document, **_missing(sample)}
     if sample.cluster is not None:
         document["steelyard_cluster"] = sample.cluster
-    arguments, answers, target = _asked(sample)
+    arguments, answers, target = _request_fields(sample)
     marks = {name: flag for name, flag in flags.items() if flag}
     rows = [name for name in ready if values.get(name) is not None]
     return {
@@ -160,7 +160,7 @@ def _line(
     }
 
 
-def _asked(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
+def _request_fields(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
     """Requests, answers and target; of a multiple choice one request for each choice."""
     likelihoods = _likelihoods(sample)
     if not likelihoods:

@@ -55,19 +55,19 @@ def is_large(document: Document) -> bool:
 def long_tables(document: Document) -> dict[str, Any]:
     """For each long table its rows; texts are formatted here, so that a script formats none."""
     return {
-        block.id: _rows(block)
+        block.id: _packed_rows(block)
         for _, block in document.blocks()
         if isinstance(block, Table) and is_long(block)
     }
 
 
-def _rows(table: Table) -> list[dict[str, Any]]:
+def _packed_rows(table: Table) -> list[dict[str, Any]]:
     scales = [bar_scale(table, index) for index in range(len(table.columns))]
     return [
         {
             "tags": [_kept(tag) for tag in row.tags],
             "cells": [
-                _scoreless(cell) if scale is None else _cell(cell, scale)
+                _scoreless(cell) if scale is None else _packed_cell(cell, scale)
                 for cell, scale in zip(row.cells, scales, strict=True)
             ],
         }
@@ -84,14 +84,14 @@ def _kept(text: str) -> str:
 @lru_cache(maxsize=50_000)
 def _scoreless(cell: Cell) -> dict[str, Any]:
     """Names, costs and dates of a run stand on many pages of a site."""
-    return _cell(cell, None)
+    return _packed_cell(cell, None)
 
 
-def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
+def _packed_cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     """Only what is there, under the names that the style sheet knows."""
     shown: dict[str, Any]
     if isinstance(cell, Number):
-        shown = _number(cell, scale)
+        shown = _packed_number(cell, scale)
     elif isinstance(cell, Word):
         shown = {"text": visible(cell.word), "sense": cell.sense}
     else:
@@ -105,7 +105,7 @@ def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     return shown
 
 
-def _number(cell: Number, scale: Scale) -> dict[str, Any]:
+def _packed_number(cell: Number, scale: Scale) -> dict[str, Any]:
     shown: dict[str, Any] = {"text": words.shown(cell)}
     if cell.value is not None:
         shown["value"] = cell.value

@@ -11,7 +11,9 @@ from steelyard.reports.words import metric_title, task_title
 
 def contamination_section(material: Material) -> Section | None:
     """One line a candidate and task of which some item is in its training data; else nothing."""
-    rows = tuple(_row(run, overlap) for run in material.runs for overlap in run.contamination)
+    rows = tuple(
+        _overlap_row(run, overlap) for run in material.runs for overlap in run.contamination
+    )
     if not rows:
         return None
     table = Table(
@@ -43,7 +45,7 @@ def contamination_section(material: Material) -> Section | None:
     )
 
 
-def _row(run: Run, overlap: Contaminated) -> Row:
+def _overlap_row(run: Run, overlap: Contaminated) -> Row:
     where = f"runs/{run.id}/contamination/{overlap.task}"
     metric = f"metric {metric_title(overlap.metric)}" if overlap.metric else None
     return Row(

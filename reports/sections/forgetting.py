@@ -82,7 +82,7 @@ def _column(material: Material, task: str, metric: str, keys: list[tuple[str, st
     )
 
 
-def _source(comparison: Comparison, count: FlipCount) -> str:
+def _flip_source(comparison: Comparison, count: FlipCount) -> str:
     path = f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}"
     return f"{path}/flip_counts/{count.task}/{count.metric}"
 
@@ -99,7 +99,7 @@ def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
             Number(
                 value=count.forgetting_rate,
                 note=f"{count.lost} lost of {count.right_before}, {count.gained} gained",
-                source=f"{_source(comparison, count)}/forgetting_rate",
+                source=f"{_flip_source(comparison, count)}/forgetting_rate",
             )
         )
     return Row(cells=(Text(text=comparison.candidate), *cells))
@@ -136,7 +136,7 @@ def _count_row(comparison: Comparison, count: FlipCount) -> Row:
         Number(
             value=float(getattr(count, name)),
             unit="count",
-            source=f"{_source(comparison, count)}/{name}",
+            source=f"{_flip_source(comparison, count)}/{name}",
         )
         for name in ("lost", "gained", "right_before", "n")
     )

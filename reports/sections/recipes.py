@@ -26,7 +26,9 @@ def recipes_section(material: Material) -> Section | None:
             Column(title="The recipe is"),
         ),
         rows=tuple(
-            _row(delta) for delta in material.recipes if (delta.task, delta.metric) in primary
+            _recipe_row(delta)
+            for delta in material.recipes
+            if (delta.task, delta.metric) in primary
         ),
     )
     return Section(
@@ -41,7 +43,7 @@ def recipes_section(material: Material) -> Section | None:
     )
 
 
-def _row(delta: RecipeDelta) -> Row:
+def _recipe_row(delta: RecipeDelta) -> Row:
     if delta.verdict is None:
         word = Word(word="too few seeds to say", sense="unknown")
     else:

@@ -24,13 +24,13 @@ def serving_blocks(material: Material) -> list[Block]:
             Column(title="Measure", one_line=True),
             *(Column(title=run.candidate, numeric=True, bars=False) for run in material.runs),
         ),
-        rows=tuple(_row(material, key) for key in keys),
+        rows=tuple(_cost_row(material, key) for key in keys),
         note=_conditions(material, keys[0]),
     )
     return [table, *_break_even(material)]
 
 
-def _row(material: Material, key: MetricKey) -> Row:
+def _cost_row(material: Material, key: MetricKey) -> Row:
     direction = "higher is better" if key.higher_is_better else "lower is better"
     cells = []
     for run in material.runs:

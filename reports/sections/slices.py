@@ -36,7 +36,7 @@ def slices_section(material: Material) -> Section | None:
     words += "at all of them. A slice that is not listed is not thereby shown to stand still."
     blocks: list[Block] = [Paragraph(text=words)]
     if moved:
-        blocks += [_heat(material, moved), _table(moved)]
+        blocks += [_heat(material, moved), _moved_table(moved)]
     return Section(id="slices", title="Slices that moved", short="Slices", blocks=tuple(blocks))
 
 
@@ -79,7 +79,7 @@ def _heat_cell(pair: tuple[Comparison, Delta] | None) -> Number:
     return Number(value=pair[1].delta, signed=True, source=f"{source}/delta")
 
 
-def _table(moved: list[tuple[Comparison, Delta]]) -> Table:
+def _moved_table(moved: list[tuple[Comparison, Delta]]) -> Table:
     return Table(
         id="slice-table",
         caption="Slices that moved, the surest first",

@@ -22,8 +22,8 @@ def tradeoffs_section(material: Material) -> Section | None:
     gain = gain_metric(material)
     if gain is None:
         return None
-    retention = next((k for k in _primary(material) if k.family == RETENTION), None)
-    quality = _score(gain)
+    retention = next((k for k in _primary_keys(material) if k.family == RETENTION), None)
+    quality = _score_measure(gain)
     blocks: list[Block] = []
     if retention is not None:
         blocks.append(
@@ -32,7 +32,7 @@ def tradeoffs_section(material: Material) -> Section | None:
                 "gain-retention",
                 "Gain against retention",
                 (_axis(gain), quality),
-                (_axis(retention), _score(retention)),
+                (_axis(retention), _score_measure(retention)),
             )
         )
     energy = Axis(title="training energy, parents included", unit="kWh", better="lower")
@@ -42,7 +42,7 @@ def tradeoffs_section(material: Material) -> Section | None:
             material,
             "quality-energy",
             "Quality against energy",
-            (energy, _energy),
+            (energy, _training_energy),
             (_axis(gain), quality),
         )
     )
@@ -62,7 +62,7 @@ def tradeoffs_section(material: Material) -> Section | None:
                 material,
                 "quality-latency",
                 "Quality against latency",
-                (_axis(latency), _score(latency)),
+                (_axis(latency), _score_measure(latency)),
                 (_axis(gain), quality),
             )
         )
@@ -79,13 +79,13 @@ def tradeoffs_section(material: Material) -> Section | None:
     )
 
 
-def _primary(material: Material) -> list[MetricKey]:
+def _primary_keys(material: Material) -> list[MetricKey]:
     return [k for k in material.metrics() if k.primary and k.family not in (*DIVERGENCE, COST)]
 
 
 def gain_metric(material: Material) -> MetricKey | None:
     """The first primary metric of the first family that can stand for a gain."""
-    primary = _primary(material)
+    primary = _primary_keys(material)
     ranked = [k for family in _GAINS for k in primary if k.family == family]
     return next(iter(ranked or primary), None)
 
@@ -98,7 +98,7 @@ def _axis(key: MetricKey) -> Axis:
     )
 
 
-def _score(key: MetricKey) -> Measure:
+def _score_measure(key: MetricKey) -> Measure:
     def measure(run: Run) -> Number:
         score = run.score(key.task, key.metric)
         if score is None:
@@ -109,7 +109,7 @@ def _score(key: MetricKey) -> Measure:
     return measure
 
 
-def _energy(run: Run) -> Number:
+def _training_energy(run: Run) -> Number:
     energies = phases(run, "train", "inherited")
     return energy_number(energies) if energies else Number(value=None, unit="kWh")
 

@@ -93,7 +93,8 @@ def verdicts_section(material: Material) -> Section:
     blocks += [Notice(level="note", text=note) for note in material.notes]
     blocks += _warning(material)
     blocks += [
-        _table(material.seen_from(name), index) for index, name in enumerate(material.baselines)
+        _verdicts_table(material.seen_from(name), index)
+        for index, name in enumerate(material.baselines)
     ]
     rules = [_rule(v, r) for v in material.verdicts for r in v.rules]
     blocks += _problems(material)
@@ -112,7 +113,7 @@ def verdicts_section(material: Material) -> Section:
     )
 
 
-def _table(material: Material, index: int) -> Table:
+def _verdicts_table(material: Material, index: int) -> Table:
     tasks: dict[str, dict[DeltaVerdict | None, list[str]]] = {
         run.candidate: {word: names_of(c, word) for word, _ in _WORDS}
         for run in material.candidates
@@ -133,7 +134,7 @@ def _table(material: Material, index: int) -> Table:
     for run in material.candidates:
         cells: list[Cell] = [run_heading(run)]
         cells += [_gate_word(material.verdict(run.candidate))] if gated else []
-        cells += _words(tasks.get(run.candidate), [word for word, _ in words])
+        cells += _verdict_words(tasks.get(run.candidate), [word for word, _ in words])
         cells += [energy_number(phases(run, "train", "inherited"), none="not trained here")]
         rows.append(Row(cells=(*cells, size_number(run)), run=run.candidate))
     return Table(
@@ -145,7 +146,7 @@ def _table(material: Material, index: int) -> Table:
     )
 
 
-def _words(
+def _verdict_words(
     names: dict[DeltaVerdict | None, list[str]] | None, verdicts: Sequence[DeltaVerdict | None]
 ) -> list[Cell]:
     if names is None:

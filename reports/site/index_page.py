@@ -113,7 +113,7 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
         id="standings",
         caption="Standings",
         columns=columns,
-        rows=tuple(_row(standings, entry, several, linked) for entry in standings.entries),
+        rows=tuple(_standing_row(standings, entry, several, linked) for entry in standings.entries),
         note=(
             "Rank sets are read pairwise from the 95% intervals, not from paired tests; they are "
             "cautious, and not corrected for the number of runs. Normalised: 0 is the chance "
@@ -128,7 +128,7 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
     )
 
 
-def _row(standings: Standings, entry: Entry, several: bool, linked: bool) -> Row:
+def _standing_row(standings: Standings, entry: Entry, several: bool, linked: bool) -> Row:
     run = entry.run
     placed = [standings.placed[key.task, key.metric].get(run.id) for key in standings.keys]
     cells: list[Cell] = [

@@ -171,7 +171,7 @@ class Standings:
         fronts: dict[str, set[int]] = {}
         if ranks:
             shown = dict(zip(fit, rank_sets(scores), strict=True))
-            for name, cost in (("energy", _energy), ("size", self.size)):
+            for name, cost in (("energy", _training_kwh), ("size", self.size)):
                 on = on_front(scores, [cost(members[i][0]) for i in fit])
                 fronts[name] = {i for i, yes in zip(fit, on, strict=True) if yes}
         return [
@@ -200,7 +200,7 @@ class Standings:
         return {run.checkpoint.digest: run.checkpoint.size_bytes for run in self.runs}
 
 
-def _energy(entry: Entry) -> float | None:
+def _training_kwh(entry: Entry) -> float | None:
     return None if entry.training is None else entry.training.energy_kwh
 
 

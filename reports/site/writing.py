@@ -64,7 +64,7 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
         for path, file in files.items():
             before = remembered.get(path, {})
             same = before.get("inputs") == file.inputs
-            if same and _content(folder / path) == before.get("content"):
+            if same and _file_digest(folder / path) == before.get("content"):
                 done.unchanged.append(path)
                 manifest[path] = before
             else:
@@ -72,7 +72,7 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
         for path, data in _made(pending):
             content = hashlib.sha256(data).hexdigest()
             manifest[path] = {"inputs": files[path].inputs, "content": content}
-            if _content(folder / path) == content:
+            if _file_digest(folder / path) == content:
                 done.unchanged.append(path)
             else:
                 _replace(folder / path, data)
@@ -131,7 +131,7 @@ def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=0, sort_keys=True) + "\n").encode()
 
 
-def _content(path: Path) -> str | None:
+def _file_digest(path: Path) -> str | None:
     """The digest of a file; None where there is none."""
     try:
         with path.open("rb") as stream:
@@ -148,7 +148,7 @@ def _remove(
         target = (folder / path).resolve()
         # A manifest is a file like any other: it must not make us remove what lies elsewhere, or
         # what someone has changed since.
-        ours = target.is_relative_to(root) and _content(target) == before.get("content")
+        ours = target.is_relative_to(root) and _file_digest(target) == before.get("content")
         if path not in files and ours:
             target.unlink()
             done.removed.append(path)
