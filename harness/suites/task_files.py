@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -29,7 +28,7 @@ def package_folder(name: str) -> Path:
 
 def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
     """Name -> YAML file of every task and group of ours and under ``include`` (which wins)."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for root in (package_folder("steelyard.tasks"), *map(Path, include)):
         for path in _yaml_files(root):
             if root.name == "tasks" and "suites" in path.relative_to(root).parts:
@@ -37,8 +36,8 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
             if path.stat().st_size > MAX_BYTES:
                 raise ConfigError(f"larger than {MAX_BYTES} bytes", file=path, fix="is it a task?")
             for name in names_in(path.read_text(encoding="utf-8", errors="replace")):
-                found[name] = path
-    return found
+                files[name] = path
+    return files
 
 
 def task_summary(path: Path) -> dict[str, str]:
@@ -47,8 +46,9 @@ def task_summary(path: Path) -> dict[str, str]:
     metadata = content.get("metadata")
     ours = metadata.get("steelyard") if isinstance(metadata, dict) else None
     ours = ours if isinstance(ours, dict) else {}
-    listed = content.get("metric_list") or [{}]
-    first = listed[0].get("metric") if isinstance(listed[0], dict) else None
+    listed = content.get("metric_list")
+    entry = listed[0] if isinstance(listed, list) and listed else None
+    first = entry.get("metric") if isinstance(entry, dict) else None
     return {
         "asks for": str(content.get("output_type") or ("a group" if "group" in content else "")),
         "family": str(ours.get("family") or ""),
@@ -56,7 +56,7 @@ def task_summary(path: Path) -> dict[str, str]:
     }
 
 
-def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, object]:
     """The YAML with those that it includes beneath; a function is its name."""
     import yaml
 
