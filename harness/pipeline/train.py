@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.environment import versions
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.experiment.file import Candidate, Experiment
+from steelyard.harness.experiment.candidates import Candidate
+from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import StageBusyError

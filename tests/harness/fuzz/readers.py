@@ -1,7 +1,7 @@
 """Every reader of a file that Steelyard did not just write itself, with a valid file of its kind.
 
 ``READERS[name]`` says how hostile files of that kind are made, and what reads them. A reader may
-return or raise an ``SteelyardError`` of one line; anything else is a fault.
+return or raise a ``SteelyardError`` of one line for each mistake; anything else is a fault.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from steelyard.harness.errors import SteelyardError
+from steelyard.harness.errors import SeveralError, SteelyardError
 from tests.harness.fuzz import mutations as m
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "store" / "writer.py"))
@@ -47,8 +47,9 @@ def attempt(reader: Reader, folder: Path, content: bytes) -> str:
     try:
         reader.read(path)
     except SteelyardError as error:
-        if "\n" in str(error) or not str(error).strip():
-            raise AssertionError(f"not one line: {error}") from error
+        mistakes = error.errors if isinstance(error, SeveralError) else (error,)
+        if any("\n" in str(each) or not str(each).strip() for each in mistakes):
+            raise AssertionError(f"not one line each: {error}") from error
         return "refused"
     return "read"
 
