@@ -29,6 +29,7 @@ from steelyard.harness.checkpoints.folder import (
 )
 from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import TrainJob
@@ -73,7 +74,7 @@ def link_base(folder: Path, base: Path, *, seen_from: Path | None = None) -> Non
     """Write into ``folder`` where an adapter's base lies; see ``bases.base_of_adapter``."""
     start = (seen_from or folder).resolve()
     link = {"relative": os.path.relpath(base, start), "absolute": str(base)}
-    _write_text(folder / BASE_LINK, json.dumps(link, indent=1) + "\n")
+    write_atomic(folder / BASE_LINK, json.dumps(link, indent=1) + "\n")
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -192,7 +193,7 @@ def manifest_of(
 
 def write_manifest(folder: Path, manifest: CheckpointManifest) -> None:
     """Write ``manifest.json`` in one move."""
-    _write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    write_atomic(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
 
 def _finish_folder(job: TrainJob) -> None:
@@ -201,12 +202,3 @@ def _finish_folder(job: TrainJob) -> None:
     # PEFT and TRL leave a model card that names this machine's paths.
     for name in ("README.md", "training_args.bin"):
         (job.folder / name).unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -22,8 +22,6 @@ import hashlib
 import io
 import json
 import math
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +32,7 @@ from pydantic import ValidationError
 
 from steelyard.harness.compare.scored import RowKey, Scored
 from steelyard.harness.errors import DataError
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.records import Rows, Run, SampleRecord
 from steelyard.harness.store import Store
 
@@ -60,7 +59,7 @@ def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     body = _canonical(content)
     header = f'{{"content":{body},"format":"{FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
-    _write_payload(path, _gzipped(text.encode()))
+    write_atomic(path, _gzipped(text.encode()))
 
 
 def load(path: Path) -> Scored:
@@ -166,19 +165,6 @@ def _gzipped(text: bytes) -> bytes:
     """
     packed = gzip.compress(text, compresslevel=9, mtime=0)
     return packed[:9] + b"\xff" + packed[10:]
-
-
-def _write_payload(path: Path, payload: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 # --- reading --------------------------------------------------------------------------------

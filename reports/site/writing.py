@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files.atomic import write_atomic
 
 MANIFEST = "steelyard-site.json"
 VERSION = 1
@@ -75,10 +75,10 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
             if _file_digest(folder / path) == content:
                 done.unchanged.append(path)
             else:
-                _replace(folder / path, data)
+                write_atomic(folder / path, data, durable=False)
                 done.written.append(path)
         _remove(folder, remembered, files, done)
-        _replace(folder / MANIFEST, _manifest_text(manifest))
+        write_atomic(folder / MANIFEST, _manifest_text(manifest), durable=False)
     except OSError as error:
         where = error.filename or folder
         raise StoreError(error.strerror or str(error), file=where, fix=_FIX) from error
@@ -152,19 +152,3 @@ def _remove(
         if path not in files and ours:
             target.unlink()
             done.removed.append(path)
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put ``data`` at ``target`` in one rename, readable by whoever may read the folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".steelyard-", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
