@@ -78,17 +78,17 @@ class PartEvaluation:
         names = [self.sample_ids[task][i] for i in chosen]
         part = _part(self._tasks[task], chosen)
         requests = self._renumbered(task, chosen)
-        found = evaluate_task(self.scorer, self.built, part, requests, self.checkpoint, names)
-        for failure in found.failures:
+        evaluation = evaluate_task(self.scorer, self.built, part, requests, self.checkpoint, names)
+        for failure in evaluation.failures:
             raise ScoringError(f"{failure.stage}: {failure.message}")
-        return found
+        return evaluation
 
     def whole(self, tasks: Sequence[str]) -> Evaluation:
         """Score all samples of ``tasks``."""
-        found = Evaluation()
+        evaluation = Evaluation()
         for task in tasks:
-            found = found.merged(self.score(task, self.sample_ids[task]))
-        return found
+            evaluation = evaluation.merged(self.score(task, self.sample_ids[task]))
+        return evaluation
 
     # --- what is asked ----------------------------------------------------------------------
 

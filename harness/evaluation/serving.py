@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from steelyard.harness.environment import quiet
+from steelyard.harness.environment import environment, quiet
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring import Scorer
 
@@ -92,8 +92,6 @@ class Server:
 
     def hardware(self) -> str:
         """The device that answers, and on a CPU how many threads."""
-        from steelyard.harness.environment import environment
-
         device = next(self.model.parameters()).device
         if device.type == "cuda":
             return str(torch.cuda.get_device_name(device))
@@ -113,7 +111,7 @@ class _Clock:
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         self.ticks.append(self.now())
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
