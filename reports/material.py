@@ -8,6 +8,8 @@ from functools import cached_property
 
 from steelyard.harness.compare import RecipeDelta
 from steelyard.harness.records import (
+    COST,
+    DIVERGENCE,
     CheckpointManifest,
     Comparison,
     Delta,
@@ -16,11 +18,6 @@ from steelyard.harness.records import (
     Score,
     Verdict,
 )
-
-#: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
-DIVERGENCE = ("fidelity", "divergence")
-#: The task, and the family of metrics, of what answering costs.
-COST = "cost"
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,8 @@ class Material:
     @property
     def main_comparisons(self) -> tuple[Comparison, ...]:
         """The comparisons against the report's baseline, in the order of the runs."""
-        comparisons = (self.comparison(run.candidate) for run in self.candidates)
-        return tuple(comparison for comparison in comparisons if comparison is not None)
+        found = (self.comparison(run.candidate) for run in self.candidates)
+        return tuple(comparison for comparison in found if comparison is not None)
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -169,12 +166,12 @@ class Material:
 
 def metric_keys(runs: Sequence[Run]) -> list[MetricKey]:
     """Every metric of ``runs``, in the order of first appearance."""
-    keys: dict[tuple[str, str], MetricKey] = {}
+    found: dict[tuple[str, str], MetricKey] = {}
     for run in runs:
         for score in run.scores:
-            if (score.task, score.metric) not in keys:
-                keys[score.task, score.metric] = MetricKey.of(score)
-    return list(keys.values())
+            if (score.task, score.metric) not in found:
+                found[score.task, score.metric] = MetricKey.of(score)
+    return list(found.values())
 
 
 def _renamed(comparison: Comparison, baseline_id: str, name: str) -> Comparison:

@@ -52,24 +52,22 @@ def recipe_deltas(
 
     ``comparisons`` and ``candidates`` in the same order, as ``compare`` took and gave them.
     """
-    manifests_by_digest = manifests(candidates)
+    known = manifests(candidates)
     groups: dict[str, dict[int, Comparison]] = {}
     for comparison, candidate in zip(comparisons, candidates, strict=True):
         manifest = candidate.run.checkpoint
         if manifest.seed is not None and comparison.comparable:
-            groups.setdefault(recipe_of(manifest, manifests_by_digest), {}).setdefault(
-                manifest.seed, comparison
-            )
+            groups.setdefault(recipe_of(manifest, known), {}).setdefault(manifest.seed, comparison)
     return tuple(
-        delta
+        found
         for group in groups.values()
         if len(group) >= 2
-        for delta in _of_group(tuple(group.values()))
+        for found in _of_group(tuple(group.values()))
     )
 
 
 def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
-    deltas = []
+    found = []
     for first in group[0].deltas:
         values = [
             delta.delta
@@ -81,7 +79,7 @@ def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
             continue
         mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
         reach = float(stats.t.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
-        deltas.append(
+        found.append(
             RecipeDelta(
                 candidates=tuple(comparison.candidate for comparison in group),
                 task=first.task,
@@ -92,4 +90,4 @@ def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
                 high=mean + reach,
             )
         )
-    return deltas
+    return found

@@ -55,19 +55,19 @@ def is_large(document: Document) -> bool:
 def long_tables(document: Document) -> dict[str, Any]:
     """For each long table its rows; texts are formatted here, so that a script formats none."""
     return {
-        block.id: _packed_rows(block)
+        block.id: _rows(block)
         for _, block in document.blocks()
         if isinstance(block, Table) and is_long(block)
     }
 
 
-def _packed_rows(table: Table) -> list[dict[str, Any]]:
+def _rows(table: Table) -> list[dict[str, Any]]:
     scales = [bar_scale(table, index) for index in range(len(table.columns))]
     return [
         {
             "tags": [_kept(tag) for tag in row.tags],
             "cells": [
-                _scoreless(cell) if scale is None else _packed_cell(cell, scale)
+                _scoreless(cell) if scale is None else _cell(cell, scale)
                 for cell, scale in zip(row.cells, scales, strict=True)
             ],
         }
@@ -84,48 +84,48 @@ def _kept(text: str) -> str:
 @lru_cache(maxsize=50_000)
 def _scoreless(cell: Cell) -> dict[str, Any]:
     """Names, costs and dates of a run stand on many pages of a site."""
-    return _packed_cell(cell, None)
+    return _cell(cell, None)
 
 
-def _packed_cell(cell: Cell, scale: Scale) -> dict[str, Any]:
+def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     """Only what is there, under the names that the style sheet knows."""
-    shown: dict[str, Any]
+    found: dict[str, Any]
     if isinstance(cell, Number):
-        shown = _packed_number(cell, scale)
+        found = _number(cell, scale)
     elif isinstance(cell, Word):
-        shown = {"text": visible(cell.word), "sense": cell.sense}
+        found = {"text": visible(cell.word), "sense": cell.sense}
     else:
-        shown = {"text": visible(cell.text)}
+        found = {"text": visible(cell.text)}
         if cell.link:
-            shown["link"] = cell.link
+            found["link"] = cell.link
         if cell.badges:
-            shown["badges"] = [visible(badge) for badge in cell.badges]
+            found["badges"] = [visible(badge) for badge in cell.badges]
     if cell.note:
-        shown["note"] = visible(cell.note)
-    return shown
+        found["note"] = visible(cell.note)
+    return found
 
 
-def _packed_number(cell: Number, scale: Scale) -> dict[str, Any]:
-    shown: dict[str, Any] = {"text": words.shown(cell)}
+def _number(cell: Number, scale: Scale) -> dict[str, Any]:
+    found: dict[str, Any] = {"text": words.shown(cell)}
     if cell.value is not None:
-        shown["value"] = cell.value
+        found["value"] = cell.value
     if cell.low is not None and cell.high is not None:
-        shown["interval"] = words.interval(cell)
+        found["interval"] = words.interval(cell)
         if bar := bar_style(cell, scale):
-            shown["bar"] = bar
+            found["bar"] = bar
     if (other := cell.normalised) is not None:
         interval = words.normalised_interval(cell)
-        shown["normalised"] = [other.value, words.normalised(cell), interval]
+        found["normalised"] = [other.value, words.normalised(cell), interval]
     if cell.grade:
-        shown["grade"] = cell.grade
+        found["grade"] = cell.grade
     if cell.changes:
-        shown["changes"] = [_change(change) for change in cell.changes]
-    return shown
+        found["changes"] = [_change(change) for change in cell.changes]
+    return found
 
 
 def _change(change: Change) -> list[str]:
-    text = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
-    return [visible(change.against), change.sense, text, words.change_interval(change)]
+    told = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
+    return [visible(change.against), change.sense, told, words.change_interval(change)]
 
 
 def bar_scale(table: Table, column: int) -> Scale:

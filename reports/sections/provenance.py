@@ -69,10 +69,10 @@ def _differences(different: Iterable[tuple[Comparison, Difference]]) -> Table:
 
 
 def _signatures(runs: Iterable[Run]) -> Table:
-    signatures: dict[str, TaskSignature] = {}
+    found: dict[str, TaskSignature] = {}
     for run in runs:
         for signature in run.signatures:
-            signatures.setdefault(signature.task, signature)
+            found.setdefault(signature.task, signature)
     rows = tuple(
         Row(
             cells=(
@@ -86,7 +86,7 @@ def _signatures(runs: Iterable[Run]) -> Table:
                 Text(text=f"{s.backend}, {s.dtype}"),
             )
         )
-        for s in signatures.values()
+        for s in found.values()
     )
     titles = (
         "Task",
@@ -134,11 +134,11 @@ def _recipes(material: Material) -> Table:
 def _checks(runs: Iterable[Run]) -> list[Block]:
     rows = tuple(
         Row(
-            cells=(Text(text=run.candidate), Text(text=name), Text(text=outcome)),
+            cells=(Text(text=run.candidate), Text(text=name), Text(text=found)),
             tags=(f"candidate={run.candidate}",),
         )
         for run in runs
-        for name, outcome in run.checkpoint.checks.items()
+        for name, found in run.checkpoint.checks.items()
     )
     if not rows:
         return []
@@ -172,8 +172,7 @@ def _environment(runs: Iterable[Run]) -> Table:
         for name, value in shown.items():
             values.setdefault(name, {})[value or "–"] = None
     rows = tuple(
-        Row(cells=(Text(text=name), Text(text=" | ".join(versions))))
-        for name, versions in values.items()
+        Row(cells=(Text(text=name), Text(text=" | ".join(found)))) for name, found in values.items()
     )
     return Table(
         id="environment",
@@ -186,14 +185,14 @@ def _environment(runs: Iterable[Run]) -> Table:
 
 def failures_section(material: Material) -> Section | None:
     """What failed while the rest went on."""
-    failures: list[tuple[str, Failure]] = [("", failure) for failure in material.failures]
-    failures += [(run.candidate, failure) for run in material.runs for failure in run.failures]
+    told: list[tuple[str, Failure]] = [("", failure) for failure in material.failures]
+    told += [(run.candidate, failure) for run in material.runs for failure in run.failures]
     incomplete = [run.candidate for run in material.runs if not run.complete]
-    if not failures and not incomplete:
+    if not told and not incomplete:
         return None
     lines = [
         f"{f'{candidate}: ' if candidate else ''}{failure.stage}: {failure.message}"
-        for candidate, failure in failures
+        for candidate, failure in told
     ]
     lines += [f"{name}: not every task was scored; this run is incomplete" for name in incomplete]
     return Section(

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steelyard.harness.compare.transfer import RETENTION
-from steelyard.harness.records import Run
+from steelyard.harness.records import (
+    COST,
+    DIVERGENCE,
+    LANGUAGE_MODELLING,
+    QUALITY,
+    RETENTION,
+    SUMMARISATION,
+    TRANSLATION,
+    Run,
+)
 from steelyard.reports.cells import energy_number, phases, size_number
 from steelyard.reports.document import Axis, Block, Chart, Number, Point, Section, Series
-from steelyard.reports.material import COST, DIVERGENCE, Material, MetricKey
+from steelyard.reports.material import Material, MetricKey
 from steelyard.reports.words import amount, metric_title, task_title
 
 #: Looked through in this order for the metric that stands for the gain.
-_GAINS = ("quality", "summarisation", "translation", "language_modelling")
+_GAINS = (QUALITY, SUMMARISATION, TRANSLATION, LANGUAGE_MODELLING)
 
 Measure = Callable[[Run], Number]
 
@@ -22,17 +30,17 @@ def tradeoffs_section(material: Material) -> Section | None:
     gain = gain_metric(material)
     if gain is None:
         return None
-    retention = next((k for k in _primary_keys(material) if k.family == RETENTION), None)
-    quality = _score_measure(gain)
+    kept = next((k for k in _primary(material) if k.family == RETENTION), None)
+    quality = _score(gain)
     blocks: list[Block] = []
-    if retention is not None:
+    if kept is not None:
         blocks.append(
             _chart(
                 material,
                 "gain-retention",
                 "Gain against retention",
                 (_axis(gain), quality),
-                (_axis(retention), _score_measure(retention)),
+                (_axis(kept), _score(kept)),
             )
         )
     energy = Axis(title="training energy, parents included", unit="kWh", better="lower")
@@ -42,7 +50,7 @@ def tradeoffs_section(material: Material) -> Section | None:
             material,
             "quality-energy",
             "Quality against energy",
-            (energy, _training_energy),
+            (energy, _energy),
             (_axis(gain), quality),
         )
     )
@@ -62,7 +70,7 @@ def tradeoffs_section(material: Material) -> Section | None:
                 material,
                 "quality-latency",
                 "Quality against latency",
-                (_axis(latency), _score_measure(latency)),
+                (_axis(latency), _score(latency)),
                 (_axis(gain), quality),
             )
         )
@@ -79,13 +87,13 @@ def tradeoffs_section(material: Material) -> Section | None:
     )
 
 
-def _primary_keys(material: Material) -> list[MetricKey]:
+def _primary(material: Material) -> list[MetricKey]:
     return [k for k in material.metrics() if k.primary and k.family not in (*DIVERGENCE, COST)]
 
 
 def gain_metric(material: Material) -> MetricKey | None:
     """The first primary metric of the first family that can stand for a gain."""
-    primary = _primary_keys(material)
+    primary = _primary(material)
     ranked = [k for family in _GAINS for k in primary if k.family == family]
     return next(iter(ranked or primary), None)
 
@@ -98,7 +106,7 @@ def _axis(key: MetricKey) -> Axis:
     )
 
 
-def _score_measure(key: MetricKey) -> Measure:
+def _score(key: MetricKey) -> Measure:
     def measure(run: Run) -> Number:
         score = run.score(key.task, key.metric)
         if score is None:
@@ -109,9 +117,9 @@ def _score_measure(key: MetricKey) -> Measure:
     return measure
 
 
-def _training_energy(run: Run) -> Number:
-    energies = phases(run, "train", "inherited")
-    return energy_number(energies) if energies else Number(value=None, unit="kWh")
+def _energy(run: Run) -> Number:
+    found = phases(run, "train", "inherited")
+    return energy_number(found) if found else Number(value=None, unit="kWh")
 
 
 def _chart(
@@ -126,8 +134,8 @@ def _chart(
         for run, a, b in measured
         if b.value is not None and (a.value is not None or run.candidate == baseline)
     ]
-    drawn_ids = {run.id for run, _, _ in drawn}
-    left_out = [run.candidate for run, _, _ in measured if run.id not in drawn_ids]
+    kept = {run.id for run, _, _ in drawn}
+    left_out = [run.candidate for run, _, _ in measured if run.id not in kept]
     note = f"Not drawn, a value is missing: {', '.join(left_out)}." if left_out else None
     series = tuple(
         Series(
@@ -142,7 +150,7 @@ def _chart(
         )
         for run, a, b in drawn
     )
-    summary = "; ".join(
+    said = "; ".join(
         f"{run.candidate}: {amount(a.value, a.unit)} and {amount(b.value, b.unit)}"
         for run, a, b in drawn
     )
@@ -153,7 +161,7 @@ def _chart(
         x=x_axis,
         y=y_axis,
         series=series,
-        alternative=f"{x_axis.title} and {y_axis.title} of each candidate. {summary}.",
+        alternative=f"{x_axis.title} and {y_axis.title} of each candidate. {said}.",
         note=note,
     )
 
@@ -172,14 +180,14 @@ def _point(x: Number, y: Number) -> Point:
     )
 
 
-def _beyond(axis: Axis, number: Number, other: Number) -> bool:
+def _beyond(axis: Axis, one: Number, other: Number) -> bool:
     """Whether ``one`` is better than ``other`` on an axis, beyond the intervals where it has any.
 
     Without intervals (energy, size) being no worse is enough, so that a cheaper candidate of
     separately better quality dominates, and an equal one cannot.
     """
     sign = -1.0 if axis.better == "lower" else 1.0
-    worst = [sign * v for v in (number.value, number.low, number.high) if v is not None]
+    worst = [sign * v for v in (one.value, one.low, one.high) if v is not None]
     best = [sign * v for v in (other.value, other.low, other.high) if v is not None]
     if not worst or not best:
         return False
