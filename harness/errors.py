@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 EXIT_PASS = 0
 EXIT_REGRESSION = 1
@@ -88,14 +89,44 @@ def located(
     try:
         yield
     except SteelyardError as error:
-        for one in error.errors if isinstance(error, SeveralError) else (error,):
-            if one.file is None:
-                one.file = None if file is None else str(file)
-                if key is not None:
-                    one.key = key if one.key is None else f"{key}.{one.key}"
-                if one.line is None and line_of is not None and one.key is not None:
-                    one.line = line_of(one.key)
+        _place(error, file, key, line_of)
         raise
+
+
+def _place(
+    error: SteelyardError,
+    file: object | None,
+    key: str | None,
+    line_of: Callable[[str], int | None] | None,
+) -> None:
+    """Add to an error, or to each of several, what it does not say of its place."""
+    for each in error.errors if isinstance(error, SeveralError) else (error,):
+        if each.file is None:
+            each.file = None if file is None else str(file)
+            if key is not None:
+                each.key = key if each.key is None else f"{key}.{each.key}"
+            if each.line is None and line_of is not None and each.key is not None:
+                each.line = line_of(each.key)
+
+
+@dataclass(frozen=True)
+class _Gathering:
+    """A block whose errors are kept; a checker knows that it may end early."""
+
+    errors: list[SteelyardError]
+    file: object | None
+    key: str | None
+    line_of: Callable[[str], int | None] | None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, SteelyardError):
+            return False
+        _place(error, self.file, self.key, self.line_of)
+        self.errors.extend(error.errors if isinstance(error, SeveralError) else (error,))
+        return True
 
 
 class Collected:
@@ -109,22 +140,15 @@ class Collected:
     def __init__(self) -> None:
         self.errors: list[SteelyardError] = []
 
-    @contextmanager
     def of(
         self,
         *,
         file: object | None = None,
         key: str | None = None,
         line_of: Callable[[str], int | None] | None = None,
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None, bool]:
         """Keep an error that is raised within the block, located as by :func:`located`."""
-        try:
-            with located(file=file, key=key, line_of=line_of):
-                yield
-        except SeveralError as error:
-            self.errors += error.errors
-        except SteelyardError as error:
-            self.errors.append(error)
+        return _Gathering(self.errors, file, key, line_of)
 
     def raise_any(self) -> None:
         """Raise what was kept; nothing was: return."""

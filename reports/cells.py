@@ -45,7 +45,7 @@ def _said(delta: Delta, word: str) -> str | None:
 
 def _is_ratio(delta: Delta) -> bool:
     """Whether a difference is the logarithm of a ratio, as of perplexities and of energies."""
-    perplexity = delta.kind == "perplexity" and delta.scale != "bits"
+    perplexity = delta.kind == "perplexity" and not delta.metric.startswith("bits_per_")
     return perplexity or delta.kind == "ratio"
 
 
@@ -126,30 +126,30 @@ def energy_number(energies: Iterable[tuple[str, Energy]], none: str | None = Non
         energies: (source, energy) pairs.
         none: what is said where there are none.
     """
-    found = list(energies)
-    if not found:
+    records = list(energies)
+    if not records:
         return Number(value=None, unit="kWh", note=none)
-    added = total([energy for _, energy in found])
+    added = total([energy for _, energy in records])
     return Number(
         value=added.energy_kwh,
         unit="kWh",
         grade=added.grade,
         note=added.note,
-        source=f"{found[0][0]}/energy_kwh" if len(found) == 1 else None,
+        source=f"{records[0][0]}/energy_kwh" if len(records) == 1 else None,
     )
 
 
 def carbon_number(energies: Iterable[tuple[str, Energy]]) -> Number:
     """The sum of grams of CO2 equivalent; unknown where a part is unknown."""
-    found = list(energies)
-    if not found:
+    records = list(energies)
+    if not records:
         return Number(value=None, unit="g")
-    added = total([energy for _, energy in found])
+    added = total([energy for _, energy in records])
     return Number(
         value=added.co2e_g,
         unit="g",
         grade=added.grade if added.co2e_g is not None else "unavailable",
-        source=f"{found[0][0]}/co2e_g" if len(found) == 1 else None,
+        source=f"{records[0][0]}/co2e_g" if len(records) == 1 else None,
     )
 
 

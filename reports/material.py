@@ -8,8 +8,6 @@ from functools import cached_property
 
 from steelyard.harness.compare import RecipeDelta
 from steelyard.harness.records import (
-    COST,
-    DIVERGENCE,
     CheckpointManifest,
     Comparison,
     Delta,
@@ -18,6 +16,11 @@ from steelyard.harness.records import (
     Score,
     Verdict,
 )
+
+#: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
+DIVERGENCE = ("fidelity", "divergence")
+#: The task, and the family of metrics, of what answering costs.
+COST = "cost"
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,8 @@ class Material:
     @property
     def main_comparisons(self) -> tuple[Comparison, ...]:
         """The comparisons against the report's baseline, in the order of the runs."""
-        found = (self.comparison(run.candidate) for run in self.candidates)
-        return tuple(comparison for comparison in found if comparison is not None)
+        comparisons = (self.comparison(run.candidate) for run in self.candidates)
+        return tuple(comparison for comparison in comparisons if comparison is not None)
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -166,12 +169,12 @@ class Material:
 
 def metric_keys(runs: Sequence[Run]) -> list[MetricKey]:
     """Every metric of ``runs``, in the order of first appearance."""
-    found: dict[tuple[str, str], MetricKey] = {}
+    keys: dict[tuple[str, str], MetricKey] = {}
     for run in runs:
         for score in run.scores:
-            if (score.task, score.metric) not in found:
-                found[score.task, score.metric] = MetricKey.of(score)
-    return list(found.values())
+            if (score.task, score.metric) not in keys:
+                keys[score.task, score.metric] = MetricKey.of(score)
+    return list(keys.values())
 
 
 def _renamed(comparison: Comparison, baseline_id: str, name: str) -> Comparison:

@@ -8,19 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from steelyard.harness.records import (
-    CALIBRATION,
-    DIVERGENCE,
-    HALLUCINATION,
-    LANGUAGE_MODELLING,
-    QUALITY,
-    RETENTION,
-    SAFETY,
-    SUMMARISATION,
-    TRANSLATION,
-    DeltaVerdict,
-    RuleVerdict,
-)
+from steelyard.harness.records import DeltaVerdict, RuleVerdict
 from steelyard.reports.document import Change, Number, Sense
 
 DELTA_WORDS: dict[DeltaVerdict, tuple[str, Sense]] = {
@@ -42,15 +30,16 @@ SIGNS: dict[Sense, str] = {"good": "▲", "bad": "▼", "neutral": "=", "unknown
 NONE = "–"
 
 _FAMILIES = {
-    QUALITY: "Quality",
-    RETENTION: "Retention",
-    HALLUCINATION: "Hallucination",
-    SUMMARISATION: "Summarisation",
-    TRANSLATION: "Translation",
-    LANGUAGE_MODELLING: "Language modelling",
-    **dict.fromkeys(DIVERGENCE, "Divergence from the parent"),
-    CALIBRATION: "Calibration",
-    SAFETY: "Safety",
+    "quality": "Quality",
+    "retention": "Retention",
+    "hallucination": "Hallucination",
+    "summarisation": "Summarisation",
+    "translation": "Translation",
+    "language_modelling": "Language modelling",
+    "fidelity": "Divergence from the parent",
+    "divergence": "Divergence from the parent",
+    "calibration": "Calibration",
+    "safety": "Safety",
 }
 _PREFIXES = ((1.0, "k"), (1e-3, ""), (1e-6, "m"), (1e-9, "µ"))
 
@@ -195,14 +184,14 @@ def _written(
 
 def normalised(number: Number) -> str:
     """The score from chance (0) to perfect (1); a dash where an end is unknown."""
-    found = number.normalised
-    return NONE if found is None else _written(found.value, found.low, found.high, None, False)[0]
+    score = number.normalised
+    return NONE if score is None else _written(score.value, score.low, score.high, None, False)[0]
 
 
 def normalised_interval(number: Number) -> str:
     """``[low, high]`` on the same scale, or nothing where there is no interval."""
-    found = number.normalised
-    return "" if found is None else _written(found.value, found.low, found.high, None, False)[1]
+    score = number.normalised
+    return "" if score is None else _written(score.value, score.low, score.high, None, False)[1]
 
 
 def _difference(change: Change, value: float) -> str:

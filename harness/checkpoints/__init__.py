@@ -1,22 +1,31 @@
 """Opens, loads, writes and checks checkpoints: full weights, adapters, quantised, GGUF."""
 
+from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.checks import check
 from steelyard.harness.checkpoints.conversion import dequantised
+from steelyard.harness.checkpoints.folder import tokenizer_folder
 from steelyard.harness.checkpoints.fresh_process import check_in_fresh_process
 from steelyard.harness.checkpoints.loading import load_model
+from steelyard.harness.checkpoints.model import LoadedModel, Source, load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
 from steelyard.harness.checkpoints.taking_in import chosen_folder, content_of, take_in
 from steelyard.harness.checkpoints.writing import (
     finish,
+    link_base,
     relink,
     save_adapter,
     save_beside,
     save_full,
     with_checks,
     with_energy,
+    write_manifest,
 )
 
 __all__ = [
+    "BASE_LINK",
+    "MANIFEST",
+    "LoadedModel",
+    "Source",
     "check",
     "check_in_fresh_process",
     "chosen_folder",
@@ -24,7 +33,9 @@ __all__ = [
     "dequantised",
     "finish",
     "is_reward_model",
+    "link_base",
     "load_model",
+    "load_model_folder",
     "open_base",
     "open_checkpoint",
     "relink",
@@ -32,6 +43,8 @@ __all__ = [
     "save_beside",
     "save_full",
     "take_in",
+    "tokenizer_folder",
     "with_checks",
     "with_energy",
+    "write_manifest",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from steelyard.harness.checkpoints.bases import MANIFEST
 from steelyard.harness.checkpoints.loading import load_model
-from steelyard.harness.checkpoints.opening import FLOAT32_COPY, MANIFEST, open_checkpoint
+from steelyard.harness.checkpoints.opening import FLOAT32_COPY, open_checkpoint
 from steelyard.harness.checkpoints.writing import copy_tokenizer, manifest_of, write_manifest
 from steelyard.harness.records import Checkpoint
 

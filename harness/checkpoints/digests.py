@@ -14,6 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from steelyard.harness.checkpoints.folder import (
+    ADAPTER_CONFIG,
+    CHAT_TEMPLATE_FILE,
+    CONFIG,
+    TOKENIZER_FILES,
+    adapter_files,
+    tokenizer_folder,
+    weight_files,
+)
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.files.json_file import read_json_object
@@ -24,24 +33,6 @@ _WRITER_KEYS = frozenset(
      "base_model_name_or_path", "revision", "inference_mode", "use_cache", "is_local",
      "local_files_only"}
 )  # fmt: skip
-
-
-#: What a tokenizer is made of; the chat template has a digest of its own.
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "tokenizer.model",
-    "spiece.model",
-)
-
-
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
-
 
 _CHUNK_BYTES = 1 << 22
 
@@ -55,10 +46,10 @@ def weights_digest(folder: Path, gguf_file: str | None = None) -> str:
     Raises:
         CheckpointError: there are no weights, or a file is not what its name says.
     """
-    config = _without_writer(_read_json(folder / "config.json"))
+    config = _without_writer(_read_json(folder / CONFIG))
     if gguf_file is not None:
         return digest_json({"gguf": file_digest(folder / gguf_file), "config": config})
-    files = sorted(folder.glob("*.safetensors"))
+    files = weight_files(folder)
     if not files:
         raise CheckpointError("the folder has no model weights", file=folder)
     return digest_json({"tensors": _tensors_digest(files), "config": config})
@@ -66,8 +57,8 @@ def weights_digest(folder: Path, gguf_file: str | None = None) -> str:
 
 def adapter_digest(folder: Path) -> str:
     """Digest of a PEFT adapter: its tensors and its configuration, not the base it was put on."""
-    config = _without_writer(_read_json(folder / "adapter_config.json"))
-    files = sorted(folder.glob("adapter_model*.safetensors"))
+    config = _without_writer(_read_json(folder / ADAPTER_CONFIG))
+    files = adapter_files(folder)
     if not files:
         raise CheckpointError("the folder has no adapter weights", file=folder)
     return digest_json({"tensors": _tensors_digest(files), "config": config})
@@ -78,6 +69,7 @@ def tokenizer_digest(folder: Path) -> str:
 
     How a batch was last padded or cut is written into ``tokenizer.json`` too, and is left out.
     """
+    tokenizer_folder(folder)  # raises where there is none
     content: dict[str, Any] = {}
     for name in TOKENIZER_FILES:
         path = folder / name
@@ -90,9 +82,6 @@ def tokenizer_digest(folder: Path) -> str:
         for key in ("chat_template", "padding", "truncation", *_WRITER_KEYS):
             value.pop(key, None)
         content[name] = value
-    if not content:
-        fix = "put tokenizer.json and tokenizer_config.json beside the weights"
-        raise CheckpointError("the folder has no tokenizer", file=folder, fix=fix)
     return digest_json(content)
 
 

@@ -7,20 +7,25 @@ and the cache let it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.checkpoints.bases import base_of_adapter
+from steelyard.harness.checkpoints.folder import (
+    ADAPTER_CONFIG,
+    has_tokenizer,
+    is_adapter,
+    only_gguf,
+    require_safetensors,
+    tokenizer_folder,
+)
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,15 @@ def find_source(
         if path.exists() or path.is_absolute() or str(path_or_id).startswith("."):
             raise CheckpointError("no such model folder", file=path_or_id, fix="check the path")
         return Source(str(path_or_id), str(path_or_id), gguf_file, _adapter(adapter))
-    if adapter is None and (path / "adapter_config.json").is_file():
-        base = find_source(_base_of(path))
-        tokenizer = str(path) if _has_tokenizer(path) else base.tokenizer
+    if adapter is None and is_adapter(path):
+        base = find_source(base_of_adapter(path))
+        tokenizer = str(path) if has_tokenizer(path) else base.tokenizer
         return Source(base.weights, tokenizer, base.gguf_file, _adapter(path))
-    gguf_file = gguf_file or _only_gguf(path)
+    gguf_file = gguf_file or only_gguf(path)
     if gguf_file is None:
-        _require_safetensors(path, "model")
-    tokenizer = str(path)
-    if not _has_tokenizer(path):
-        fix = "put tokenizer.json and tokenizer_config.json beside the weights"
-        raise CheckpointError("the folder has no tokenizer", file=path, fix=fix)
-    if adapter is not None and _has_tokenizer(Path(adapter)):
+        require_safetensors(path, "model")
+    tokenizer = str(tokenizer_folder(path))
+    if adapter is not None and has_tokenizer(Path(adapter)):
         tokenizer = str(adapter)
     return Source(str(path), tokenizer, gguf_file, _adapter(adapter))
 
@@ -211,58 +213,16 @@ def _check_vocabulary(
         )
 
 
-def _base_of(adapter: Path) -> str:
-    file = adapter / "adapter_config.json"
-    try:
-        base = json.loads(file.read_text())["base_model_name_or_path"]
-    except (ValueError, KeyError, OSError) as error:
-        raise CheckpointError("cannot be read", file=file, fix="save the adapter again") from error
-    if not base:
-        fix = "name the base model and give this folder as adapter"
-        raise CheckpointError("names no base", file=file, key="base_model_name_or_path", fix=fix)
-    beside = adapter / base
-    return str(beside if not Path(base).is_absolute() and beside.is_dir() else base)
-
-
 def _adapter(adapter: str | Path | None) -> str | None:
     if adapter is None:
         return None
     folder = Path(adapter)
     if folder.is_dir():
-        if not (folder / "adapter_config.json").is_file():
+        if not is_adapter(folder):
             fix = "name the folder that PEFT saved"
-            raise CheckpointError("no adapter_config.json there", file=folder, fix=fix)
-        _require_safetensors(folder, "adapter")
+            raise CheckpointError(f"no {ADAPTER_CONFIG} there", file=folder, fix=fix)
+        require_safetensors(folder, "adapter")
     return str(adapter)
-
-
-def _require_safetensors(folder: Path, what: str) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = [file.name for pattern in _PICKLES for file in sorted(folder.glob(pattern))]
-    pickles = [name for name in pickles if name not in ("training_args.bin", "optimizer.pt")]
-    if pickles:
-        raise CheckpointError(
-            f"the {what} weights are pickled ({pickles[0]}), and a pickle can run code",
-            file=folder,
-            fix="save it again with safe_serialization=True (model.safetensors)",
-        )
-    fix = "a model folder holds *.safetensors or one *.gguf"
-    raise CheckpointError(f"the folder has no {what} weights", file=folder, fix=fix)
-
-
-def _only_gguf(folder: Path) -> str | None:
-    files = sorted(file.name for file in folder.glob("*.gguf"))
-    if not files or any(folder.glob("*.safetensors")):
-        return None
-    if len(files) > 1:
-        fix = "name one with gguf_file, or give its path: " + ", ".join(files[:4])
-        raise CheckpointError("the folder holds several GGUF files", file=folder, fix=fix)
-    return files[0]
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _TOKENIZERS)
 
 
 def _first_line(error: BaseException) -> str:

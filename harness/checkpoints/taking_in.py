@@ -5,13 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from steelyard.harness.checkpoints.digests import (
-    TOKENIZER_FILES,
-    adapter_digest,
-    tokenizer_digest,
-    weights_digest,
+from steelyard.harness.checkpoints.bases import base_of_adapter
+from steelyard.harness.checkpoints.digests import adapter_digest, tokenizer_digest, weights_digest
+from steelyard.harness.checkpoints.folder import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    adapter_files,
+    has_tokenizer,
+    has_weights,
+    is_adapter,
+    require_safetensors,
 )
-from steelyard.harness.checkpoints.opening import base_of_adapter, describe, require_safetensors
+from steelyard.harness.checkpoints.opening import describe
 from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files.digests import digest_json
@@ -34,7 +39,7 @@ def chosen_folder(folder: Path, step: int | None = None) -> tuple[Path, str]:
     saved = {
         int(path.name.removeprefix("checkpoint-")): path
         for path in folder.glob("checkpoint-*")
-        if path.name.removeprefix("checkpoint-").isdigit() and _has_weights(path)
+        if path.name.removeprefix("checkpoint-").isdigit() and has_weights(path)
     }
     if step is not None:
         if step not in saved:
@@ -42,7 +47,7 @@ def chosen_folder(folder: Path, step: int | None = None) -> tuple[Path, str]:
             fix = f"the steps there are: {there}"
             raise CheckpointError("no checkpoint of that step", file=folder, value=step, fix=fix)
         return saved[step], f"checkpoint-{step}, as asked"
-    if _has_weights(folder) or not saved:
+    if has_weights(folder) or not saved:
         return folder, "the final model" if saved else "its only model"
     last = max(saved)
     return saved[last], f"checkpoint-{last}, the last of {len(saved)}: there is no final model"
@@ -54,17 +59,11 @@ def content_of(folder: Path) -> str:
     An adapter's own base may lie on another machine; it counts as the adapter alone.
     Raises ``CheckpointError`` where there are no weights, or only pickled ones.
     """
-    if not (folder / "adapter_config.json").is_file():
+    if not is_adapter(folder):
         return describe(folder, name=folder.name).manifest.digest
     require_safetensors(folder, "adapter")
-    has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
-    return digest_json(
-        [adapter_digest(folder), tokenizer_digest(folder) if has_tokenizer else None]
-    )
-
-
-def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors")) or any(folder.glob("*.gguf"))
+    tokenizer = tokenizer_digest(folder) if has_tokenizer(folder) else None
+    return digest_json([adapter_digest(folder), tokenizer])
 
 
 def take_in(source: Path, job: TrainJob) -> Format:
@@ -79,15 +78,15 @@ def take_in(source: Path, job: TrainJob) -> Format:
     if not source.is_dir():
         fix = "name a folder; a relative path counts from the working directory"
         raise CheckpointError("no such folder", file=source, fix=fix)
-    if (source / "adapter_config.json").is_file():
+    if is_adapter(source):
         return _take_in_adapter(source, job)
     found = describe(source, name=source.name)
-    if found.gguf_file is not None and not (source / "config.json").is_file():
+    if found.gguf_file is not None and not (source / CONFIG).is_file():
         fix = "give it as the experiment's base, or put the model's config.json beside it"
         raise CheckpointError("a GGUF file cannot be taken in", file=source, fix=fix)
     if found.gguf_file is not None:
         shutil.copyfile(source / found.gguf_file, job.folder / found.gguf_file)
-    for pattern in ("*.safetensors", "*.safetensors.index.json", "config.json"):
+    for pattern in ("*.safetensors", "*.safetensors.index.json", CONFIG):
         for file in source.glob(pattern):
             shutil.copyfile(file, job.folder / file.name)
     copy_tokenizer(source, job.folder)
@@ -111,9 +110,8 @@ def _take_in_adapter(source: Path, job: TrainJob) -> Format:
             value=str(named),
             fix="make the base that the adapter was trained on its parent",
         )
-    for pattern in ("adapter_config.json", "adapter_model*.safetensors"):
-        for file in source.glob(pattern):
-            shutil.copyfile(file, job.folder / file.name)
+    for file in (source / ADAPTER_CONFIG, *adapter_files(source)):
+        shutil.copyfile(file, job.folder / file.name)
     link_base(job.folder, start.weights_folder)
     copy_tokenizer(start.weights_folder, job.folder)
     copy_tokenizer(source, job.folder)

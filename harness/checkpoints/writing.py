@@ -12,31 +12,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.digests import (
-    CHAT_TEMPLATE_FILE,
-    TOKENIZER_FILES,
     adapter_digest,
     chat_template_digest,
     tokenizer_digest,
     weights_digest,
 )
-from steelyard.harness.checkpoints.opening import (
-    BASE_LINK,
-    MANIFEST,
-    now,
+from steelyard.harness.checkpoints.folder import (
+    CHAT_TEMPLATE_FILE,
+    GENERATION_CONFIG,
+    TOKENIZER_FILES,
     only_gguf,
-    open_checkpoint,
     size_bytes,
     tokenizer_folder,
 )
+from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
-_CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, "generation_config.json")
+_CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, GENERATION_CONFIG)
 
 
 def save_full(model: Any, job: TrainJob) -> None:
@@ -71,10 +71,10 @@ def save_adapter(model: Any, job: TrainJob, **options: Any) -> None:
 
 
 def link_base(folder: Path, base: Path, *, seen_from: Path | None = None) -> None:
-    """Write into ``folder`` where an adapter's base lies; see ``opening.base_of_adapter``."""
+    """Write into ``folder`` where an adapter's base lies; see ``bases.base_of_adapter``."""
     start = (seen_from or folder).resolve()
     link = {"relative": os.path.relpath(base, start), "absolute": str(base)}
-    _write_text(folder / BASE_LINK, json.dumps(link, indent=1) + "\n")
+    write_atomic(folder / BASE_LINK, json.dumps(link, indent=1) + "\n")
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -193,7 +193,7 @@ def manifest_of(
 
 def write_manifest(folder: Path, manifest: CheckpointManifest) -> None:
     """Write ``manifest.json`` in one move."""
-    _write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    write_atomic(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
 
 def _finish_folder(job: TrainJob) -> None:
@@ -202,12 +202,3 @@ def _finish_folder(job: TrainJob) -> None:
     # PEFT and TRL leave a model card that names this machine's paths.
     for name in ("README.md", "training_args.bin"):
         (job.folder / name).unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

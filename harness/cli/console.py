@@ -78,16 +78,16 @@ def watching(quiet: bool = False) -> Iterator[Listener]:
         with _bars() as progress:
             yield _Bars(progress).show
     else:
-        yield _plain
+        yield _echo_event
 
 
-def _plain(event: Event) -> None:
+def _echo_event(event: Event) -> None:
     if event.status == "progress":
         return
-    typer.echo(_line(event), err=True)
+    typer.echo(_event_line(event), err=True)
 
 
-def _line(event: Event) -> str:
+def _event_line(event: Event) -> str:
     word = WORDS.get(event.status, "")
     detail = ": ".join(part for part in (word, event.message) if part)
     line = f"{MARKS.get(event.status, ' ')} {VERBS[event.stage]:<7} {event.candidate:<14} {detail}"
@@ -126,7 +126,7 @@ class _Bars:
             )
         else:
             self._clear()
-            self.progress.console.print(_line(event), markup=False, highlight=False)
+            self.progress.console.print(_event_line(event), markup=False, highlight=False)
 
     def _clear(self) -> None:
         if self.task is not None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from steelyard.harness.errors import EXIT_PASS
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.plugins.names import load_plugin
 from steelyard.reports.document import Document
@@ -41,26 +40,10 @@ def write_documents(
     folder.mkdir(parents=True, exist_ok=True)
     for name in formats:
         path = folder / FILE_NAMES.get(name, f"report.{name}")
-        write_file(path, render(document, name))
+        write_atomic(path, render(document, name))
         files[name] = path
         listener(Event("report", name, "done", str(path)))
     return files
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write through a temporary file beside the target and one rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def for_screen(document: Document, format_name: str) -> str:

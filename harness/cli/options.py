@@ -9,20 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.files.old_names import WORKSPACE, workspace_at
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.plugins.names import load_plugin
 
 Workspace = Annotated[
     Path,
-    typer.Option(
-        "--workspace",
-        "-w",
-        help="Where checkpoints, runs and journals are kept.",
-        callback=workspace_at,
-    ),
+    typer.Option("--workspace", "-w", help="Where checkpoints, runs and journals are kept."),
 ]
-DEFAULT_WORKSPACE = Path(WORKSPACE)
+DEFAULT_WORKSPACE = Path(".steelyard")
 
 
 class Format(StrEnum):

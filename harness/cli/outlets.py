@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.cli.documents import for_screen, render, write_file
+from steelyard.harness.cli.documents import for_screen, render
 from steelyard.harness.cli.options import Format
 from steelyard.harness.errors import EXIT_USAGE, SteelyardError
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.reports.document import Document
 from steelyard.reports.renderers.github import annotation, shielded, shielded_json
 from steelyard.reports.renderers.markdown import Markdown
@@ -45,9 +46,9 @@ class Outlets:
     def publish(self, document: Document, code: int) -> int:
         """Write the files, print the answer and tell GitHub; gives back ``code``."""
         if self.junit is not None:
-            write_file(self.junit, render(document, "junit"))
+            write_atomic(self.junit, render(document, "junit"))
         if self.markdown is not None:
-            write_file(self.markdown, render(document, "markdown"))
+            write_atomic(self.markdown, render(document, "markdown"))
         self._write_comment(document)
         self._print(for_screen(document, self.format.value))
         if self.github:
@@ -72,7 +73,7 @@ class Outlets:
 
     def _write_comment(self, document: Document) -> None:
         if self.comment is not None:
-            write_file(self.comment, self._comment(document))
+            write_atomic(self.comment, self._comment(document))
 
     def _comment(self, document: Document) -> str:
 

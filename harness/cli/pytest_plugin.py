@@ -101,12 +101,12 @@ class PolicyFile(pytest.File):
         Under ``-W error`` it would block, and under ``-W ignore`` vanish; ``tier: report`` is how a
         policy keeps silent.
         """
-        told = warnings.WarningMessage(
-            GateWarning(_line(result)), GateWarning, str(self.path), lineno=1
+        warning = warnings.WarningMessage(
+            GateWarning(_rule_line(result)), GateWarning, str(self.path), lineno=1
         )
         self.ihook.pytest_warning_recorded.call_historic(
             kwargs={
-                "warning_message": told,
+                "warning_message": warning,
                 "when": "collect",
                 "nodeid": self.nodeid,
                 "location": None,
@@ -117,15 +117,15 @@ class PolicyFile(pytest.File):
 class RuleItem(pytest.Item):
     """One blocking rule, held against one candidate."""
 
-    def __init__(self, *, result: RuleResult, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, *, result: RuleResult, **node: Any) -> None:
+        super().__init__(**node)
         self.result = result
         self.user_properties.append(("steelyard_verdict", result.verdict))
 
     def runtest(self) -> None:
         """Passes, or fails with what the rule says; inconclusive is as the rule has it."""
         if self.result.exit_code:
-            pytest.fail(_line(self.result), pytrace=False)
+            pytest.fail(_rule_line(self.result), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """The policy, and the rule in words."""
@@ -150,8 +150,8 @@ def steelyard_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
         from steelyard.harness.gate import decide
 
         folder = Path(workspace or pytestconfig.getoption("--steelyard-workspace"))
-        given = baseline or pytestconfig.getoption("--steelyard-baseline")
-        (verdict,) = decide(policy, [candidate], given, workspace=folder)
+        base = baseline or pytestconfig.getoption("--steelyard-baseline")
+        (verdict,) = decide(policy, [candidate], base, workspace=folder)
         return verdict
 
     return hold
@@ -163,8 +163,8 @@ def _name(result: RuleResult) -> str:
     return one_line(f"{result.candidate}: {result.rule}").replace("::", ":")
 
 
-def _line(result: RuleResult) -> str:
+def _rule_line(result: RuleResult) -> str:
     from steelyard.harness.files.hostile import one_line
 
-    said = result.verdict.replace("_", " ")
-    return one_line(f"{result.candidate}: {result.rule}: {said}: {result.why}", 2000)
+    verdict = result.verdict.replace("_", " ")
+    return one_line(f"{result.candidate}: {result.rule}: {verdict}: {result.why}", 2000)

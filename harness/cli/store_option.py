@@ -38,7 +38,7 @@ def _option() -> Any:
     return typer.main.get_command(app).params[0]
 
 
-def _chosen(context: typer.Context, value: str | None) -> None:
+def _use_store(context: typer.Context, value: str | None) -> None:
     if value is None:
         return
 
@@ -57,7 +57,7 @@ def _chosen(context: typer.Context, value: str | None) -> None:
 def _verb(
     store: Annotated[
         str | None,
-        typer.Option("--store", metavar="URL", help=_HELP, callback=_chosen, expose_value=False),
+        typer.Option("--store", metavar="URL", help=_HELP, callback=_use_store, expose_value=False),
     ] = None,
 ) -> None:
     """Never called: it lends its option."""

@@ -4,7 +4,7 @@ Gzipped JSON, ``*.steelyard.json.gz``, the same bytes for the same run. Prompts 
 unless asked for. The file's own digest stands inside, so a torn or edited file is noticed.
 
 ```
-{"format": "steelyard baseline", "schema_version": 2, "sha256": ..., "content": {
+{"format": "steelyard baseline", "schema_version": 1, "sha256": ..., "content": {
   "run": {...},                                   # steelyard.harness.records.Run
   "tasks": {"known": {
     "sample_ids": [...], "clusters": null,        # sorted by id
@@ -22,8 +22,6 @@ import hashlib
 import io
 import json
 import math
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,17 +32,13 @@ from pydantic import ValidationError
 
 from steelyard.harness.compare.scored import RowKey, Scored
 from steelyard.harness.errors import DataError
-from steelyard.harness.files.old_names import (
-    BASELINE_FORMAT,
-    BASELINE_SUFFIX,
-    BASELINE_SUFFIXES,
-    OLD_BASELINE_FORMAT,
-)
-from steelyard.harness.files.version_1 import run_of
-from steelyard.harness.records import SCHEMA_VERSION, Rows, SampleRecord
+from steelyard.harness.files.atomic import write_atomic
+from steelyard.harness.records import Rows, Run, SampleRecord
 from steelyard.harness.store import Store
 
-_FORMATS = (BASELINE_FORMAT, OLD_BASELINE_FORMAT)
+SUFFIX = ".steelyard.json.gz"
+FORMAT = "steelyard baseline"
+SCHEMA_VERSION = 1
 #: 50,000 rows take a few MB; these stop a bomb before it fills the memory.
 MAX_FILE_BYTES = 100_000_000
 MAX_CONTENT_BYTES = 400_000_000
@@ -56,16 +50,16 @@ def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     Raises ``DataError`` for an incomplete run, duplicated rows and another suffix.
     """
     path = Path(path)
-    if not path.name.endswith(BASELINE_SUFFIX):
-        raise DataError("is not a baseline's name", file=path, fix=f"end it in {BASELINE_SUFFIX}")
+    if not path.name.endswith(SUFFIX):
+        raise DataError("is not a baseline's name", file=path, fix=f"end it in {SUFFIX}")
     if not scored.run.complete:
         message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
         raise DataError(message, file=path, fix="score it again")
-    content = _content(scored, include_text)
+    content = _run_content(scored, include_text)
     body = _canonical(content)
-    header = f'{{"content":{body},"format":"{BASELINE_FORMAT}","schema_version":{SCHEMA_VERSION},'
+    header = f'{{"content":{body},"format":"{FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
-    _write(path, _gzipped(text.encode()))
+    write_atomic(path, _gzipped(text.encode()))
 
 
 def load(path: Path) -> Scored:
@@ -80,9 +74,9 @@ def load(path: Path) -> Scored:
     if document.get("sha256") != _digest(_canonical(content)):
         _refuse(path, "its digest does not match: torn or edited", "save it again")
     try:
-        run = run_of(content["run"])
+        run = Run.model_validate(content["run"])
         rows = _all_rows(content["tasks"], path)
-        samples = _samples(content.get("samples"))
+        samples = _samples_from(content.get("samples"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -95,13 +89,13 @@ def load(path: Path) -> Scored:
 def open_run(store: Store, name: str) -> Scored:
     """A run with its rows: a baseline file by its suffix, else a run of the store."""
     path = Path(name)
-    return load(path) if path.name.endswith(BASELINE_SUFFIXES) else Scored.from_store(store, name)
+    return load(path) if path.name.endswith(SUFFIX) else Scored.from_store(store, name)
 
 
 # --- writing --------------------------------------------------------------------------------
 
 
-def _content(scored: Scored, include_text: bool) -> dict[str, Any]:
+def _run_content(scored: Scored, include_text: bool) -> dict[str, Any]:
     tasks: dict[str, Any] = {}
     samples: list[Any] = []
     for task in scored.tasks:
@@ -109,8 +103,8 @@ def _content(scored: Scored, include_text: bool) -> dict[str, Any]:
         if held:
             tasks[task] = _task(held)
         if include_text:
-            known = scored.samples_of(task)
-            samples += [known[id].model_dump(mode="json") for id in sorted(known)]
+            samples_by_id = scored.samples_of(task)
+            samples += [samples_by_id[id].model_dump(mode="json") for id in sorted(samples_by_id)]
     return {
         "run": scored.run.model_dump(mode="json"),
         "tasks": tasks,
@@ -127,18 +121,21 @@ def _task(held: Sequence[Rows]) -> dict[str, Any]:
     return {
         "sample_ids": ids,
         "clusters": [clusters[id] for id in ids] if any(clusters.values()) else None,
-        "metrics": {rows.metric: _metric(rows, ids) for rows in held},
+        "metrics": {rows.metric: _metric_content(rows, ids) for rows in held},
     }
 
 
-def _metric(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
+def _metric_content(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
     place = {id: i for i, id in enumerate(rows.sample_ids)}
     order = [place[id] for id in ids if id in place]
     columns = rows.values[order].T.tolist()
     scored = rows.scored[order]
     return {
         "values": [
-            [_number(v) if kept else None for v, kept in zip(column, scored, strict=True)]
+            [
+                _json_number(v) if is_scored else None
+                for v, is_scored in zip(column, scored, strict=True)
+            ]
             for column in columns
         ],
         "absent": [i for i, id in enumerate(ids) if id not in place],
@@ -146,7 +143,7 @@ def _metric(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | int | str:
+def _json_number(value: float) -> float | int | str:
     if not math.isfinite(value):
         # A scored NaN is a fault that the comparison must still see.
         return str(value)
@@ -170,19 +167,6 @@ def _gzipped(text: bytes) -> bytes:
     return packed[:9] + b"\xff" + packed[10:]
 
 
-def _write(path: Path, payload: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 # --- reading --------------------------------------------------------------------------------
 
 
@@ -191,12 +175,12 @@ def _refuse(path: Path, message: str, fix: str | None = None) -> NoReturn:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    text = _text(path)
+    text = _unzipped_text(path)
     try:
         document = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         _refuse(path, "does not hold JSON", "is it a baseline file?")
-    if not isinstance(document, dict) or document.get("format") not in _FORMATS:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         _refuse(path, "is not a baseline file", "write one with `steelyard baseline save`")
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -211,7 +195,7 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _text(path: Path) -> str:
+def _unzipped_text(path: Path) -> str:
     if not path.is_file():
         _refuse(path, "no such file", "write one with `steelyard baseline save`")
     if path.stat().st_size > MAX_FILE_BYTES:
@@ -234,42 +218,42 @@ def _no_constant(name: str) -> NoReturn:
 
 def _all_rows(tasks: Mapping[str, Any], path: Path) -> dict[RowKey, Rows]:
     return {
-        (task, metric): _rows(task, metric, held, entry)
+        (task, metric): _rows_from(task, metric, held, entry)
         for task, held in tasks.items()
         for metric, entry in held["metrics"].items()
     }
 
 
-def _rows(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, Any]) -> Rows:
+def _rows_from(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, Any]) -> Rows:
     ids = held["sample_ids"]
     clusters = held["clusters"] or [None] * len(ids)
     if len(clusters) != len(ids) or not all(isinstance(id, str) for id in ids):
         raise ValueError(f"{task}: sample ids and clusters do not fit each other")
     absent = set(entry["absent"])
-    kept = [i for i in range(len(ids)) if i not in absent]
+    present = [i for i in range(len(ids)) if i not in absent]
     columns = entry["values"]
-    if not columns or any(len(column) != len(kept) for column in columns):
+    if not columns or any(len(column) != len(present) for column in columns):
         raise ValueError(f"{task}: {metric}: rows and sample ids do not fit each other")
     scored = np.array([value is not None for value in columns[0]], dtype=bool)
     values = np.array(
         [[math.nan if value is None else float(value) for value in column] for column in columns],
         dtype=np.float64,
-    ).T.reshape(len(kept), len(columns))
-    flags = [""] * len(kept)
+    ).T.reshape(len(present), len(columns))
+    flags = [""] * len(present)
     for position, flag in entry["flags"].items():
         flags[int(position)] = str(flag)
     return Rows(
         task=task,
         metric=metric,
-        sample_ids=tuple(ids[i] for i in kept),
+        sample_ids=tuple(ids[i] for i in present),
         values=values,
         scored=scored,
         flags=tuple(flags),
-        clusters=tuple(clusters[i] for i in kept),
+        clusters=tuple(clusters[i] for i in present),
     )
 
 
-def _samples(held: Sequence[Any] | None) -> dict[tuple[str, str], SampleRecord] | None:
+def _samples_from(held: Sequence[Any] | None) -> dict[tuple[str, str], SampleRecord] | None:
     if held is None:
         return None
     records = [SampleRecord.model_validate(entry) for entry in held]

@@ -15,16 +15,16 @@ MIN_SEEDS = 3
 
 
 def recipe_of(
-    manifest: CheckpointManifest, known: Mapping[str, CheckpointManifest] | None = None
+    manifest: CheckpointManifest, ancestors: Mapping[str, CheckpointManifest] | None = None
 ) -> str:
     """A digest of how a checkpoint was made, its parents' recipes included, every seed left out.
 
     ``known`` holds manifests by digest; a parent that is not among them counts as itself. Names of
     candidates in a recipe (``sources``) are read without the ``-seedN`` that names the copy.
     """
-    parent = (known or {}).get(manifest.parent or "")
+    parent = (ancestors or {}).get(manifest.parent or "")
     # What came back to weights that it was made from (nothing changed) ends the chain.
-    above = {k: m for k, m in (known or {}).items() if k != manifest.digest}
+    above = {k: m for k, m in (ancestors or {}).items() if k != manifest.digest}
     recipe = {k: v for k, v in manifest.recipe.items() if k != "seed"}
     if manifest.seed is not None:
         recipe = _without_seed(recipe, f"-seed{manifest.seed}")
@@ -50,9 +50,9 @@ def _without_seed(value: Any, ending: str) -> Any:
     if isinstance(value, str):
         return value.removesuffix(ending)
     if isinstance(value, list | tuple):
-        return [_without_seed(one, ending) for one in value]
+        return [_without_seed(item, ending) for item in value]
     if isinstance(value, Mapping):
-        return {key: _without_seed(one, ending) for key, one in value.items()}
+        return {key: _without_seed(item, ending) for key, item in value.items()}
     return value
 
 
@@ -61,9 +61,9 @@ def claim_of(candidate: Scored, candidates: Sequence[Scored]) -> str:
     manifest = candidate.run.checkpoint
     if manifest.seed is None:
         return CHECKPOINT
-    known = manifests(candidates)
-    recipe = recipe_of(manifest, known)
-    kin = [c for c in candidates if recipe_of(c.run.checkpoint, known) == recipe]
+    ancestors = manifests(candidates)
+    recipe = recipe_of(manifest, ancestors)
+    kin = [c for c in candidates if recipe_of(c.run.checkpoint, ancestors) == recipe]
     seeds = {c.run.checkpoint.seed for c in kin} - {None}
     if len(seeds) < 2:
         return CHECKPOINT

@@ -83,10 +83,10 @@ class _Side:
     def add_slices(self, pair: TaskPair, baseline: Scored, settings: Settings) -> None:
         # The ids are the same content on both sides, so either run's samples will do.
         samples = self.run.samples_of(pair.task) or baseline.samples_of(pair.task)
-        for metric in _primary(pair).values():
+        for metric in _primary_metrics(pair).values():
             if samples and metric.testable and metric.paired is not None:
-                found = slices_of(metric.paired, samples)
-                self.slices += slice_deltas(metric, found, settings)
+                slices = slices_of(metric.paired, samples)
+                self.slices += slice_deltas(metric, slices, settings)
 
     def comparison(self, baseline: Scored, candidates: Sequence[Scored]) -> Comparison:
         problems = [*self.run_problems, *self.problems]
@@ -107,7 +107,7 @@ class _Side:
         )
 
 
-def _primary(pair: TaskPair) -> Mapping[str, MetricPair]:
+def _primary_metrics(pair: TaskPair) -> Mapping[str, MetricPair]:
     return {name: metric for name, metric in pair.metrics.items() if metric.baseline.primary}
 
 
@@ -115,13 +115,13 @@ def _add_flips(
     sides: Sequence[_Side], pairs: Sequence[TaskPair], baseline: Scored, limit: int | None
 ) -> None:
     """Counts for every 0/1 metric; both answers for the primary ones."""
-    found = [
+    flips_by_metric = [
         {name: f for name, m in pair.metrics.items() if (f := flipped(m)) is not None}
         for pair in pairs
     ]
-    for side, pair, flips in zip(sides, pairs, found, strict=True):
+    for side, pair, flips in zip(sides, pairs, flips_by_metric, strict=True):
         side.flip_counts += [f.count for f in flips.values()]
-        for name in _primary(pair):
+        for name in _primary_metrics(pair):
             if name in flips:
-                everywhere = in_every_candidate([f[name] for f in found if name in f])
+                everywhere = in_every_candidate([f[name] for f in flips_by_metric if name in f])
                 side.flips += with_answers(flips[name], baseline, side.run, everywhere, limit)

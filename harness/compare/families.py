@@ -31,9 +31,9 @@ def _replaced(deltas: tuple[Delta, ...], family: list[int], how: str) -> tuple[D
     if not tested:
         return deltas
     p_values = [p for i in tested if (p := deltas[i].p_value) is not None]
-    found = _holm(p_values) if how == "holm" else false_discovery_control(p_values)
+    adjusted = _holm(p_values) if how == "holm" else false_discovery_control(p_values)
     result = list(deltas)
-    for i, p_value in zip(tested, found, strict=True):
+    for i, p_value in zip(tested, adjusted, strict=True):
         result[i] = deltas[i].model_copy(update={"p_adjusted": float(p_value)})
     return tuple(result)
 

@@ -60,16 +60,16 @@ def flipped(pair: MetricPair) -> FlippedSamples | None:
     )
 
 
-def in_every_candidate(found: Sequence[FlippedSamples]) -> frozenset[str]:
+def in_every_candidate(candidates: Sequence[FlippedSamples]) -> frozenset[str]:
     """Ids that flip the same way in every candidate; none where there is only one candidate."""
-    if len(found) < 2:
+    if len(candidates) < 2:
         return frozenset()
-    lost = frozenset.intersection(*(frozenset(f.lost) for f in found))
-    return lost | frozenset.intersection(*(frozenset(f.gained) for f in found))
+    lost = frozenset.intersection(*(frozenset(f.lost) for f in candidates))
+    return lost | frozenset.intersection(*(frozenset(f.gained) for f in candidates))
 
 
 def with_answers(
-    found: FlippedSamples,
+    flipped: FlippedSamples,
     baseline: Scored,
     candidate: Scored,
     everywhere: Collection[str],
@@ -79,26 +79,26 @@ def with_answers(
 
     At most ``limit`` a direction; none where the candidate's samples were not kept.
     """
-    before, after = baseline.samples_of(found.task), candidate.samples_of(found.task)
+    before, after = baseline.samples_of(flipped.task), candidate.samples_of(flipped.task)
     flips: list[Flip] = []
-    for direction, ids in _directions(found):
-        known = [id for id in ids if id in after]
-        known.sort(key=lambda id: (id not in everywhere, id))
+    for direction, ids in _directions(flipped):
+        answered = [id for id in ids if id in after]
+        answered.sort(key=lambda id: (id not in everywhere, id))
         flips += [
-            _flip(found, direction, before.get(id), after[id], id in everywhere)
-            for id in known[:limit]
+            _flip(flipped, direction, before.get(id), after[id], id in everywhere)
+            for id in answered[:limit]
         ]
     return flips
 
 
 def _directions(
-    found: FlippedSamples,
+    flipped: FlippedSamples,
 ) -> tuple[tuple[Literal["lost", "gained"], tuple[str, ...]], ...]:
-    return (("lost", found.lost), ("gained", found.gained))
+    return (("lost", flipped.lost), ("gained", flipped.gained))
 
 
 def _flip(
-    found: FlippedSamples,
+    flipped: FlippedSamples,
     direction: Literal["lost", "gained"],
     before: SampleRecord | None,
     after: SampleRecord,
@@ -106,8 +106,8 @@ def _flip(
 ) -> Flip:
     slices: Mapping[str, str] = after.slices
     return Flip(
-        task=found.task,
-        metric=found.metric,
+        task=flipped.task,
+        metric=flipped.metric,
         sample_id=after.sample_id,
         direction=direction,
         prompt=after.prompt,

@@ -51,7 +51,7 @@ def noise_floors(baseline: Scored, variants: Sequence[Scored]) -> Mapping[RowKey
             size = None if other is None else _distance(score, other)
             held = floors.get((score.task, score.metric))
             if size is not None and (held is None or size > held.size):
-                source = _source(baseline, variant, score.task)
+                source = _noise_source(baseline, variant, score.task)
                 floors[score.task, score.metric] = NoiseFloor(size, source)
     return floors
 
@@ -59,7 +59,9 @@ def noise_floors(baseline: Scored, variants: Sequence[Scored]) -> Mapping[RowKey
 def _distance(score: Score, other: Score) -> float | None:
     if score.value is None or other.value is None:
         return None
-    relative = score.kind == "ratio" or (score.kind == "perplexity" and score.scale != "bits")
+    relative = score.kind == "ratio" or (
+        score.kind == "perplexity" and not score.metric.startswith("bits_per_")
+    )
     if not relative:
         return abs(other.value - score.value)
     if score.value <= 0 or other.value <= 0:
@@ -67,7 +69,7 @@ def _distance(score: Score, other: Score) -> float | None:
     return abs(math.log(other.value / score.value))
 
 
-def _source(baseline: Scored, variant: Scored, task: str) -> str:
+def _noise_source(baseline: Scored, variant: Scored, task: str) -> str:
     before, after = baseline.run.signature(task), variant.run.signature(task)
     if before is None or after is None:
         return variant.name

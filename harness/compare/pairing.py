@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.harness.compare.problems import Problem
-from steelyard.harness.records import Flag, Rows, Score, flags_in
+from steelyard.harness.records import Rows, Score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 #: Flags of unscored samples that say that the model is broken, and not that a document has no
 #: answer: the same log-likelihood on every choice (the first would win), or no number at all.
 BROKEN = {
-    Flag.TIED: "give every choice the same log-likelihood",
-    Flag.ONE_ANSWER: "are answered alike, whatever was asked",
-    Flag.NOT_A_NUMBER: "have a log-likelihood or score that is not a number",
+    "tied": "give every choice the same log-likelihood",
+    "one answer to everything": "are answered alike, whatever was asked",
+    "NaN": "have a log-likelihood or score that is not a number",
 }
 
 
@@ -104,12 +104,12 @@ class Alone:
 def alone(rows: Rows, score: Score, side: str) -> Alone:
     """The rows of one metric of one run, and what is wrong with them."""
     ids = _canonical(rows.sample_ids)
-    kept = ids.order[rows.scored[ids.order]]
+    order = ids.order[rows.scored[ids.order]]
     faults = [*_own_faults(rows, ids.copies, side)]
     faults += [problem.text for problem in against_score(rows, score, side)]
-    if not len(kept) and not faults:
+    if not len(order) and not faults:
         faults.append(f"none of {len(rows.sample_ids)} samples of the {side} is scored")
-    return Alone(rows.values[kept], _clusters(rows, kept), tuple(faults))
+    return Alone(rows.values[order], _clusters(rows, order), tuple(faults))
 
 
 def against_score(rows: Rows, score: Score, side: str) -> list[Problem]:
@@ -159,11 +159,11 @@ def _own_faults(rows: Rows, copies: int, side: str) -> list[str]:
     return texts
 
 
-def _broken(rows: Rows) -> Counter[Flag]:
-    counts: Counter[Flag] = Counter()
+def _broken(rows: Rows) -> Counter[str]:
+    counts: Counter[str] = Counter()
     for scored, flags in zip(rows.scored, rows.flags, strict=True):
         if flags and not scored:
-            counts.update(flags_in(flags))
+            counts.update(flags.split(", "))
     return counts
 
 
@@ -202,11 +202,11 @@ def _one_sided(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> list[str]
     return texts
 
 
-def _clusters(rows: Rows, kept: Sequence[int] | NDArray[np.intp]) -> tuple[str, ...] | None:
+def _clusters(rows: Rows, indices: Sequence[int] | NDArray[np.intp]) -> tuple[str, ...] | None:
     if rows.clusters.count(None) == len(rows.clusters):
         return None
     # The prefix keeps a lone sample's own id apart from every cluster's name.
     return tuple(
         f"sample {rows.sample_ids[i]}" if (name := rows.clusters[i]) is None else f"cluster {name}"
-        for i in kept
+        for i in indices
     )

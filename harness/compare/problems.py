@@ -36,10 +36,10 @@ def lines(problems: Iterable[Problem]) -> tuple[str, ...]:
         named = metrics.setdefault((problem.task, problem.text), [])
         if problem.metric is not None and problem.metric not in named:
             named.append(problem.metric)
-    return tuple(_line(task, text, named) for (task, text), named in metrics.items())
+    return tuple(_problem_line(task, text, named) for (task, text), named in metrics.items())
 
 
-def _line(task: str | None, text: str, metrics: list[str]) -> str:
+def _problem_line(task: str | None, text: str, metrics: list[str]) -> str:
     if task is None:
         return text
     return f"{task}: {', '.join(metrics)}: {text}" if metrics else f"{task}: {text}"

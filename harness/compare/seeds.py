@@ -52,22 +52,24 @@ def recipe_deltas(
 
     ``comparisons`` and ``candidates`` in the same order, as ``compare`` took and gave them.
     """
-    known = manifests(candidates)
+    manifests_by_digest = manifests(candidates)
     groups: dict[str, dict[int, Comparison]] = {}
     for comparison, candidate in zip(comparisons, candidates, strict=True):
         manifest = candidate.run.checkpoint
         if manifest.seed is not None and comparison.comparable:
-            groups.setdefault(recipe_of(manifest, known), {}).setdefault(manifest.seed, comparison)
+            groups.setdefault(recipe_of(manifest, manifests_by_digest), {}).setdefault(
+                manifest.seed, comparison
+            )
     return tuple(
-        found
+        delta
         for group in groups.values()
         if len(group) >= 2
-        for found in _of_group(tuple(group.values()))
+        for delta in _of_group(tuple(group.values()))
     )
 
 
 def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
-    found = []
+    deltas = []
     for first in group[0].deltas:
         values = [
             delta.delta
@@ -79,7 +81,7 @@ def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
             continue
         mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
         reach = float(stats.t.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
-        found.append(
+        deltas.append(
             RecipeDelta(
                 candidates=tuple(comparison.candidate for comparison in group),
                 task=first.task,
@@ -90,4 +92,4 @@ def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
                 high=mean + reach,
             )
         )
-    return found
+    return deltas

@@ -23,19 +23,19 @@ Slices = Mapping[str, Sequence[int]]
 def slices_of(paired: Paired, samples: Mapping[str, SampleRecord]) -> Slices:
     """Every slice that is large enough to show something and is not the whole task."""
     n = len(paired.sample_ids)
-    found = all_slices(paired, samples)
-    return {name: kept for name, kept in found.items() if MIN_SAMPLES <= len(kept) < n}
+    slices = all_slices(paired, samples)
+    return {name: indices for name, indices in slices.items() if MIN_SAMPLES <= len(indices) < n}
 
 
 def all_slices(paired: Paired, samples: Mapping[str, SampleRecord]) -> Slices:
     """Every slice of the paired samples, by document field and by prompt length, sorted."""
-    found: dict[str, list[int]] = {}
+    slices: dict[str, list[int]] = {}
     for i, id in enumerate(paired.sample_ids):
         if id in samples:
             for name, value in samples[id].slices.items():
-                found.setdefault(f"{name}={value}", []).append(i)
-    found.update(_length_quartiles(paired, samples))
-    return {name: found[name] for name in sorted(found)}
+                slices.setdefault(f"{name}={value}", []).append(i)
+    slices.update(_length_quartiles(paired, samples))
+    return {name: slices[name] for name in sorted(slices)}
 
 
 def _length_quartiles(paired: Paired, samples: Mapping[str, SampleRecord]) -> dict[str, list[int]]:
@@ -64,8 +64,8 @@ def slice_deltas(pair: MetricPair, slices: Slices, settings: Settings) -> list[D
             result = run_test(pair.baseline, pair.paired, settings, subset=indices)
         except SteelyardError:
             continue
-        kept = whole.model_copy(update={"slice": name, **_values(pair, indices)})
-        deltas.append(with_result(kept, result))
+        delta = whole.model_copy(update={"slice": name, **_slice_means(pair, indices)})
+        deltas.append(with_result(delta, result))
     return deltas
 
 
@@ -76,7 +76,6 @@ def delta_of_slice(pair: MetricPair) -> Delta:
         task=score.task,
         metric=score.metric,
         family=score.family,
-        scale=score.scale,
         kind=score.kind,
         primary=score.primary,
         higher_is_better=score.higher_is_better,
@@ -86,7 +85,7 @@ def delta_of_slice(pair: MetricPair) -> Delta:
     )
 
 
-def _values(pair: MetricPair, indices: Sequence[int]) -> dict[str, float]:
+def _slice_means(pair: MetricPair, indices: Sequence[int]) -> dict[str, float]:
     """Both runs' means within the slice, where the score is a mean."""
     if pair.baseline.kind not in ("accuracy", "bounded") or pair.paired is None:
         return {}

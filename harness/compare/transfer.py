@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from steelyard.harness.records import RETENTION, BackwardTransfer, Delta
+from steelyard.harness.records import BackwardTransfer, Delta
+
+RETENTION = "retention"
 
 
 def backward_transfer(deltas: Sequence[Delta]) -> BackwardTransfer | None:
@@ -15,17 +17,17 @@ def backward_transfer(deltas: Sequence[Delta]) -> BackwardTransfer | None:
     is the root of the sum of the tasks' squared half widths, over their number: tasks are taken as
     independent and their intervals as symmetric.
     """
-    kept = [
+    changes = [
         (d.task, d.delta, d.low, d.high)
         for d in deltas
         if d.family == RETENTION and d.primary and d.kind == "accuracy" and d.delta is not None
     ]
-    if not kept:
+    if not changes:
         return None
-    tasks = tuple(task for task, *_ in kept)
-    value = math.fsum(delta for _, delta, _, _ in kept) / len(kept)
-    halves = [(high - low) / 2 for *_, low, high in kept if low is not None and high is not None]
-    if len(halves) < len(kept):
+    tasks = tuple(task for task, *_ in changes)
+    value = math.fsum(delta for _, delta, _, _ in changes) / len(changes)
+    halves = [(high - low) / 2 for *_, low, high in changes if low is not None and high is not None]
+    if len(halves) < len(changes):
         return BackwardTransfer(value=value, tasks=tasks)
-    half = math.hypot(*halves) / len(kept)
+    half = math.hypot(*halves) / len(changes)
     return BackwardTransfer(value=value, low=value - half, high=value + half, tasks=tasks)

@@ -6,16 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints import open_base
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.evaluation.part import PartEvaluation
+from steelyard.harness.files.yaml_file import read_text
 from steelyard.harness.plugins.names import load_plugin, plugin_names
-from steelyard.harness.suites.built import BuiltTask
+from steelyard.harness.records import SampleRecord, Score
+from steelyard.harness.scoring import open_model
+from steelyard.harness.suites.build import build
+from steelyard.harness.suites.built import BuiltSuite, BuiltTask
 from steelyard.harness.suites.identity import content_digest
+from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites.task_files import names_in
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluation.evaluate import BuiltSuite
-    from steelyard.harness.records import SampleRecord, Score
+    from lm_eval.api.instance import Instance
 
 #: Documents whose questions are put together to count what an item costs.
 COUNTED = 100
@@ -58,9 +65,6 @@ class TaskCard:
 
 def built_suite(name: str, include: Sequence[str] = ()) -> BuiltSuite:
     """A suite of this one task or group. Raises what building it raises."""
-    from steelyard.harness.evaluation.evaluate import build
-    from steelyard.harness.suites.suite import load_suite
-
     spec = {"name": name, "tasks": [name], "include": [str(Path(f).resolve()) for f in include]}
     return build(load_suite(spec, folder=Path()))
 
@@ -73,15 +77,13 @@ def task_cards(
     file: Path | None = None,
 ) -> list[TaskCard]:
     """The cards of every task of a built suite, with ``examples`` questions each."""
-    from steelyard.harness.evaluation.part import PartEvaluation
-
     # Questions are the model's own only under a chat template, which is not applied here.
     part = PartEvaluation(None, suite, None)  # type: ignore[arg-type]
     return [_card(part, task, examples, count_tokens, file) for task in suite.tasks]
 
 
 def _card(
-    part: Any,
+    part: PartEvaluation,
     built: BuiltTask,
     examples: int,
     count_tokens: Callable[[str], int] | None,
@@ -117,16 +119,16 @@ def _card(
 def _metrics(built: BuiltTask) -> dict[str, str]:
     listed = getattr(built.config, "metric_list", None) or []
     names = [str(entry.get("metric")) for entry in listed] + list(built.metadata.also)
-    known = plugin_names("metrics")
-    found = {}
+    registered = plugin_names("metrics")
+    texts = {}
     for name in dict.fromkeys(names):
-        text = load_plugin("metrics", name).__doc__ if name in known else None
-        found[name] = " ".join((text or "the mean of a number that the task gives").split())
-    return found
+        text = load_plugin("metrics", name).__doc__ if name in registered else None
+        texts[name] = " ".join((text or "the mean of a number that the task gives").split())
+    return texts
 
 
 def _cost(
-    requests: Sequence[Sequence[Any]], count_tokens: Callable[[str], int] | None
+    requests: Sequence[Sequence[Instance]], count_tokens: Callable[[str], int] | None
 ) -> int | None:
     if count_tokens is None or not requests:
         return None
@@ -135,9 +137,9 @@ def _cost(
     return round(100 * sum(map(count_tokens, texts)) / len(counted))
 
 
-def _texts(request: Any) -> tuple[Any, ...]:
+def _texts(request: Instance) -> tuple[object, ...]:
     """What the model reads: a generation's settings are not text."""
-    arguments: tuple[Any, ...] = request.args
+    arguments: tuple[object, ...] = request.args
     return arguments[:1] if request.request_type == "generate_until" else arguments
 
 
@@ -149,29 +151,29 @@ def _choices(built: BuiltTask, position: int) -> tuple[str, ...]:
 
 def _problems(built: BuiltTask, asked: Sequence[SampleRecord]) -> list[str]:
     """Faults of the documents, counted; each makes samples unscored, double, or worthless."""
-    found = []
     if not asked:
         return ["no documents"]
+    faults = []
     # Not by prompt: few-shot examples differ from one copy to the next.
     copies = Counter(content_digest(document) for document in built.documents)
     doubled = sum(n - 1 for n in copies.values())
     empty_prompt = sum(not s.prompt.strip() for s in asked)
     empty_target = sum(not s.target.strip() for s in asked)
     if doubled:
-        found.append(f"{doubled} of {len(asked)} documents are copies of another")
+        faults.append(f"{doubled} of {len(asked)} documents are copies of another")
     if empty_prompt and built.output_type != "loglikelihood_rolling":
-        found.append(f"{empty_prompt} of {len(asked)} prompts are empty")
+        faults.append(f"{empty_prompt} of {len(asked)} prompts are empty")
     if empty_target:
-        found.append(f"{empty_target} of {len(asked)} right answers are empty")
+        faults.append(f"{empty_target} of {len(asked)} right answers are empty")
     if built.output_type == "multiple_choice":
         short = sum(len(_choices(built, i)) < 2 for i in range(len(asked)))
         if short:
-            found.append(f"{short} of {len(asked)} have fewer than two choices: unscored")
+            faults.append(f"{short} of {len(asked)} have fewer than two choices: unscored")
     for field in (*built.metadata.slices, *filter(None, [built.metadata.cluster])):
         lacking = sum(field not in document for document in built.documents)
         if lacking:
-            found.append(f"{lacking} of {len(asked)} documents lack the field '{field}'")
-    return found
+            faults.append(f"{lacking} of {len(asked)} documents lack the field '{field}'")
+    return faults
 
 
 def try_out(suite: BuiltSuite, items: int = 3) -> tuple[list[Score], list[SampleRecord]]:
@@ -180,19 +182,15 @@ def try_out(suite: BuiltSuite, items: int = 3) -> tuple[list[Score], list[Sample
     Its scores mean nothing on a task of another world; that there are any is the point. Raises
     ``ScoringError`` where a task cannot be scored.
     """
-    from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.evaluation.part import PartEvaluation
-    from steelyard.harness.scoring import open_model
-
     checkpoint = open_base("microworld")
     lm = open_model(checkpoint.weights_folder, device="cpu", report=lambda _: None)
     part = PartEvaluation(lm, suite, checkpoint)
     scores: list[Score] = []
     samples: list[SampleRecord] = []
     for task, ids in part.sample_ids.items():
-        found = part.score(task, ids[:items])
-        scores += found.scores
-        samples += found.samples
+        evaluation = part.score(task, ids[:items])
+        scores += evaluation.scores
+        samples += evaluation.samples
     return scores, samples
 
 
@@ -201,9 +199,6 @@ def task_of_file(path: Path) -> tuple[str, Path]:
 
     Raises ``ConfigError`` where it defines none.
     """
-    from steelyard.harness.files.yaml_file import read_text
-    from steelyard.harness.suites.task_files import names_in
-
     if not path.is_file():
         raise ConfigError("no such file", file=path, fix="name a task or its YAML file")
     names = sorted(names_in(read_text(path)))

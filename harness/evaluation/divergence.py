@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import NotComparableError, ScoringError
+from steelyard.harness.scoring import Scorer
 
 if TYPE_CHECKING:
     import torch
-    from lm_eval.api.model import LM
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TOKENS_PER_BATCH = 2048
 _ROWS_AT_ONCE = 256
@@ -39,7 +40,7 @@ class Divergence:
 
 
 def divergence(
-    child: LM, parent: LM, texts: Sequence[str], max_length: int | None = None
+    child: Scorer, parent: Scorer, texts: Sequence[str], max_length: int | None = None
 ) -> list[Divergence]:
     """Compare two models that :func:`steelyard.harness.scoring.open_model` opened, over texts.
 
@@ -58,18 +59,20 @@ def divergence(
 
     Raises:
         NotComparableError: the tokenizers differ.
-        ScoringError: a model gave NaN, or is an encoder-decoder.
+        ScoringError: a model gave NaN, is an encoder-decoder, or is not in this process.
     """
-    ours: Any = child
-    theirs: Any = parent
-    window = min(int(ours.max_length), int(theirs.max_length), max_length or 10**9)
-    encoded = [ours.tok_encode(text) for text in texts]
-    _require_same_tokenizer(ours, theirs, texts, encoded)
+    ours, theirs = _Weights.of(child), _Weights.of(parent)
+    window = min(ours.max_length, theirs.max_length, max_length or 10**9)
+    encoded = [child.tok_encode(text) for text in texts]
+    _require_one_tokenizer(ours, theirs)
+    if any(parent.tok_encode(text) != own for text, own in zip(texts, encoded, strict=True)):
+        raise _two_tokenizers()
     windows = _windows(encoded, ours.prefix_token_id, window)
     parts: list[list[_Part]] = [[] for _ in texts]
     with quiet():
         for batch in _batches(windows):
-            for (text, _, _), part in zip(batch, _compare(ours, theirs, batch), strict=True):
+            compared = _compare(ours.model, theirs.model, batch)
+            for (text, _, _), part in zip(batch, compared, strict=True):
                 parts[text].append(part)
     return [_joined(part) for part in parts]
 
@@ -78,20 +81,41 @@ _Window = tuple[int, list[int], list[int]]
 _Part = tuple["torch.Tensor", int, float, float]
 
 
-def _require_same_tokenizer(
-    child: Any, parent: Any, texts: Sequence[str], encoded: list[list[int]]
-) -> None:
-    for model in (child, parent):
-        if getattr(model.model.config, "is_encoder_decoder", False):
-            raise ScoringError("divergence is not defined for encoder-decoder models")
-    same = child.tokenizer.get_vocab() == parent.tokenizer.get_vocab()
-    if not same or any(
-        parent.tok_encode(text) != tokens for text, tokens in zip(texts, encoded, strict=True)
-    ):
-        raise NotComparableError(
-            "divergence needs one tokenizer, and the child's and the parent's differ",
-            fix="compare them by bits per byte instead",
+@dataclass(frozen=True)
+class _Weights:
+    """What no request asks for: whole distributions, so the model itself."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    prefix_token_id: int
+
+    @classmethod
+    def of(cls, lm: Scorer) -> _Weights:
+        model, tokenizer, window, prefix = (
+            lm.model,
+            lm.tokenizer,
+            lm.max_length,
+            lm.prefix_token_id,
         )
+        if model is None or tokenizer is None or window is None or prefix is None:
+            raise ScoringError(f"backend {lm.backend} has no model in this process to compare")
+        return cls(model, tokenizer, window, prefix)
+
+
+def _require_one_tokenizer(child: _Weights, parent: _Weights) -> None:
+    for weights in (child, parent):
+        if getattr(weights.model.config, "is_encoder_decoder", False):
+            raise ScoringError("divergence is not defined for encoder-decoder models")
+    if child.tokenizer.get_vocab() != parent.tokenizer.get_vocab():
+        raise _two_tokenizers()
+
+
+def _two_tokenizers() -> NotComparableError:
+    return NotComparableError(
+        "divergence needs one tokenizer, and the child's and the parent's differ",
+        fix="compare them by bits per byte instead",
+    )
 
 
 def _windows(encoded: list[list[int]], prefix: int, length: int) -> list[_Window]:
@@ -117,7 +141,7 @@ def _batches(windows: list[_Window]) -> list[list[_Window]]:
     return batches
 
 
-def _compare(child: Any, parent: Any, batch: list[_Window]) -> list[_Part]:
+def _compare(child: PreTrainedModel, parent: PreTrainedModel, batch: list[_Window]) -> list[_Part]:
     import torch
 
     with torch.inference_mode():
@@ -132,14 +156,14 @@ def _compare(child: Any, parent: Any, batch: list[_Window]) -> list[_Part]:
         ]
 
 
-def _logits(model: Any, batch: list[_Window]) -> torch.Tensor:
+def _logits(model: PreTrainedModel, batch: list[_Window]) -> torch.Tensor:
     """Logits ``[batch, longest, vocabulary]``; under a causal mask right padding needs no mask."""
     import torch
 
     longest = len(batch[0][1])
     rows = [tokens + [0] * (longest - len(tokens)) for _, tokens, _ in batch]
-    tokens = torch.tensor(rows, device=model.model.device)
-    return model.model(tokens, use_cache=False).logits.cpu()
+    tokens = torch.tensor(rows, device=model.device)
+    return model(tokens, use_cache=False).logits.cpu()
 
 
 def _part(p: torch.Tensor, q: torch.Tensor, predicted: list[int]) -> _Part:

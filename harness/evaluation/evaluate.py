@@ -8,7 +8,7 @@ A task that fails is a ``Failure`` and the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,8 @@ from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.plugins.protocols import Progress, no_progress
-from steelyard.harness.records import (
-    FIDELITY,
-    Checkpoint,
-    Failure,
-    Rows,
-    SampleRecord,
-    Score,
-    TaskSignature,
-)
+from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import BuiltSuite, BuiltTask
 from steelyard.harness.suites.narrowed import prepared
@@ -34,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
 
 __all__ = ["BuiltSuite", "BuiltTask", "Evaluation", "build", "divergence", "evaluate"]
 
@@ -63,18 +57,18 @@ class Evaluation:
 
 
 def evaluate(
-    lm: Any,
+    lm: LM | Scorer,
     built: BuiltSuite,
     *,
     checkpoint: Checkpoint,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Score ``lm``, any ``lm_eval.api.model.LM`` that stands for ``checkpoint``, on the suite."""
+    lm = as_scorer(lm)
     requests = built.requests(lm)
     passes = {task.name: 1 if task.first is None else 2 for task in built.tasks}
     total = sum(passes[name] * len(own) for name, own in requests.items())
-    if hasattr(lm, "progress"):
-        lm.progress.expect(total)
+    lm.progress.expect(total)
     evaluation, done = Evaluation(), 0
     for task in built.tasks:
         progress(done, total, task.name)
@@ -87,7 +81,7 @@ def evaluate(
 
 
 def fill(
-    lm: Any, built: BuiltSuite, share: tuple[int, int], progress: Progress = no_progress
+    lm: Scorer, built: BuiltSuite, share: tuple[int, int], progress: Progress = no_progress
 ) -> None:
     """Answer shard ``share[0]`` of ``share[1]`` of every task into the journal of ``lm``.
 
@@ -106,8 +100,8 @@ def fill(
 
 
 def divergence(
-    lm: Any,
-    parent_lm: Any,
+    lm: Scorer,
+    parent_lm: Scorer,
     built: BuiltSuite,
     *,
     checkpoint: Checkpoint,
@@ -118,7 +112,7 @@ def divergence(
     Scores stand under the task ``fidelity``; an evaluation without scores where the suite names no
     fidelity task.
     """
-    from steelyard.harness.evaluation.fidelity import measured_divergence
+    from steelyard.harness.evaluation.fidelity import FIDELITY, measured_divergence
 
     task = built.fidelity
     if task is None:
@@ -128,14 +122,13 @@ def divergence(
     except Exception as error:
         return Evaluation(failures=(_failure(FIDELITY, error),))
     signature = signature_of(lm, built, task, checkpoint)
-    reference = None if parent is None else parent.manifest.digest
-    update = {"task": FIDELITY, "decoding": None, "reference": reference}
-    named = signature.model_copy(update=update)
+    against = None if parent is None else f"divergence from {parent.manifest.digest}"
+    named = signature.model_copy(update={"task": FIDELITY, "decoding": against})
     return Evaluation(scored.scores, scored.rows, scored.samples, (named,))
 
 
 def evaluate_task(
-    lm: Any,
+    lm: Scorer,
     built: BuiltSuite,
     task: BuiltTask,
     requests: list[Instance],
@@ -148,7 +141,7 @@ def evaluate_task(
             task, own_ids = second_pass(lm, task, requests)
             ids, requests = ids or own_ids, built.requests_of(task, lm)
         entries, printed = _answered(lm, task, requests)
-        scored: ScoredTask = score_task(task, entries, printed, _token_counter(lm), ids=ids)
+        scored: ScoredTask = score_task(task, entries, printed, lm.count_tokens, ids=ids)
     except Exception as error:
         return Evaluation(failures=(_failure(task.name, error),))
     signature = signature_of(lm, built, task, checkpoint)
@@ -156,7 +149,7 @@ def evaluate_task(
 
 
 def _answered(
-    lm: Any, built: BuiltTask, requests: list[Instance]
+    lm: Scorer, built: BuiltTask, requests: list[Instance]
 ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
     """lm-eval's logged samples and its results for one task."""
     import lm_eval
@@ -173,20 +166,10 @@ def _answered(
     return results["samples"][built.name], results["results"][built.name]
 
 
-def _token_counter(lm: Any) -> Callable[[str], int]:
-    encode = getattr(lm, "tok_encode", None)
-    if encode is None:
-        # A scorer behind an interface: its generations' length is not known in tokens.
-        return lambda text: 0
-    return lambda text: len(encode(text))
-
-
 def signature_of(
-    lm: Any, built: BuiltSuite, task: BuiltTask, checkpoint: Checkpoint
+    lm: Scorer, built: BuiltSuite, task: BuiltTask, checkpoint: Checkpoint
 ) -> TaskSignature:
     """Under what the task is scored; known before it is."""
-    settings = lm.scoring_record() if hasattr(lm, "scoring_record") else {}
-    max_length = settings.get("max_length", getattr(lm, "max_length", None))
     generates = task.output_type == "generate_until"
     decoding = getattr(task.config, "generation_kwargs", None) if generates else None
     digests = checkpoint.manifest.digests
@@ -198,19 +181,13 @@ def signature_of(
         few_shot_seed=built.seed if task.num_fewshot else None,
         template=digests.chat_template if built.apply_chat_template else None,
         tokenizer=digests.tokenizer,
-        dtype=str(settings.get("dtype") or _dtype(lm, checkpoint)),
+        dtype=lm.dtype or str(checkpoint.manifest.dtype),
         limit=task.limit,
-        max_length=None if max_length is None else int(max_length),
+        max_length=lm.max_length,
         decoding=None if decoding is None else _one_line(decoding),
-        backend=str(settings.get("backend", type(lm).__name__)),
+        backend=lm.backend,
         versions=_versions(task),
     )
-
-
-def _dtype(lm: Any, checkpoint: Checkpoint) -> str:
-    model = getattr(lm, "model", None)
-    found = str(getattr(model, "dtype", checkpoint.manifest.dtype))
-    return found.removeprefix("torch.")
 
 
 def _one_line(value: Any) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.errors import ConfigError, MetricError, located
+from steelyard.harness.plugins.names import is_built_in, load_plugin, plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import metric_name
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric
 
@@ -26,31 +25,41 @@ _OF_PAIRS = {"f1": "binary_f1"}
 def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
     """A metric for every value that the task gave, in its order, and those it asks for besides.
 
-    A name that is no plugin, or a plugin whose values look otherwise, is the mean of a number a
-    document; a value that is neither is left out. What the task lists and gave for no document is
+    A name that is no plugin, or a built-in one whose values look otherwise, is the mean of a number
+    a document; a value that is neither is left out. A plugin of another package is what it says it
+    is: where it cannot be used, that is an error. What the task lists and gave for no document is
     there too: all of its samples are unscored, and say why.
+
+    Raises:
+        MetricError: a metric of another package that cannot be loaded or made.
+        UnknownNameError: the task asks for a metric that does not exist.
     """
+    with located(key=f"task {built.name}"):
+        return _chosen(built, samples)
+
+
+def _chosen(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
     names = list(dict.fromkeys(name for sample in samples for name in sample.values))
     better = built.task.higher_is_better() or {}
     # Entry points are read from the disk at every look; once a task is enough.
-    known = frozenset(plugin_names("metrics"))
+    registered = frozenset(plugin_names("metrics"))
     chosen = []
     for name in names:
         first = next((s for s in samples if s.values.get(name) is not None), None)
         if first is None:
             continue
-        metric = metric_for(name, better.get(name), first, built.metadata.graded, known)
+        metric = metric_for(name, better.get(name), first, built.metadata.graded, registered)
         if metric is not None:
             chosen.append(metric)
     missing = [name for name in _listed(built) if name not in names]
-    chosen += [_unmeasured(name, better.get(name), known) for name in missing]
+    chosen += [_unmeasured(name, better.get(name), registered) for name in missing]
     also = [load_metric(name) for name in built.metadata.also]
     return [*chosen, *also, *map(_evaluated, built.evaluate), *map(_extra, built.extras)]
 
 
 def _extra(spec: ExtraMetric) -> Metric:
     metric_class = load_plugin("metrics", spec.metric)
-    if "model" not in metric_class.model_fields:
+    if "model" not in getattr(metric_class, "model_fields", {}):
         fix = "metrics with an extra model are " + ", ".join(NEED_A_MODEL)
         raise MetricError(
             "this metric takes no extra model", key="extras", value=spec.metric, fix=fix
@@ -72,8 +81,8 @@ def _listed(built: BuiltTask) -> list[str]:
     return [str(entry["metric"]) for entry in listed if isinstance(entry.get("metric"), str)]
 
 
-def _unmeasured(name: str, higher_is_better: bool | None, known: Collection[str]) -> Metric:
-    if name in known:
+def _unmeasured(name: str, higher_is_better: bool | None, registered: Collection[str]) -> Metric:
+    if name in registered:
         return load_metric(name, higher_is_better)
     return _mean(name, higher_is_better)
 
@@ -83,54 +92,71 @@ def metric_for(
     higher_is_better: bool | None,
     first: Sample,
     graded: Collection[str] = (),
-    known: Collection[str] | None = None,
+    registered: Collection[str] | None = None,
 ) -> Metric | None:
     """The metric for the value called ``name`` of ``first``, the first sample that has one.
 
-    ``graded`` names metrics that are shares although their name stands for 0 or 1; ``known`` are
-    the plugins' names where they are at hand. None where the value is nothing that can be averaged.
+    ``graded`` names metrics that are shares although their name stands for 0 or 1; ``registered``
+    are the plugins' names where they are at hand. None where the value is nothing that can be
+    averaged.
     """
     pair = isinstance(first.values[name], (tuple, list))
     plugin = _OF_PAIRS.get(name, name) if pair else name
-    unknown = plugin not in (plugin_names("metrics") if known is None else known)
-    return _metric(None if name in graded or unknown else plugin, name, higher_is_better, first)
+    names = plugin_names("metrics") if registered is None else registered
+    if name not in graded and plugin in names:
+        metric = load_metric(plugin, higher_is_better)
+        # Tasks have metrics of their own under the names of ours: the value tells. What another
+        # package registered is meant, and whether it can measure shows when it does.
+        if not is_built_in(metric) or _measures(metric, first):
+            return metric
+    mean = _mean(name, higher_is_better)
+    return mean if _measures(mean, first) else None
 
 
 def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:
-    """The metric plugin called ``name`` (a filter after a comma is ignored)."""
-    metric_class: Any = load_plugin("metrics", metric_name(name))
-    options = {} if higher_is_better is None else {"higher_is_better": higher_is_better}
-    metric: Metric = metric_class(**options)
+    """The metric plugin called ``name`` (a filter after a comma is ignored).
+
+    Raises:
+        UnknownNameError: there is none.
+        MetricError: what is registered cannot be loaded or made, is no metric, or takes another
+            direction for the better one than the task does.
+    """
+    plugin = name.partition(",")[0]
+    try:
+        metric_class: Any = load_plugin("metrics", plugin)
+    except ConfigError as error:
+        raise MetricError(error.message, fix=error.fix) from error
+    options = {}
+    if higher_is_better is not None and "higher_is_better" in getattr(
+        metric_class, "model_fields", {}
+    ):
+        options["higher_is_better"] = higher_is_better
+    try:
+        metric: Metric = metric_class(**options)
+    except (TypeError, ValueError) as error:
+        raise MetricError(f"metric '{plugin}' cannot be made: {error}") from error
+    _check(metric, plugin, higher_is_better)
     return metric
 
 
-def _metric(
-    plugin: str | None, name: str, higher_is_better: bool | None, sample: Sample
-) -> Metric | None:
-    """The plugin for the value called ``name``; else the mean of it; None where it is neither."""
-    if plugin is not None:
-        metric = load_metric(plugin, higher_is_better)
-        if _measures(metric, sample):
-            return metric
-    mean = _mean(name, higher_is_better)
-    return mean if _measures(mean, sample) else None
+def _check(metric: object, name: str, higher_is_better: bool | None) -> None:
+    """Whether it has what a metric has. Raises ``MetricError`` where it does not."""
+    if not isinstance(metric, Metric):
+        parts = ("name", "kind", "higher_is_better", "measure", "aggregate")
+        lacking = ", ".join(part for part in parts if not hasattr(metric, part))
+        raise MetricError(f"what is registered as '{name}' is no metric: it has no {lacking}")
+    if higher_is_better not in (None, metric.higher_is_better):
+        raise MetricError(
+            f"metric '{name}' and the task differ in whether higher is better",
+            value=higher_is_better,
+            fix=f"write higher_is_better: {str(metric.higher_is_better).lower()} in the task",
+        )
 
 
 def _mean(name: str, higher_is_better: bool | None) -> Metric:
-    """The mean of a number that a task gives under a name of its own."""
     better = True if higher_is_better is None else higher_is_better
-    options = {"name": name, "higher_is_better": better, "per_token": counts_tokens(name)}
-    mean: Metric = load_plugin("metrics", "mean")(**options)
+    mean: Metric = load_plugin("metrics", "mean")(name=name, higher_is_better=better)
     return mean
-
-
-def counts_tokens(name: str) -> bool:
-    """Whether a task's own number is one a token, as far as its name says.
-
-    A task's YAML has no other place for it. What the name says becomes a field of the score here,
-    and nobody reads the name again.
-    """
-    return not {"token", "tokens", "kl"}.isdisjoint(name.replace("-", "_").split("_"))
 
 
 def _measures(metric: Metric, sample: Sample) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.evaluation.answers import json_document, question_of
@@ -22,26 +22,37 @@ from steelyard.harness.evaluation.evaluate import (
     signature_of,
 )
 from steelyard.harness.records import Checkpoint, SampleRecord, TaskSignature
+from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.suites.built import with_documents
 from steelyard.harness.suites.identity import sample_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
 
 
 @dataclass
 class PartEvaluation:
     """One checkpoint, opened as ``lm``, and the suite that it can be asked piece by piece."""
 
-    lm: Any
+    lm: LM | Scorer | None
+    """None: what is asked can be read, but not scored."""
     built: BuiltSuite
     checkpoint: Checkpoint
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The opened model."""
+        if self.lm is None:
+            raise ScoringError("no model is open")
+        return as_scorer(self.lm)
 
     @cached_property
     def signatures(self) -> tuple[TaskSignature, ...]:
         """Under what each task will be scored."""
         return tuple(
-            signature_of(self.lm, self.built, task, self.checkpoint) for task in self.built.tasks
+            signature_of(self.scorer, self.built, task, self.checkpoint)
+            for task in self.built.tasks
         )
 
     @cached_property
@@ -67,17 +78,17 @@ class PartEvaluation:
         names = [self.sample_ids[task][i] for i in chosen]
         part = _part(self._tasks[task], chosen)
         requests = self._renumbered(task, chosen)
-        found = evaluate_task(self.lm, self.built, part, requests, self.checkpoint, names)
-        for failure in found.failures:
+        evaluation = evaluate_task(self.scorer, self.built, part, requests, self.checkpoint, names)
+        for failure in evaluation.failures:
             raise ScoringError(f"{failure.stage}: {failure.message}")
-        return found
+        return evaluation
 
     def whole(self, tasks: Sequence[str]) -> Evaluation:
         """Score all samples of ``tasks``."""
-        found = Evaluation()
+        evaluation = Evaluation()
         for task in tasks:
-            found = found.merged(self.score(task, self.sample_ids[task]))
-        return found
+            evaluation = evaluation.merged(self.score(task, self.sample_ids[task]))
+        return evaluation
 
     # --- what is asked ----------------------------------------------------------------------
 

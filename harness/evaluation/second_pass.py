@@ -15,10 +15,11 @@ stand for the answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.evaluation.answers import question_of
+from steelyard.harness.scoring import Scorer
 from steelyard.harness.suites.built import with_documents
 from steelyard.harness.suites.identity import sample_ids
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def second_pass(
-    lm: Any, built: BuiltTask, requests: Sequence[Instance]
+    lm: Scorer, built: BuiltTask, requests: Sequence[Instance]
 ) -> tuple[BuiltTask, list[str]]:
     """Ask ``requests`` of the first pass; the task of the second, and its documents' sample ids.
 

@@ -11,12 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from steelyard.harness.environment import quiet
+from steelyard.harness.environment import environment, quiet
 from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring import Scorer
 
 if TYPE_CHECKING:
     from steelyard.harness.suites.suite import CostMeasure
@@ -45,20 +46,21 @@ class Server:
             model's window.
     """
 
-    def __init__(self, lm: Any, measure: CostMeasure, texts: Sequence[str]) -> None:
-        model = getattr(lm, "model", None)
-        if not isinstance(model, torch.nn.Module) or not hasattr(model, "generate"):
+    def __init__(self, lm: Scorer, measure: CostMeasure, texts: Sequence[str]) -> None:
+        model = lm.model
+        if model is None or not hasattr(model, "generate"):
             raise ScoringError("the backend has no model in this process to time")
         length = measure.prompt_tokens + measure.new_tokens
-        if length > lm.max_length:
+        if lm.max_length is not None and length > lm.max_length:
             raise ScoringError(
                 f"a query of {measure.prompt_tokens} + {measure.new_tokens} tokens is longer than "
                 f"the model's window of {lm.max_length}",
                 fix="lower cost.prompt_tokens or cost.new_tokens",
             )
-        self.model: Any = model
+        self.model = model
         self.measure = measure
-        self.batches = _batches(lm, measure, texts)
+        tokens = lm.tok_encode("\n".join(texts), add_special_tokens=False)
+        self.batches = [batch.to(model.device) for batch in _batches(tokens, measure)]
 
     def answer(self, batch: torch.Tensor) -> Timing:
         """Answer one batch, (batch, prompt tokens), and say how long it took."""
@@ -90,8 +92,6 @@ class Server:
 
     def hardware(self) -> str:
         """The device that answers, and on a CPU how many threads."""
-        from steelyard.harness.environment import environment
-
         device = next(self.model.parameters()).device
         if device.type == "cuda":
             return str(torch.cuda.get_device_name(device))
@@ -111,17 +111,16 @@ class _Clock:
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         self.ticks.append(self.now())
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
-def _batches(lm: Any, measure: CostMeasure, texts: Sequence[str]) -> list[torch.Tensor]:
+def _batches(tokens: Sequence[int], measure: CostMeasure) -> list[torch.Tensor]:
     """Prompts of one length, cut from the texts in a row, from the start again at need."""
-    tokens = lm.tok_encode("\n".join(texts), add_special_tokens=False)
     if not tokens:
         raise ScoringError("the cost task has no text to cut prompts from", key="cost.task")
     wanted = measure.queries * measure.batch_size * measure.prompt_tokens
-    stream = torch.tensor(list(islice(cycle(tokens), wanted)), device=lm.model.device)
+    stream = torch.tensor(list(islice(cycle(tokens), wanted)))
     shaped = stream.reshape(measure.queries, measure.batch_size, measure.prompt_tokens)
     return list(shaped)

@@ -10,13 +10,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
+from steelyard.harness.evaluation import code
+from steelyard.harness.evaluation.evaluate import evaluate
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.plugins.fields import ValidationTask
+from steelyard.harness.scoring import Scorer
+from steelyard.harness.suites.build import build
+from steelyard.harness.suites.built import BuiltSuite
+from steelyard.harness.suites.suite import load_suite
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluation.evaluate import BuiltSuite
+    from lm_eval.api.model import LM
+
     from steelyard.harness.records import Checkpoint
 
 
@@ -35,9 +43,6 @@ def built(spec: ValidationTask) -> BuiltSuite:
 
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from steelyard.harness.evaluation.evaluate import build
-    from steelyard.harness.suites.suite import load_suite
-
     mapping = {
         "name": "validation",
         "include": list(spec.include),
@@ -53,46 +58,46 @@ def choice_digest(spec: ValidationTask) -> str:
     for all that choose by it, and again where one of its files changed since.
     Raises ``UnknownNameError`` or ``ConfigError``.
     """
-    from steelyard.harness.evaluation.code import scoring_code
-    from steelyard.harness.files.digests import digest_json
-
     asked = (spec.task, spec.limit, spec.include, Path.cwd())
-    files, stamps, digest = _known_choices.get(asked, ((), (), ""))
+    files, stamps, digest = _built_before.get(asked, ((), (), ""))
     if not digest or stamps != _stamps(files, spec.include):
         suite = built(spec)
         files = tuple(_data_files(suite))
         stamps, digest = _stamps(files, spec.include), suite.digest
-        _known_choices[asked] = (files, stamps, digest)
-    return digest_json([digest, scoring_code()])
+        _built_before[asked] = (files, stamps, digest)
+    return digest_json([digest, code.scoring_code()])
 
 
+_Asked = tuple[str | None, int | None, tuple[str, ...], Path]
+#: (path, time written in ns, bytes) of each file.
+_Stamps = tuple[tuple[str, int, int], ...]
 #: What :func:`choice_digest` built in this process: data files, when they were written, digest.
-_known_choices: dict[tuple[Any, ...], tuple[tuple[str, ...], tuple[Any, ...], str]] = {}
+_built_before: dict[_Asked, tuple[tuple[str, ...], _Stamps, str]] = {}
 
 
 def _data_files(suite: BuiltSuite) -> Iterator[str]:
     """The local data files that the tasks' YAMLs name."""
     for task in suite.tasks:
         named = (getattr(task.config, "dataset_kwargs", None) or {}).get("data_files")
-        for one in named.values() if isinstance(named, Mapping) else [named]:
-            yield from [one] if isinstance(one, str) else one or ()
+        for files in named.values() if isinstance(named, Mapping) else [named]:
+            yield from [files] if isinstance(files, str) else files or ()
 
 
-def _stamps(files: Sequence[str], folders: Sequence[str]) -> tuple[Any, ...]:
+def _stamps(files: Sequence[str], folders: Sequence[str]) -> _Stamps:
     """(path, time written, size) of the files, and of all under the folders."""
     paths = [Path(file) for file in files]
     paths += [path for folder in folders for path in sorted(Path(folder).rglob("*"))]
-    known = [(path, path.stat()) for path in paths if path.is_file()]
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in known)
+    stats = [(path, path.stat()) for path in paths if path.is_file()]
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
-def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoint) -> Measured:
+def task_value(
+    lm: LM | Scorer, suite: BuiltSuite, spec: ValidationTask, like: Checkpoint
+) -> Measured:
     """The metric of ``lm`` on the validation task; ``like`` describes its tokenizer.
 
     Raises ``ScoringError`` where the task fails or gives no such number.
     """
-    from steelyard.harness.evaluation.evaluate import evaluate
-
     evaluation = evaluate(lm, suite, checkpoint=like)
     for failure in evaluation.failures:
         raise ScoringError(f"{failure.stage}: {failure.message}")
@@ -107,7 +112,7 @@ def task_value(lm: Any, suite: BuiltSuite, spec: ValidationTask, like: Checkpoin
     return Measured(score.value, f"{spec.task} {wanted}", score.higher_is_better)
 
 
-def held_out_loss(lm: Any, pairs: Sequence[tuple[str, str]], name: str) -> Measured:
+def held_out_loss(lm: Scorer, pairs: Sequence[tuple[str, str]], name: str) -> Measured:
     """Nats per completion byte of held-out (prompt, completion) ``pairs``, by the scorer.
 
     Per byte, so that a longer tokenisation does not look like knowledge. ``name`` says of what.

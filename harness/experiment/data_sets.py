@@ -14,7 +14,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steelyard.harness.errors import DataError
+from steelyard.harness.errors import DataError, located
 from steelyard.harness.files.tables import records
 from steelyard.harness.plugins.protocols import DataSource
 
@@ -30,6 +30,11 @@ def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
         DataError: the file is missing, empty, of an unknown kind or not parsable; a role has no
             column; a value is empty or neither text nor messages; chosen equals rejected.
     """
+    with located(file=source.path):
+        return _rows(source, roles)
+
+
+def _rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     templates: dict[str, str] | None = None
     empty: dict[str, list[str]] = {role: [] for role in roles}
@@ -37,7 +42,7 @@ def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     for place, record in records(source.path):
         if templates is None:
             templates = _templates(source, roles, list(record))
-        row = {role: _value(role, templates[role], record, place, source) for role in roles}
+        row = {role: _value(role, templates[role], record, place) for role in roles}
         for role in roles:
             if row[role] == [] or (isinstance(row[role], str) and not row[role].strip()):
                 empty[role].append(place)
@@ -45,8 +50,8 @@ def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
             equal.append(place)
         rows.append(row)
     if not rows:
-        raise DataError("the file has no rows", file=source.path, fix="check how it was made")
-    _refuse(source, rows, empty, equal)
+        raise DataError("the file has no rows", fix="check how it was made")
+    _refuse(rows, empty, equal)
     return rows
 
 
@@ -67,8 +72,8 @@ def first_prompt(sources: Sequence[DataSource]) -> str:
     for source in sources[:1]:
         for place, record in records(source.path):
             template = source.columns.get("prompt", "prompt")
-            known = all(name in record for name in _named(template))
-            value = _value("prompt", template, record, place, source) if known else ""
+            there = all(name in record for name in _named(template))
+            value = _value("prompt", template, record, place) if there else ""
             return value if isinstance(value, str) else ""
     return ""
 
@@ -92,7 +97,6 @@ def _templates(source: DataSource, roles: Sequence[str], columns: list[str]) -> 
             there = ", ".join(columns)
             raise DataError(
                 f"no column '{missing[0]}', which the role '{role}' needs",
-                file=source.path,
                 fix=f"the columns are: {there}; map one with '{role}: COLUMN'",
             )
     return templates
@@ -107,38 +111,34 @@ def _named(template: str) -> list[str]:
         return [template]
 
 
-def _value(
-    role: str, template: str, record: Mapping[str, Any], place: str, source: DataSource
-) -> Any:
+def _value(role: str, template: str, record: Mapping[str, Any], place: str) -> Any:
     if template not in record and "{" in template:
         # Names were checked in the first row; no attribute or index is ever looked up.
         parts = string.Formatter().parse(template)
         return "".join(text + str(record.get(name, "") if name else "") for text, name, *_ in parts)
     value = record.get(template)
     if role == "label":
-        return _label(value, place, source)
+        return _label(value, place)
     if value is None:
         return ""
     if isinstance(value, str) or _is_messages(value):
         return value
     raise DataError(
         f"{place}: '{template}' is neither text nor chat messages",
-        file=source.path,
         value=value,
         fix=f"write it as text, or use the template '{{{template}}}'",
     )
 
 
-def _label(value: Any, place: str, source: DataSource) -> bool:
-    found = _LABELS.get(str(value).strip().lower())
-    if found is None:
+def _label(value: object, place: str) -> bool:
+    label = _LABELS.get(str(value).strip().lower())
+    if label is None:
         raise DataError(
             f"{place}: the label is neither true nor false",
-            file=source.path,
             value=value,
             fix="write true for a good completion and false for a bad one",
         )
-    return found
+    return label
 
 
 def _is_messages(value: object) -> bool:
@@ -147,20 +147,16 @@ def _is_messages(value: object) -> bool:
     )
 
 
-def _refuse(
-    source: DataSource, rows: Sequence[Row], empty: Mapping[str, list[str]], equal: list[str]
-) -> None:
+def _refuse(rows: Sequence[Row], empty: Mapping[str, list[str]], equal: list[str]) -> None:
     for role, places in empty.items():
         if places:
             raise DataError(
                 f"{len(places)} of {len(rows)} rows have an empty {role} (first: {places[0]})",
-                file=source.path,
                 fix="drop or mend these rows",
             )
     if equal:
         raise DataError(
             f"chosen equals rejected in {len(equal)} of {len(rows)} rows (first: {equal[0]})",
-            file=source.path,
             fix="a preference needs two different answers; drop these rows",
         )
 
@@ -175,6 +171,11 @@ def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str
     """
     if len(choices) == 1:
         return tuple(choices[0])
+    with located(file=source.path):
+        return _offered(source, choices)
+
+
+def _offered(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str, ...]:
     _, first = next(records(source.path), ("", {}))
     named = [
         c for c in choices if any(role in source.columns for role in set(c) - _common(choices))
@@ -189,12 +190,10 @@ def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str
     if fitting:
         raise DataError(
             f"its columns are both kinds of data at once: {kinds}",
-            file=source.path,
             fix="say which is meant by mapping one of its columns, or drop the others",
         )
     raise DataError(
         f"the method needs {kinds}",
-        file=source.path,
         fix=f"the columns are: {', '.join(first)}; map one with 'role: COLUMN'",
     )
 

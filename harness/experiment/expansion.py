@@ -17,12 +17,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
-from steelyard.harness.experiment.lineage import BASE, sources_of
+from steelyard.harness.errors import Collected, ConfigError, UnknownNameError, did_you_mean
+from steelyard.harness.experiment.lineage import BASE, source_options, sources_of
 from steelyard.harness.plugins.names import load_trainer
 
 #: A sweep trains every trial whole: more than this is a mistake more often than a wish.
@@ -30,8 +29,11 @@ MAX_TRIALS = 64
 MAX_SEEDS = 32
 _SHORT = {"learning_rate": "lr", "batch_size": "batch", "weight_decay": "decay"}
 _NOT_SWEPT = ("trainer", "parent", "data", "seed", "seeds", "sweep", "select", "accelerate")
+_WRITTEN_OUT = ("seeds", "sweep", "select")
 
 Spec = dict[str, Any]
+#: By candidate: the seeds that it names itself; None: none.
+OwnSeeds = Mapping[str, tuple[int, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -41,122 +43,165 @@ class Expanded:
     specs: Mapping[str, Spec]
     groups: Mapping[str, tuple[str, ...]]
     """By the name in the file: the candidates that stand for it (one a seed)."""
-    unscored: frozenset[str]
+    unscored: frozenset[str] = frozenset()
     """Trials of a sweep: they never see the suite, so choosing among them is not done on it."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """By candidate: the name in the file that it comes from, where that is another."""
 
 
-def expanded(specs: Mapping[str, Spec], seeds: Sequence[int] | None, file: Path) -> Expanded:
-    """Every candidate of the file as plain ones. Raises ``ConfigError`` in one line.
+def as_written(specs: Mapping[str, Spec]) -> Expanded:
+    """The candidates of the file themselves, where they cannot be written out."""
+    plain = {
+        name: {key: value for key, value in spec.items() if key not in _WRITTEN_OUT}
+        for name, spec in specs.items()
+    }
+    return Expanded(plain, {name: (name,) for name in specs})
+
+
+def expanded(specs: Mapping[str, Spec], seeds: Sequence[int] | None) -> Expanded:
+    """Every candidate of the file as plain ones.
 
     Args:
-        specs: the candidates as the file gives them.
+        specs: the candidates as they stand in the file.
         seeds: the experiment's own, which hold for every candidate; None: one seed.
-        file: named in errors.
+
+    Raises:
+        ConfigError: sweeps or seeds that make no sense, all of them at once.
     """
-    swept: dict[str, Spec] = {}
-    trials: dict[str, str] = {}
-    for name, spec in specs.items():
-        for new_name, new_spec in _swept(name, spec, file).items():
-            if new_name in swept or (new_name != name and new_name in specs):
-                raise _clash(new_name, file)
-            swept[new_name] = new_spec
-            if new_name != name:
-                trials[new_name] = name
-    own = {name: _seeds_of(name, spec, seeds, file) for name, spec in swept.items()}
-    found: dict[str, Spec] = {}
+    problems = Collected()
+    swept, sweep_of = _all_swept(specs, problems)
+    own = {
+        name: _seeds_of(sweep_of.get(name, name), spec, seeds, problems)
+        for name, spec in swept.items()
+    }
+    plain: dict[str, Spec] = {}
     groups: dict[str, tuple[str, ...]] = {}
-    for name, spec in swept.items():
-        plain = {key: value for key, value in spec.items() if key != "seeds"}
-        followed = _followed(name, swept, own, file)
-        copies = {name: plain} if followed is None else _seeded(name, plain, followed, swept, own)
+    for name in swept:
+        copies = {}
+        with problems.of(key=f"candidates.{sweep_of.get(name, name)}"):
+            copies = _copies(name, swept, own)
         for copy in copies:
-            if copy in found or (copy != name and copy in specs):
-                raise _clash(copy, file)
-        found |= copies
+            if copy in plain or (copy != name and copy in specs):
+                problems.errors.append(_clash(copy))
+        plain |= copies
         groups[name] = tuple(copies)
-    unscored = frozenset(copy for trial in trials for copy in groups[trial])
-    return Expanded(found, groups, unscored)
+    problems.raise_any()
+    return Expanded(
+        specs=plain,
+        groups=groups,
+        unscored=frozenset(copy for trial in sweep_of for copy in groups[trial]),
+        origins={c: sweep_of.get(name, name) for name, copies in groups.items() for c in copies},
+    )
 
 
-def _clash(name: str, file: Path) -> ConfigError:
+def _clash(name: str) -> ConfigError:
     fix = "give the other candidate another name"
-    return ConfigError("two candidates have this name", file=file, key="candidates", value=name,
-                       fix=fix)  # fmt: skip
+    return ConfigError("two candidates have this name", key="candidates", value=name, fix=fix)
 
 
 # --- sweeps ---------------------------------------------------------------------------------
 
 
-def _swept(name: str, spec: Spec, file: Path) -> dict[str, Spec]:
+def _all_swept(
+    specs: Mapping[str, Spec], problems: Collected
+) -> tuple[dict[str, Spec], dict[str, str]]:
+    """Sweeps as their trials and who chooses; and by trial, whose it is."""
+    swept: dict[str, Spec] = {}
+    sweep_of: dict[str, str] = {}
+    for name, spec in specs.items():
+        parts = as_written({name: spec}).specs  # so that a child is not called an orphan
+        with problems.of(key=f"candidates.{name}"):
+            parts = _swept(name, spec)
+        for part, part_spec in parts.items():
+            if part in swept or (part != name and part in specs):
+                problems.errors.append(_clash(part))
+            swept[part] = part_spec
+            if part != name:
+                sweep_of[part] = name
+    return swept, sweep_of
+
+
+def _swept(name: str, spec: Spec) -> Mapping[str, Spec]:
     """A sweep's trials and the candidate that chooses; any other candidate as it is."""
-    key = f"candidates.{name}"
     if "sweep" not in spec:
         if "select" in spec:
             fix = "add 'sweep: {option: [values]}', or drop select"
-            raise ConfigError("select chooses among a sweep's trials", file=file, key=key, fix=fix)
+            raise ConfigError("select chooses among a sweep's trials", fix=fix)
         return {name: spec}
-    grid = _grid(spec, file, key)
-    plain = {k: v for k, v in spec.items() if k not in ("sweep", "select")}
-    found: dict[str, Spec] = {}
-    for values in itertools.product(*grid.values()):
+    problems = Collected()
+    grid: dict[str, list[Any]] = {}
+    with problems.of(key="sweep"):
+        grid = _grid(spec)
+    with problems.of(key="select"):
+        _check_select(spec.get("select"))
+    plain = {key: value for key, value in spec.items() if key not in ("sweep", "select")}
+    trials: dict[str, Spec] = {}
+    for values in itertools.product(*grid.values()) if grid else ():
         options = dict(zip(grid, values, strict=True))
         trial = "-".join([name, *(f"{_short(k)}{_shown(v)}" for k, v in options.items())])
-        if trial in found:
-            raise ConfigError("two trials have one name", file=file, key=f"{key}.sweep",
-                              value=trial, fix="drop the value that is there twice")  # fmt: skip
-        found[trial] = {**plain, **options}
-    select = spec.get("select")
+        if trial in trials:
+            fix = "drop the value that is there twice"
+            message = "two trials have one name"
+            problems.errors.append(ConfigError(message, key="sweep", value=trial, fix=fix))
+            break
+        trials[trial] = {**plain, **options}
+    problems.raise_any()
+    chosen = {"trainer": "select", "sources": list(trials), **spec["select"]}
+    chosen |= {key: spec[key] for key in ("parent", "seed", "seeds") if key in spec}
+    return {**trials, name: chosen}
+
+
+def _check_select(select: object) -> None:
     if not isinstance(select, dict) or not select:
         fix = "add 'select: {task: NAME, limit: 100}' or 'select: {data: NAME}'"
-        raise ConfigError("a sweep says by what the best trial is chosen", file=file,
-                          key=f"{key}.select", value=select, fix=fix)  # fmt: skip
+        raise ConfigError("a sweep says by what the best trial is chosen", value=select, fix=fix)
     if ("task" in select) == ("data" in select):
         fix = "give one of them: a validation task, or held-out data"
-        raise ConfigError("task or data, not both or none", file=file, key=f"{key}.select",
-                          value=select, fix=fix)  # fmt: skip
-    chosen = {"trainer": "select", "sources": list(found), **select}
-    chosen |= {k: spec[k] for k in ("parent", "seed", "seeds") if k in spec}
-    return {**found, name: chosen}
+        raise ConfigError("task or data, not both or none", value=select, fix=fix)
 
 
-def _grid(spec: Spec, file: Path, key: str) -> dict[str, list[Any]]:
+def _grid(spec: Spec) -> dict[str, list[Any]]:
     grid = spec["sweep"]
     if not isinstance(grid, dict) or not grid:
         fix = "write 'sweep: {rank: [4, 16]}'"
-        raise ConfigError("expected options with lists of values", file=file, key=f"{key}.sweep",
-                          value=grid, fix=fix)  # fmt: skip
-    known = _options_of(spec)
+        raise ConfigError("expected options with lists of values", value=grid, fix=fix)
+    problems = Collected()
+    options = _options_of(spec)
     for option, values in grid.items():
-        where = f"{key}.sweep.{option}"
-        if known and option not in known:
-            fix = did_you_mean(str(option), known)
-            raise ConfigError("no such option of the trainer", file=file, key=where, fix=fix)
-        if option in _NOT_SWEPT:
-            fix = "a sweep is over the trainer's own options; write several candidates"
-            raise ConfigError("cannot be swept", file=file, key=where, fix=fix)
-        if option in spec:
-            fix = "drop it from the candidate or from the sweep"
-            raise ConfigError("set and swept at once", file=file, key=where, fix=fix)
-        if not isinstance(values, list) or not values:
-            fix = f"write '{option}: [first, second]'"
-            raise ConfigError("expected a list of values", file=file, key=where, value=values,
-                              fix=fix)  # fmt: skip
+        with problems.of(key=str(option)):
+            _check_swept(option, values, spec, options)
+    problems.raise_any()
+    sizes = [len(values) for values in grid.values()]
     count = 1
-    for values in grid.values():
-        count *= len(values)
+    for size in sizes:
+        count *= size
     if count > MAX_TRIALS:
-        sizes = " x ".join(str(len(values)) for values in grid.values())
+        product = " x ".join(map(str, sizes))
         fix = "give fewer values, or make several sweeps one after the other"
-        raise ConfigError(f"{sizes} = {count} trials, at most {MAX_TRIALS}", file=file,
-                          key=f"{key}.sweep", fix=fix)  # fmt: skip
+        raise ConfigError(f"{product} = {count} trials, at most {MAX_TRIALS}", fix=fix)
     return {str(option): list(values) for option, values in grid.items()}
+
+
+def _check_swept(option: object, values: object, spec: Spec, options: Sequence[str]) -> None:
+    if options and option not in options:
+        fix = did_you_mean(str(option), options)
+        raise ConfigError("no such option of the trainer", fix=fix)
+    if option in _NOT_SWEPT:
+        fix = "a sweep is over the trainer's own options; write several candidates"
+        raise ConfigError("cannot be swept", fix=fix)
+    if option in spec:
+        fix = "drop it from the candidate or from the sweep"
+        raise ConfigError("set and swept at once", fix=fix)
+    if not isinstance(values, list) or not values:
+        fix = f"write '{option}: [first, second]'"
+        raise ConfigError("expected a list of values", value=values, fix=fix)
 
 
 def _options_of(spec: Spec) -> list[str]:
     try:
         return list(load_trainer(str(spec.get("trainer"))).model_fields)
     except (UnknownNameError, ConfigError):
-        return []  # which is told where the trainer is looked at
+        return []  # an error where the trainer is looked at
 
 
 def _short(option: str) -> str:
@@ -179,65 +224,66 @@ def _shown(value: object) -> str:
 
 
 def _seeds_of(
-    name: str, spec: Spec, default: Sequence[int] | None, file: Path
+    name: str, spec: Spec, default: Sequence[int] | None, problems: Collected
 ) -> tuple[int, ...] | None:
-    key = f"candidates.{name}.seeds"
-    if "seeds" in spec and "seed" in spec:
-        raise ConfigError("give seed or seeds, not both", file=file, key=key)
     if "seeds" not in spec:
         return None if default is None or "seed" in spec else tuple(default)
-    return checked_seeds(spec["seeds"], file, key)
+    with problems.of(key=f"candidates.{name}.seeds"):
+        if "seed" in spec:
+            raise ConfigError("give seed or seeds, not both")
+        return checked_seeds(spec["seeds"])
+    return None
 
 
-def checked_seeds(seeds: object, file: Path, key: str) -> tuple[int, ...]:
+def checked_seeds(seeds: object) -> tuple[int, ...]:
     """A list of different whole numbers from 0. Raises ``ConfigError``."""
-    right = isinstance(seeds, list | tuple) and 0 < len(seeds) <= MAX_SEEDS
-    right = right and all(type(seed) is int and seed >= 0 for seed in seeds)  # type: ignore[attr-defined]
-    if not right or len(set(seeds)) != len(seeds):  # type: ignore[call-overload,arg-type]
-        raise ConfigError(
-            f"expected at most {MAX_SEEDS} different whole numbers from 0",
-            file=file,
-            key=key,
-            value=seeds,
-            fix="write seeds: [0, 1, 2]",
-        )
-    return tuple(seeds)  # type: ignore[arg-type]
+    if isinstance(seeds, list | tuple) and 0 < len(seeds) <= MAX_SEEDS:
+        numbers = tuple(seed for seed in seeds if type(seed) is int and seed >= 0)
+        if len(set(numbers)) == len(seeds):
+            return numbers
+    raise ConfigError(
+        f"expected at most {MAX_SEEDS} different whole numbers from 0",
+        value=seeds,
+        fix="write seeds: [0, 1, 2]",
+    )
 
 
-def _followed(
-    name: str, specs: Mapping[str, Spec], own: Mapping[str, tuple[int, ...] | None], file: Path
-) -> tuple[int, ...] | None:
+def _copies(name: str, specs: Mapping[str, Spec], own: OwnSeeds) -> dict[str, Spec]:
+    """The candidate, or a copy for each seed that it follows."""
+    spec = {key: value for key, value in specs[name].items() if key != "seeds"}
+    seeds = _followed(name, specs, own)
+    return {name: spec} if seeds is None else _seeded(name, spec, seeds, specs, own)
+
+
+def _followed(name: str, specs: Mapping[str, Spec], own: OwnSeeds) -> tuple[int, ...] | None:
     """The seeds of a candidate: its own, or those of what it is made from."""
-    key = f"candidates.{name}"
-    found, of = own[name], name
+    seeds, owner = own[name], name
     for ancestor in _ancestors(name, specs):
-        seeds = own[ancestor]
-        if seeds is None:
+        theirs = own[ancestor]
+        if theirs is None:
             continue
-        if found is not None and found != seeds:
+        if seeds is not None and seeds != theirs:
             raise ConfigError(
-                f"seeds {list(found)} of '{of}', but {list(seeds)} of '{ancestor}', from which "
+                f"seeds {list(seeds)} of '{owner}', but {list(theirs)} of '{ancestor}', from which "
                 f"'{name}' is made",
-                file=file,
-                key=f"{key}.seeds",
+                key="seeds",
                 fix="give both the same seeds; a child follows its parent's",
             )
-        found, of = seeds, ancestor
-    if found is not None and "seed" in specs[name]:
-        fix = "drop its seed"
-        raise ConfigError(f"follows the seeds of '{of}'", file=file, key=f"{key}.seed", fix=fix)
-    return found
+        seeds, owner = theirs, ancestor
+    if seeds is not None and "seed" in specs[name]:
+        raise ConfigError(f"follows the seeds of '{owner}'", key="seed", fix="drop its seed")
+    return seeds
 
 
 def _ancestors(name: str, specs: Mapping[str, Spec]) -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     waiting = _made_from(specs[name])
     while waiting:
-        one = waiting.pop(0)
-        if one in specs and one not in found and one != name:
-            found.append(one)
-            waiting += _made_from(specs[one])
-    return found
+        origin = waiting.pop(0)
+        if origin in specs and origin not in names and origin != name:
+            names.append(origin)
+            waiting += _made_from(specs[origin])
+    return names
 
 
 def _made_from(spec: Spec) -> list[str]:
@@ -245,42 +291,35 @@ def _made_from(spec: Spec) -> list[str]:
 
 
 def _seeded(
-    name: str,
-    spec: Spec,
-    seeds: Sequence[int],
-    specs: Mapping[str, Spec],
-    own: Mapping[str, tuple[int, ...] | None],
+    name: str, spec: Spec, seeds: Sequence[int], specs: Mapping[str, Spec], own: OwnSeeds
 ) -> dict[str, Spec]:
-    """One copy a seed, made from the copies of the same seed."""
+    """A copy for each seed, made from the copies of the same seed."""
     follow = {
-        one
-        for one in _made_from(spec)
-        if one in specs and any(own[a] is not None for a in (one, *_ancestors(one, specs)))
+        origin
+        for origin in _made_from(spec)
+        if origin in specs
+        and any(own[name] is not None for name in (origin, *_ancestors(origin, specs)))
     }
-    found = {}
+    copies = {}
     for seed in seeds:
-        names = {one: f"{one}-seed{seed}" for one in follow}
-        found[f"{name}-seed{seed}"] = {**_renamed(spec, names), "seed": seed}
-    return found
+        names = {origin: f"{origin}-seed{seed}" for origin in follow}
+        copies[f"{name}-seed{seed}"] = {**_renamed(spec, names), "seed": seed}
+    return copies
 
 
 def _renamed(spec: Spec, names: Mapping[str, str]) -> Spec:
     """The candidate made from others: parent and sources by their new names."""
-    try:
-        options = load_trainer(str(spec.get("trainer"))).source_options
-    except (UnknownNameError, ConfigError):
-        options = ()
-    found = dict(spec)
+    renamed = dict(spec)
     if "parent" in spec:
-        found["parent"] = names.get(str(spec["parent"]), spec["parent"])
+        renamed["parent"] = names.get(str(spec["parent"]), spec["parent"])
 
-    def other(value: Any) -> Any:
+    def other(value: object) -> object:
         if isinstance(value, dict):
             return {**value, "model": other(value["model"])} if "model" in value else value
         return names.get(value, value) if isinstance(value, str) else value
 
-    for option in options:
+    for option in source_options(spec):
         if option in spec:
             value = spec[option]
-            found[option] = [other(v) for v in value] if isinstance(value, list) else other(value)
-    return found
+            renamed[option] = [other(v) for v in value] if isinstance(value, list) else other(value)
+    return renamed

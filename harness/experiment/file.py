@@ -1,35 +1,45 @@
 """YAML -> ``Experiment``: everything is checked before anything runs.
 
-A wrong file costs one line that names the file, the key, the value and the likely fix; models are
-not loaded and nothing is written before the whole file is known to be right.
+Everything that is wrong with a file is told at once, a line for each: file, line, key, value and
+the likely fix. Models are not loaded and nothing is written before the whole file is right.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
-from steelyard.harness.experiment.expansion import Expanded, checked_seeds, expanded
-from steelyard.harness.experiment.lineage import BASE, parents_first, sources_of
+from steelyard.harness.errors import (
+    Collected,
+    ConfigError,
+    SteelyardError,
+    UnknownNameError,
+    did_you_mean,
+)
+from steelyard.harness.experiment.candidates import (
+    Candidate,
+    Surroundings,
+    launched,
+    read_candidate,
+)
+from steelyard.harness.experiment.data_sets import check_data, roles_for
+from steelyard.harness.experiment.expansion import Expanded, as_written, checked_seeds, expanded
+from steelyard.harness.experiment.lineage import BASE, parents_first
 from steelyard.harness.experiment.noise import NoiseVariant
-from steelyard.harness.experiment.resources import Resources, StageResources
-from steelyard.harness.files import old_names
+from steelyard.harness.experiment.resources import StageResources
 from steelyard.harness.files.validation import validated
-from steelyard.harness.files.yaml_file import YamlFile, allowed_names, lines_of
+from steelyard.harness.files.yaml_file import YamlFile, allowed_names
 from steelyard.harness.plugins.fields import beside
-from steelyard.harness.plugins.names import load_plugin, load_trainer, plugin_names
-from steelyard.harness.plugins.protocols import DataSource, Trainer
+from steelyard.harness.plugins.protocols import DataSource
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_CANDIDATE_KEYS = ("trainer", "parent", "data", "seed", "resources", "accelerate")
 
 ReportFormat = Literal["html", "markdown", "terminal", "json", "csv", "junit"]
 
@@ -66,27 +76,6 @@ class ExperimentFile(BaseModel):
     resources: StageResources = StageResources()
     report: tuple[ReportFormat, ...] = ("html", "markdown")
     notes: tuple[str, ...] = ()
-
-    _present_name = field_validator("backend")(old_names.backend)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One candidate: a trainer with its options, its parent and its data."""
-
-    name: str
-    trainer_name: str
-    trainer: Trainer
-    parent: str
-    """Another candidate's name, or ``base``."""
-    data: tuple[DataSource, ...]
-    seed: int
-    sources: tuple[str, ...] = ()
-    """Other checkpoints that its trainer reads: candidates, ``base``, or models by name."""
-    resources: Resources | None = None
-    """What its training needs of a machine; None: what the experiment says for training."""
-    scored: bool = True
-    """Whether the suite scores it; the trials of a sweep never see the suite."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +115,16 @@ class Experiment:
 
     def meant_by(self, names: Sequence[str]) -> tuple[str, ...]:
         """Candidates by the names that the file gives them, before seeds were written out."""
-        return tuple(one for name in names for one in self.groups.get(name, (name,)))
+        return tuple(copy for name in names for copy in self.groups.get(name, (name,)))
 
     def candidate(self, name: str) -> Candidate:
         """The candidate called ``name``. Raises ``UnknownNameError``."""
-        found = next((c for c in self.candidates if c.name == name), None)
-        if found is None:
-            names = [c.name for c in self.candidates]
-            raise UnknownNameError(
-                f"no candidate named '{name}'", file=self.file, fix=did_you_mean(name, names)
-            )
-        return found
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise UnknownNameError(
+            f"no candidate named '{name}'", file=self.file, fix=did_you_mean(name, self.names)
+        )
 
 
 def load_experiment(
@@ -150,186 +138,181 @@ def load_experiment(
     """Read, override and check an experiment file, or the same keys as a mapping.
 
     Paths are relative to the file, and in a mapping to the working directory. ``base``, ``seed``
-    and ``limit`` replace the file's own. Raises ``ConfigError`` or ``DataError`` with one line;
-    with ``check_files`` the data files are opened too.
+    and ``limit`` replace the file's own; with ``check_files`` the data files are opened too.
+
+    Raises:
+        ConfigError: the file is wrong; with several mistakes a ``SeveralError`` with a line each.
+        DataError: a data file is.
     """
     path = source if isinstance(source, Path) else Path("experiment")
     with allowed_names(path):
-        if isinstance(source, Path):
-            return _loaded(YamlFile.read(source), base, seed, limit, check_files)
-        return _loaded(YamlFile(path, dict(source), {}), base, seed, limit, check_files)
+        file = (
+            YamlFile.read(source) if isinstance(source, Path) else YamlFile(path, dict(source), {})
+        )
+        content = dict(file.content)
+        overrides = {"base": base, "seed": seed, "limit": limit}
+        content |= {key: value for key, value in overrides.items() if value is not None}
+        if seed is not None:
+            content.pop("seeds", None)
+        with file.reading():
+            return _Reading(path, content).experiment(check_files=check_files)
 
 
-def _loaded(
-    source: YamlFile, base: str | None, seed: int | None, limit: int | None, check_files: bool
-) -> Experiment:
-    path, content = source.path, dict(source.content)
-    for key, value in (("base", base), ("seed", seed), ("limit", limit)):
-        if value is not None:
-            content[key] = value
-    if seed is not None:
-        content.pop("seeds", None)
-    settings = validated(ExperimentFile, content, file=path, line_of=source.line_of)
-    _check_name(settings.name, path, "name")
-    specs = {name: dict(spec or {}) for name, spec in settings.candidates.items()}
-    for candidate_name in specs:
-        _check_candidate_name(candidate_name, path)
-    parents_first(specs, path)  # a wrong parent is told by the name that the file gives it
-    written_out = _written_out(specs, settings, path)
-    order = parents_first(written_out.specs, path)
-    sources = {name: _source(name, spec, path) for name, spec in settings.data.items()}
-    candidates = tuple(_candidate(n, written_out, settings, sources, path) for n in order)
-    if check_files:
-        _check_data(candidates, path)
-    return Experiment(
-        file=path, settings=settings, candidates=candidates, groups=written_out.groups
-    )
+class _Reading:
+    """One reading of a file's content: what is wrong is kept until all of it was looked at."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self.path = path
+        self.content = content
+        self.folder = path.parent
+        self.problems = Collected()
+
+    def experiment(self, *, check_files: bool) -> Experiment:
+        settings = self._settings()
+        specs = {name: dict(spec) for name, spec in settings.candidates.items()}
+        with self.problems.of(key="name"):
+            _check_name(settings.name)
+        for name in specs:
+            with self.problems.of(key=f"candidates.{name}"):
+                _check_candidate_name(name)
+        with self.problems.of():  # a wrong parent by the name that the file has for it
+            parents_first(specs, self.folder)
+        written_out = self._written_out(specs, settings)
+        candidates = self._candidates(written_out, settings)
+        if check_files:
+            self._check_files(candidates)
+        self.problems.errors = _without_repeats(self.problems.errors)
+        self.problems.raise_any()
+        by_name = {candidate.name: candidate for candidate in candidates}
+        return Experiment(
+            file=self.path,
+            settings=settings,
+            candidates=tuple(by_name[n] for n in parents_first(written_out.specs, self.folder)),
+            groups=written_out.groups,
+        )
+
+    def _settings(self) -> ExperimentFile:
+        """The file's keys; where some are wrong, the others, so that these are checked too."""
+        with self.problems.of():
+            return validated(ExperimentFile, self.content, context={"folder": self.folder})
+        return _right_part(self.content, [error.key or "" for error in self.problems.errors])
+
+    def _written_out(
+        self, specs: Mapping[str, dict[str, Any]], settings: ExperimentFile
+    ) -> Expanded:
+        """Seeds and sweeps as plain candidates."""
+        seeds = None
+        with self.problems.of(key="seeds"):
+            seeds = None if settings.seeds is None else checked_seeds(settings.seeds)
+        written_out = as_written(specs)
+        with self.problems.of():
+            written_out = expanded(specs, seeds)
+        for name in set(written_out.specs) - set(specs):
+            with self.problems.of(key=f"candidates.{written_out.origins[name]}"):
+                _check_candidate_name(name)
+        return written_out
+
+    def _candidates(self, written_out: Expanded, settings: ExperimentFile) -> list[Candidate]:
+        data: dict[str, DataSource | None] = dict.fromkeys(_names_of(self.content.get("data")))
+        for name, entry in settings.data.items():
+            with self.problems.of(key=f"data.{name}"):
+                data[name] = _data_source(name, entry, self.folder)
+        around = Surroundings(self.folder, settings.seed, data)
+        candidates = []
+        for name, spec in written_out.specs.items():
+            key = f"candidates.{written_out.origins.get(name, name)}"
+            with self.problems.of(key=key):
+                candidate = read_candidate(name, spec, around)
+                candidates.append(replace(candidate, scored=name not in written_out.unscored))
+        return [self._launched(c, written_out, settings) for c in candidates]
+
+    def _launched(
+        self, candidate: Candidate, written_out: Expanded, settings: ExperimentFile
+    ) -> Candidate:
+        """The candidate under accelerate where its own key, or the file's, says so."""
+        own = written_out.specs[candidate.name].get("accelerate")
+        config = settings.accelerate if own is None else own
+        if config is None or (own is None and candidate.trainer.schedule is None):
+            return candidate
+        origin = written_out.origins.get(candidate.name, candidate.name)
+        with self.problems.of(
+            key="accelerate" if own is None else f"candidates.{origin}.accelerate"
+        ):
+            return launched(candidate, str(config), self.folder)
+        return candidate
+
+    def _check_files(self, candidates: Iterable[Candidate]) -> None:
+        """Open every data file with the roles that its trainers need, before any model loads."""
+        checked: set[tuple[str, tuple[tuple[str, ...], ...]]] = set()
+        for candidate in candidates:
+            choices = candidate.trainer.inner.data_choices()
+            for source in candidate.data:
+                if (source.name, choices) not in checked:
+                    checked.add((source.name, choices))
+                    with self.problems.of():
+                        _check_file(source, choices, candidate)
 
 
-def _written_out(
-    specs: Mapping[str, dict[str, Any]], settings: ExperimentFile, path: Path
-) -> Expanded:
-    """Seeds and sweeps as plain candidates."""
-    if settings.seeds is not None:
-        checked_seeds(settings.seeds, path, "seeds")
-    found = expanded(specs, settings.seeds, path)
-    for name in found.specs:
-        _check_candidate_name(name, path)
-    return found
+def _right_part(content: Mapping[str, Any], wrong: Sequence[str]) -> ExperimentFile:
+    """What is right in a file with wrong keys; what is required has some value until then."""
+    broken = {key.partition(".")[0] for key in wrong}
+    fields = set(ExperimentFile.model_fields) - broken
+    parts = {key: value for key, value in content.items() if key in fields}
+    for key, entry_type in (("data", DataSpec), ("candidates", None)):
+        entries = content.get(key)
+        if isinstance(entries, Mapping):
+            parts[key] = {n: e for n, e in entries.items() if _is_entry(n, e, entry_type)}
+    return ExperimentFile.model_validate({"name": "wrong", "base": BASE, "suite": "", **parts})
 
 
-def _check_name(name: str, path: Path, key: str) -> None:
+def _is_entry(name: object, entry: object, model: type[BaseModel] | None) -> bool:
+    if not isinstance(name, str) or not isinstance(entry, Mapping):
+        return False
+    try:
+        if model is not None:
+            model.model_validate(entry)
+    except ValidationError:
+        return False
+    return all(isinstance(key, str) for key in entry)
+
+
+def _names_of(entries: object) -> list[str]:
+    return [str(name) for name in entries] if isinstance(entries, Mapping) else []
+
+
+def _without_repeats(errors: Iterable[SteelyardError]) -> list[SteelyardError]:
+    """Each error once: copies of a candidate have the same mistakes."""
+    return list({(error.file, error.key, str(error)): error for error in errors}.values())
+
+
+def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         fix = "use letters, digits, '.', '_' and '-' (64 at most), a letter or digit first"
-        raise ConfigError("not a usable name", file=path, key=key, value=name, fix=fix)
+        raise ConfigError("not a usable name", value=name, fix=fix)
 
 
-def _check_candidate_name(name: str, path: Path) -> None:
-    _check_name(name, path, f"candidates.{name}")
+def _check_candidate_name(name: str) -> None:
+    _check_name(name)
     if name == BASE:
         fix = "give the candidate another name"
-        raise ConfigError(
-            "'base' means the base model itself", file=path, key="candidates.base", fix=fix
-        )
+        raise ConfigError("'base' means the base model itself", fix=fix)
 
 
-def _source(name: str, spec: DataSpec, path: Path) -> DataSource:
-    columns = spec.model_extra or {}
+def _data_source(name: str, entry: DataSpec, folder: Path) -> DataSource:
+    columns = entry.model_extra or {}
     for role, column in columns.items():
         if not isinstance(column, str):
-            key = f"data.{name}.{role}"
-            raise ConfigError("expected a column's name", file=path, key=key, value=column)
-    return DataSource(
-        name=name,
-        path=beside(spec.path, path.parent),
-        columns=dict(columns),
-        weight=spec.weight,
-    )
+            raise ConfigError("expected a column's name", key=role, value=column)
+    path = beside(entry.path, folder)
+    return DataSource(name=name, path=path, columns=dict(columns), weight=entry.weight)
 
 
-def _candidate(
-    name: str,
-    written_out: Expanded,
-    settings: ExperimentFile,
-    sources: Mapping[str, DataSource],
-    path: Path,
-) -> Candidate:
-    key = f"candidates.{name}"
-    spec = written_out.specs[name]
-    trainer_name = spec.get("trainer")
-    if not isinstance(trainer_name, str):
-        known = ", ".join(plugin_names("trainers"))
-        raise ConfigError("needs a trainer", file=path, key=f"{key}.trainer", fix=f"one of {known}")
+def _check_file(source: DataSource, choices: Sequence[Sequence[str]], candidate: Candidate) -> None:
     try:
-        trainer_class = load_trainer(trainer_name)
-    except (ConfigError, UnknownNameError) as error:
-        key = f"{key}.trainer"
-        raise ConfigError(error.message, file=path, key=key, fix=error.fix) from None
-    options = {k: v for k, v in spec.items() if k not in _CANDIDATE_KEYS}
-    trainer = _trainer(trainer_class, options, path, key)
-    data = _data_of(name, spec.get("data"), sources, path)
-    if not data and trainer.needs_data:
-        roles = ", ".join(trainer.data_choices()[0])
-        fix = f"name a data set with {roles}; {did_you_mean('', sources)}"
-        raise ConfigError(f"trainer '{trainer_name}' needs data", file=path, key=key, fix=fix)
-    seed = spec.get("seed", settings.seed)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(
-            "expected a whole number from 0", file=path, key=f"{key}.seed", value=seed
-        )
-    accelerate = spec.get("accelerate", settings.accelerate)
-    if accelerate is not None and ("accelerate" in spec or trainer.schedule is not None):
-        launched = load_plugin("launchers", "accelerate")
-        where = f"{key}.accelerate" if "accelerate" in spec else "accelerate"
-        config = beside(str(accelerate), path.parent)
-        trainer = launched(trainer, trainer_name, config, file=path, key=where)
-    return Candidate(
-        name=name,
-        trainer_name=trainer_name,
-        trainer=trainer,
-        parent=spec.get("parent", BASE),
-        data=data,
-        seed=seed,
-        sources=sources_of(spec),
-        resources=_resources(spec.get("resources"), path, key),
-        scored=name not in written_out.unscored,
-    )
-
-
-def _resources(given: object, path: Path, key: str) -> Resources | None:
-    if given is None:
-        return None
-    if not isinstance(given, Mapping):
-        fix = "name cpus, gpus, memory_gb, accelerator or timeout_minutes"
-        raise ConfigError("expected keys", file=path, key=f"{key}.resources", value=given, fix=fix)
-    return validated(Resources, dict(given), file=path, key=f"{key}.resources")
-
-
-def _trainer(
-    trainer_class: type[Trainer], options: Mapping[str, Any], path: Path, key: str
-) -> Trainer:
-    return validated(
-        trainer_class,
-        options,
-        file=path,
-        key=key,
-        line_of=lines_of(path),
-        also=_CANDIDATE_KEYS,
-        context={"folder": path.parent},
-    )
-
-
-def _data_of(
-    name: str, given: object, sources: Mapping[str, DataSource], path: Path
-) -> tuple[DataSource, ...]:
-    names: Sequence[object] = [] if given is None else given if isinstance(given, list) else [given]
-    for entry in names:
-        if not isinstance(entry, str) or entry not in sources:
-            raise ConfigError(
-                "no such data set",
-                file=path,
-                key=f"candidates.{name}.data",
-                value=entry,
-                fix=did_you_mean(str(entry), sources),
-            )
-    return tuple(sources[str(entry)] for entry in names)
-
-
-def _check_data(candidates: Sequence[Candidate], path: Path) -> None:
-    """Open every data file with the roles that its trainers need, before any model loads."""
-    from steelyard.harness.experiment.data_sets import check_data, roles_for
-
-    for candidate in candidates:
-        choices = candidate.trainer.inner.data_choices()
-        for source in candidate.data:
-            try:
-                check_data(source, roles_for(source, choices))
-            except SteelyardError as error:
-                if error.key is None:
-                    error.key = f"data.{source.name} (for {candidate.name}, {_needs(candidate)})"
-                raise
-
-
-def _needs(candidate: Candidate) -> str:
-    kinds = (", ".join(roles) for roles in candidate.trainer.inner.data_choices())
-    return f"{candidate.trainer_name} needs {' or '.join(kinds)}"
+        check_data(source, roles_for(source, choices))
+    except SteelyardError as error:
+        if error.key is None:
+            kinds = " or ".join(", ".join(roles) for roles in choices)
+            needs = f"{candidate.trainer_name} needs {kinds}"
+            error.key = f"data.{source.name} (for {candidate.name}, {needs})"
+        raise

@@ -8,91 +8,98 @@ one (a folder, a hub id, ``microworld``).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.errors import ConfigError, UnknownNameError, did_you_mean
+from steelyard.harness.errors import Collected, ConfigError, UnknownNameError, did_you_mean
 from steelyard.harness.plugins.names import load_trainer, plugin_names
 
 BASE = "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
+Specs = Mapping[str, Mapping[str, Any]]
+
 
 def sources_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """The checkpoints that a candidate's options name, each once, in the order given."""
-    try:
-        trainer_class = load_trainer(str(spec.get("trainer")))
-    except (UnknownNameError, ConfigError):
-        return ()  # which is told where the trainer is looked at
-    found: list[str] = []
-    for option in trainer_class.source_options:
+    """The checkpoints that a candidate's options name, each once, in the order of the file."""
+    names: list[str] = []
+    for option in source_options(spec):
         value = spec.get(option, ())
         values = value if isinstance(value, list | tuple) else [value]
-        values = [one.get("model") if isinstance(one, Mapping) else one for one in values]
-        found += [one for one in values if isinstance(one, str) and one not in found]
-    return tuple(found)
+        values = [entry.get("model") if isinstance(entry, Mapping) else entry for entry in values]
+        names += [name for name in values if isinstance(name, str) and name not in names]
+    return tuple(names)
 
 
-def parents_first(specs: Mapping[str, Mapping[str, Any]], file: Path) -> list[str]:
+def source_options(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options of a candidate that name checkpoints; () where its trainer is none."""
+    try:
+        return load_trainer(str(spec.get("trainer"))).source_options
+    except (UnknownNameError, ConfigError):
+        return ()  # an error where the trainer is looked at
+
+
+def parents_first(specs: Specs, folder: Path) -> list[str]:
     """Candidate names so that each follows what it is made from; a cycle is named in full.
+
+    Args:
+        specs: the candidates.
+        folder: where a source that is a model may lie.
 
     Raises:
         ConfigError: a parent is no candidate, a source is neither a candidate nor a model, or
-            candidates are made from one another.
+            candidates are made from one another; all of these at once.
     """
-    order: list[str] = []
-
-    def visit(name: str, chain: list[str]) -> None:
-        if name in chain:
-            cycle = " -> ".join([*chain[chain.index(name) :], name])
-            key = f"candidates.{chain[-1]}.parent"
-            raise ConfigError(f"parents form a cycle: {cycle}", file=file, key=key)
-        if name in order:
-            return
-        spec = specs[name]
-        parent = spec.get("parent", BASE)
-        if parent != BASE:
-            if not isinstance(parent, str) or parent not in specs:
-                raise ConfigError(
-                    "no such candidate",
-                    file=file,
-                    key=f"candidates.{name}.parent",
-                    value=parent,
-                    fix=did_you_mean(str(parent), [*specs, BASE]),
-                )
-            visit(parent, [*chain, name])
-        for source in sources_of(spec):
-            if source in specs:
-                visit(source, [*chain, name])
-            elif source != BASE and not _is_model(source, file):
-                raise ConfigError(
-                    "neither a candidate nor a model",
-                    file=file,
-                    key=f"candidates.{name}",
-                    value=source,
-                    fix=did_you_mean(source, [*specs, BASE]),
-                )
-        order.append(name)
-
+    problems = Collected()
     for name in specs:
-        visit(name, [])
+        problems.errors += _missing_origins(name, specs, folder)
+    order: list[str] = []
+    for name in specs:
+        problems.errors += _visited(name, specs, order, [])
+    problems.raise_any()
     return order
+
+
+def _missing_origins(name: str, specs: Specs, folder: Path) -> Iterator[ConfigError]:
+    parent = specs[name].get("parent", BASE)
+    if parent != BASE and not (isinstance(parent, str) and parent in specs):
+        near = did_you_mean(str(parent), [*specs, BASE])
+        key = f"candidates.{name}.parent"
+        yield ConfigError("no such candidate", key=key, value=parent, fix=near)
+    for source in sources_of(specs[name]):
+        if source not in specs and source != BASE and not _is_model(source, folder):
+            near = did_you_mean(source, [*specs, BASE])
+            key, message = f"candidates.{name}", "neither a candidate nor a model"
+            yield ConfigError(message, key=key, value=source, fix=near)
+
+
+def _visited(name: str, specs: Specs, order: list[str], chain: list[str]) -> Iterator[ConfigError]:
+    """Put ``name`` into ``order`` after what it is made from; an error for each cycle."""
+    if name in chain:
+        cycle = " -> ".join([*chain[chain.index(name) :], name])
+        key = f"candidates.{chain[-1]}.parent"
+        yield ConfigError(f"parents form a cycle: {cycle}", key=key)
+    elif name in specs and name not in order:
+        for origin in (specs[name].get("parent", BASE), *sources_of(specs[name])):
+            if isinstance(origin, str) and origin != BASE:
+                yield from _visited(origin, specs, order, [*chain, name])
+        order.append(name)
 
 
 def ancestors(graph: Mapping[str, Sequence[str]], name: str) -> set[str]:
     """Every candidate that went into ``name``, directly or through others; ``base`` has none."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = list(graph.get(name, ()))
     while waiting:
-        one = waiting.pop()
-        if one in graph and one not in found:
-            found.add(one)
-            waiting += graph[one]
-    return found
+        origin = waiting.pop()
+        if origin in graph and origin not in names:
+            names.add(origin)
+            waiting += graph[origin]
+    return names
 
 
-def _is_model(name: str, file: Path) -> bool:
+def _is_model(name: str, folder: Path) -> bool:
     if name in plugin_names("bases") or _HUB_ID.fullmatch(name):
         return True
-    return (file.parent / name).exists() or Path(name).expanduser().exists()
+    return (folder / name).exists() or Path(name).expanduser().exists()

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from steelyard.harness.errors import ConfigError, did_you_mean
 from steelyard.harness.gate.findings import Finding
 from steelyard.harness.gate.policy import Gate
-from steelyard.harness.records import IN_TRAINING_DATA, Contaminated, Run
+from steelyard.harness.records import Contaminated, Run
 
 #: The slice that scoring makes of the items that are not in the training data.
-CLEAN = f"{IN_TRAINING_DATA}=no"
+CLEAN = "in_training_data=no"
 
 
 def check_waivers(gate: Gate, scored: Collection[str]) -> None:
@@ -45,12 +45,12 @@ def stands(gate: Gate, candidate: Run, task: str, slice: str | None) -> bool:
 
 def _learnt(gate: Gate, candidate: Run, task: str, slice: str | None) -> Contaminated | None:
     """What the candidate has learnt of the items that a rule looks at, where it is too much."""
-    found = next((c for c in candidate.contamination if c.task == task), None)
-    if found is None or slice == CLEAN:
+    overlap = next((c for c in candidate.contamination if c.task == task), None)
+    if overlap is None or slice == CLEAN:
         return None
     # One item may always be there by chance: one of twelve is no share to speak of.
-    few = found.contaminated <= max(1.0, gate.contaminated_share * found.items)
-    return None if few else found
+    few = overlap.contaminated <= max(1.0, gate.contaminated_share * overlap.items)
+    return None if few else overlap
 
 
 def _reasons(gate: Gate, task: str) -> list[str]:
@@ -58,18 +58,18 @@ def _reasons(gate: Gate, task: str) -> list[str]:
 
 
 def _doubted(finding: Finding, gate: Gate, candidate: Run) -> Finding:
-    found = _learnt(gate, candidate, finding.task or "", finding.slice)
-    if found is None:
+    overlap = _learnt(gate, candidate, finding.task or "", finding.slice)
+    if overlap is None:
         return finding
-    said = (
-        f"{found.contaminated} of its {found.items} items are in the training data "
-        f"({', '.join(found.data)})"
+    doubt = (
+        f"{overlap.contaminated} of its {overlap.items} items are in the training data "
+        f"({', '.join(overlap.data)})"
     )
-    if reasons := _reasons(gate, found.task):
-        return replace(finding, why=f"{finding.why} ({said}; waived: {reasons[0]})")
+    if reasons := _reasons(gate, overlap.task):
+        return replace(finding, why=f"{finding.why} ({doubt}; waived: {reasons[0]})")
     why = (
-        f"{found.task}: {said}: NOT COMPARABLE (gate on slice: {CLEAN}, or waive it with a reason "
-        f"under waive_contamination)"
+        f"{overlap.task}: {doubt}: NOT COMPARABLE (gate on slice: {CLEAN}, or waive it with a "
+        f"reason under waive_contamination)"
     )
     # Fails closed: what a rule says of lost rows does not excuse rows that were learnt by heart.
     rule = finding.rule.model_copy(update={"on_missing": "not_comparable"})

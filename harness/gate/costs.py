@@ -37,7 +37,7 @@ class _Cost:
 def judge_cost(rule: Rule, gate: Gate, baseline: Run, candidate: Run) -> Finding:
     """Hold one cost of the candidate against the baseline's, or against a ceiling."""
     assert rule.metric is not None
-    before, after = (_cost(run, rule) for run in (baseline, candidate))
+    before, after = (_run_cost(run, rule) for run in (baseline, candidate))
     problem = _unfit(rule, gate, baseline, candidate, before, after)
     if problem is not None:
         return _finding(
@@ -46,8 +46,10 @@ def judge_cost(rule: Rule, gate: Gate, baseline: Run, candidate: Run) -> Finding
     if after.value is None or (rule.max_ratio is not None and not before.value):
         side = "candidate" if after.value is None else "baseline"
         verdict: RuleVerdict = "fail" if rule.on_missing == "fail" else "not_comparable"
-        said = verdict.replace("_", " ").upper()
-        return _finding(rule, verdict, f"{_where(rule)}: the {side} has no figure: {said}", False)
+        outcome = verdict.replace("_", " ").upper()
+        return _finding(
+            rule, verdict, f"{_where(rule)}: the {side} has no figure: {outcome}", False
+        )
     failed, parts = False, []
     if rule.max_ratio is not None and before.value:
         ratio = after.value / before.value
@@ -119,7 +121,7 @@ def _hardware(run: Run) -> tuple[object, ...]:
     return (run.environment.cpu, run.environment.cores, run.environment.gpus)
 
 
-def _cost(run: Run, rule: Rule) -> _Cost:
+def _run_cost(run: Run, rule: Rule) -> _Cost:
     assert rule.metric is not None
     if rule.metric not in TIMED:
         value = getattr(run.checkpoint, rule.metric)

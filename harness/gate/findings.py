@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.harness.compare import MetricPair, Settings
-from steelyard.harness.compare.deltas import aggregate_of, run_test
+from steelyard.harness.compare.deltas import aggregate_of, calibration_method, run_test
 from steelyard.harness.compare.pairing import Alone
 from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameError
 from steelyard.harness.gate import wording
@@ -73,8 +73,8 @@ def not_comparable(hypothesis: Hypothesis, problem: str | None, claim: Claim) ->
     """The finding where a run lacks something, by what the rule says follows."""
     rule = hypothesis.rule
     verdict: RuleVerdict = "fail" if rule.on_missing == "fail" else "not_comparable"
-    said = "FAIL" if verdict == "fail" else "NOT COMPARABLE"
-    why = f"{_where(hypothesis)}: {problem or 'one of the runs lacks it'}: {said}"
+    outcome = "FAIL" if verdict == "fail" else "NOT COMPARABLE"
+    why = f"{_where(hypothesis)}: {problem or 'one of the runs lacks it'}: {outcome}"
     if rule.on_missing == "pass":
         why += " (waived by on_missing: pass)"
     return _finding(hypothesis, verdict, why, claim)
@@ -110,12 +110,12 @@ def _margin(
     if paired.unscored_in_both:
         words += f", {paired.unscored_in_both} more samples unscored in both"
     if same_checkpoint and np.array_equal(paired.baseline, paired.candidate):
-        verdict, said = "pass", "PASS (the same checkpoint, and the same rows)"
+        verdict, outcome = "pass", "PASS (the same checkpoint, and the same rows)"
     elif claim == "benchmark":
-        verdict, said = _on_these_items(result, margin)
+        verdict, outcome = _on_these_items(result, margin)
     else:
-        verdict, said = _on_items_like_these(score, result, margin)
-    finding = _finding(hypothesis, verdict, f"{words}: {said}", claim)
+        verdict, outcome = _on_items_like_these(score, result, margin)
+    finding = _finding(hypothesis, verdict, f"{words}: {outcome}", claim)
     exact = claim == "benchmark"
     return replace(
         finding,
@@ -164,7 +164,7 @@ def allowed(hypothesis: Hypothesis, score: Score) -> float:
             fix="leave it out",
         )
     if rule.max_ratio is not None:
-        if score.kind not in ("ratio", "perplexity") or score.scale == "bits":
+        if score.kind not in ("ratio", "perplexity") or score.metric.startswith("bits_per_"):
             raise ConfigError(
                 f"{hypothesis.task}: {score.metric} takes a margin, not a max_ratio",
                 key="max_ratio",
@@ -198,7 +198,7 @@ def allowed(hypothesis: Hypothesis, score: Score) -> float:
             value=margin,
             fix=f"for {margin:g}% write {margin / 100:g}, or say max_ratio: {1 + margin:g}",
         )
-    if score.scale == "bits" and score.value and margin >= score.value:
+    if score.metric.startswith("bits_per_") and score.value and margin >= score.value:
         raise ConfigError(
             f"{hypothesis.task}: the margin is in bits, and the baseline itself has only "
             f"{score.value:.4g}",
@@ -239,12 +239,12 @@ def _bounds(
     if own is None:
         return score.low, score.high
     try:
-        found = score_interval(
+        interval = score_interval(
             own.values,
             kind=score.kind,
             clusters=own.clusters,
             alpha=2 * settings.alpha,
-            method=score.method,
+            method=calibration_method(score),
             draws=settings.draws,
             seed=settings.seed,
             aggregate=aggregate_of(score.metric) if score.kind == "corpus" else None,
@@ -252,8 +252,8 @@ def _bounds(
     except (StatisticsError, UnknownNameError):
         return score.low, score.high
     assert score.value is not None
-    if math.isclose(found.value, score.value, rel_tol=1e-6, abs_tol=1e-9):
-        return found.low, found.high
+    if math.isclose(interval.value, score.value, rel_tol=1e-6, abs_tol=1e-9):
+        return interval.low, interval.high
     return score.low, score.high
 
 

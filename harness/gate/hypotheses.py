@@ -51,7 +51,7 @@ class Hypothesis:
 
 def _is_advisory(score: Score) -> bool:
     """Calibration errors are shown and Brier gates; a task may call itself advisory."""
-    return score.kind == "calibration" or score.advisory
+    return score.kind == "calibration" or (score.note or "").startswith("advisory")
 
 
 class Selection:
@@ -69,27 +69,27 @@ class Selection:
         Raises ``ConfigError`` where it selects nothing: such a rule would always pass.
         """
         tasks = self._tasks(rule)
-        found = [h for task in tasks for h in self._of_task(rule, task)]
+        hypotheses = [h for task in tasks for h in self._of_task(rule, task)]
         named = rule.tier == "block" and rule.task in tasks
-        if named and any(h.advisory for h in found):
+        if named and any(h.advisory for h in hypotheses):
             raise ConfigError(
-                f"{rule.task}: {found[0].metric} is advisory: it is shown and never blocks",
+                f"{rule.task}: {hypotheses[0].metric} is advisory: it is shown and never blocks",
                 key="tier",
                 value=rule.tier,
                 fix="use tier: warn or report, or gate on a 0/1 metric or the Brier score",
             )
-        if not found:
-            known = {m for task in tasks for m in self._scores(task)}
+        if not hypotheses:
+            metrics = {m for task in tasks for m in self._scores(task)}
             raise ConfigError(
                 f"no task that the rule selects has the metric '{rule.metric}'"
                 if rule.metric
                 else "the tasks that the rule selects have no primary metric",
                 key="metric",
-                fix=did_you_mean(rule.metric or "", known),
+                fix=did_you_mean(rule.metric or "", metrics),
             )
         if rule.slice:
-            return self._sliced(found, rule.slice)
-        return found
+            return self._sliced(hypotheses, rule.slice)
+        return hypotheses
 
     def _tasks(self, rule: Rule) -> list[str]:
         tasks = list(self.tasks)
@@ -120,10 +120,10 @@ class Selection:
         for metric, score in self._scores(task).items():
             wanted = score.primary if rule.metric is None else fnmatchcase(metric, rule.metric)
             if wanted:
-                found = Hypothesis(rule, task, metric, advisory=_is_advisory(score))
+                hypothesis = Hypothesis(rule, task, metric, advisory=_is_advisory(score))
                 if rule.is_relative:
-                    found = self._against_baseline(found)
-                yield self._on_its_own(found) if rule.is_absolute else found
+                    hypothesis = self._against_baseline(hypothesis)
+                yield self._on_its_own(hypothesis) if rule.is_absolute else hypothesis
 
     def _against_baseline(self, hypothesis: Hypothesis) -> Hypothesis:
         task, metric = hypothesis.task, hypothesis.metric
@@ -156,17 +156,17 @@ class Selection:
             return "there are scores but no rows on either side, so nothing can be tested"
         return None
 
-    def _sliced(self, found: list[Hypothesis], selector: str) -> list[Hypothesis]:
+    def _sliced(self, hypotheses: list[Hypothesis], selector: str) -> list[Hypothesis]:
         result: list[Hypothesis] = []
-        known: set[str] = set()
-        for hypothesis in found:
+        names: set[str] = set()
+        for hypothesis in hypotheses:
             if hypothesis.problem or hypothesis.pair is None or hypothesis.pair.paired is None:
                 result.append(hypothesis)
                 continue
             task = hypothesis.task
             samples = self.candidate.samples_of(task) or self.baseline.samples_of(task)
             slices = all_slices(hypothesis.pair.paired, samples)
-            known.update(slices)
+            names.update(slices)
             result += [
                 replace(hypothesis, slice=name, subset=tuple(indices))
                 for name, indices in slices.items()
@@ -177,6 +177,6 @@ class Selection:
                 "matches no slice of the samples",
                 key="slice",
                 value=selector,
-                fix=did_you_mean(selector, known),
+                fix=did_you_mean(selector, names),
             )
         return result

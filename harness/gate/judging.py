@@ -57,12 +57,12 @@ def judge(
     if not candidates:
         raise ConfigError("no candidate to judge", fix="name at least one run")
     return tuple(
-        _verdict(gate, baseline, candidate, _adjusted(comparisons, candidate))
+        _verdict(gate, baseline, candidate, _adjusted_p_values(comparisons, candidate))
         for candidate in candidates
     )
 
 
-def _adjusted(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedPValues:
+def _adjusted_p_values(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedPValues:
     return {
         (delta.task, delta.metric): delta.p_adjusted
         for comparison in comparisons
@@ -173,15 +173,15 @@ def lost_evidence(
         if (h.rule.tier == "block" and h.rule.is_relative) or h.rule.on_missing != "not_comparable"
     }
     tasks = {task for task, _ in answered}
-    found = list(run_problems)
+    lost = list(run_problems)
     for pair in pairs:
         for problem in pair.problems:
             held = (problem.task, problem.metric) in answered
             if problem.metric is None:
                 held = problem.task in tasks
             if problem.cause == "rows" and not held:
-                found.append(problem)
-    return found
+                lost.append(problem)
+    return lost
 
 
 def integrity(lost: Sequence[Problem]) -> Finding:
@@ -226,7 +226,7 @@ def _result(finding: Finding, candidate: str, adjusted: AdjustedPValues) -> Rule
 
 def _summary(verdict: RuleVerdict, findings: Sequence[Finding], codes: Sequence[int]) -> str:
     blocking = [f for f in findings if f.rule.tier == "block" and not f.advisory]
-    said = verdict.replace("_", " ")
+    outcome = verdict.replace("_", " ")
     if verdict == "pass":
         held = sum(f.verdict == "pass" for f in blocking)
         text = f"pass: {held} of {len(blocking)} blocking rules hold"
@@ -239,6 +239,6 @@ def _summary(verdict: RuleVerdict, findings: Sequence[Finding], codes: Sequence[
             f.label for f, code in zip(findings, codes, strict=True) if code == _EXIT_CODES[verdict]
         ]
         more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
-        text = f"{said}: {'; '.join(worst[:3])}{more}"
+        text = f"{outcome}: {'; '.join(worst[:3])}{more}"
     warned = sum((f.rule.tier == "warn" and f.verdict != "pass") or f.advisory for f in findings)
     return f"{text}; {warned} warned" if warned else text

@@ -19,7 +19,7 @@ from steelyard.harness.compare.deltas import run_test
 from steelyard.harness.errors import StatisticsError, UnknownNameError, located
 from steelyard.harness.gate.findings import allowed, check_bounds
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
-from steelyard.harness.gate.policy import Gate
+from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.records import Score, Tier
 from steelyard.harness.stats.paired import POWER
 from steelyard.harness.stats.power import discordance_of, items_needed
@@ -75,13 +75,12 @@ def plan(
     plans = []
     for i, rule in enumerate(gate.rules):
         if rule.is_cost:
-            why = "one number a run: no samples needed"
-            plans.append(_plan(rule.label, rule.tier, None, 0, None, why, decidable=True))
+            plans.append(_cost_plan(rule))
             continue
         with located(key=f"rules.{i}"):
             for hypothesis in selection.of(rule):
-                found = _of_hypothesis(hypothesis, settings, like, discordance, power)
-                plans.append(_priced(found, baseline))
+                needs = _of_hypothesis(hypothesis, settings, like, discordance, power)
+                plans.append(_priced(needs, baseline))
     return tuple(plans)
 
 
@@ -92,30 +91,33 @@ def _of_hypothesis(
     discordance: float,
     power: float,
 ) -> RulePlan:
-    label, tier = hypothesis.label, hypothesis.rule.tier
     pair = hypothesis.pair
     check_bounds(hypothesis)
     if not hypothesis.rule.is_relative:
         why = "depends on how far the candidate lies from the bound: not planned"
-        return _plan(label, tier, hypothesis, 0, None, why)
+        return _unplanned(hypothesis, why)
     if hypothesis.problem or pair is None or pair.paired is None:
         why = hypothesis.problem or "no rows on either side"
-        return _plan(label, tier, hypothesis, 0, None, why, decidable=False)
+        return replace(_unplanned(hypothesis, why), decidable=False)
     n = len(pair.paired.sample_ids if hypothesis.subset is None else hypothesis.subset)
     margin = allowed(hypothesis, pair.baseline)
     if margin == 0:
         why = "margin 0: an equal candidate passes by chance alone, only a gain decides"
-        return _plan(label, tier, hypothesis, n, None, why, decidable=False)
+        return replace(_unplanned(hypothesis, why), items_at_hand=n, decidable=False)
     try:
         if like is not None:
             needed, why = _from_pair(hypothesis, settings, margin, power, like.name)
         else:
             needed, why = _assumed(hypothesis, settings, margin, discordance, power)
     except (StatisticsError, UnknownNameError) as error:
-        return _plan(label, tier, hypothesis, n, None, error.message, margin=margin)
-    if needed is None:
-        return _plan(label, tier, hypothesis, n, None, why, margin=margin)
-    return _plan(label, tier, hypothesis, n, needed, why, decidable=needed <= n, margin=margin)
+        needed, why = None, error.message
+    return replace(
+        _unplanned(hypothesis, why),
+        margin=margin,
+        items_at_hand=n,
+        items_needed=needed,
+        decidable=None if needed is None else needed <= n,
+    )
 
 
 def _from_pair(
@@ -126,7 +128,7 @@ def _from_pair(
     score, paired = hypothesis.pair.baseline, hypothesis.pair.paired
     result = run_test(score, paired, settings, margin=margin, subset=hypothesis.subset)
     if score.kind == "accuracy" and paired.clusters is None:
-        before, after = _chosen(hypothesis)
+        before, after = _chosen_values(hypothesis)
         lost, gained = int((before > after).sum()), int((after > before).sum())
         changed = discordance_of(lost, gained, result.n)
         needed = items_needed(margin, changed, alpha=settings.alpha, power=power)
@@ -146,7 +148,7 @@ def _assumed(
     if score.kind == "accuracy":
         changed, why = discordance, f"assuming that {discordance:.0%} of the samples change"
     elif score.kind == "bounded" and _within_unit(hypothesis):
-        before, _ = _chosen(hypothesis)
+        before, _ = _chosen_values(hypothesis)
         # A 0/1 row drawn anew has four times the variance of a share's own row at most.
         changed = discordance * min(1.0, 4 * float(before.var()))
         why = f"assuming that {discordance:.0%} of the samples are drawn anew"
@@ -157,7 +159,7 @@ def _assumed(
     return items_needed(margin, changed, alpha=settings.alpha, power=power), why
 
 
-def _chosen(hypothesis: Hypothesis) -> tuple[np.ndarray, np.ndarray]:
+def _chosen_values(hypothesis: Hypothesis) -> tuple[np.ndarray, np.ndarray]:
     assert hypothesis.pair is not None and hypothesis.pair.paired is not None
     paired = hypothesis.pair.paired
     chosen = slice(None) if hypothesis.subset is None else list(hypothesis.subset)
@@ -165,7 +167,7 @@ def _chosen(hypothesis: Hypothesis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _within_unit(hypothesis: Hypothesis) -> bool:
-    before, _ = _chosen(hypothesis)
+    before, _ = _chosen_values(hypothesis)
     return bool(before.min(initial=0.0) >= 0 and before.max(initial=0.0) <= 1)
 
 
@@ -173,43 +175,49 @@ def _quantiles(alpha: float, power: float) -> float:
     return float(special.ndtri(1 - alpha) + special.ndtri(power))
 
 
-def _plan(
-    label: str,
-    tier: Tier,
-    hypothesis: Hypothesis | None,
-    n: int,
-    needed: int | None,
-    why: str,
-    *,
-    decidable: bool | None = None,
-    margin: float | None = None,
-) -> RulePlan:
+def _unplanned(hypothesis: Hypothesis, why: str) -> RulePlan:
+    """The plan of what cannot be told, and the reason."""
     return RulePlan(
-        rule=label,
-        tier=tier,
-        task=hypothesis.task if hypothesis else None,
-        metric=hypothesis.metric if hypothesis else None,
-        slice=hypothesis.slice if hypothesis else None,
-        margin=margin,
-        items_at_hand=n,
-        items_needed=needed,
-        decidable=decidable,
+        rule=hypothesis.label,
+        tier=hypothesis.rule.tier,
+        task=hypothesis.task,
+        metric=hypothesis.metric,
+        slice=hypothesis.slice,
+        margin=None,
+        items_at_hand=0,
+        items_needed=None,
+        decidable=None,
         why=why,
     )
 
 
-def _priced(found: RulePlan, baseline: Scored) -> RulePlan:
+def _cost_plan(rule: Rule) -> RulePlan:
+    return RulePlan(
+        rule=rule.label,
+        tier=rule.tier,
+        task=None,
+        metric=None,
+        slice=None,
+        margin=None,
+        items_at_hand=0,
+        items_needed=None,
+        decidable=True,
+        why="one number a run: no samples needed",
+    )
+
+
+def _priced(needs: RulePlan, baseline: Scored) -> RulePlan:
     """Time and energy at the mean price of a sample in the baseline's own scoring."""
     spent = next((e for e in baseline.run.energy if e.phase == "score"), None)
-    samples = _samples(baseline.run.scores)
-    if spent is None or not samples or not found.items_at_hand:
-        return found
-    asked = min(found.items_at_hand, found.items_needed or found.items_at_hand)
+    samples = _sample_count(baseline.run.scores)
+    if spent is None or not samples or not needs.items_at_hand:
+        return needs
+    asked = min(needs.items_at_hand, needs.items_needed or needs.items_at_hand)
     kwh = None if spent.energy_kwh is None else spent.energy_kwh * asked / samples
-    return replace(found, seconds=spent.seconds * asked / samples, energy_kwh=kwh)
+    return replace(needs, seconds=spent.seconds * asked / samples, energy_kwh=kwh)
 
 
-def _samples(scores: Sequence[Score]) -> int:
+def _sample_count(scores: Sequence[Score]) -> int:
     by_task: dict[str, int] = {}
     for score in scores:
         by_task[score.task] = max(by_task.get(score.task, 0), score.n + score.unscored)

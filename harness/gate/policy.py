@@ -204,7 +204,9 @@ def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) ->
     Raises ``ConfigError``: a line for each mistake, which names the file, the key, the value and
     the likely fix.
     """
-    policy = _Policy(source, file, "gate") if isinstance(source, Mapping) else _read(Path(source))
+    policy = (
+        _Policy(source, file, "gate") if isinstance(source, Mapping) else _read_policy(Path(source))
+    )
     with allowed_names(policy.file):
         content = _extended(policy, ())
     if not content.get("rules"):
@@ -244,7 +246,7 @@ class _Policy:
         collecting = partial(problems.of, file=self.file, key=self.key or None, line_of=lines)
         rules: Sequence[object] = ()
         with collecting():
-            rules = _listed(self.content.get("rules") or ())
+            rules = _rule_list(self.content.get("rules") or ())
         # Each by itself, so that a misspelt key is answered with the keys of a rule.
         for i, rule in enumerate(rules):
             with collecting():
@@ -255,7 +257,7 @@ class _Policy:
         problems.raise_any()
 
 
-def _listed(rules: object) -> Sequence[object]:
+def _rule_list(rules: object) -> Sequence[object]:
     if not isinstance(rules, list | tuple):
         raise ConfigError("expected a list of rules", key="rules", value=rules)
     return rules
@@ -272,7 +274,7 @@ def _check_rule(rule: object, key: str) -> None:
 _ANY_RULE = Rule(task="*", margin=0.0)
 
 
-def _read(path: Path) -> _Policy:
+def _read_policy(path: Path) -> _Policy:
     """A policy file's content, or the ``gate:`` block of an experiment file."""
     content = read_yaml(path)
     if isinstance(content.get("gate"), Mapping) and "rules" not in content:
@@ -291,6 +293,6 @@ def _extended(policy: _Policy, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen or len(seen) >= MAX_EXTENDS:
         chain = " -> ".join(p.name for p in (*seen, path))
         raise ConfigError(f"policies extend one another in a circle: {chain}", file=file)
-    parent = _extended(_read(path), (*seen, path))
+    parent = _extended(_read_policy(path), (*seen, path))
     rules = [*(parent.get("rules") or ()), *(policy.content.get("rules") or ())]
     return {**parent, **policy.content, "rules": rules}

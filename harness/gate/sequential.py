@@ -135,14 +135,14 @@ class EarlyDecision:
         self._taken = dict.fromkeys(self.orders, 0)
         self._faults: dict[tuple[str, str], str] = {}
 
-    def _order(self, found: TaskPair, planned: Scored) -> tuple[tuple[str, ...], ...]:
+    def _order(self, pair: TaskPair, planned: Scored) -> tuple[tuple[str, ...], ...]:
         clusters: dict[str, str] = {}
-        for metric in found.metrics:
-            rows = planned.rows.get((found.task, metric))
+        for metric in pair.metrics:
+            rows = planned.rows.get((pair.task, metric))
             if rows is not None:
                 named = zip(rows.sample_ids, rows.clusters, strict=True)
                 clusters |= {id: id if name is None else f"cluster {name}" for id, name in named}
-        parts = (self.gate.seed, found.task, self.baseline.run.id, self.candidate.checkpoint.digest)
+        parts = (self.gate.seed, pair.task, self.baseline.run.id, self.candidate.checkpoint.digest)
         return committed_order(tuple(clusters), tuple(clusters.values()), " ".join(map(str, parts)))
 
     @property
@@ -219,12 +219,12 @@ class EarlyDecision:
         if self.orders[chunk.task][start:stop] != chunk.clusters:
             raise ScoringError(f"task '{chunk.task}': rows out of the committed order")
         self._taken[chunk.task] = stop
-        found = {held.metric: held for held in rows if held.task == chunk.task}
+        by_metric = {held.metric: held for held in rows if held.task == chunk.task}
         for track in self.tracks:
             hypothesis = track.hypothesis
             if hypothesis.task != chunk.task:
                 continue
-            held = found.get(hypothesis.metric)
+            held = by_metric.get(hypothesis.metric)
             fault = self._fault(chunk, hypothesis.metric, held)
             if fault is not None:
                 self._faults[chunk.task, hypothesis.metric] = fault
@@ -282,7 +282,7 @@ class EarlyDecision:
         """Rules that cannot stop early, held against the tasks that were scored whole."""
         early = {id(t.hypothesis) for t in self.tracks if t.refused is None}
         rules = {i for i, h in self.hypotheses if id(h) not in early and h.task in full.tasks}
-        kept = Scored(
+        baseline = Scored(
             self.baseline.run.model_copy(
                 update={
                     "scores": tuple(s for s in self.baseline.run.scores if s.task in full.tasks)
@@ -296,9 +296,9 @@ class EarlyDecision:
         }
         chosen = [self.gate.rules[i] for i in sorted(rules)]
         gate = self.gate.model_copy(update={"rules": tuple(chosen)})
-        pairs = [pair_task(kept, full, task) for task in kept.tasks]
-        found, _ = findings_of(gate, kept, full, pairs)
-        return [f for f in found if (f.rule, f.task, f.metric, f.slice) not in decided]
+        pairs = [pair_task(baseline, full, task) for task in baseline.tasks]
+        findings, _ = findings_of(gate, baseline, full, pairs)
+        return [f for f in findings if (f.rule, f.task, f.metric, f.slice) not in decided]
 
     def _cost(self, rule: Rule) -> Finding:
         if rule.metric in TIMED:
@@ -313,16 +313,20 @@ def _blocks(hypothesis: Hypothesis) -> bool:
 
 
 def _of_track(track: Track) -> Finding:
-    said = {"pass": "PASS", "fail": "FAIL", None: "INCONCLUSIVE (stopped before it was decided)"}
+    outcomes = {
+        "pass": "PASS",
+        "fail": "FAIL",
+        None: "INCONCLUSIVE (stopped before it was decided)",
+    }
     if track.decided is None and not track.open:
-        said[None] = f"INCONCLUSIVE (all {track.total} samples were taken)"
+        outcomes[None] = f"INCONCLUSIVE (all {track.total} samples were taken)"
     hypothesis = track.hypothesis
     low, high = track.interval()
     return Finding(
         rule=hypothesis.rule,
         label=hypothesis.label,
         verdict=track.decided or "inconclusive",
-        why=f"{track.why(low, high)}: {said[track.decided]}",
+        why=f"{track.why(low, high)}: {outcomes[track.decided]}",
         claim=track.claim,
         task=hypothesis.task,
         metric=hypothesis.metric,
@@ -348,24 +352,24 @@ def _planned(
         held = baseline.rows.get((score.task, score.metric))
         if score.task not in sample_ids or held is None:
             continue
-        asked = _asked(held, tuple(sample_ids[score.task]))
-        kept = int(asked.scored.sum())
-        counts = {"value": None, "n": kept, "unscored": len(asked.sample_ids) - kept}
+        asked = _rows_as_asked(held, tuple(sample_ids[score.task]))
+        n_scored = int(asked.scored.sum())
+        counts = {"value": None, "n": n_scored, "unscored": len(asked.sample_ids) - n_scored}
         rows[score.task, score.metric] = asked
         scores.append(score.model_copy(update=counts))
     return Scored(candidate.model_copy(update={"scores": tuple(scores)}), rows, samples)
 
 
-def _asked(held: Rows, ids: tuple[str, ...]) -> Rows:
+def _rows_as_asked(held: Rows, ids: tuple[str, ...]) -> Rows:
     place = {id: i for i, id in enumerate(held.sample_ids)}
     where = [place.get(id, -1) for id in ids]
-    known = np.array([i >= 0 for i in where], dtype=bool)
-    values = np.where(known[:, None], held.values[where], 0.0)
+    has_row = np.array([i >= 0 for i in where], dtype=bool)
+    values = np.where(has_row[:, None], held.values[where], 0.0)
     return replace(
         held,
         sample_ids=ids,
         values=values,
-        scored=np.where(known, held.scored[where], True),
+        scored=np.where(has_row, held.scored[where], True),
         flags=tuple("" if i < 0 else held.flags[i] for i in where),
         clusters=tuple(None if i < 0 else held.clusters[i] for i in where),
     )

@@ -19,7 +19,7 @@ from steelyard.harness.errors import StatisticsError
 from steelyard.harness.gate import wording
 from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.gate.policy import Claim
-from steelyard.harness.records import Score, metric_name
+from steelyard.harness.records import Score
 from steelyard.harness.stats import SequentialTest
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def unfit(hypothesis: Hypothesis) -> str | None:
     if score.kind == "perplexity":
         if rule.clip is None:
             return "perplexity is decided on the full run (early only with clip: bounds in nats)"
-        if score.scale == "bits":
+        if score.metric.startswith("bits_per_"):
             return "bits are decided on the full run"
         return None
     if score.kind not in ("accuracy", "bounded"):
@@ -70,7 +70,7 @@ def unfit(hypothesis: Hypothesis) -> str | None:
 
 
 def _upper_bound(score: Score) -> float:
-    return _UPPER_BOUNDS.get(metric_name(score.metric), 1.0)
+    return _UPPER_BOUNDS.get(score.metric.partition(",")[0], 1.0)
 
 
 @dataclass
@@ -208,9 +208,9 @@ class Track:
     ) -> float:
         """Nats gained on a sample per unit of the mean sample: they average to the full delta."""
         gain = float(after[0] - before[0]) / self._mean_length
-        kept = min(max(gain, -self.bound), self.bound)
-        self.clipped += kept != gain
-        return kept
+        clipped = min(max(gain, -self.bound), self.bound)
+        self.clipped += clipped != gain
+        return clipped
 
     def expected_items(self) -> float:
         """A forecast of how many more samples decide it, from what was seen (at least 1)."""
@@ -242,5 +242,5 @@ class Track:
         return self._passing.interval()
 
     def _where(self) -> str:
-        found = f"{self.hypothesis.task}: {self.hypothesis.metric}"
-        return f"{found} [{self.hypothesis.slice}]" if self.hypothesis.slice else found
+        place = f"{self.hypothesis.task}: {self.hypothesis.metric}"
+        return f"{place} [{self.hypothesis.slice}]" if self.hypothesis.slice else place

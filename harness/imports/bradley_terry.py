@@ -64,8 +64,8 @@ def ratings(
     for _ in range(draws):
         counts = np.bincount(rng.integers(0, len(prompts), len(prompts)), minlength=len(prompts))
         weights = counts[place].astype(np.float64)
-        kept = weights > 0
-        part = (xs[kept], ys[kept], won[kept], weights[kept])
+        counted = weights > 0
+        part = (xs[counted], ys[counted], won[counted], weights[counted])
         if bounded(*part, models):
             drawn.append(fitted(*part, models))
     note = f"{len(battles)} judgments of {len(prompts)} prompts, ties as half"
@@ -113,8 +113,8 @@ def fitted(
         limit=10_000,
     )
     strengths = np.log10(result.scores.reindex(range(models)).to_numpy(dtype=np.float64))
-    found: NDArray[np.float64] = MIDDLE + POINTS * (strengths - strengths.mean())
-    return found
+    on_scale: NDArray[np.float64] = MIDDLE + POINTS * (strengths - strengths.mean())
+    return on_scale
 
 
 def _evalica() -> Any:

@@ -79,7 +79,7 @@ def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
         seconds=number(record["duration"]) or 0.0,
         energy_kwh=used,
         grade="estimated",
-        components=_components(record),
+        components=_emission_components(record),
         co2e_g=grams,
         intensity=intensity,
         pue=number(record.get("pue")) or 1.0,
@@ -88,17 +88,17 @@ def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
     )
 
 
-def _components(record: Record) -> tuple[EnergyComponent, ...]:
+def _emission_components(record: Record) -> tuple[EnergyComponent, ...]:
     """Those that used anything; a machine without a GPU has no component of it."""
-    found = []
+    components = []
     for name in _NAMES:
         used = number(record.get(f"{name}_energy"))
         if used is not None and used > 0:
             part = EnergyComponent(
                 name=name, energy_kwh=used, grade="estimated", method="codecarbon, imported"
             )
-            found.append(part)
-    return tuple(found)
+            components.append(part)
+    return tuple(components)
 
 
 def read_codecarbon(
@@ -121,7 +121,7 @@ def read_codecarbon(
         model=Model(called),
         scores=(),
         signatures=(),
-        created_at=_moment(record),
+        created_at=_emission_time(record),
         energy=[energy_of(record, source, phase)],
         options={"phase": phase, "run_id": str(record["run_id"])},
     )
@@ -147,12 +147,12 @@ def with_emissions(
         what = f"'{run.experiment}/{run.candidate}' has energy of its {phase} phase already"
         raise DataError(what, file=path, fix="choose another --phase")
     energy = energy_of(record, source, phase)
-    kept = [e for e in run.energy if e.phase != phase]
+    others = [e for e in run.energy if e.phase != phase]
     bare = run.environment.cpu is None and not run.environment.gpus
     return run.model_copy(
         update={
             "id": digest_json([run.id, energy.model_dump(mode="json")])[:32],
-            "energy": (*kept, energy),
+            "energy": (*others, energy),
             "environment": _environment(record) if bare else run.environment,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -174,7 +174,7 @@ def _environment(record: Record) -> Environment:
     )
 
 
-def _moment(record: Record) -> str | None:
+def _emission_time(record: Record) -> str | None:
     try:
         return datetime.fromisoformat(str(record.get("timestamp"))).isoformat(timespec="seconds")
     except ValueError:

@@ -21,7 +21,7 @@ from steelyard.harness.imports.imported import (
     plain_name,
 )
 from steelyard.harness.imports.lm_eval_results import number
-from steelyard.harness.records import IMPORTED, Score, TaskSignature
+from steelyard.harness.records import Score, TaskSignature
 
 _Z95 = 1.959963984540054
 _REQUIRED = ("evaluation_id", "model_info", "evaluation_results")
@@ -43,17 +43,17 @@ def read_every_eval_ever(
     scores: dict[tuple[str, str], Score] = {}
     signatures: dict[str, TaskSignature] = {}
     for index, result in enumerate(content["evaluation_results"]):
-        score = _score(result, index, path)
+        score = _record_score(result, index, path)
         if (score.task, score.metric) in scores:
             what = f"'{score.metric}' of '{score.task}' stands twice"
             raise DataError(what, file=path, key=f"evaluation_results.{index}")
         is_first = score.task not in signatures
         scores[score.task, score.metric] = score.model_copy(update={"primary": is_first})
         if is_first:
-            signatures[score.task] = _signature(score.task, result, content)
-    model = _part(content, "model_info")
-    source = _part(content, "source_metadata")
-    library = _part(content, "eval_library")
+            signatures[score.task] = _record_signature(score.task, result, content)
+    model = _record_part(content, "model_info")
+    source = _record_part(content, "source_metadata")
+    library = _record_part(content, "eval_library")
     named = str(model.get("id") or model.get("name") or path.stem)
     organization = source.get("source_organization_name")
     run = imported_run(
@@ -61,33 +61,33 @@ def read_every_eval_ever(
         candidate=name or plain_name(named),
         experiment=experiment,
         suite="every-eval-ever",
-        model=Model(named, versions=_versions(library)),
+        model=Model(named, versions=_evaluator_version(library)),
         scores=tuple(scores.values()),
         signatures=tuple(signatures.values()),
-        created_at=_moment(content),
+        created_at=_evaluation_time(content),
     )
     return Imported(run, remarks=("no samples: shown, but a gate cannot test it",))
 
 
-def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, Mapping) else {}
+def _record_part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = content.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
-def _versions(library: Mapping[str, Any]) -> dict[str, str]:
+def _evaluator_version(library: Mapping[str, Any]) -> dict[str, str]:
     name = library.get("name")
     return {str(name): str(library.get("version") or UNKNOWN)} if name else {}
 
 
-def _score(result: Any, index: int, path: Path) -> Score:
+def _record_score(result: Any, index: int, path: Path) -> Score:
     entry = result if isinstance(result, Mapping) else {}
-    config, details = _part(entry, "metric_config"), _part(entry, "score_details")
+    config, details = _record_part(entry, "metric_config"), _record_part(entry, "score_details")
     task = str(entry.get("evaluation_name") or "")
     value = number(details.get("score"))
     if not task or value is None:
         what = "has no evaluation_name" if not task else "has no finite score"
         raise DataError(what, file=path, key=f"evaluation_results.{index}")
-    doubt = _part(details, "uncertainty")
+    doubt = _record_part(details, "uncertainty")
     low, high, confidence, note = _interval(value, doubt)
     metric = str(config.get("metric_name") or config.get("metric_id") or "score")
     share = (number(config.get("min_score")), number(config.get("max_score"))) == (0.0, 1.0)
@@ -102,7 +102,7 @@ def _score(result: Any, index: int, path: Path) -> Score:
         n=int(number(doubt.get("num_samples")) or 0),
         kind="accuracy" if share and metric.startswith(("acc", "exact")) else "bounded",
         higher_is_better=lower is not True,
-        family=IMPORTED,
+        family="imported",
         unit=config.get("metric_unit") if isinstance(config.get("metric_unit"), str) else None,
         note=note,
     )
@@ -111,22 +111,24 @@ def _score(result: Any, index: int, path: Path) -> Score:
 def _interval(
     value: float, doubt: Mapping[str, Any]
 ) -> tuple[float | None, float | None, float, str | None]:
-    given = _part(doubt, "confidence_interval")
-    low, high = number(given.get("lower")), number(given.get("upper"))
+    interval = _record_part(doubt, "confidence_interval")
+    low, high = number(interval.get("lower")), number(interval.get("upper"))
     if low is not None and high is not None:
-        return low, high, number(given.get("confidence_level")) or _CONFIDENCE, None
-    error = number(_part(doubt, "standard_error").get("value"))
+        return low, high, number(interval.get("confidence_level")) or _CONFIDENCE, None
+    error = number(_record_part(doubt, "standard_error").get("value"))
     if error is None:
         return None, None, _CONFIDENCE, None
     spread = _Z95 * error
     return value - spread, value + spread, _CONFIDENCE, "interval from the record's standard error"
 
 
-def _signature(task: str, result: Mapping[str, Any], content: Mapping[str, Any]) -> TaskSignature:
+def _record_signature(
+    task: str, result: Mapping[str, Any], content: Mapping[str, Any]
+) -> TaskSignature:
     """Everything that the record says of how the task was put, as one digest."""
-    library = _part(content, "eval_library")
+    library = _record_part(content, "eval_library")
     how = {"library": library.get("name"), "generation": result.get("generation_config")}
-    settings = _part(_part(result, "metric_config"), "additional_details")
+    settings = _record_part(_record_part(result, "metric_config"), "additional_details")
     text = json.dumps([how, settings], sort_keys=True, default=str)
     data = json.dumps(result.get("source_data"), sort_keys=True, default=str)
     return TaskSignature(
@@ -137,20 +139,20 @@ def _signature(task: str, result: Mapping[str, Any], content: Mapping[str, Any])
         tokenizer=UNKNOWN,
         dtype=UNKNOWN,
         backend=str(library.get("name") or UNKNOWN),
-        versions=_versions(library),
+        versions=_evaluator_version(library),
     )
 
 
-def _moment(content: Mapping[str, Any]) -> str | None:
+def _evaluation_time(content: Mapping[str, Any]) -> str | None:
     """When it was evaluated, else retrieved: ISO 8601, or seconds since 1970 as text."""
     for key in ("evaluation_timestamp", "retrieved_timestamp"):
-        given = content.get(key)
-        seconds = number(given)
+        stamp = content.get(key)
+        seconds = number(stamp)
         try:
             if seconds is not None:
                 return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-            if given:
-                return datetime.fromisoformat(str(given)).isoformat(timespec="seconds")
+            if stamp:
+                return datetime.fromisoformat(str(stamp)).isoformat(timespec="seconds")
         except (ValueError, OverflowError, OSError):
             continue
     return None

@@ -42,18 +42,18 @@ class MetricColumn:
             raise ConfigError("not a metric", key="--metric", value=text, fix=example)
         if not kind:
             return cls(name, used)
-        known = next((one for one in COLUMNS if one == kind), None)
-        if known is None:
+        row_kind = next((each for each in COLUMNS if each == kind), None)
+        if row_kind is None:
             fix = did_you_mean(kind, COLUMNS)
             raise ConfigError("not a kind of metric", key="--metric", value=text, fix=fix)
-        if len(used) != COLUMNS[known]:
+        if len(used) != COLUMNS[row_kind]:
             raise ConfigError(
-                f"a row of kind {kind} has {COLUMNS[known]} columns",
+                f"a row of kind {kind} has {COLUMNS[row_kind]} columns",
                 key="--metric",
                 value=text,
                 fix="as in word_perplexity=log_likelihood,words:perplexity",
             )
-        return cls(name, used, known)
+        return cls(name, used, row_kind)
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def number(value: Any) -> float | None:
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return float(value.strip().lower() == "true")
     try:
-        found = float(value)
+        figure = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return figure if math.isfinite(figure) else None
 
 
 def require_numbers(table: Table, columns: ItemColumns, path: Path) -> None:

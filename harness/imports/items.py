@@ -36,7 +36,7 @@ from steelyard.harness.imports.item_columns import (
     resolved,
 )
 from steelyard.harness.imports.kinds import table_metric
-from steelyard.harness.records import IMPORTED, Kind, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.stats.rows import check_rows
 from steelyard.harness.suites.identity import documents_digest, sample_ids
 
@@ -85,13 +85,13 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
     signatures: list[TaskSignature] = []
     for task in tasks.values():
         ids = _ids(task.records, columns)
-        found = _measured(task, ids, columns, path)
-        scores += [score for score, _ in found]
-        rows += [held for _, held in found]
+        measured = _measured_columns(task, ids, columns, path)
+        scores += [score for score, _ in measured]
+        rows += [held for _, held in measured]
         samples += [
-            _sample(task.name, i, r, columns) for i, r in zip(ids, task.records, strict=True)
+            _item_sample(task.name, i, r, columns) for i, r in zip(ids, task.records, strict=True)
         ]
-        signatures.append(_signature(task, columns, settings))
+        signatures.append(_item_signature(task, columns, settings))
     run = imported_run(
         Source(path.suffix.lstrip(".") or "table", (path,)),
         candidate=settings.name or plain_name(path.stem),
@@ -111,19 +111,22 @@ def _task_of(record: Record, columns: ItemColumns, settings: ItemSettings) -> st
 
 def _ids(held: Sequence[Record], columns: ItemColumns) -> list[str]:
     return sample_ids(
-        [(str(r[columns.id]), _text(r, columns.prompt), _text(r, columns.target)) for r in held]
+        [
+            (str(r[columns.id]), _column_text(r, columns.prompt), _column_text(r, columns.target))
+            for r in held
+        ]
     )
 
 
-def _text(record: Record, column: str | None) -> str:
+def _column_text(record: Record, column: str | None) -> str:
     value = None if column is None else record.get(column)
     return "" if value is None else str(value)
 
 
-def _measured(
+def _measured_columns(
     task: _Task, ids: Sequence[str], columns: ItemColumns, path: Path
 ) -> list[tuple[Score, Rows]]:
-    found = []
+    measured = []
     for index, metric in enumerate(columns.metrics):
         values = [[number(r.get(c)) or 0.0 for c in metric.columns] for r in task.records]
         plain = all(row in ([0.0], [1.0]) for row in values)
@@ -133,28 +136,32 @@ def _measured(
         except StatisticsError as error:
             raise DataError(str(error), file=path, key="--metric") from error
         higher = metric.name not in columns.lower and kind not in _LOWER
-        clusters = [_text(r, columns.cluster) or None for r in task.records]
+        clusters = [_column_text(r, columns.cluster) or None for r in task.records]
         rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
         score = score_of(table_metric(metric.name, kind, higher), rows)
-        update = {"primary": index == 0, "family": IMPORTED, "kind": kind}
-        found.append((score.model_copy(update=update), rows))
-    return found
+        update = {"primary": index == 0, "family": "imported", "kind": kind}
+        measured.append((score.model_copy(update=update), rows))
+    return measured
 
 
-def _sample(task: str, id: str, record: Record, columns: ItemColumns) -> SampleRecord:
+def _item_sample(task: str, id: str, record: Record, columns: ItemColumns) -> SampleRecord:
     return SampleRecord(
         task=task,
         sample_id=id,
-        prompt=_text(record, columns.prompt),
-        target=_text(record, columns.target),
-        responses=(_text(record, columns.response),) if columns.response else (),
+        prompt=_column_text(record, columns.prompt),
+        target=_column_text(record, columns.target),
+        responses=(_column_text(record, columns.response),) if columns.response else (),
         document=json_document({"id": str(record[columns.id])}),
-        slices={name: _text(record, name) for name in columns.slices if _text(record, name)},
-        cluster=_text(record, columns.cluster) or None,
+        slices={
+            name: _column_text(record, name)
+            for name in columns.slices
+            if _column_text(record, name)
+        },
+        cluster=_column_text(record, columns.cluster) or None,
     )
 
 
-def _signature(task: _Task, columns: ItemColumns, settings: ItemSettings) -> TaskSignature:
+def _item_signature(task: _Task, columns: ItemColumns, settings: ItemSettings) -> TaskSignature:
     version = settings.version or UNKNOWN
     return TaskSignature(
         task=task.name,

@@ -34,7 +34,7 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
     In a folder these are ``results_*.json``; where there is none, any JSON file with ``results``,
     as the old format was published. Raises ``DataError`` where a path holds none.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             named = sorted(path.rglob("results_*.json"))
@@ -42,12 +42,12 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
             if not inside:
                 fix = "give the folder that lm-eval's --output_path named"
                 raise DataError("holds no lm-eval results", file=path, fix=fix)
-            found += inside
+            files += inside
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise DataError("no such file or folder", file=path)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def read_lm_eval(
@@ -73,9 +73,9 @@ def read_lm_eval(
     for results, own in zip(read, names, strict=True):
         twice = names.count(own) > 1
         candidate = (
-            f"{own}@{plain_name(_moment(results.path) or results.path.stem)}" if twice else own
+            f"{own}@{plain_name(_file_date(results.path) or results.path.stem)}" if twice else own
         )
-        yield _run(results, candidate, experiment, cluster, slices)
+        yield _imported_run(results, candidate, experiment, cluster, slices)
 
 
 def _looks_like_results(path: Path) -> bool:
@@ -87,14 +87,14 @@ def _looks_like_results(path: Path) -> bool:
 
 
 def _candidate(results: Results) -> str:
-    dated = _moment(results.path) is not None
+    dated = _file_date(results.path) is not None
     return plain_name(results.model.name if dated else results.path.stem)
 
 
-def _moment(path: Path) -> str | None:
+def _file_date(path: Path) -> str | None:
     """The date in ``results_2026-11-23T10-00-00.123456.json``."""
-    found = re.search(rf"_({_MOMENT})\.json$", path.name)
-    return found.group(1) if found else None
+    stamp = re.search(rf"_({_MOMENT})\.json$", path.name)
+    return stamp.group(1) if stamp else None
 
 
 def samples_file(results: Path, task: str) -> Path | None:
@@ -102,12 +102,12 @@ def samples_file(results: Path, task: str) -> Path | None:
 
     They carry its date; beside a results file that was renamed, the only samples of the task do.
     """
-    moment = _moment(results)
+    moment = _file_date(results)
     begin = re.escape(f"samples_{_file_name(task)}_")
     date = re.escape(moment) if moment else _MOMENT
     shape = re.compile(rf"{begin}{date}\.jsonl")
-    found = [p for p in sorted(results.parent.glob("samples_*.jsonl")) if shape.fullmatch(p.name)]
-    return found[0] if len(found) == 1 else None
+    files = [p for p in sorted(results.parent.glob("samples_*.jsonl")) if shape.fullmatch(p.name)]
+    return files[0] if len(files) == 1 else None
 
 
 def _file_name(task: str) -> str:
@@ -115,7 +115,7 @@ def _file_name(task: str) -> str:
     return re.sub(r"[/\\]+", "__", task)
 
 
-def _run(
+def _imported_run(
     results: Results,
     candidate: str,
     experiment: str,
@@ -149,28 +149,28 @@ def _run(
     )
     rows = tuple(rows for task in read.values() for rows in task.rows)
     samples = tuple(sample for task in read.values() for sample in task.samples)
-    return Imported(run, rows, samples, _remarks(results, read))
+    return Imported(run, rows, samples, _run_remarks(results, read))
 
 
 def _require_fields(
     read: Mapping[str, ImportedTask], path: Path, wanted: Sequence[str | None]
 ) -> None:
-    known = {field for task in read.values() for field in task.fields}
+    fields = {field for task in read.values() for field in task.fields}
     for name in wanted:
-        if name is not None and name not in known:
-            fix = did_you_mean(name, known) if read else "there are no samples beside the results"
+        if name is not None and name not in fields:
+            fix = did_you_mean(name, fields) if read else "there are no samples beside the results"
             raise DataError(f"no document has the field '{name}'", file=path, fix=fix)
 
 
 def _bare(results: Results, task: str, with_samples: bool) -> list[Score]:
     """Numbers without rows; a group of tasks whose rows are here is not what stands for them."""
-    found = aggregates(results, task)
+    scores = aggregates(results, task)
     if with_samples and results.is_group(task):
-        return [score.model_copy(update={"primary": False}) for score in found]
-    return found
+        return [score.model_copy(update={"primary": False}) for score in scores]
+    return scores
 
 
-def _remarks(results: Results, read: dict[str, ImportedTask]) -> tuple[str, ...]:
+def _run_remarks(results: Results, read: dict[str, ImportedTask]) -> tuple[str, ...]:
     lines = [line for task in read.values() for line in task.remarks]
     bare = [task for task in results.tasks if task not in read and not results.is_group(task)]
     if bare:

@@ -35,7 +35,7 @@ def samples_of(task: str, entries: Sequence[Entry]) -> list[Sample]:
         contents.append((hashes[0], str(hashes[1]), str(hashes[2])) if all(hashes) else content)
         shown.append((prompt, target))
     return [
-        Sample(task, sample_id, document_of(entry), prompt, target, _values(entry))
+        Sample(task, sample_id, document_of(entry), prompt, target, _metric_values(entry))
         for entry, (prompt, target), sample_id in zip(
             entries, shown, sample_ids(contents), strict=True
         )
@@ -63,7 +63,7 @@ def document_of(entry: Entry) -> Mapping[str, Any]:
 
 def log_likelihoods(entry: Entry) -> list[float]:
     """Of each choice; empty where the task asked for something else."""
-    answers = _listed(entry.get("filtered_resps"))
+    answers = _list_or_empty(entry.get("filtered_resps"))
     pairs = [a for a in answers if isinstance(a, list | tuple) and len(a) == 2]
     if len(pairs) < 2 or len(pairs) != len(answers):
         return []
@@ -84,26 +84,28 @@ def shown_responses(entry: Entry) -> tuple[str, ...]:
 
 def _arguments(entry: Entry) -> list[list[Any]]:
     """The requests' arguments: ``{"gen_args_0": {"arg_0": prompt, ...}}``, or plain lists."""
-    given = entry.get("arguments")
-    requests = list(given.values()) if isinstance(given, Mapping) else _listed(given)
-    return [list(r.values()) if isinstance(r, Mapping) else _listed(r) for r in requests]
+    arguments = entry.get("arguments")
+    requests = (
+        list(arguments.values()) if isinstance(arguments, Mapping) else _list_or_empty(arguments)
+    )
+    return [list(r.values()) if isinstance(r, Mapping) else _list_or_empty(r) for r in requests]
 
 
-def _listed(value: Any) -> list[Any]:
+def _list_or_empty(value: Any) -> list[Any]:
     """``value`` where it is a list; lm-eval writes nothing else there, others may."""
     return list(value) if isinstance(value, list | tuple) else []
 
 
 def ready_metrics(entry: Entry) -> list[str]:
     """Metrics whose value in this line is their row (`steelyard export`)."""
-    return [name for name in _listed(entry.get("steelyard_rows")) if isinstance(name, str)]
+    return [name for name in _list_or_empty(entry.get("steelyard_rows")) if isinstance(name, str)]
 
 
 def _last(argument: Sequence[Any]) -> str:
     return str(argument[-1]).strip() if argument else ""
 
 
-def _values(entry: Entry) -> dict[str, Any]:
+def _metric_values(entry: Entry) -> dict[str, Any]:
     named = entry.get("metrics")
     keys = named if isinstance(named, list) else [k for k in entry if k not in _FIXED]
     names = [name for name in keys if isinstance(name, str) and name != "bypass"]

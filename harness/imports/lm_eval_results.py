@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluation.metric_choice import counts_tokens
-from steelyard.harness.files import old_names
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
-from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature
+from steelyard.harness.records import Kind, Score, TaskSignature
 from steelyard.harness.suites.identity import NOT_IDENTITY
 
 #: Two-sided 95% of the normal distribution; lm-eval gives a standard error and no interval.
@@ -39,8 +37,8 @@ class Results:
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """Task (or group) -> its numbers, as ``metric`` or ``metric,filter``."""
-        given = self.content["results"]
-        return {str(task): v for task, v in given.items() if isinstance(v, Mapping)}
+        results = self.content["results"]
+        return {str(task): v for task, v in results.items() if isinstance(v, Mapping)}
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -49,8 +47,8 @@ class Results:
 
     def part(self, name: str) -> Mapping[str, Any]:
         """A mapping of the file; empty where it is missing."""
-        found = self.content.get(name)
-        return found if isinstance(found, Mapping) else {}
+        part = self.content.get(name)
+        return part if isinstance(part, Mapping) else {}
 
     def of(self, name: str, task: str) -> Any:
         """What the mapping ``name`` says of a task; None where it says nothing."""
@@ -59,7 +57,7 @@ class Results:
     def task_config(self, task: str) -> Mapping[str, Any]:
         """The task's own configuration, as lm-eval dumps it."""
         config = self.of("configs", task)
-        return old_names.renamed(config) if isinstance(config, Mapping) else {}
+        return config if isinstance(config, Mapping) else {}
 
     def is_group(self, task: str) -> bool:
         """Whether it is an aggregate over other tasks of this file."""
@@ -67,14 +65,14 @@ class Results:
 
     def effective(self, task: str) -> int | None:
         """How many samples lm-eval scored."""
-        found = self.of("n-samples", task)
-        count = found.get("effective") if isinstance(found, Mapping) else None
+        counts = self.of("n-samples", task)
+        count = counts.get("effective") if isinstance(counts, Mapping) else None
         return int(count) if isinstance(count, int) else None
 
     def higher_is_better(self, task: str, metric: str) -> bool | None:
         """The direction that the file names."""
-        found = self.of("higher_is_better", task)
-        better = found.get(metric) if isinstance(found, Mapping) else None
+        directions = self.of("higher_is_better", task)
+        better = directions.get(metric) if isinstance(directions, Mapping) else None
         return None if better is None else bool(better)
 
     def filters(self, task: str) -> list[str]:
@@ -100,8 +98,8 @@ class Results:
     @property
     def version(self) -> str | None:
         """Of lm-eval."""
-        found = self.content.get("lm_eval_version")
-        return str(found) if found else None
+        version = self.content.get("lm_eval_version")
+        return str(version) if version else None
 
     @property
     def seconds(self) -> float | None:
@@ -113,8 +111,10 @@ class Results:
         """The model, as far as the file names it."""
         parameters = self.config.get("model_num_parameters")
         dtype = str(self.config.get("model_dtype") or UNKNOWN).removeprefix("torch.")
-        known = isinstance(parameters, int) and parameters > 0
-        return Model(_model_name(self), parameters if known else None, dtype, _versions(self))
+        is_count = isinstance(parameters, int) and parameters > 0
+        return Model(
+            _model_name(self), parameters if is_count else None, dtype, _library_versions(self)
+        )
 
 
 def read_results(path: Path) -> Results:
@@ -129,15 +129,15 @@ def read_results(path: Path) -> Results:
 def number(value: Any) -> float | None:
     """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
     try:
-        found = float(value)
+        figure = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return figure if math.isfinite(figure) else None
 
 
-def _whole(value: Any) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)
+def _whole_number(value: Any) -> int | None:
+    figure = number(value)
+    return None if figure is None else int(figure)
 
 
 def aggregates(results: Results, task: str) -> list[Score]:
@@ -170,9 +170,8 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
     shared: dict[str, Any] = {
         "task": task,
         "n": results.effective(task) or 0,
-        "family": IMPORTED,
+        "family": "imported",
     }
-    perplexity = "perplexity" in name or name == "ppl"
     spread = None if error is None or value is None else _Z95 * error
     yield Score(
         **shared,
@@ -180,9 +179,7 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
         value=value,
         low=None if spread is None or value is None else value - spread,
         high=None if spread is None or value is None else value + spread,
-        kind="perplexity" if perplexity else kind,
-        scale="nats" if perplexity else None,
-        per_token=counts_tokens(name),
+        kind="perplexity" if "perplexity" in name or name == "ppl" else kind,
         higher_is_better=(not lower) if higher is None else higher,
         primary=primary,
         note=None if spread is None else "interval from lm-eval's standard error",
@@ -204,21 +201,21 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
     decoding = results.task_config(task).get("generation_kwargs")
     limit = number(config.get("limit"))
     # A limit below 1 is a share of the documents; how many that was stands beside.
-    kept = None if limit is None else results.effective(task) or int(limit)
+    effective_limit = None if limit is None else results.effective(task) or int(limit)
     return TaskSignature(
         task=task,
         task_digest=_task_digest(results, task),
         data_digest=data_digest or str(results.of("task_hashes", task) or UNKNOWN),
         few_shot=int(number(shots) or 0),
-        few_shot_seed=_whole(config.get("fewshot_seed")) if number(shots) else None,
-        template=_template(results),
+        few_shot_seed=_whole_number(config.get("fewshot_seed")) if number(shots) else None,
+        template=_template_digest(results),
         tokenizer=_tokenizer(results),
         dtype=results.model.dtype,
-        limit=kept,
-        max_length=_whole(results.content.get("max_length")),
+        limit=effective_limit,
+        max_length=_whole_number(results.content.get("max_length")),
         decoding=_one_line(decoding),
-        backend=old_names.backend(f"lm-eval:{config.get('model') or UNKNOWN}"),
-        versions=_versions(results),
+        backend=f"lm-eval:{config.get('model') or UNKNOWN}",
+        versions=_library_versions(results),
     )
 
 
@@ -234,12 +231,12 @@ def _task_digest(results: Results, task: str) -> str:
     config = results.task_config(task)
     if not config:
         return version
-    kept = {k: v for k, v in config.items() if k not in NOT_IDENTITY and k != "num_fewshot"}
-    text = _ADDRESS.sub("", json.dumps([version, kept], sort_keys=True, default=str))
+    identity = {k: v for k, v in config.items() if k not in NOT_IDENTITY and k != "num_fewshot"}
+    text = _ADDRESS.sub("", json.dumps([version, identity], sort_keys=True, default=str))
     return digest_json(text)
 
 
-def _template(results: Results) -> str | None:
+def _template_digest(results: Results) -> str | None:
     """Digest of chat template and system instruction, where either was applied."""
     named = [results.content.get(k) for k in ("chat_template_sha", "system_instruction_sha")]
     turns = results.content.get("fewshot_as_multiturn")
@@ -253,12 +250,12 @@ def _tokenizer(results: Results) -> str:
     return f"special tokens {digest_json(tokens)[:12]}" if any(tokens) else UNKNOWN
 
 
-def _versions(results: Results) -> dict[str, str]:
-    found = {
+def _library_versions(results: Results) -> dict[str, str]:
+    versions = {
         "lm_eval": results.version,
         "transformers": results.content.get("transformers_version"),
     }
-    return {name: str(version) for name, version in found.items() if version}
+    return {name: str(version) for name, version in versions.items() if version}
 
 
 def _model_name(results: Results) -> str:
@@ -267,5 +264,5 @@ def _model_name(results: Results) -> str:
     arguments = results.config.get("model_args")
     if isinstance(arguments, str):
         arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
-    found = arguments.get("pretrained") if isinstance(arguments, Mapping) else None
-    return str(found or named or results.config.get("model") or results.path.stem)
+    name = arguments.get("pretrained") if isinstance(arguments, Mapping) else None
+    return str(name or named or results.config.get("model") or results.path.stem)

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from steelyard.harness.errors import DataError, MetricError, located
-from steelyard.harness.evaluation.answers import json_document
+from steelyard.harness.evaluation.answers import TIED, json_document
+from steelyard.harness.evaluation.measuring import row_or_none
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
-from steelyard.harness.evaluation.rows import advised
+from steelyard.harness.evaluation.rows import NOT_A_NUMBER, UNSCORED
 from steelyard.harness.evaluation.scores import score_of
-from steelyard.harness.files.old_names import renamed
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import rows_from
 from steelyard.harness.imports.lm_eval_entries import (
@@ -39,17 +39,7 @@ from steelyard.harness.imports.lm_eval_results import (
 )
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import (
-    IMPORTED,
-    Flag,
-    Rows,
-    SampleRecord,
-    Score,
-    TaskSignature,
-    flags_in,
-    flags_text,
-    metric_name,
-)
+from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.suites.identity import content_digest, documents_digest
 from steelyard.harness.suites.metadata import TaskMetadata, task_metadata
 
@@ -85,7 +75,7 @@ def read_task(
 
     Raises ``DataError`` where the file is damaged or holds a document twice.
     """
-    entries = [renamed(entry) for _, entry in records(path)]
+    entries = [entry for _, entry in records(path)]
     if not entries:
         raise DataError("holds no samples", file=path)
     fields = frozenset(str(key) for entry in entries for key in document_of(entry))
@@ -100,19 +90,19 @@ def read_task(
         require_once(mine, name, path)
         samples = samples_of(task, mine)
         suffix = f",{name}" if len(filters) > 1 else ""
-        for metric, found in _measured(results, task, mine, samples, metadata):
+        for metric, metric_rows in _measured_metrics(results, task, mine, samples, metadata):
             measured |= {metric.name + suffix, str(getattr(metric, "source", metric.name)) + suffix}
-            kept = Rows(**{**vars(found), "metric": metric.name + suffix})
+            renamed = Rows(**{**vars(metric_rows), "metric": metric.name + suffix})
             try:
-                score, is_whole = _score(results, metadata, metric, kept, samples, name)
+                score, is_whole = _score_again(results, metadata, metric, renamed, samples, name)
             except (IndexError, ValueError, TypeError) as error:
-                what = f"'{kept.metric}' cannot be aggregated ({error})"
+                what = f"'{renamed.metric}' cannot be aggregated ({error})"
                 raise DataError(what, file=path) from error
             scores.append(score)
             if is_whole:
-                rows.append(kept)
+                rows.append(renamed)
         if name == filters[0]:
-            held = tuple(_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
+            held = tuple(_sample_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
     # lm-eval's own standard errors give way to intervals from rows; what has no rows keeps them.
     bare = [s for s in aggregates(results, task) if s.metric.replace("_stderr", "") not in measured]
     documents = {str(e.get("doc_hash") or content_digest(e.get("doc"))) for e in entries}
@@ -121,7 +111,7 @@ def read_task(
         rows=tuple(rows),
         samples=held,
         signature=signature_of(results, task, documents_digest(documents)),
-        remarks=_remarks(results, task, len(held), path),
+        remarks=_task_remarks(results, task, len(held), path),
         fields=fields,
     )
 
@@ -136,34 +126,34 @@ def _metadata(
     """What the task's dumped configuration says for our reports, and what the user adds."""
     config = SimpleNamespace(metadata=results.task_config(task).get("metadata"))
     with located(file=f"task {task}"):
-        found = task_metadata(SimpleNamespace(config=config), task)
+        metadata = task_metadata(SimpleNamespace(config=config), task)
     update: dict[str, Any] = {
         "slices": tuple(
-            dict.fromkeys([*found.slices, *(name for name in slices if name in fields)])
+            dict.fromkeys([*metadata.slices, *(name for name in slices if name in fields)])
         )
     }
     if cluster in fields:
         update["cluster"] = cluster
-    return found.model_copy(update=update)
+    return metadata.model_copy(update=update)
 
 
-def _measured(
+def _measured_metrics(
     results: Results,
     task: str,
     entries: Sequence[Entry],
     samples: Sequence[Sample],
     metadata: TaskMetadata,
 ) -> list[tuple[Metric, Rows]]:
-    found = []
+    measured = []
     ready = {name for entry in entries for name in ready_metrics(entry)}
     for name in dict.fromkeys(name for sample in samples for name in sample.values):
-        metric = _metric(results, task, name, samples, metadata, is_ready=name in ready)
+        metric = _metric_named(results, task, name, samples, metadata, is_ready=name in ready)
         if metric is not None:
-            found.append((metric, _rows(metric, name, entries, samples, metadata)))
-    return found
+            measured.append((metric, _rows_of_metric(metric, name, entries, samples, metadata)))
+    return measured
 
 
-def _metric(
+def _metric_named(
     results: Results,
     task: str,
     name: str,
@@ -179,13 +169,13 @@ def _metric(
         return load_metric(name) if name in plugin_names("metrics") else None
     better = results.higher_is_better(task, name)
     metric = metric_for(name, better, first, metadata.graded)
-    if metric is not None and _row(metric, first) is None:
+    if metric is not None and row_or_none(metric, first) is None:
         # A plugin that reads the model's answers, which are not at hand: the number itself.
         metric = metric_for(name, better, first, {name})
     return metric
 
 
-def _rows(
+def _rows_of_metric(
     metric: Metric,
     name: str,
     entries: Sequence[Entry],
@@ -196,20 +186,20 @@ def _rows(
     flags: list[str] = []
     for entry, sample in zip(entries, samples, strict=True):
         choices = log_likelihoods(entry)
-        marks = entry.get("steelyard_flags") or {}
+        flags_by_metric = entry.get("steelyard_flags") or {}
         value = sample.values.get(name)
         ready = name in ready_metrics(entry)
-        row = None if value is None else _ready(value) if ready else _row(metric, sample)
-        own = flags_in(str(marks.get(name) or "")) if isinstance(marks, Mapping) else ()
+        row = None if value is None else _ready(value) if ready else row_or_none(metric, sample)
+        flag = str(flags_by_metric.get(name) or "") if isinstance(flags_by_metric, Mapping) else ""
         if len(choices) > 1 and len(set(choices)) == 1:
             # The first choice would win, whatever it says.
-            row, own = None, (Flag.TIED,)
+            row, flag = None, TIED
         elif row is not None and not all(map(math.isfinite, row)):
-            row, own = None, (Flag.NOT_A_NUMBER,)
+            row, flag = None, NOT_A_NUMBER
         elif row is None:
-            own = own or (Flag.UNSCORED,)
+            flag = flag or UNSCORED
         values.append(row)
-        flags.append(flags_text(own))
+        flags.append(flag)
     if len({len(row) for row in values if row is not None}) > 1:
         raise DataError(f"'{name}' of {samples[0].task} has rows of unequal length")
     return rows_from(
@@ -228,14 +218,7 @@ def _ready(value: Any) -> Sequence[float] | None:
     return [part for part in numbers if part is not None] or None
 
 
-def _row(metric: Metric, sample: Sample) -> Sequence[float] | None:
-    try:
-        return metric.measure(sample, ())
-    except (MetricError, TypeError, ValueError, KeyError, IndexError):
-        return None
-
-
-def _score(
+def _score_again(
     results: Results,
     metadata: TaskMetadata,
     metric: Metric,
@@ -249,7 +232,7 @@ def _score(
     except MetricError:
         # A metric's signature is read from texts, and rows that came ready made have none.
         score = score_of(metric, rows)
-    family = metadata.family if "family" in metadata.model_fields_set else IMPORTED
+    family = metadata.family if "family" in metadata.model_fields_set else "imported"
     score = score.model_copy(update={"family": family})
     source = str(getattr(metric, "source", metric.name))
     printed = results.printed(rows.task, source, filter_name)
@@ -272,25 +255,29 @@ def _score(
 
 def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Score, ...]:
     """Scores as the task's metadata describes them."""
-    primary = _primary([score.metric for score in scores], metadata)
-    found = []
+    primary = _primary_name([score.metric for score in scores], metadata)
+    marked = []
     for score in scores:
         update: dict[str, Any] = {"primary": score.metric == primary}
         if score.metric == primary:
             update |= {"chance": metadata.chance, "majority": metadata.majority}
-        found.append(advised(score.model_copy(update=update), metadata))
-    return tuple(found)
+        if metadata.is_advisory(score.metric.split(",")[0]):
+            # The gate reads the first word.
+            advisory = ("advisory: shown, never gated on", score.note)
+            update["note"] = "; ".join(filter(None, advisory))
+        marked.append(score.model_copy(update=update))
+    return tuple(marked)
 
 
-def _primary(names: Sequence[str], metadata: TaskMetadata) -> str:
+def _primary_name(names: Sequence[str], metadata: TaskMetadata) -> str:
     for wanted in (metadata.primary, *PRIMARY):
         for name in names:
-            if wanted is not None and wanted in (name, metric_name(name)):
+            if wanted is not None and wanted in (name, name.partition(",")[0]):
                 return name
     return names[0]
 
 
-def _record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecord:
+def _sample_record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecord:
     return SampleRecord(
         task=sample.task,
         sample_id=sample.sample_id,
@@ -303,7 +290,7 @@ def _record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> SampleRecor
     )
 
 
-def _remarks(results: Results, task: str, held: int, path: Path) -> tuple[str, ...]:
+def _task_remarks(results: Results, task: str, held: int, path: Path) -> tuple[str, ...]:
     effective = results.effective(task)
     if effective is None or effective == held:
         return ()

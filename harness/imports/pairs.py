@@ -30,7 +30,7 @@ from steelyard.harness.imports.imported import (
     rows_from,
 )
 from steelyard.harness.imports.kinds import table_metric
-from steelyard.harness.records import PREFERENCE, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.suites.identity import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
@@ -80,16 +80,16 @@ def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Importe
     rated = _ratings(judgments, models) if settings.with_ratings else {}
     maker = _Maker(path, settings, baseline, judge, rated)
     wins = {m: _wins(judgments, m, baseline) for m in models if m != baseline}
-    found = [maker.run(m, held) for m, held in wins.items() if held]
+    runs = [maker.run(m, held) for m, held in wins.items() if held]
     sets = {m: frozenset(held) for m, held in wins.items() if held}
     if len(set(sets.values())) == 1:
-        found.append(maker.run(baseline, dict.fromkeys(next(iter(wins.values())), 0.5)))
+        runs.append(maker.run(baseline, dict.fromkeys(next(iter(wins.values())), 0.5)))
     else:
         for model, held in wins.items():
             if held:
                 halves = dict.fromkeys(held, 0.5)
-                found.append(maker.run(baseline, halves, f"{baseline}-vs-{model}"))
-    return found
+                runs.append(maker.run(baseline, halves, f"{baseline}-vs-{model}"))
+    return runs
 
 
 def _judgments(path: Path, settings: PairSettings) -> list[Judgment]:
@@ -101,21 +101,21 @@ def _judgments(path: Path, settings: PairSettings) -> list[Judgment]:
     for name in (id_column, "model_a", "model_b", "winner"):
         if name not in there:
             raise DataError(f"no column '{name}'", file=path, fix=did_you_mean(name, there))
-    found: list[Judgment] = []
+    judgments: list[Judgment] = []
     seen: dict[tuple[str, ...], str] = {}
     for place, record in table:
-        one = _judgment(place, record, id_column, settings, path)
-        key = (one.prompt_id, one.model_a, one.model_b, one.judge)
+        judgment = _judgment(place, record, id_column, settings, path)
+        key = (judgment.prompt_id, judgment.model_a, judgment.model_b, judgment.judge)
         if key in seen:
             raise DataError(
-                f"{one.judge}'s judgment of {one.model_a} and {one.model_b} on "
-                f"'{one.prompt_id}' stands twice ({seen[key]} and {place})",
+                f"{judgment.judge}'s judgment of {judgment.model_a} and {judgment.model_b} on "
+                f"'{judgment.prompt_id}' stands twice ({seen[key]} and {place})",
                 file=path,
                 fix="keep one",
             )
         seen[key] = place
-        found.append(one)
-    return found
+        judgments.append(judgment)
+    return judgments
 
 
 def _judgment(
@@ -145,8 +145,8 @@ def _won(winner: Any, a: str, b: str) -> float | None:
         if text == name:
             return value
     plain = text.lower()
-    known = {"a": 1.0, "model_a": 1.0, "b": 0.0, "model_b": 0.0, **dict.fromkeys(_TIES, 0.5)}
-    return known.get(plain)
+    wins = {"a": 1.0, "model_a": 1.0, "b": 0.0, "model_b": 0.0, **dict.fromkeys(_TIES, 0.5)}
+    return wins.get(plain)
 
 
 def _baseline(
@@ -167,10 +167,10 @@ def _baseline(
 def _wins(judgments: Sequence[Judgment], model: str, baseline: str) -> dict[tuple[str, str], float]:
     """(prompt id, prompt) -> what ``model`` won against the baseline, the mean of its judgments."""
     held: dict[tuple[str, str], list[float]] = {}
-    for one in judgments:
-        if {one.model_a, one.model_b} == {model, baseline}:
-            won = one.won if one.model_a == model else 1 - one.won
-            held.setdefault((one.prompt_id, one.prompt), []).append(won)
+    for judgment in judgments:
+        if {judgment.model_a, judgment.model_b} == {model, baseline}:
+            won = judgment.won if judgment.model_a == model else 1 - judgment.won
+            held.setdefault((judgment.prompt_id, judgment.prompt), []).append(won)
     return {key: sum(values) / len(values) for key, values in held.items()}
 
 
@@ -222,19 +222,19 @@ class _Maker:
     def _scores(self, model: str, rows: Rows) -> list[Score]:
         signature = f"judge: {self.judge}; against {self.baseline}"
         win_rate = score_of(table_metric(WIN_RATE, "bounded", True), rows)
-        shared = {"family": PREFERENCE, "signature": signature}
-        found = [
+        shared = {"family": "preference", "signature": signature}
+        scores = [
             win_rate.model_copy(
                 update={**shared, "kind": "bounded", "primary": True, "chance": 0.5}
             )
         ]
         rating = self.rated.get(model)
         if rating is not None:
-            found.append(
+            scores.append(
                 Score(
                     task=TASK, metric=RATING, value=rating.value, low=rating.low, high=rating.high,
                     n=len(rows.sample_ids), kind="bounded", higher_is_better=True, unit="points",
                     note=rating.note, **shared,
                 )
             )  # fmt: skip
-        return found
+        return scores

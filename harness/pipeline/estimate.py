@@ -17,8 +17,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import SteelyardError
+from steelyard.harness.experiment.candidates import Candidate
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
-from steelyard.harness.experiment.file import Candidate, Experiment
+from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint, CheckpointManifest

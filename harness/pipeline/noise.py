@@ -17,14 +17,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.files.digests import digest_json
-from steelyard.harness.files.version_1 import run_of
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint, Run
+from steelyard.harness.scoring import Journal, Scorer, open_model
 from steelyard.harness.suites.identity import task_digest
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class NoiseStage:
         label = f"{name}, {variant.label}"
         if done is not None:
             self.listener(Event("score", label, "reused"))
-            return run_of(done["noise"])
+            return Run.model_validate(done["noise"])
         self.listener(Event("score", label, "start", "noise floor"))
         with self.meter().window(f"noise {label}") as reading:
             evaluation = evaluate(self._opened(checkpoint, dtype), built, checkpoint=checkpoint)
@@ -125,10 +125,8 @@ class NoiseStage:
             _seeded(self.experiment, variant, built)
         return built
 
-    def _opened(self, checkpoint: Checkpoint, dtype: str | None) -> Any:
+    def _opened(self, checkpoint: Checkpoint, dtype: str | None) -> Scorer:
         from steelyard.harness.evaluation.code import answers_key
-        from steelyard.harness.scoring import open_model
-        from steelyard.harness.scoring.journal import Journal
 
         digest = checkpoint.manifest.digest
         return open_model(

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import environment, versions
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.pipeline.events import Event, Listener, Status
 from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
+from steelyard.harness.scoring import Journal, Scorer, open_model
 
 if TYPE_CHECKING:
     from steelyard.harness.energy.attempts import Attempts
@@ -32,7 +33,7 @@ class ScoreStage:
     listener: Listener
     _built: BuiltSuite | None = None
     _overlaps: Overlaps | None = None
-    _open: dict[str, Any] = field(default_factory=dict)
+    _open: dict[str, Scorer] = field(default_factory=dict)
     """Opened models by checkpoint digest; the last two are kept (child and parent)."""
 
     def score(
@@ -232,11 +233,9 @@ class ScoreStage:
             }
         )
 
-    def opened(self, checkpoint: Checkpoint) -> Any:
+    def opened(self, checkpoint: Checkpoint) -> Scorer:
         """An opened model with its journal; at most two stay in memory."""
         from steelyard.harness.evaluation.code import answers_key
-        from steelyard.harness.scoring import open_model
-        from steelyard.harness.scoring.journal import Journal
 
         digest = checkpoint.manifest.digest
         if digest in self._open:
@@ -289,11 +288,10 @@ class ScoreStage:
             created_at=now,
         )
 
-    def _scoring(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def _scoring(self, checkpoint: Checkpoint) -> dict[str, object]:
         """What the scorer says of itself, after the fact: its way, and what happened on it."""
         lm = self._open.get(checkpoint.manifest.digest)
-        record = getattr(lm, "scoring_record", None)
-        return {} if record is None else dict(record())
+        return {} if lm is None else lm.scoring_record()
 
     def _say(
         self, name: str, status: Status, message: str = "", done: int = 0, total: int | None = None

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.environment import versions
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.experiment.file import Candidate, Experiment
+from steelyard.harness.experiment.candidates import Candidate
+from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
-from steelyard.harness.files.version_1 import manifest_of
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
@@ -137,7 +137,7 @@ class Checkpoints:
         folder = self.store.checkpoints.path(done["checkpoint"])
         # The stage keeps the manifest: two recipes may come to the same weights, and each has its
         # own name, lineage and energy.
-        manifest = manifest_of(done["manifest"])
+        manifest = CheckpointManifest.model_validate(done["manifest"])
         return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
 
     def _open_base(self) -> Checkpoint:
@@ -193,9 +193,13 @@ class Checkpoints:
     def _trained(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from steelyard.harness.checkpoints import check_in_fresh_process, with_checks, with_energy
+        from steelyard.harness.checkpoints import (
+            check_in_fresh_process,
+            tokenizer_folder,
+            with_checks,
+            with_energy,
+        )
         from steelyard.harness.checkpoints.fresh_process import server
-        from steelyard.harness.checkpoints.opening import tokenizer_folder
         from steelyard.harness.energy.attempts import Attempts
         from steelyard.harness.environment import peak_memory
         from steelyard.harness.experiment.data_sets import first_prompt

@@ -7,10 +7,16 @@ named like a built-in one. Nothing is imported before it is used.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from steelyard.harness.errors import ConfigError, MissingExtraError, UnknownNameError, did_you_mean
+from steelyard.harness.errors import (
+    ConfigError,
+    MissingExtraError,
+    SteelyardError,
+    UnknownNameError,
+    did_you_mean,
+)
 from steelyard.harness.plugins.built_in import BUILT_IN
 from steelyard.harness.plugins.protocols import Trainer
 
@@ -26,18 +32,12 @@ def plugin_names(group: str) -> list[str]:
 def load_plugin(group: str, name: str) -> Any:
     """The class (or function) registered as ``name`` in ``group``.
 
-    Raises ``UnknownNameError`` with the nearest names, or ``MissingExtraError`` where the plugin
-    stands on a package that is not installed.
+    Raises ``UnknownNameError`` with the nearest names, ``MissingExtraError`` where the plugin
+    stands on a package that is not installed, ``ConfigError`` where another package does not load.
     """
     target = BUILT_IN.get(group, {}).get(name)
     if target is None:
-        found = next((e for e in _entry_points(group) if e.name == name), None)
-        if found is None:
-            raise UnknownNameError(
-                f"no {group.removesuffix('s')} named '{name}'",
-                fix=did_you_mean(name, plugin_names(group)),
-            )
-        target = found.value
+        return _foreign(group, name)
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)
@@ -50,6 +50,33 @@ def load_plugin(group: str, name: str) -> Any:
             f"{group.removesuffix('s')} '{name}' needs the package {missing}",
             fix=f"pip install 'steelyard[{extra}]'",
         ) from error
+
+
+def _foreign(group: str, name: str) -> Any:
+    """The plugin of another package. Raises ``ConfigError`` where that package does not load."""
+    entry = next((each for each in _entry_points(group) if each.name == name), None)
+    kind = group.removesuffix("s")
+    if entry is None:
+        fix = did_you_mean(name, plugin_names(group))
+        raise UnknownNameError(f"no {kind} named '{name}'", fix=fix)
+    try:
+        return entry.load()
+    except SteelyardError:
+        raise
+    except Exception as error:  # whatever the import of another package raises
+        package = entry.dist.name if entry.dist else entry.value
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{kind} '{name}' of the package {package} cannot be loaded: {reason}",
+            fix=f"mend or remove {package}",
+        ) from error
+
+
+def is_built_in(plugin: object) -> bool:
+    """Whether a plugin is one of those that come along."""
+    kind = type(plugin)
+    place = f"{kind.__module__}:{kind.__qualname__}"
+    return any(place in targets.values() for targets in BUILT_IN.values())
 
 
 def load_trainer(name: str) -> type[Trainer]:
@@ -66,5 +93,5 @@ def load_trainer(name: str) -> type[Trainer]:
     return trainer
 
 
-def _entry_points(group: str) -> list[Any]:
+def _entry_points(group: str) -> list[EntryPoint]:
     return list(entry_points(group=f"steelyard.{group}"))

@@ -14,11 +14,12 @@ from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.records import Checkpoint, Energy, Kind
 
+#: One sample's numbers, of which a metric's value is made.
+Row = Sequence[float]
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    Row = Sequence[float]
 
 
 @dataclass(frozen=True)

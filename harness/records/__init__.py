@@ -40,11 +40,9 @@ from steelyard.harness.records.runs import (
 from steelyard.harness.records.words import (
     CALIBRATION,
     COST,
-    DIVERGENCE,
     FIDELITY,
     HALLUCINATION,
     IMPORTED,
-    IN_TRAINING_DATA,
     LANGUAGE_MODELLING,
     PREFERENCE,
     QUALITY,
@@ -60,20 +58,16 @@ from steelyard.harness.records.words import (
     RuleVerdict,
     Scale,
     Tier,
-    filter_name,
     flags_in,
     flags_text,
-    metric_name,
 )
 
 __all__ = [
     "CALIBRATION",
     "COST",
-    "DIVERGENCE",
     "FIDELITY",
     "HALLUCINATION",
     "IMPORTED",
-    "IN_TRAINING_DATA",
     "LANGUAGE_MODELLING",
     "PREFERENCE",
     "QUALITY",
@@ -113,8 +107,6 @@ __all__ = [
     "TaskSignature",
     "Tier",
     "Verdict",
-    "filter_name",
     "flags_in",
     "flags_text",
-    "metric_name",
 ]

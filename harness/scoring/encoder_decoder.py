@@ -15,9 +15,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.generation.plans import GenerationPlans
+from steelyard.harness.scoring.journal import Answer
 from steelyard.harness.scoring.opened import OpenedLM
 from steelyard.harness.scoring.passes.asked_positions import only_rows, token_scores
-from steelyard.harness.scoring.plans import Ask, Plan
+from steelyard.harness.scoring.plans import Ask, Plan, pair_or_certain, sum_of_windows
 from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ class EncoderDecoderLM(OpenedLM):
             asked = (self._windows if rolling else self._pairs)(requests, by_task[task])
             packs += _cut(asked, budget)
 
-        def run(number: int) -> tuple[list[Any], int]:
+        def run(number: int) -> tuple[list[Answer], int]:
             with torch.inference_mode():
                 return self._score_or_halve(packs[number])
 
         asks = [[ask for _, asked in pack for ask, _ in asked] for pack in packs]
-        return Plan(asks, run, _total if rolling else _pair)
+        return Plan(asks, run, sum_of_windows if rolling else pair_or_certain)
 
     def _pairs(self, requests: Sequence[Request], members: list[int]) -> _ByContext:
         found: _ByContext = defaultdict(list)
@@ -92,7 +93,7 @@ class EncoderDecoderLM(OpenedLM):
                 found[tuple(context[-self.max_length :])].append(((index, part), predicted))
         return found
 
-    def _score_or_halve(self, pack: _Pack) -> tuple[list[Any], int]:
+    def _score_or_halve(self, pack: _Pack) -> tuple[list[Answer], int]:
         """A pack; after an out-of-memory both halves of it, one after the other."""
         try:
             return self._score(pack)
@@ -106,7 +107,7 @@ class EncoderDecoderLM(OpenedLM):
         second, more = self._score_or_halve(pack[half:])
         return first + second, tokens + more
 
-    def _score(self, pack: _Pack) -> tuple[list[Any], int]:
+    def _score(self, pack: _Pack) -> tuple[list[Answer], int]:
         contexts, mask = _padded([list(context) for context, _ in pack], self.model.device)
         encoded = self.model.get_encoder()(input_ids=contexts, attention_mask=mask)[0]
         asked = [(row, tokens) for row, (_, group) in enumerate(pack) for _, tokens in group]
@@ -126,7 +127,8 @@ class EncoderDecoderLM(OpenedLM):
         scores, flags = token_scores(
             logits, torch.arange(len(targets), device=logits.device), targets
         )
-        answers, begin = [], 0
+        answers: list[Answer] = []
+        begin = 0
         for _, tokens in asked:
             end = begin + len(tokens)
             total = float(np.sum(np.array(scores[begin:end], dtype=np.float64)))
@@ -156,11 +158,3 @@ def _padded(rows: list[list[int]], device: Any) -> tuple[torch.Tensor, torch.Ten
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     return ids, mask.to(device)
-
-
-def _pair(parts: list[Any]) -> list[Any]:
-    return list(parts[0]) if parts else [0.0, True]
-
-
-def _total(parts: list[Any]) -> float:
-    return float(sum(part[0] for part in parts))

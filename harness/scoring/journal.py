@@ -23,11 +23,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.old_names import JOURNAL_MAGIC, OLD_JOURNAL_MAGIC
 
+#: What a pack holds of one request, as JSON: ``[log-likelihood in nats, greedy]``, the number of a
+#: whole text, or a generated text.
+Answer = list[float] | float | str
+_Settled = TypeVar("_Settled")
+
+MAGIC = b"steelyard journal 1\n"
 SYNC_SECONDS = 2.0
 #: A pack is a batch of answers, some kB; a larger record is damage.
 MAX_RECORD_BYTES = 256 * 1024 * 1024
@@ -57,10 +62,8 @@ class Journal:
         self.path = Path(path)
         self.checkpoint_digest = checkpoint_digest
         self.dropped_bytes = 0
-        self.is_old = False
-        """Whether it was begun before the project's present name."""
-        self._packs: dict[str, list[Any]] = {}
-        self._settled: dict[str, Any] = {}
+        self._packs: dict[str, list[Answer]] = {}
+        self._settled: dict[str, object] = {}
         self._end = 0
         self._synced_at = time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +75,11 @@ class Journal:
         """How many responses are in the journal, of every checkpoint."""
         return sum(len(responses) for responses in self._packs.values())
 
-    def pack(self, key: str) -> list[Any] | None:
+    def pack(self, key: str) -> list[Answer] | None:
         """The responses of a pack in the order of its requests, or None where it is missing."""
         return self._packs.get(key)
 
-    def append(self, key: str, requests: Sequence[str], responses: Sequence[Any]) -> None:
+    def append(self, key: str, requests: Sequence[str], responses: Sequence[Answer]) -> None:
         """Write one pack: ``requests`` are request digests, ``responses`` are JSON values.
 
         Where another process wrote the same pack first, its responses stand.
@@ -92,7 +95,7 @@ class Journal:
             }
         )
 
-    def settle(self, name: str, value: Any) -> Any:
+    def settle(self, name: str, value: _Settled) -> _Settled:
         """The value that was written under this name first; ``value`` where there is none yet.
 
         The token budget is settled so, and a resumed run cuts the packs of the first one.
@@ -101,9 +104,10 @@ class Journal:
             self._catch_up()
             if name not in self._settled:
                 self._append({"kind": "settled", "name": name, "value": value})
-            return self._settled[name]
+            first: _Settled = self._settled[name]  # type: ignore[assignment]  # JSON of one kind
+            return first
 
-    def settled(self, name: str) -> Any:
+    def settled(self, name: str) -> object:
         """The value that was written under this name first, or None where there is none."""
         return self._settled.get(name)
 
@@ -145,15 +149,13 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _open(self) -> None:
-        start = os.pread(self._file, len(JOURNAL_MAGIC), 0)
-        self.is_old = start != b"" and OLD_JOURNAL_MAGIC.startswith(start[: len(OLD_JOURNAL_MAGIC)])
-        magic = OLD_JOURNAL_MAGIC if self.is_old else JOURNAL_MAGIC
-        if not start.startswith(magic):
-            if not magic.startswith(start):
+        start = os.pread(self._file, len(MAGIC), 0)
+        if start != MAGIC:
+            if not MAGIC.startswith(start):
                 raise StoreError("not a journal", file=self.path, fix="move the file away")
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, magic, 0)
-        self._end = len(magic)
+            os.pwrite(self._file, MAGIC, 0)
+        self._end = len(MAGIC)
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -166,7 +168,7 @@ class Journal:
             self.dropped_bytes += size - self._end
             os.ftruncate(self._file, self._end)
 
-    def _learn(self, record: Mapping[str, Any]) -> None:
+    def _learn(self, record: Mapping[str, object]) -> None:
         """What is no record of ours (a later version's, say) is passed over and scored again."""
         kind, key, name = record.get("kind"), record.get("key"), record.get("name")
         responses = record.get("responses")
@@ -175,14 +177,14 @@ class Journal:
         elif kind == "settled" and isinstance(name, str):
             self._settled.setdefault(name, record.get("value"))
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, record: Mapping[str, object]) -> None:
         with self._locked():
             self._catch_up()
             self._append(record)
         if time.monotonic() - self._synced_at >= SYNC_SECONDS:
             self.sync()
 
-    def _append(self, record: Mapping[str, Any]) -> None:
+    def _append(self, record: Mapping[str, object]) -> None:
         payload = json.dumps(record, separators=(",", ":")).encode()
         if len(payload) > MAX_RECORD_BYTES:
             raise StoreError(f"a pack of {len(payload)} bytes", file=self.path)
@@ -233,7 +235,7 @@ def _record(window: bytes, position: int) -> bytes | None:
     return payload if len(payload) == length and _checksum(payload) == checksum else None
 
 
-def _parsed(payload: bytes) -> Mapping[str, Any]:
+def _parsed(payload: bytes) -> Mapping[str, object]:
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):

@@ -5,18 +5,20 @@ Journal, rows and identity work as with our own scorer; speed and exactness are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+
+import lm_eval.models  # noqa: F401  (fills the registry)
+from lm_eval.api.model import LM
+from lm_eval.api.registry import get_model, model_registry
+from lm_eval.utils import simple_parse_args_string
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
 
-if TYPE_CHECKING:
-    from lm_eval.api.model import LM
-
 PREFIX = "lm-eval:"
 
 
-def open_backend(backend: str, options: dict[str, Any]) -> tuple[LM, dict[str, Any]]:
+def open_backend(backend: str, options: Mapping[str, object]) -> tuple[LM, dict[str, object]]:
     """The backend's model and the settings that key its responses.
 
     Args:
@@ -29,21 +31,17 @@ def open_backend(backend: str, options: dict[str, Any]) -> tuple[LM, dict[str, A
         MissingExtraError: the backend's own package is not installed.
         ScoringError: the backend refuses its arguments.
     """
-    import lm_eval.models  # noqa: F401  (fills the registry)
-    from lm_eval.api.registry import get_model, model_registry
-    from lm_eval.utils import simple_parse_args_string
-
     name, _, rest = backend.removeprefix(PREFIX).partition(",")
     if name not in model_registry:
-        known = [str(key) for key in model_registry.keys()]  # noqa: SIM118
+        names = [str(key) for key in model_registry.keys()]  # noqa: SIM118
         raise UnknownNameError(
-            "no such lm-eval backend", key="backend", value=name, fix=did_you_mean(name, known)
+            "no such lm-eval backend", key="backend", value=name, fix=did_you_mean(name, names)
         )
-    given = {key: value for key, value in options.items() if value is not None}
-    given |= dict(simple_parse_args_string(rest)) if rest else {}
+    arguments = {key: value for key, value in options.items() if value is not None}
+    arguments |= dict(simple_parse_args_string(rest)) if rest else {}
     try:
         with quiet():
-            lm: LM = get_model(name).create_from_arg_obj(given)
+            lm: LM = get_model(name).create_from_arg_obj(arguments)
     except (ImportError, ModuleNotFoundError) as error:
         fix = f"install it, for instance: pip install 'lm-eval[{name}]'"
         raise MissingExtraError(
@@ -54,7 +52,8 @@ def open_backend(backend: str, options: dict[str, Any]) -> tuple[LM, dict[str, A
         raise ScoringError(
             f"backend {name} cannot be opened: {_first_line(error)}", key="backend", fix=fix
         ) from error
-    return lm, {"backend": f"{PREFIX}{name}", "options": {k: str(v) for k, v in given.items()}}
+    shown = {key: str(value) for key, value in arguments.items()}
+    return lm, {"backend": f"{PREFIX}{name}", "options": shown}
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import quiet
+from steelyard.harness.scoring.journal import Answer
 from steelyard.harness.scoring.requests import Request, packs_by_text
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Plan:
     """
 
     packs: list[list[Ask]]
-    run: Callable[[int], tuple[list[Any], int]]
-    finish: Callable[[list[Any]], Any]
+    run: Callable[[int], tuple[Sequence[Answer], int]]
+    finish: Callable[[Sequence[Answer]], Answer]
 
 
 def share_of(packs: Sequence[Sequence[Ask]], share: tuple[int, int]) -> list[int]:
@@ -56,11 +57,36 @@ def by_text(lm: LM, requests: Sequence[Request], instances: Sequence[Instance]) 
     """A plan for any lm-eval model, whose tokens we do not know."""
     packs = packs_by_text(requests, REQUESTS_PER_PACK)
 
-    def run(number: int) -> tuple[list[Any], int]:
+    def run(number: int) -> tuple[Sequence[Answer], int]:
         members = [instances[index] for index in packs[number]]
-        method: Any = getattr(lm, members[0].request_type)
+        method = getattr(lm, members[0].request_type)
         silent = "disable_tqdm" in inspect.signature(method).parameters
         with quiet():
-            return list(method(members, **({"disable_tqdm": True} if silent else {}))), 0
+            answers = method(members, **({"disable_tqdm": True} if silent else {}))
+        # Pairs are lists, as the journal gives them back.
+        return [list(a) if isinstance(a, tuple) else a for a in answers], 0
 
-    return Plan([[(index, 0) for index in pack] for pack in packs], run, lambda parts: parts[0])
+    return Plan([[(index, 0) for index in pack] for pack in packs], run, only_part)
+
+
+def only_part(parts: Sequence[Answer]) -> Answer:
+    """The response to a request that was asked as one."""
+    return parts[0]
+
+
+def pair_or_certain(parts: Sequence[Answer]) -> Answer:
+    """``[log-likelihood, greedy]`` of a pair; an empty continuation asks for nothing: certain."""
+    return parts[0] if parts else [0.0, True]
+
+
+def sum_of_windows(parts: Sequence[Answer]) -> Answer:
+    """The log-likelihood in nats of a text from its windows in order; an empty text has none.
+
+    Every token is predicted in one window alone, so by the chain rule the sum is the text's.
+    """
+    return float(sum(_log_likelihood(part) for part in parts))
+
+
+def _log_likelihood(part: Answer) -> float:
+    assert isinstance(part, list)
+    return part[0]

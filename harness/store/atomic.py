@@ -10,37 +10,22 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files import atomic
+from steelyard.harness.files.atomic import sync_folder
 
 #: No JSON record of a run or a stage comes near this; a larger file is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
 
-_FIXES = {
-    errno.ENOSPC: "free some space, or move the workspace with --workspace",
-    errno.EDQUOT: "raise the quota, or move the workspace with --workspace",
-    errno.EFBIG: "raise the file size limit (ulimit -f)",
-    errno.EROFS: "choose a writable folder with --workspace",
-    errno.EACCES: "choose a writable folder with --workspace",
-    errno.EPERM: "choose a writable folder with --workspace",
-}
 
-
-@contextmanager
-def storage_errors(root: Path, what: str) -> Iterator[None]:
+def storage_errors(root: Path, what: str) -> AbstractContextManager[None]:
     """Turn the system's errors (disk full, no permission, ...) into one line with a fix."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot {what}: {error.strerror or error}",
-            file=root,
-            fix=_FIXES.get(error.errno or 0),
-        ) from error
+    return atomic.storage_errors(root, what, "choose another workspace with --workspace")
 
 
 def to_json(value: Any) -> str:
@@ -92,22 +77,6 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def write_synced(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 and wait until the disk has it."""
-    with path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def replace_json(path: Path, value: Any, temporary: Path) -> None:
-    """Put ``value`` at ``path`` in one rename; ``temporary`` is on the same file system."""
-    write_synced(temporary, to_json(value))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
 def sync_tree(folder: Path) -> None:
     """Flush every file of ``folder`` and the folder itself, so that a rename publishes content."""
     for base, _, names in os.walk(folder):
@@ -118,18 +87,6 @@ def sync_tree(folder: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_folder(Path(base))
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries; some network file systems cannot, and are forgiven."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def publish_folder(folder: Path, target: Path, *, durable: bool = True) -> bool:

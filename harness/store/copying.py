@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from steelyard.harness.checkpoints import open_checkpoint
-from steelyard.harness.checkpoints.writing import link_base
+from steelyard.harness.checkpoints import link_base, open_checkpoint
 from steelyard.harness.store.folder import FolderStore
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.store.atomic import plain, read_json, replace_json, storage_errors
+from steelyard.harness.files.atomic import replace_file
+from steelyard.harness.store.atomic import plain, read_json, storage_errors, to_json
 from steelyard.harness.store.layout import Layout, digest_name, safe_name
 
 
@@ -33,12 +34,10 @@ class StageFiles:
     def finish(self, key: str, payload: dict[str, Any]) -> None:
         """Record that a stage has finished, and what it produced, in one rename on the disk."""
         path = self._layout.stages / f"{safe_name(key, 'stage key')}.json"
-        temporary = self._layout.scratch()
+        text, temporary = to_json(plain(payload)), self._layout.scratch()
         with storage_errors(self._layout.root, f"record stage {key}"):
-            try:
-                replace_json(path, plain(payload), temporary)
-            finally:
-                temporary.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, text, temporary)
 
 
 class Unfinished:

@@ -7,9 +7,8 @@ each checkpoint (and built anew only where a chat template makes the prompts ano
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.files.yaml_file import lines_of
@@ -24,7 +23,7 @@ from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
 from steelyard.harness.suites.limit import stratified
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
-from steelyard.harness.suites.narrowed import narrowed
+from steelyard.harness.suites.narrowed import Documents, narrowed
 from steelyard.harness.suites.suite import Suite, SuiteTask
 from steelyard.harness.suites.task_files import check_task_files, package_folder, task_files
 
@@ -115,7 +114,7 @@ def _with_first_pass(
     return with_first_pass(built, first)
 
 
-def _asked_for(spec: SuiteTask) -> str | dict[str, Any]:
+def _asked_for(spec: SuiteTask) -> str | dict[str, object]:
     """What lm-eval is asked for: a name, or the task as member of a group, which may change it."""
     changed = overrides(spec.data) if spec.data is not None else {}
     if spec.description is not None:
@@ -155,8 +154,8 @@ def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMeta
 
 
 def _chosen(
-    documents: Sequence[Any], metadata: TaskMetadata, limit: int | None, seed: int
-) -> tuple[Sequence[Any], list[str]]:
+    documents: Documents, metadata: TaskMetadata, limit: int | None, seed: int
+) -> tuple[Documents, list[str]]:
     """The documents that the limit keeps, and their digests."""
     digests = [content_digest(document) for document in documents]
     if limit is None or limit >= len(digests):
@@ -164,7 +163,7 @@ def _chosen(
     strata = [metadata.stratum(document) for document in documents]
     chosen = stratified(digests, strata, limit, seed)
     if hasattr(documents, "select"):  # a data set of Hugging Face's
-        rest: Sequence[Any] = documents.select(chosen)
+        rest: Documents = documents.select(chosen)
     else:
         rest = [documents[index] for index in chosen]
     return rest, [digests[index] for index in chosen]

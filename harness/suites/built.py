@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.suites.metadata import TaskMetadata
-from steelyard.harness.suites.narrowed import narrowed
+from steelyard.harness.suites.narrowed import Documents, narrowed
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
+    from lm_eval.api.task import Task, TaskConfig
 
 
 #: Which items a limit keeps and which examples stand in a prompt do not follow the experiment's
@@ -29,9 +31,9 @@ class BuiltTask:
     """One lm-eval task, narrowed to its documents."""
 
     name: str
-    task: Any
-    """``lm_eval.api.task.Task``; its evaluation documents are the chosen ones."""
-    documents: Sequence[Any]
+    task: Task
+    """Its evaluation documents are the chosen ones."""
+    documents: Documents
     num_fewshot: int
     limit: int | None
     metadata: TaskMetadata
@@ -51,7 +53,7 @@ class BuiltTask:
         return str(self.task.OUTPUT_TYPE)
 
     @property
-    def config(self) -> Any:
+    def config(self) -> TaskConfig:
         """The task's lm-eval configuration."""
         return self.task.config
 
@@ -76,14 +78,14 @@ class BuiltSuite:
         """What is asked, and how: tasks, documents, shots, seed, template policy."""
         tasks = [(t.name, t.task_digest, t.data_digest, t.num_fewshot, t.limit) for t in self.tasks]
         fidelity = None if self.fidelity is None else self.fidelity.data_digest
-        asked: list[Any] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
+        asked: list[object] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
         asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
         asked += [[m.model_dump(mode="json") for m in t.extras] for t in self.tasks if t.extras]
         if self.cost is not None and self.suite.cost is not None:
             asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
         return digest_json(asked)
 
-    def requests(self, lm: Any) -> dict[str, list[Instance]]:
+    def requests(self, lm: LM) -> dict[str, list[Instance]]:
         """Fresh requests of every task, ready to be answered by ``lm``.
 
         Of a task that asks twice they are those of its first pass.
@@ -96,7 +98,7 @@ class BuiltSuite:
             for name, requests in self._requests[key].items()
         }
 
-    def requests_of(self, built: BuiltTask, lm: Any) -> list[Instance]:
+    def requests_of(self, built: BuiltTask, lm: LM) -> list[Instance]:
         """One task's requests, built anew."""
         task = built.task
         task.set_fewshot_seed(self.seed)
@@ -111,7 +113,7 @@ class BuiltSuite:
         return list(task.instances)
 
 
-def _metrics_digest(built: BuiltTask) -> list[Any]:
+def _metrics_digest(built: BuiltTask) -> list[object]:
     """What a task is measured by besides its own metrics, local modules by their content."""
     return [
         [m.model_dump(mode="json", exclude={"module"}), Path(m.module).name, _content(m.module)]
@@ -123,7 +125,7 @@ def _content(module: str) -> str | None:
     return file_digest(Path(module)) if module.endswith(".py") else None
 
 
-def _template(lm: Any) -> str:
+def _template(lm: LM) -> str:
     template = lm.chat_template(True)
     if not template:
         raise ConfigError(
@@ -175,6 +177,6 @@ def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
     )
 
 
-def with_documents(built: BuiltTask, documents: Sequence[Any]) -> BuiltTask:
+def with_documents(built: BuiltTask, documents: Documents) -> BuiltTask:
     """The task with other documents; the one that is handed in is left as it was."""
     return replace(built, task=narrowed(built.task, documents), documents=documents)

@@ -10,19 +10,25 @@ prompts, targets and metrics go on as before.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.errors import DataError, did_you_mean, located
+from steelyard.harness.files.tables import check_file, records
 from steelyard.harness.records import Record
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from lm_eval.api.task import Task
 
 #: What lm-eval is told the splits are called.
 EVALUATED, EXAMPLES = "test", "few_shot"
 
 FieldSource = str | tuple[str, ...]
+Row = Mapping[str, object]
 
 
 class TaskData(Record):
@@ -53,10 +59,10 @@ class TaskData(Record):
         """Itself with absolute paths. Raises ``DataError`` for a file that is missing."""
         if self.path is None:
             return self
-        found = {"path": str(_beside(folder, self.path))}
+        absolute = {"path": str(_beside(folder, self.path))}
         if self.few_shot is not None:
-            found["few_shot"] = str(_beside(folder, self.few_shot))
-        return self.model_copy(update=found)
+            absolute["few_shot"] = str(_beside(folder, self.few_shot))
+        return self.model_copy(update=absolute)
 
 
 class Documents:
@@ -68,31 +74,34 @@ class Documents:
     def __init__(self, data: TaskData) -> None:
         self._data = data
 
-    def __call__(self, **_: object) -> Mapping[str, Any]:
+    def __call__(self, **_: object) -> Mapping[str, Dataset]:
         """Splits by name. Raises ``DataError``."""
-        data = self._data
-        if data.hub is None:
-            assert data.path is not None
-            found = {EVALUATED: _read(Path(data.path), data)}
-            if data.few_shot is not None:
-                found[EXAMPLES] = _read(Path(data.few_shot), data)
-            return _Splits(found)
+        return _Splits(self._of_file() if self._data.hub is None else self._of_hub(self._data.hub))
+
+    def _of_file(self) -> Iterator[tuple[str, Dataset]]:
+        assert self._data.path is not None
+        yield EVALUATED, _read(Path(self._data.path), self._data)
+        if self._data.few_shot is not None:
+            yield EXAMPLES, _read(Path(self._data.few_shot), self._data)
+
+    def _of_hub(self, name: str) -> Iterator[tuple[str, Dataset]]:
         from datasets import load_dataset
 
-        wanted = {EVALUATED: data.split} | ({EXAMPLES: data.few_shot} if data.few_shot else {})
-        splits = {}
-        for name, split in wanted.items():
-            rows = load_dataset(data.hub, data.config, revision=data.revision, split=split)
+        data = self._data
+        for split, source in ((EVALUATED, data.split), (EXAMPLES, data.few_shot)):
+            if source is None:
+                continue
+            rows = load_dataset(name, data.config, revision=data.revision, split=source)
             if data.fields or data.integers:
                 places = ((f"row {n + 1}", row) for n, row in enumerate(rows))
-                rows = _mapped(places, data, data.hub)
-            splits[name] = rows
-        return _Splits(splits)
+                with located(file=name):
+                    rows = _mapped(places, data)
+            yield split, rows
 
 
-def overrides(data: TaskData) -> dict[str, Any]:
+def overrides(data: TaskData) -> dict[str, object]:
     """What lm-eval's configuration of the task is changed by."""
-    changed: dict[str, Any] = {
+    changed: dict[str, object] = {
         "custom_dataset": Documents(data),
         "dataset_kwargs": None,
         "training_split": None,
@@ -102,7 +111,7 @@ def overrides(data: TaskData) -> dict[str, Any]:
     return changed | ({"fewshot_split": EXAMPLES} if data.few_shot else {})
 
 
-def check_examples(task: Any, name: str, num_fewshot: int) -> None:
+def check_examples(task: Task, name: str, num_fewshot: int) -> None:
     """Few-shot examples must come from the given data too. Raises ``DataError`` where none do."""
     if num_fewshot and not list(task.fewshot_docs() or ()):
         raise DataError(
@@ -112,65 +121,59 @@ def check_examples(task: Any, name: str, num_fewshot: int) -> None:
         )
 
 
-class _Splits(dict[str, Any]):
+class _Splits(dict[str, "Dataset"]):
     """A split that the task's YAML names and the data have not is empty."""
 
-    def __missing__(self, name: str) -> Any:
+    def __missing__(self, name: str) -> Dataset:
         return self[EVALUATED].select([])
 
 
 def _beside(folder: Path, name: str) -> Path:
-    path = Path(name).expanduser()
-    found = path if path.is_absolute() else folder / path
-    from steelyard.harness.files.tables import check_file
-
-    check_file(found)
-    return found.resolve()
+    path = folder / Path(name).expanduser()  # an absolute one stays what it is
+    check_file(path)
+    return path.resolve()
 
 
-def _read(path: Path, data: TaskData) -> Any:
-    from steelyard.harness.files.tables import records
+def _read(path: Path, data: TaskData) -> Dataset:
+    with located(file=path):
+        return _mapped(records(path), data)
 
-    return _mapped(records(path), data, path)
 
-
-def _mapped(rows: Iterable[tuple[str, Mapping[str, Any]]], data: TaskData, file: object) -> Any:
+def _mapped(rows: Iterable[tuple[str, Row]], data: TaskData) -> Dataset:
+    """A data set of (place, row) with the task's fields. Raises ``DataError``."""
     import pyarrow
     from datasets import Dataset
 
-    documents = [_document(place, dict(row), data, file) for place, row in rows]
+    documents = [_document(place, row, data) for place, row in rows]
     if not documents:
-        raise DataError("there are no rows", file=file, fix="check how it was made")
+        raise DataError("there are no rows", fix="check how it was made")
     try:
         # Not from_list(), which knows the columns of the first row only.
         names = dict.fromkeys(name for document in documents for name in document)
         return Dataset.from_dict({n: [document.get(n) for document in documents] for n in names})
     except (pyarrow.ArrowException, TypeError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise DataError(f"a column holds values of two kinds: {said}", file=file) from error
+        problem = str(error).strip().splitlines()[0]
+        raise DataError(f"a column holds values of two kinds: {problem}") from error
 
 
-def _document(place: str, row: dict[str, Any], data: TaskData, file: object) -> dict[str, Any]:
-    document = row | {
-        field: _value(field, source, row, place, file) for field, source in data.fields.items()
+def _document(place: str, row: Row, data: TaskData) -> dict[str, object]:
+    document = dict(row) | {
+        field: _value(field, source, row, place) for field, source in data.fields.items()
     }
     for field in data.integers:
         try:
             document[field] = int(str(document[field]).strip())
         except (KeyError, ValueError):
             raise DataError(
-                f"{place}: field '{field}' is no whole number",
-                file=file,
-                value=document.get(field),
+                f"{place}: field '{field}' is no whole number", value=document.get(field)
             ) from None
     return document
 
 
-def _value(
-    field: str, source: FieldSource, row: Mapping[str, Any], place: str, file: object
-) -> Any:
+def _value(field: str, source: FieldSource, row: Row, place: str) -> object:
+    """What a field holds: a column, a filled template, or a list of either."""
     if isinstance(source, tuple):
-        return [_value(field, one, row, place, file) for one in source]
+        return [_value(field, part, row, place) for part in source]
     if source in row:
         return row[source]
     columns = [name for _, name, _, _ in string.Formatter().parse(source) if name is not None]
@@ -178,14 +181,12 @@ def _value(
     if missing:
         raise DataError(
             f"{place}: field '{field}' needs the column '{missing[0]}'",
-            file=file,
             fix=did_you_mean(missing[0], row),
         )
     empty = [name for name in columns if row[name] is None]
     if empty:
         raise DataError(
             f"{place}: the template of field '{field}' needs a value in the column '{empty[0]}'",
-            file=file,
             fix="fill it, or leave the row out",
         )
     return source.format_map({name: row[name] for name in columns})

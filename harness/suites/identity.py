@@ -11,16 +11,19 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.suites.narrowed import own_class
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
 
 #: Keys of a task's configuration that say where it lay or how it is shown, not what it is.
 NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})
 
 
-def content_digest(value: Any) -> str:
+def content_digest(value: object) -> str:
     """Digest of any document or target: JSON where it is JSON, else its text."""
     return digest_json(json.loads(json.dumps(_plain(value), default=str, sort_keys=True)))
 
@@ -30,7 +33,7 @@ def documents_digest(digests: Iterable[str]) -> str:
     return digest_json(sorted(digests))
 
 
-def sample_ids(contents: Sequence[tuple[Any, str, str]]) -> list[str]:
+def sample_ids(contents: Sequence[tuple[object, str, str]]) -> list[str]:
     """Ids of samples from (document, prompt, target); true duplicates are numbered in order."""
     seen: Counter[str] = Counter()
     ids = []
@@ -41,10 +44,10 @@ def sample_ids(contents: Sequence[tuple[Any, str, str]]) -> list[str]:
     return ids
 
 
-def task_digest(task: Any, num_fewshot: int) -> str:
+def task_digest(task: Task, num_fewshot: int) -> str:
     """Digest of a task's configuration with the content of its Python files."""
     config = getattr(task, "config", None)
-    content: dict[str, Any] = {"num_fewshot": num_fewshot, "class": _callable(own_class(task))}
+    content: dict[str, object] = {"num_fewshot": num_fewshot, "class": _callable(own_class(task))}
     if config is not None:
         content |= {
             key: _identity(value)
@@ -55,7 +58,7 @@ def task_digest(task: Any, num_fewshot: int) -> str:
     return digest_json(json.loads(json.dumps({**content, "version": version}, default=str)))
 
 
-def _identity(value: Any) -> Any:
+def _identity(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(key): _identity(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -65,7 +68,7 @@ def _identity(value: Any) -> Any:
     return _callable(value) if callable(value) else _plain(value)
 
 
-def _callable(value: Callable[..., Any]) -> list[str]:
+def _callable(value: Callable[..., object]) -> list[str]:
     """A function's or class's name with the content of the file it stands in."""
     name = getattr(value, "__qualname__", type(value).__qualname__)
     try:
@@ -78,7 +81,7 @@ def _callable(value: Callable[..., Any]) -> list[str]:
     return [name, file_digest(path)] if path.is_file() else [name]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """JSON of any value: numbers that JSON has no word for become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.files.old_names import own_part
 from steelyard.harness.files.validation import validated
-from steelyard.harness.records import QUALITY, Record
+from steelyard.harness.records import Record
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
 
 #: Metrics whose chance level is that of picking a choice at random.
 CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")
@@ -20,7 +22,7 @@ CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")
 class TaskMetadata(Record):
     """The ``steelyard`` part of a task's metadata; every key may be left out."""
 
-    family: str = QUALITY
+    family: str = "quality"
     chance: float | None = None
     """What guessing scores on the primary metric."""
     chances: Mapping[str, float] = Field(default_factory=dict)
@@ -47,7 +49,7 @@ class TaskMetadata(Record):
     """Metrics that are shown and never to be gated on, though the task's others may be."""
     note: str | None = None
 
-    def stratum(self, document: Mapping[str, Any]) -> str:
+    def stratum(self, document: Mapping[str, object]) -> str:
         """Which stratum of a limit a document belongs to."""
         return str(document.get(self.slices[0])) if self.slices else ""
 
@@ -55,31 +57,30 @@ class TaskMetadata(Record):
         """Whether a metric (its name, without a filter's) is shown and never gated on."""
         return self.advisory or metric in self.ungated
 
-    def slices_of(self, document: Mapping[str, Any]) -> dict[str, str]:
+    def slices_of(self, document: Mapping[str, object]) -> dict[str, str]:
         """Slice field -> value of a document."""
         return {f: str(document[f]) for f in self.slices if document.get(f) is not None}
 
-    def cluster_of(self, document: Mapping[str, Any]) -> str | None:
+    def cluster_of(self, document: Mapping[str, object]) -> str | None:
         """The cluster that a document belongs to, or None where it stands alone."""
         if self.cluster is None or document.get(self.cluster) is None:
             return None
         return str(document[self.cluster])
 
 
-def task_metadata(task: Any, name: str) -> TaskMetadata:
+def task_metadata(task: Task, name: str) -> TaskMetadata:
     """The validated metadata of an lm-eval task. Raises ``ConfigError`` naming the key."""
-    given = getattr(getattr(task, "config", None), "metadata", None) or {}
-    name_of_ours, ours = own_part(given) if isinstance(given, Mapping) else ("", None)
+    metadata = getattr(getattr(task, "config", None), "metadata", None) or {}
+    ours = metadata.get("steelyard") if isinstance(metadata, Mapping) else None
     if ours is None:
         return TaskMetadata()
-    where = f"metadata.{name_of_ours}"
     if not isinstance(ours, Mapping):
-        raise ConfigError("expected `key: value` lines", key=where)
+        raise ConfigError("expected `key: value` lines", key="metadata.steelyard")
     content = {key: value for key, value in ours.items() if value is not None}
-    return validated(TaskMetadata, content, key=where)
+    return validated(TaskMetadata, content, key="metadata.steelyard")
 
 
-def choice_floors(metadata: TaskMetadata, task: Any, documents: Iterable[Any]) -> TaskMetadata:
+def choice_floors(metadata: TaskMetadata, task: Task, documents: Iterable[object]) -> TaskMetadata:
     """``metadata`` with chance and majority of a multiple-choice task where it names none.
 
     Chance is the mean of right choices over choices; the majority baseline always gives the
@@ -100,22 +101,22 @@ def choice_floors(metadata: TaskMetadata, task: Any, documents: Iterable[Any]) -
         positions.update(right)
     if n == 0:
         return metadata
-    found = {"chance": shares / n, "majority": max(positions.values()) / n}
-    kept = {key: value for key, value in found.items() if getattr(metadata, key) is None}
-    return metadata.model_copy(update=kept)
+    floors = {"chance": shares / n, "majority": max(positions.values()) / n}
+    unnamed = {key: value for key, value in floors.items() if getattr(metadata, key) is None}
+    return metadata.model_copy(update=unnamed)
 
 
-def right_choices(task: Any, document: Any) -> list[int]:
+def right_choices(task: Task, document: object) -> list[int]:
     """Indices of the right choices of a multiple-choice document; empty where none is named."""
     try:
         choices = list(task.doc_to_choice(document))
         # Several inputs with one target (Winogrande): the text names which input is right.
-        given = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
+        label = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
     except (AttributeError, TypeError, KeyError, ValueError):
         return []
-    labels = given if isinstance(given, (list, tuple)) else [given]
-    found = [
+    labels = label if isinstance(label, (list, tuple)) else [label]
+    places = [
         choices.index(label) if label in choices else -1 if isinstance(label, str) else label
         for label in labels
     ]
-    return [int(label) for label in found if isinstance(label, int) and 0 <= label < len(choices)]
+    return [int(place) for place in places if isinstance(place, int) and 0 <= place < len(choices)]

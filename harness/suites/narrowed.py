@@ -21,6 +21,10 @@ else:  # lm-eval costs seconds to import, and is here only with a task of its ow
     Task = object
 
 
+#: A data set's rows or a list of them: mappings, or whatever a user's task takes for a document.
+Documents = Sequence[Any]
+
+
 def _rendering(name: str) -> Callable[..., Any]:
     """The method of the task's own class, with its templates compiled once."""
 
@@ -35,7 +39,7 @@ class Narrowed(Task):
     """What stands in front of a task's own class; everything else is that class's."""
 
     own_class: type[Task]
-    chosen_documents: Sequence[Any]
+    chosen_documents: Documents
     prepared_requests: Sequence[Instance] | None = None
     """Built before; None builds them."""
 
@@ -46,11 +50,11 @@ class Narrowed(Task):
     fewshot_context = _rendering("fewshot_context")
     process_results = _rendering("process_results")
 
-    def test_docs(self) -> Sequence[Any]:
+    def test_docs(self) -> Documents:
         """The chosen documents where the task is scored on its test split."""
         return self.chosen_documents if self.has_test_docs() else super().test_docs()
 
-    def validation_docs(self) -> Sequence[Any]:
+    def validation_docs(self) -> Documents:
         """The chosen documents where the task has no test split."""
         return super().validation_docs() if self.has_test_docs() else self.chosen_documents
 
@@ -67,7 +71,7 @@ class Narrowed(Task):
         return own if self.prepared_requests is None else _Unfailing(own)
 
 
-def narrowed(task: Task, documents: Sequence[Any]) -> Task:
+def narrowed(task: Task, documents: Documents) -> Task:
     """A copy of the task whose evaluation documents are ``documents``."""
     return _copy(task, chosen_documents=documents, _instances=None)
 
@@ -83,7 +87,7 @@ def own_class(task: Task) -> type[Task]:
     return loaded
 
 
-def _copy(task: Task, **state: Any) -> Task:
+def _copy(task: Task, **state: object) -> Task:
     # Not through the constructor, which would load the data set again.
     copied = object.__new__(_subclass(own_class(task)))
     copied.__dict__.update(vars(task) | state)

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -42,13 +41,16 @@ from steelyard.harness.suites.task_files import lm_eval_names, package_folder, t
 
 _SUFFIXES = (".yaml", ".yml")
 
+#: A suite's name or file, a list of tasks, or the mapping of a suite file.
+SuiteSpec = str | Sequence[str | Mapping[str, object]] | Mapping[str, object]
+
 
 class EvaluateMetric(Record):
     """The options of ``steelyard.tasks.metrics.evaluated``, where they stand beside a task."""
 
     module: str
     result: str | None = None
-    options: Mapping[str, Any] = Field(default_factory=dict)
+    options: Mapping[str, object] = Field(default_factory=dict)
     higher_is_better: bool = True
     several_references: bool = False
 
@@ -145,7 +147,7 @@ class _SuiteFile(Record):
 
 
 def load_suite(
-    spec: str | Sequence[str | Mapping[str, Any]] | Mapping[str, Any],
+    spec: SuiteSpec,
     *,
     folder: Path,
     limit: int | None = None,
@@ -176,13 +178,13 @@ def list_tasks(include: Sequence[str] = ()) -> list[str]:
 
 def task_file(name: str, include: Sequence[str] = ()) -> Path:
     """The YAML file that defines a task of ours. Raises ``UnknownNameError``."""
-    found = task_files(include)
-    if name not in found:
-        raise UnknownNameError(f"no task named '{name}'", fix=did_you_mean(name, found))
-    return found[name]
+    files = task_files(include)
+    if name not in files:
+        raise UnknownNameError(f"no task named '{name}'", fix=did_you_mean(name, files))
+    return files[name]
 
 
-def _resolve(spec: Any, folder: Path, chain: tuple[str, ...]) -> Suite:
+def _resolve(spec: SuiteSpec, folder: Path, chain: tuple[str, ...]) -> Suite:
     if isinstance(spec, str):
         path = _suite_path(spec, folder)
         if str(path) in chain:
@@ -198,8 +200,7 @@ def _resolve(spec: Any, folder: Path, chain: tuple[str, ...]) -> Suite:
 
 def _suite_path(spec: str, folder: Path) -> Path:
     if spec.endswith(_SUFFIXES) or "/" in spec:
-        given = Path(spec).expanduser()
-        path = given if given.is_absolute() else folder / given
+        path = folder / Path(spec).expanduser()  # an absolute one stays what it is
         if not path.is_file():
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.y*ml")])
             raise UnknownNameError("no such suite file", file=path, fix=near)
@@ -214,7 +215,7 @@ def _suite_path(spec: str, folder: Path) -> Path:
 
 
 def _assembled(
-    content: Mapping[str, Any], default_name: str, folder: Path, chain: tuple[str, ...]
+    content: Mapping[str, object], default_name: str, folder: Path, chain: tuple[str, ...]
 ) -> Suite:
     """The suite of one file or mapping over those that it extends; raises every mistake in it."""
     keys = validated(_SuiteFile, content)

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from steelyard.harness.errors import ConfigError, located
-from steelyard.harness.files.old_names import own_part
 from steelyard.harness.files.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -30,7 +28,7 @@ def package_folder(name: str) -> Path:
 
 def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
     """Name -> YAML file of every task and group of ours and under ``include`` (which wins)."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for root in (package_folder("steelyard.tasks"), *map(Path, include)):
         for path in _yaml_files(root):
             if root.name == "tasks" and "suites" in path.relative_to(root).parts:
@@ -38,18 +36,19 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
             if path.stat().st_size > MAX_BYTES:
                 raise ConfigError(f"larger than {MAX_BYTES} bytes", file=path, fix="is it a task?")
             for name in names_in(path.read_text(encoding="utf-8", errors="replace")):
-                found[name] = path
-    return found
+                files[name] = path
+    return files
 
 
 def task_summary(path: Path) -> dict[str, str]:
     """What a task asks the model for, its family and primary metric, from its YAML as text."""
     content = _content(path, ())
     metadata = content.get("metadata")
-    ours = own_part(metadata)[1] if isinstance(metadata, dict) else None
+    ours = metadata.get("steelyard") if isinstance(metadata, dict) else None
     ours = ours if isinstance(ours, dict) else {}
-    listed = content.get("metric_list") or [{}]
-    first = listed[0].get("metric") if isinstance(listed[0], dict) else None
+    listed = content.get("metric_list")
+    entry = listed[0] if isinstance(listed, list) and listed else None
+    first = entry.get("metric") if isinstance(entry, dict) else None
     return {
         "asks for": str(content.get("output_type") or ("a group" if "group" in content else "")),
         "family": str(ours.get("family") or ""),
@@ -57,7 +56,7 @@ def task_summary(path: Path) -> dict[str, str]:
     }
 
 
-def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, object]:
     """The YAML with those that it includes beneath; a function is its name."""
     import yaml
 

@@ -28,15 +28,15 @@ class HubBenchmark:
 
 def parse_benchmarks(texts: Sequence[str]) -> dict[str, HubBenchmark]:
     """``task=org/name[:task id]`` -> by our task. Raises ``ConfigError`` with an example."""
-    found = {}
+    benchmarks = {}
     for text in texts:
         task, equals, rest = text.partition("=")
         dataset, _, hub_task = rest.partition(":")
         if not equals or not task or not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
             fix = "as in gsm8k=openai/gsm8k:gsm8k"
             raise ConfigError("not a data set of the hub", key="--dataset", value=text, fix=fix)
-        found[task] = HubBenchmark(dataset, hub_task or "default")
-    return found
+        benchmarks[task] = HubBenchmark(dataset, hub_task or "default")
+    return benchmarks
 
 
 def eval_results_files(

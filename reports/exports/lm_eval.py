@@ -29,7 +29,7 @@ def lm_eval_files(scored: Scored) -> Iterator[tuple[str, str]]:
     """(path, text) of each file, the results last: ``experiment__candidate/results_DATE.json``."""
     run = scored.run
     folder = _UNSAFE.sub("__", f"{run.experiment}/{run.candidate}")
-    moment = _moment(run)
+    moment = _run_time(run)
     hashes: dict[str, str] = {}
     for task in scored.tasks:
         lines = sample_lines(scored, task)
@@ -52,10 +52,10 @@ def lm_eval_results(scored: Scored) -> dict[str, Any]:
         "results": {task: _numbers(scored, task) for task in tasks},
         "group_subtasks": {task: [] for task in tasks},
         "configs": {task: _config(scored, task, signatures[task]) for task in tasks},
-        "versions": {task: _version(signatures[task]) for task in tasks},
+        "versions": {task: _task_version(signatures[task]) for task in tasks},
         "n-shot": {task: s.few_shot for task, s in signatures.items() if s is not None},
         "higher_is_better": {task: _directions(scored, task) for task in tasks},
-        "n-samples": {task: _counts(scored, task) for task in tasks},
+        "n-samples": {task: _sample_counts(scored, task) for task in tasks},
         "config": _run_config(run),
         "git_hash": None,
         "date": datetime.fromisoformat(run.created_at).timestamp(),
@@ -70,20 +70,20 @@ def lm_eval_results(scored: Scored) -> dict[str, Any]:
 
 
 def _numbers(scored: Scored, task: str) -> dict[str, Any]:
-    count = _counts(scored, task)["effective"]
-    found: dict[str, Any] = {"name": task, "alias": task, "sample_len": count}
+    count = _sample_counts(scored, task)["effective"]
+    numbers: dict[str, Any] = {"name": task, "alias": task, "sample_len": count}
     for metric, score in scored.scores_of(task).items():
         if score.value is None:
             continue
         name, _, filter_name = metric.partition(",")
         filter_name = filter_name or "none"
-        found[f"{name},{filter_name}"] = score.value
+        numbers[f"{name},{filter_name}"] = score.value
         if not name.endswith("_stderr"):
             error = _standard_error(scored, score)
-            found.setdefault(
+            numbers.setdefault(
                 f"{name}_stderr,{filter_name}", NOT_AVAILABLE if error is None else error
             )
-    return found
+    return numbers
 
 
 def _standard_error(scored: Scored, score: Score) -> float | None:
@@ -110,10 +110,10 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         "advisory": True if primary and (primary.note or "").startswith("advisory") else None,
         "slices": sorted({name for s in samples for name in s.slices}) or None,
     }
-    known = {key: value for key, value in about.items() if value is not None}
+    metadata = {key: value for key, value in about.items() if value is not None}
     config: dict[str, Any] = {
         "task": task,
-        "metadata": {"version": _version(signature), "steelyard": known},
+        "metadata": {"version": _task_version(signature), "steelyard": metadata},
     }
     signatures = {score.metric: score.signature for score in scores if score.signature}
     if signatures:
@@ -130,9 +130,9 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
 
 def _graded(scores: Collection[Score]) -> list[str]:
     """Metrics whose name stands for 0 or 1, and that this task gave as a share."""
-    known = plugin_names("metrics")
+    registered = plugin_names("metrics")
     names = [s.metric.partition(",")[0] for s in scores if s.kind == "bounded"]
-    return [name for name in names if name in known and load_metric(name).kind == "accuracy"]
+    return [name for name in names if name in registered and load_metric(name).kind == "accuracy"]
 
 
 def _json_or_text(text: str) -> Any:
@@ -142,7 +142,7 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _version(signature: TaskSignature | None) -> str:
+def _task_version(signature: TaskSignature | None) -> str:
     """Ours is a digest; an imported task kept the number that it had."""
     digest = "unknown" if signature is None else signature.task_digest
     return digest.removeprefix("version ")[:12]
@@ -153,7 +153,7 @@ def _directions(scored: Scored, task: str) -> dict[str, bool]:
     return {metric.partition(",")[0]: score.higher_is_better for metric, score in scores.items()}
 
 
-def _counts(scored: Scored, task: str) -> dict[str, int]:
+def _sample_counts(scored: Scored, task: str) -> dict[str, int]:
     """How many samples there were; lm-eval counts those without a value too."""
     count = max((s.n + s.unscored for s in scored.scores_of(task).values()), default=0)
     return {"original": count, "effective": count}
@@ -161,7 +161,7 @@ def _counts(scored: Scored, task: str) -> dict[str, int]:
 
 def _run_config(run: Run) -> Mapping[str, Any]:
     first = run.signatures[0] if run.signatures else None
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "model": "steelyard",
         "model_args": {"pretrained": run.candidate, "base": run.checkpoint.base},
         "model_num_parameters": run.checkpoint.parameters,
@@ -169,7 +169,7 @@ def _run_config(run: Run) -> Mapping[str, Any]:
         "limit": first.limit if first else None,
         "fewshot_seed": first.few_shot_seed if first else None,
     }
-    return {key: value for key, value in found.items() if value is not None or key == "limit"}
+    return {key: value for key, value in config.items() if value is not None or key == "limit"}
 
 
 def _package(run: Run, *names: str) -> str | None:
@@ -177,7 +177,7 @@ def _package(run: Run, *names: str) -> str | None:
     return next((v[name] for v in versions for name in names if name in v), None)
 
 
-def _moment(run: Run) -> str:
+def _run_time(run: Run) -> str:
     """As in lm-eval's file names: ``2026-11-23T10-00-00``."""
     made = datetime.fromisoformat(run.created_at)
     plain = made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made

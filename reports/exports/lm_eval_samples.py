@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.compare import Scored
+from steelyard.harness.evaluation.measuring import row_or_none
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
@@ -29,13 +30,13 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
     held = [r for m in scored.scores_of(task) if (r := scored.rows.get((task, m))) is not None]
     written: dict[str, dict[str, Any]] = {}
     ready: list[str] = []
-    for one in held:
-        values = _values(one, scored)
-        if values is None and _aggregates(one, scored):
-            ready.append(one.metric.partition(",")[0])
-            values = _as_rows(one)
+    for metric_rows in held:
+        values = _values_by_id(metric_rows, scored)
+        if values is None and _aggregates(metric_rows, scored):
+            ready.append(metric_rows.metric.partition(",")[0])
+            values = _as_rows(metric_rows)
         if values is not None:
-            written[one.metric] = values
+            written[metric_rows.metric] = values
     lines: list[Line] = []
     for filter_name in dict.fromkeys(_filter(metric) for metric in written):
         mine = {m: v for m, v in written.items() if _filter(m) == filter_name}
@@ -48,10 +49,10 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
             for id, cluster in zip(r.sample_ids, r.clusters, strict=True)
         }
         for index, id in enumerate(ids):
-            found = {m.partition(",")[0]: v.get(id) for m, v in mine.items()}
+            rows_of_id = {m.partition(",")[0]: v.get(id) for m, v in mine.items()}
             marks = {m.partition(",")[0]: flags[m].get(id, "") for m in mine}
-            sample = _sample(scored, task, id, clusters.get(id))
-            lines.append(_line(index, sample, filter_name, found, marks, ready))
+            sample = _sample_of(scored, task, id, clusters.get(id))
+            lines.append(_sample_line(index, sample, filter_name, rows_of_id, marks, ready))
     return lines
 
 
@@ -64,27 +65,27 @@ def _filter(metric: str) -> str:
     return metric.partition(",")[2] or "none"
 
 
-def _values(rows: Rows, scored: Scored) -> dict[str, Any] | None:
+def _values_by_id(rows: Rows, scored: Scored) -> dict[str, Any] | None:
     """Sample id -> value; None where no shape of value reads back as the same rows."""
     name = rows.metric.partition(",")[0]
     score = scored.scores_of(rows.task)[rows.metric]
     for shape in _SHAPES:
         metric: Metric | None = None
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for id, row, is_scored in zip(rows.sample_ids, rows.values, rows.scored, strict=True):
             if not is_scored:
-                found[id] = None
+                values[id] = None
                 continue
-            sample = _sample(scored, rows.task, id, None)
+            sample = _sample_of(scored, rows.task, id, None)
             value = shape(row.tolist(), sample)
             asked = Sample(rows.task, id, {}, sample.prompt, sample.target, {name: value})
             if value is not None and metric is None:
                 metric = metric_for(name, score.higher_is_better, asked)
-            if value is None or metric is None or _measured(metric, asked) != row.tolist():
+            if value is None or metric is None or _measure_again(metric, asked) != row.tolist():
                 break
-            found[id] = value
+            values[id] = value
         else:
-            return found
+            return values
     return None
 
 
@@ -111,26 +112,23 @@ def _missing(sample: SampleRecord) -> dict[str, str]:
     return {name: value for name, value in sample.slices.items() if name not in sample.document}
 
 
-def _measured(metric: Metric, sample: Sample) -> list[float] | None:
-    try:
-        row = metric.measure(sample, ())
-    except Exception:  # a plugin of another package may raise anything on a value of another shape
-        return None
+def _measure_again(metric: Metric, sample: Sample) -> list[float] | None:
+    row = row_or_none(metric, sample)
     return None if row is None else [float(value) for value in row]
 
 
-def _sample(scored: Scored, task: str, id: str, cluster: str | None) -> SampleRecord:
+def _sample_of(scored: Scored, task: str, id: str, cluster: str | None) -> SampleRecord:
     """The sample, or its id alone where no texts were kept (a baseline file)."""
-    known = scored.samples_of(task).get(id)
-    if known is not None:
-        return known
+    record = scored.samples_of(task).get(id)
+    if record is not None:
+        return record
     return SampleRecord(
         task=task, sample_id=id, prompt="", target="", responses=(), document={"sample_id": id},
         cluster=cluster,
     )  # fmt: skip
 
 
-def _line(
+def _sample_line(
     index: int,
     sample: SampleRecord,
     filter_name: str,
@@ -141,7 +139,7 @@ def _line(
     document = {**sample.document, **_missing(sample)}
     if sample.cluster is not None:
         document["steelyard_cluster"] = sample.cluster
-    arguments, answers, target = _asked(sample)
+    arguments, answers, target = _request_fields(sample)
     marks = {name: flag for name, flag in flags.items() if flag}
     rows = [name for name in ready if values.get(name) is not None]
     return {
@@ -162,16 +160,16 @@ def _line(
     }
 
 
-def _asked(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
+def _request_fields(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
     """Requests, answers and target; of a multiple choice one request for each choice."""
     likelihoods = _likelihoods(sample)
     if not likelihoods:
         return {"gen_args_0": {"arg_0": sample.prompt}}, list(sample.responses), sample.target
     best = likelihoods.index(max(likelihoods, key=float))
-    given = sample.document.get("choices")
+    options = sample.document.get("choices")
     choices = [""] * len(likelihoods)
-    if isinstance(given, list) and len(given) == len(likelihoods):
-        choices = [str(choice) for choice in given]
+    if isinstance(options, list) and len(options) == len(likelihoods):
+        choices = [str(choice) for choice in options]
     choices[best] = sample.responses[0]
     arguments = {
         f"gen_args_{i}": {"arg_0": sample.prompt, "arg_1": choice}

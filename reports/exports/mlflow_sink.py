@@ -58,8 +58,10 @@ def _client(tracking_uri: str) -> tuple[Any, type[Exception]]:
 
 
 def _logged(client: Any, run: Run) -> str | None:
-    known = client.get_experiment_by_name(run.experiment)
-    experiment = known.experiment_id if known else client.create_experiment(run.experiment)
+    logged_before = client.get_experiment_by_name(run.experiment)
+    experiment = (
+        logged_before.experiment_id if logged_before else client.create_experiment(run.experiment)
+    )
     if client.search_runs([experiment], filter_string=f"tags.`{TAG}` = '{run.id}'"):
         return None
     started = int(datetime.fromisoformat(run.created_at).timestamp() * 1000)
@@ -91,9 +93,9 @@ def _tags(run: Run) -> Iterator[tuple[str, str]]:
 
 def _parameters(run: Run) -> Iterator[tuple[str, str]]:
     manifest = run.checkpoint
-    known = {"base": manifest.base, "trainer": manifest.trainer, "seed": manifest.seed}
+    parameters = {"base": manifest.base, "trainer": manifest.trainer, "seed": manifest.seed}
     recipe = {f"recipe/{key}": value for key, value in manifest.recipe.items()}
-    for name, value in {**known, **recipe}.items():
+    for name, value in {**parameters, **recipe}.items():
         if value is not None:
             yield _name(name), str(value)[:_LONGEST_PARAMETER]
 

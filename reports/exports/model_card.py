@@ -35,18 +35,21 @@ def model_card(run: Run, *, name: str | None = None) -> str:
             for score in primary
         ],
     )
-    lines = ["---", data.to_yaml(), "---", "", f"# {_cell(title)}", ""]
-    lines += [f"Made by `{_cell(run.checkpoint.trainer)}` from `{_cell(run.checkpoint.base)}`.", ""]
+    lines = ["---", data.to_yaml(), "---", "", f"# {_card_cell(title)}", ""]
+    lines += [
+        f"Made by `{_card_cell(run.checkpoint.trainer)}` from `{_card_cell(run.checkpoint.base)}`.",
+        "",
+    ]
     lines += ["| task | metric | value | 95% interval | samples |", "|---|---|---|---|---|"]
     lines += [
-        f"| {_cell(s.task)} | {_cell(metric_title(s.metric))} | {plain(s.value)} | "
+        f"| {_card_cell(s.task)} | {_card_cell(metric_title(s.metric))} | {plain(s.value)} | "
         f"{plain(s.low)} to {plain(s.high)} | {s.n} |"
         for s in primary
     ]
     return str(ModelCard("\n".join(lines) + "\n"))
 
 
-def _cell(text: str) -> str:
+def _card_cell(text: str) -> str:
     from steelyard.reports.renderers.markdown import escape
 
     return escape(text)
@@ -60,11 +63,11 @@ def _emissions(run: Run) -> dict[str, Any] | None:
     if added.co2e_g is None:
         return None
     region = added.intensity.region if added.intensity else None
-    found: dict[str, Any] = {
+    emissions: dict[str, Any] = {
         "emissions": added.co2e_g,
         "source": f"{added.meter}, {added.grade}",
         "training_type": "fine-tuning",
         "geographical_location": region,
         "hardware_used": ", ".join(run.environment.gpus) or run.environment.cpu,
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in emissions.items() if value is not None}

@@ -68,7 +68,7 @@ def parquet_files(runs: Sequence[Scored]) -> Iterator[tuple[str, bytes]]:
         yield f"rows_{scored.run.id[:12]}.parquet", table(row_lines(scored), ROW_COLUMNS)
 
 
-def _run(run: Run) -> Line:
+def _run_columns(run: Run) -> Line:
     return {
         "run": run.id,
         "experiment": run.experiment,
@@ -87,14 +87,14 @@ def score_lines(runs: Sequence[Scored]) -> Iterator[Line]:
         for score in scored.run.scores:
             signature = scored.run.signature(score.task)
             settings = {} if signature is None else {n: getattr(signature, n) for n in _SIGNATURE}
-            yield {**_run(scored.run), **{n: getattr(score, n) for n in _SCORE}, **settings}
+            yield {**_run_columns(scored.run), **{n: getattr(score, n) for n in _SCORE}, **settings}
 
 
 def energy_lines(runs: Sequence[Scored]) -> Iterator[Line]:
     """A line for each phase of each run, with ``ENERGY_COLUMNS``."""
     for scored in runs:
         for energy in scored.run.energy:
-            yield {**_run(scored.run), **{n: getattr(energy, n) for n in _ENERGY}}
+            yield {**_run_columns(scored.run), **{n: getattr(energy, n) for n in _ENERGY}}
 
 
 def row_lines(scored: Scored) -> Iterator[Line]:
@@ -122,9 +122,9 @@ def _csv(lines: Iterator[Line], names: Sequence[str]) -> str:
     writer = csv.DictWriter(out, names, restval="", lineterminator="\r\n")
     writer.writeheader()
     for line in lines:
-        writer.writerow({name: _cell(value) for name, value in line.items()})
+        writer.writerow({name: _csv_cell(value) for name, value in line.items()})
     return out.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _csv_cell(value: Any) -> str:
     return repr(value) if isinstance(value, float) else csv_safe(value)

@@ -46,9 +46,9 @@ class Csv(Plugin):
         writer.writeheader()
         for section, block in document.blocks():
             if isinstance(block, Table):
-                lines = _table(block)
+                lines = _table_lines(block)
             elif isinstance(block, Rules):
-                lines = _rules(block)
+                lines = _rule_lines(block)
             else:
                 continue
             for line in lines:
@@ -63,13 +63,13 @@ def _safe(value: object) -> str:
     return csv_safe(value) if isinstance(value, str) else repr(value)
 
 
-def _table(table: Table) -> Iterator[dict[str, object]]:
+def _table_lines(table: Table) -> Iterator[dict[str, object]]:
     for row in table.rows:
         heading = _heading(row.cells[0])
         for column, cell in zip(table.columns[1:], row.cells[1:], strict=True):
             detail = f" ({column.detail})" if column.detail else ""
             where = {"table": table.id, "row": heading, "column": f"{column.title}{detail}"}
-            yield from ({**where, **line} for line in _cell(cell))
+            yield from ({**where, **line} for line in _cell_columns(cell))
 
 
 def _heading(cell: Cell) -> str:
@@ -78,7 +78,7 @@ def _heading(cell: Cell) -> str:
     return cell.word if isinstance(cell, Word) else str(cell.value)
 
 
-def _cell(cell: Cell) -> Iterator[dict[str, object]]:
+def _cell_columns(cell: Cell) -> Iterator[dict[str, object]]:
     if isinstance(cell, Text):
         yield {"text": cell.text, "note": cell.note}
     elif isinstance(cell, Word):
@@ -109,7 +109,7 @@ def _cell(cell: Cell) -> Iterator[dict[str, object]]:
             }
 
 
-def _rules(rules: Rules) -> Iterator[dict[str, object]]:
+def _rule_lines(rules: Rules) -> Iterator[dict[str, object]]:
     for rule in rules.items:
         numbers = rule.numbers
         yield {

@@ -30,19 +30,19 @@ class Github(Plugin):
         rules = [
             r for _, block in document.blocks() if isinstance(block, Rules) for r in block.items
         ]
-        told = [(_level(rule), rule) for rule in rules if rule.outcome != "passed"]
-        told.sort(key=lambda pair: _LEVELS.index(pair[0]))
+        marked = [(_level(rule), rule) for rule in rules if rule.outcome != "passed"]
+        marked.sort(key=lambda pair: _LEVELS.index(pair[0]))
         return "".join(
             annotation(level, f"{rule.candidate}: {rule.rule}", f"{rule.word}: {rule.why}")
-            for level, rule in told
+            for level, rule in marked
         )
 
 
 def annotation(level: Level, title: str, message: str) -> str:
     """One workflow command, on a line of its own."""
     shown = property_escaped(one_line(title, _TITLE_CHARACTERS))
-    said = data_escaped(terminal_safe(message[:_MESSAGE_CHARACTERS]).strip())
-    return f"::{level} title={shown}::{said}\n"
+    text = data_escaped(terminal_safe(message[:_MESSAGE_CHARACTERS]).strip())
+    return f"::{level} title={shown}::{text}\n"
 
 
 def data_escaped(text: str) -> str:

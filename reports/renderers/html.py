@@ -54,7 +54,7 @@ class Html(Plugin):
             f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; "
             "img-src data: blob:; base-uri 'none'; form-action 'none'"
         )
-        page: str = _template().render(
+        page: str = _page_template().render(
             document=document,
             policy=policy,
             style=Markup(_asset("report.css")),  # noqa: S704 - our own file
@@ -105,7 +105,7 @@ def _escaped(value: Any) -> str:
 
 
 @lru_cache(maxsize=1)
-def _template() -> Any:
+def _page_template() -> Any:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,

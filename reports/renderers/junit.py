@@ -24,7 +24,7 @@ class Junit(Plugin):
         rules = [
             r for _, block in document.blocks() if isinstance(block, Rules) for r in block.items
         ]
-        root = Xml.Element("testsuites", name=_text(document.title))
+        root = Xml.Element("testsuites", name=_xml_text(document.title))
         by_candidate: dict[str, list[Rule]] = {}
         for rule in rules:
             by_candidate.setdefault(rule.candidate, []).append(rule)
@@ -40,20 +40,22 @@ class Junit(Plugin):
 
 
 def _suite(root: Xml.Element, candidate: str, rules: list[Rule]) -> None:
-    suite = Xml.SubElement(root, "testsuite", name=_text(candidate), tests=str(len(rules)))
+    suite = Xml.SubElement(root, "testsuite", name=_xml_text(candidate), tests=str(len(rules)))
     for kind, outcome in (("failures", "failed"), ("errors", "error"), ("skipped", "undecided")):
         suite.set(kind, str(sum(rule.outcome == outcome for rule in rules)))
     for rule in rules:
         name = f"{rule.rule} [{rule.tier}]"
-        case = Xml.SubElement(suite, "testcase", name=_text(name), classname=_text(candidate))
+        case = Xml.SubElement(
+            suite, "testcase", name=_xml_text(name), classname=_xml_text(candidate)
+        )
         tag = {"failed": "failure", "error": "error", "undecided": "skipped"}.get(rule.outcome)
         if tag is not None:
-            told = Xml.SubElement(case, tag, message=_text(f"{rule.word}: {rule.why}"))
+            element = Xml.SubElement(case, tag, message=_xml_text(f"{rule.word}: {rule.why}"))
             if tag != "skipped":
-                told.set("type", _text(rule.word))
+                element.set("type", _xml_text(rule.word))
         else:
             prefix = "warning: " if rule.outcome == "warned" else ""
-            Xml.SubElement(case, "system-out").text = _text(f"{prefix}{rule.word}: {rule.why}")
+            Xml.SubElement(case, "system-out").text = _xml_text(f"{prefix}{rule.word}: {rule.why}")
 
 
 def _totals(root: Xml.Element) -> None:
@@ -61,5 +63,5 @@ def _totals(root: Xml.Element) -> None:
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
 
 
-def _text(text: str) -> str:
+def _xml_text(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", visible(text))

@@ -55,19 +55,19 @@ def is_large(document: Document) -> bool:
 def long_tables(document: Document) -> dict[str, Any]:
     """For each long table its rows; texts are formatted here, so that a script formats none."""
     return {
-        block.id: _rows(block)
+        block.id: _packed_rows(block)
         for _, block in document.blocks()
         if isinstance(block, Table) and is_long(block)
     }
 
 
-def _rows(table: Table) -> list[dict[str, Any]]:
+def _packed_rows(table: Table) -> list[dict[str, Any]]:
     scales = [bar_scale(table, index) for index in range(len(table.columns))]
     return [
         {
             "tags": [_kept(tag) for tag in row.tags],
             "cells": [
-                _scoreless(cell) if scale is None else _cell(cell, scale)
+                _scoreless(cell) if scale is None else _packed_cell(cell, scale)
                 for cell, scale in zip(row.cells, scales, strict=True)
             ],
         }
@@ -84,48 +84,48 @@ def _kept(text: str) -> str:
 @lru_cache(maxsize=50_000)
 def _scoreless(cell: Cell) -> dict[str, Any]:
     """Names, costs and dates of a run stand on many pages of a site."""
-    return _cell(cell, None)
+    return _packed_cell(cell, None)
 
 
-def _cell(cell: Cell, scale: Scale) -> dict[str, Any]:
+def _packed_cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     """Only what is there, under the names that the style sheet knows."""
-    found: dict[str, Any]
+    shown: dict[str, Any]
     if isinstance(cell, Number):
-        found = _number(cell, scale)
+        shown = _packed_number(cell, scale)
     elif isinstance(cell, Word):
-        found = {"text": visible(cell.word), "sense": cell.sense}
+        shown = {"text": visible(cell.word), "sense": cell.sense}
     else:
-        found = {"text": visible(cell.text)}
+        shown = {"text": visible(cell.text)}
         if cell.link:
-            found["link"] = cell.link
+            shown["link"] = cell.link
         if cell.badges:
-            found["badges"] = [visible(badge) for badge in cell.badges]
+            shown["badges"] = [visible(badge) for badge in cell.badges]
     if cell.note:
-        found["note"] = visible(cell.note)
-    return found
+        shown["note"] = visible(cell.note)
+    return shown
 
 
-def _number(cell: Number, scale: Scale) -> dict[str, Any]:
-    found: dict[str, Any] = {"text": words.shown(cell)}
+def _packed_number(cell: Number, scale: Scale) -> dict[str, Any]:
+    shown: dict[str, Any] = {"text": words.shown(cell)}
     if cell.value is not None:
-        found["value"] = cell.value
+        shown["value"] = cell.value
     if cell.low is not None and cell.high is not None:
-        found["interval"] = words.interval(cell)
+        shown["interval"] = words.interval(cell)
         if bar := bar_style(cell, scale):
-            found["bar"] = bar
+            shown["bar"] = bar
     if (other := cell.normalised) is not None:
         interval = words.normalised_interval(cell)
-        found["normalised"] = [other.value, words.normalised(cell), interval]
+        shown["normalised"] = [other.value, words.normalised(cell), interval]
     if cell.grade:
-        found["grade"] = cell.grade
+        shown["grade"] = cell.grade
     if cell.changes:
-        found["changes"] = [_change(change) for change in cell.changes]
-    return found
+        shown["changes"] = [_change(change) for change in cell.changes]
+    return shown
 
 
 def _change(change: Change) -> list[str]:
-    told = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
-    return [visible(change.against), change.sense, told, words.change_interval(change)]
+    text = f"{words.SIGNS[change.sense]} {change.word} {words.change_value(change)}"
+    return [visible(change.against), change.sense, text, words.change_interval(change)]
 
 
 def bar_scale(table: Table, column: int) -> Scale:

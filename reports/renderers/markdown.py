@@ -6,7 +6,6 @@ import hashlib
 import re
 from typing import ClassVar
 
-from steelyard.harness.files.old_names import old_marker
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (
@@ -54,7 +53,7 @@ class Markdown(Plugin):
         room = (COMMENT_BYTES if self.comment else SUMMARY_BYTES) - size(parts[0]) - _FOOT_BYTES
         left_out: list[tuple[str, int]] = []
         for i, section in enumerate(document.sections):
-            text, cut = _section(section, document, room, comment=self.comment, folded=i > 0)
+            text, cut = _section_within(section, document, room, comment=self.comment, folded=i > 0)
             room -= size(text) + 1
             parts += [text] if text else []
             left_out += [(section.title, cut)] if cut else []
@@ -82,18 +81,11 @@ def quoted(text: str, limit: int = 300) -> str:
 
 
 def _head(document: Document, *, marked: bool) -> str:
-    markers = _markers(document.marker) if marked and document.marker else []
-    lines = [f"<!-- {marker} -->" for marker in markers]
+    lines = [f"<!-- {_marker(document.marker)} -->"] if marked and document.marker else []
     lines += [f"# {escape(document.title)}", "", f"**{escape(document.headline)}**", ""]
     lines += [escape(document.subtitle) + ". "]
     lines[-1] += " · ".join(f"{escape(n)}: {escape(v)}" for n, v in document.facts)
     return "\n".join([*lines, ""])
-
-
-def _markers(marker: str) -> list[str]:
-    """The comment's own marker, then the one by which a comment of before is found again."""
-    old = old_marker(marker)
-    return [_marker(marker)] if old is None else [_marker(marker), _marker(old)]
 
 
 def _marker(marker: str) -> str:
@@ -112,7 +104,7 @@ def _left_out(cut: list[tuple[str, int]]) -> str:
     return f"\n*Left out for space: {total} tables, charts or texts ({escape(parts)}).*"
 
 
-def _section(
+def _section_within(
     section: Section, document: Document, room: int, *, comment: bool, folded: bool
 ) -> tuple[str, int]:
     """The section within ``room`` bytes, and how many of its blocks were left out."""
@@ -151,9 +143,9 @@ def _block(block: Block) -> str:
         case Code():
             return _fenced(block)
         case Table():
-            return _table(block)
+            return _markdown_table(block)
         case Rules():
-            return _rules(block)
+            return _rules_table(block)
         case Flips():
             return _flips(block)
         case Lineage():
@@ -170,7 +162,7 @@ def _fenced(code: Code) -> str:
     return f"{fence}{code.language}\n{text}\n{fence}"
 
 
-def _grid(titles: list[str], rows: list[list[str]]) -> list[str]:
+def _grid_lines(titles: list[str], rows: list[list[str]]) -> list[str]:
     return [
         "| " + " | ".join(titles) + " |",
         "|" + "---|" * len(titles),
@@ -178,14 +170,14 @@ def _grid(titles: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _table(table: Table) -> str:
+def _markdown_table(table: Table) -> str:
     shown = [i for i, column in enumerate(table.columns) if column.primary]
     titles = [
         escape(c.title) + (f"<br><sub>{escape(c.detail)}</sub>" if c.detail else "")
         for c in (table.columns[i] for i in shown)
     ]
-    rows = [[_cell(row.cells[i]) for i in shown] for row in table.rows]
-    lines = [f"**{escape(table.caption)}**", "", *_grid(titles, rows)]
+    rows = [[_markdown_cell(row.cells[i]) for i in shown] for row in table.rows]
+    lines = [f"**{escape(table.caption)}**", "", *_grid_lines(titles, rows)]
     if table.note:
         lines += ["", f"<sub>{escape(table.note, 2000)}</sub>"]
     if table.folded:
@@ -199,7 +191,7 @@ def _table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _cell(cell: Cell) -> str:
+def _markdown_cell(cell: Cell) -> str:
     match cell:
         case Text():
             text = quoted(cell.text) if cell.code else escape(cell.text)
@@ -208,11 +200,11 @@ def _cell(cell: Cell) -> str:
             if cell.word != words.NONE:
                 text = f"{words.SIGNS[cell.sense]} {text}"
         case Number():
-            text = _number(cell)
+            text = _number_markdown(cell)
     return text + (f"<br><sub>{escape(cell.note)}</sub>" if cell.note else "")
 
 
-def _number(cell: Number) -> str:
+def _number_markdown(cell: Number) -> str:
     parts = [words.shown(cell), escape(words.interval(cell))]
     text = " ".join(part for part in parts if part)
     if cell.grade:
@@ -222,7 +214,7 @@ def _number(cell: Number) -> str:
     return text
 
 
-def _rules(rules: Rules) -> str:
+def _rules_table(rules: Rules) -> str:
     titles = ["Candidate", "Rule", "Tier", "Verdict", "Difference", "Why"]
     rows = []
     for rule in rules.items:
@@ -233,7 +225,7 @@ def _rules(rules: Rules) -> str:
         verdict = f"{words.SIGNS[rule.sense]} {escape(rule.word)}"
         cells = [escape(rule.candidate), escape(rule.rule), rule.tier, verdict]
         rows.append([*cells, escape(difference), escape(rule.why)])
-    return "\n".join([f"**{escape(rules.caption)}**", "", *_grid(titles, rows)])
+    return "\n".join([f"**{escape(rules.caption)}**", "", *_grid_lines(titles, rows)])
 
 
 def _flips(flips: Flips) -> str:
@@ -251,7 +243,7 @@ def _flips(flips: Flips) -> str:
         ]
         for item in flips.items[:_FLIPS]
     ]
-    return "\n".join([*lines, *_grid(titles, rows)])
+    return "\n".join([*lines, *_grid_lines(titles, rows)])
 
 
 def _node(node: LineageNode, depth: int) -> list[str]:

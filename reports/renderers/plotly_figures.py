@@ -26,7 +26,7 @@ def figure(chart: Chart | HeatMap) -> dict[str, Any]:
     """``{"data": [...], "layout": {...}}`` for ``Plotly.newPlot``."""
     if isinstance(chart, HeatMap):
         return _heat(chart)
-    draw = _scatter if chart.kind == "scatter" else _line
+    draw = _scatter if chart.kind == "scatter" else _line_trace
     labels = _labels(chart)
     layout: dict[str, Any] = {
         "xaxis": _axis(chart.x),
@@ -140,7 +140,7 @@ def _hover(chart: Chart, point: Point) -> str:
     return "<br>".join(lines).replace("%{", "% {")
 
 
-def _line(chart: Chart, series: Series, label: Label | None) -> dict[str, Any]:
+def _line_trace(chart: Chart, series: Series, label: Label | None) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",

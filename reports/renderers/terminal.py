@@ -66,7 +66,7 @@ class Terminal(Plugin):
         )
         console.print(
             Panel(
-                _text(document.headline, "bold"),
+                _safe_text(document.headline, "bold"),
                 title=escape(one_line(document.title)),
                 subtitle=escape(one_line(document.subtitle)),
                 border_style=_STYLES[document.sense],
@@ -74,7 +74,7 @@ class Terminal(Plugin):
         )
         for section in document.sections:
             if self.full or section.id in _SUMMARY:
-                console.print(_text(f"\n{section.title}", "bold underline"))
+                console.print(_safe_text(f"\n{section.title}", "bold underline"))
                 for block in section.blocks:
                     if document.shown(block) and (self.full or not _is_detail(block)):
                         console.print(_block(block, self.full))
@@ -85,36 +85,36 @@ def _is_detail(block: Block) -> bool:
     return isinstance(block, Table) and block.folded
 
 
-def _text(text: str, style: str = "") -> RichText:
+def _safe_text(text: str, style: str = "") -> RichText:
     return RichText(terminal_safe(text), style=style)
 
 
 def _block(block: Block, full: bool) -> RenderableType:
     match block:
         case Table():
-            return _table(block, full)
+            return _terminal_table(block, full)
         case Rules():
-            return _rules(block, full)
+            return _rules_grid(block, full)
         case Notice():
             style = {"note": "dim", "warning": "yellow", "error": "red"}[block.level]
-            return _text(f"{block.level}: {block.text}", style)
+            return _safe_text(f"{block.level}: {block.text}", style)
         case Code():
-            return _text(block.text, "cyan")
+            return _safe_text(block.text, "cyan")
         case Flips():
             return _flips(block)
         case Lineage():
-            tree = Tree(_text(block.caption), guide_style="dim")
+            tree = Tree(_safe_text(block.caption), guide_style="dim")
             for node in block.roots:
                 _grow(tree, node)
             return tree
         case Chart() | HeatMap():
-            return _text(f"{block.caption}. {block.alternative}", "dim")
-    return _text(block.text)
+            return _safe_text(f"{block.caption}. {block.alternative}", "dim")
+    return _safe_text(block.text)
 
 
-def _grid(caption: str) -> RichTable:
+def _empty_grid(caption: str) -> RichTable:
     return RichTable(
-        title=_text(caption, "bold"),
+        title=_safe_text(caption, "bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -122,12 +122,12 @@ def _grid(caption: str) -> RichTable:
     )
 
 
-def _table(table: Table, full: bool) -> RichTable:
-    grid = _grid(table.caption)
+def _terminal_table(table: Table, full: bool) -> RichTable:
+    grid = _empty_grid(table.caption)
     shown = [i for i, column in enumerate(table.columns) if column.primary]
     for index in shown:
         column = table.columns[index]
-        title = _text(one_line(column.title), "bold")
+        title = _safe_text(one_line(column.title), "bold")
         if column.detail and (full or column.higher_is_better is None):
             title.append(f"\n{one_line(column.detail)}", style="dim")
         elif column.higher_is_better is not None:
@@ -135,57 +135,57 @@ def _table(table: Table, full: bool) -> RichTable:
         grid.add_column(title, overflow="fold")
     for row in table.rows:
         style = "bold" if row.emphasis else ""
-        grid.add_row(*(_cell(row.cells[i], full) for i in shown), style=style)
+        grid.add_row(*(_terminal_cell(row.cells[i], full) for i in shown), style=style)
     if table.note:
-        grid.caption = _text(table.note, "dim")
+        grid.caption = _safe_text(table.note, "dim")
     return grid
 
 
-def _cell(cell: Cell, full: bool) -> RichText:
+def _terminal_cell(cell: Cell, full: bool) -> RichText:
     match cell:
         case Text():
-            text = _text(one_line(cell.text))
+            text = _safe_text(one_line(cell.text))
         case Word():
             sign = f"{words.SIGNS[cell.sense]} " if cell.word != words.NONE else ""
-            text = _text(f"{sign}{one_line(cell.word)}", _STYLES[cell.sense])
+            text = _safe_text(f"{sign}{one_line(cell.word)}", _STYLES[cell.sense])
         case Number():
-            text = _number(cell, full)
+            text = _terminal_number(cell, full)
     if cell.note and (full or isinstance(cell, Word)):
         text.append(f"\n{one_line(cell.note)}", style="dim")
     return text
 
 
-def _number(cell: Number, full: bool) -> RichText:
+def _terminal_number(cell: Number, full: bool) -> RichText:
     """Short: the value and the change in words; full: both with their intervals."""
-    text = _text(words.shown(cell))
+    text = _safe_text(words.shown(cell))
     span = words.interval(cell)
     if span and full:
         text.append(f" {span}", style="dim")
     if cell.grade:
         text.append(f" ({cell.grade})", style="dim")
     for change in cell.changes[:1]:
-        told = words.change_words(change) if full else words.change_short(change)
-        text.append(f"\n{told}", style=_STYLES[change.sense])
+        change_text = words.change_words(change) if full else words.change_short(change)
+        text.append(f"\n{change_text}", style=_STYLES[change.sense])
     return text
 
 
-def _rules(rules: Rules, full: bool) -> RichTable:
-    told = [rule for rule in rules.items if full or rule.outcome != "passed"]
-    passed = len(rules.items) - len(told)
-    grid = _grid(rules.caption + (f" ({passed} more passed)" if passed else ""))
+def _rules_grid(rules: Rules, full: bool) -> RichTable:
+    shown = [rule for rule in rules.items if full or rule.outcome != "passed"]
+    passed = len(rules.items) - len(shown)
+    grid = _empty_grid(rules.caption + (f" ({passed} more passed)" if passed else ""))
     for title in ("Candidate", "Rule", "Tier", "Verdict", "Why"):
         grid.add_column(title, overflow="fold")
-    for rule in told:
+    for rule in shown:
         word = f"{words.SIGNS[rule.sense]} {rule.word}"
         plain = (one_line(rule.candidate), one_line(rule.rule), rule.tier)
-        why = _text(one_line(rule.why))
-        grid.add_row(*(_text(p) for p in plain), _text(word, _STYLES[rule.sense]), why)
+        why = _safe_text(one_line(rule.why))
+        grid.add_row(*(_safe_text(p) for p in plain), _safe_text(word, _STYLES[rule.sense]), why)
     return grid
 
 
 def _flips(flips: Flips) -> RichTable:
     shown = flips.items[:_FLIPS]
-    grid = _grid(f"{len(shown)} of {flips.total} flipped samples")
+    grid = _empty_grid(f"{len(shown)} of {flips.total} flipped samples")
     for title in ("", "Candidate", "Task", "Prompt", "Reference", "Before", "Now"):
         grid.add_column(title, overflow="fold")
     for item in shown:
@@ -193,9 +193,9 @@ def _flips(flips: Flips) -> RichTable:
         before = "".join(span.text for span in item.before)
         after = "".join(span.text for span in item.after)
         grid.add_row(
-            _text("▼ lost" if lost else "▲ gained", "red" if lost else "green"),
+            _safe_text("▼ lost" if lost else "▲ gained", "red" if lost else "green"),
             *(
-                _text(one_line(text)[:200])
+                _safe_text(one_line(text)[:200])
                 for text in (item.candidate, item.task, item.prompt, item.target, before, after)
             ),
         )
@@ -203,6 +203,6 @@ def _flips(flips: Flips) -> RichTable:
 
 
 def _grow(tree: Tree, node: LineageNode) -> None:
-    branch = tree.add(_text(f"{one_line(node.name)} ({one_line(node.detail)})"))
+    branch = tree.add(_safe_text(f"{one_line(node.name)} ({one_line(node.detail)})"))
     for child in node.children:
         _grow(branch, child)

@@ -11,7 +11,9 @@ from steelyard.reports.words import metric_title, task_title
 
 def contamination_section(material: Material) -> Section | None:
     """One line a candidate and task of which some item is in its training data; else nothing."""
-    rows = tuple(_row(run, found) for run in material.runs for found in run.contamination)
+    rows = tuple(
+        _overlap_row(run, overlap) for run in material.runs for overlap in run.contamination
+    )
     if not rows:
         return None
     table = Table(
@@ -43,19 +45,19 @@ def contamination_section(material: Material) -> Section | None:
     )
 
 
-def _row(run: Run, found: Contaminated) -> Row:
-    where = f"runs/{run.id}/contamination/{found.task}"
-    metric = f"metric {metric_title(found.metric)}" if found.metric else None
+def _overlap_row(run: Run, overlap: Contaminated) -> Row:
+    where = f"runs/{run.id}/contamination/{overlap.task}"
+    metric = f"metric {metric_title(overlap.metric)}" if overlap.metric else None
     return Row(
         cells=(
             run_heading(run),
-            Text(text=task_title(found.task), note=metric),
-            Number(value=found.contaminated, unit="count", source=f"{where}/contaminated"),
-            Number(value=found.items, unit="count", source=f"{where}/items"),
-            Text(text=", ".join(found.data)),
-            Number(value=found.clean, source=f"{where}/clean"),
-            Number(value=found.within, source=f"{where}/within"),
+            Text(text=task_title(overlap.task), note=metric),
+            Number(value=overlap.contaminated, unit="count", source=f"{where}/contaminated"),
+            Number(value=overlap.items, unit="count", source=f"{where}/items"),
+            Text(text=", ".join(overlap.data)),
+            Number(value=overlap.clean, source=f"{where}/clean"),
+            Number(value=overlap.within, source=f"{where}/within"),
         ),
         run=run.candidate,
-        tags=(f"candidate={run.candidate}", f"task={found.task}"),
+        tags=(f"candidate={run.candidate}", f"task={overlap.task}"),
     )

@@ -34,7 +34,7 @@ def word_difference(before: str, after: str) -> tuple[tuple[Span, ...], tuple[Sp
     difflib's ratcliff-obershelp matching is quadratic at worst, hence the cut at
     ``MAX_CHARACTERS`` before it.
     """
-    left, right = _words(before), _words(after)
+    left, right = _split_words(before), _split_words(after)
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     removed: list[Span] = []
     added: list[Span] = []
@@ -48,5 +48,5 @@ def word_difference(before: str, after: str) -> tuple[tuple[Span, ...], tuple[Sp
     return tuple(removed), tuple(added)
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return _WORDS.findall(shortened(text.strip()))

@@ -44,14 +44,14 @@ def energy_section(material: Material) -> Section | None:
             Column(title="Peak memory", detail="in training", numeric=True),
         ),
         rows=(
-            *(_row(run) for run in material.runs),
+            *(_energy_row(run) for run in material.runs),
             *([_trials_row(trials)] if trials else []),
             total,
         ),
     )
     blocks: list[Block] = [table, *serving_blocks(material)]
     blocks += [Paragraph(text=text) for text in _provenance(material)]
-    blocks.append(_components(material))
+    blocks.append(_components_table(material))
     return Section(
         id="energy",
         title="What it cost",
@@ -96,7 +96,7 @@ def _phase(own: list[tuple[str, Energy]], *phases_: str) -> Number:
     return added.model_copy(update={"note": None})
 
 
-def _row(run: Run) -> Row:
+def _energy_row(run: Run) -> Row:
     every = phases(run)
     peak = run.checkpoint.peak_memory_bytes
     return Row(
@@ -138,17 +138,17 @@ def _provenance(material: Material) -> list[str]:
     )
     # Parents' seconds stand in their own rows.
     own = [e.embodied_co2e_g for e in energies if e.phase != "inherited"]
-    known = [grams for grams in own if grams is not None]
-    if known:
+    measured = [grams for grams in own if grams is not None]
+    if measured:
         sources = sorted({e.embodied_source for e in energies if e.embodied_source})
         lines.append(
-            f"Embodied emissions, an assumption and not in the grams above: {sum(known):.3g} g "
+            f"Embodied emissions, an assumption and not in the grams above: {sum(measured):.3g} g "
             f"CO₂e over the experiment ({'; '.join(sources)}). SCI is both together."
         )
     return lines
 
 
-def _components(material: Material) -> Table:
+def _components_table(material: Material) -> Table:
     rows = [
         Row(
             cells=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from steelyard.harness.records import RETENTION, Comparison, Flip, FlipCount
+from steelyard.harness.compare.transfer import RETENTION
+from steelyard.harness.records import Comparison, Flip, FlipCount
 from steelyard.reports.document import Column, FlipItem, Flips, Number, Row, Section, Table, Text
 from steelyard.reports.material import Material
 from steelyard.reports.sections.differences import shortened, shortened_start, word_difference
@@ -81,16 +82,16 @@ def _column(material: Material, task: str, metric: str, keys: list[tuple[str, st
     )
 
 
-def _source(comparison: Comparison, count: FlipCount) -> str:
+def _flip_source(comparison: Comparison, count: FlipCount) -> str:
     path = f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}"
     return f"{path}/flip_counts/{count.task}/{count.metric}"
 
 
 def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
-    found = {(f.task, f.metric): f for f in comparison.flip_counts}
+    counts = {(f.task, f.metric): f for f in comparison.flip_counts}
     cells: list[Number] = []
     for key in keys:
-        count = found.get(key)
+        count = counts.get(key)
         if count is None:
             cells.append(Number(value=None, note="no pairs"))
             continue
@@ -98,7 +99,7 @@ def _rate_row(comparison: Comparison, keys: list[tuple[str, str]]) -> Row:
             Number(
                 value=count.forgetting_rate,
                 note=f"{count.lost} lost of {count.right_before}, {count.gained} gained",
-                source=f"{_source(comparison, count)}/forgetting_rate",
+                source=f"{_flip_source(comparison, count)}/forgetting_rate",
             )
         )
     return Row(cells=(Text(text=comparison.candidate), *cells))
@@ -118,12 +119,14 @@ def _transfer_table(comparisons: list[Comparison]) -> list[Table]:
 
 
 def _transfer_row(comparison: Comparison) -> Row:
-    found = comparison.backward_transfer
+    transfer = comparison.backward_transfer
     path = f"comparisons/{comparison.baseline_id}/{comparison.candidate_id}/backward_transfer"
     number = Number(value=None, note="no retention task")
-    if found is not None:
-        number = Number(value=found.value, low=found.low, high=found.high, signed=True, source=path)
-    asked = ", ".join(task_title(task) for task in found.tasks) if found else ""
+    if transfer is not None:
+        number = Number(
+            value=transfer.value, low=transfer.low, high=transfer.high, signed=True, source=path
+        )
+    asked = ", ".join(task_title(task) for task in transfer.tasks) if transfer else ""
     return Row(cells=(Text(text=comparison.candidate), number, Text(text=asked)))
 
 
@@ -133,7 +136,7 @@ def _count_row(comparison: Comparison, count: FlipCount) -> Row:
         Number(
             value=float(getattr(count, name)),
             unit="count",
-            source=f"{_source(comparison, count)}/{name}",
+            source=f"{_flip_source(comparison, count)}/{name}",
         )
         for name in ("lost", "gained", "right_before", "n")
     )

@@ -69,10 +69,10 @@ def _differences(different: Iterable[tuple[Comparison, Difference]]) -> Table:
 
 
 def _signatures(runs: Iterable[Run]) -> Table:
-    found: dict[str, TaskSignature] = {}
+    signatures: dict[str, TaskSignature] = {}
     for run in runs:
         for signature in run.signatures:
-            found.setdefault(signature.task, signature)
+            signatures.setdefault(signature.task, signature)
     rows = tuple(
         Row(
             cells=(
@@ -86,7 +86,7 @@ def _signatures(runs: Iterable[Run]) -> Table:
                 Text(text=f"{s.backend}, {s.dtype}"),
             )
         )
-        for s in found.values()
+        for s in signatures.values()
     )
     titles = (
         "Task",
@@ -134,11 +134,11 @@ def _recipes(material: Material) -> Table:
 def _checks(runs: Iterable[Run]) -> list[Block]:
     rows = tuple(
         Row(
-            cells=(Text(text=run.candidate), Text(text=name), Text(text=found)),
+            cells=(Text(text=run.candidate), Text(text=name), Text(text=outcome)),
             tags=(f"candidate={run.candidate}",),
         )
         for run in runs
-        for name, found in run.checkpoint.checks.items()
+        for name, outcome in run.checkpoint.checks.items()
     )
     if not rows:
         return []
@@ -172,7 +172,8 @@ def _environment(runs: Iterable[Run]) -> Table:
         for name, value in shown.items():
             values.setdefault(name, {})[value or "–"] = None
     rows = tuple(
-        Row(cells=(Text(text=name), Text(text=" | ".join(found)))) for name, found in values.items()
+        Row(cells=(Text(text=name), Text(text=" | ".join(versions))))
+        for name, versions in values.items()
     )
     return Table(
         id="environment",
@@ -185,14 +186,14 @@ def _environment(runs: Iterable[Run]) -> Table:
 
 def failures_section(material: Material) -> Section | None:
     """What failed while the rest went on."""
-    told: list[tuple[str, Failure]] = [("", failure) for failure in material.failures]
-    told += [(run.candidate, failure) for run in material.runs for failure in run.failures]
+    failures: list[tuple[str, Failure]] = [("", failure) for failure in material.failures]
+    failures += [(run.candidate, failure) for run in material.runs for failure in run.failures]
     incomplete = [run.candidate for run in material.runs if not run.complete]
-    if not told and not incomplete:
+    if not failures and not incomplete:
         return None
     lines = [
         f"{f'{candidate}: ' if candidate else ''}{failure.stage}: {failure.message}"
-        for candidate, failure in told
+        for candidate, failure in failures
     ]
     lines += [f"{name}: not every task was scored; this run is incomplete" for name in incomplete]
     return Section(

@@ -26,7 +26,9 @@ def recipes_section(material: Material) -> Section | None:
             Column(title="The recipe is"),
         ),
         rows=tuple(
-            _row(found) for found in material.recipes if (found.task, found.metric) in primary
+            _recipe_row(delta)
+            for delta in material.recipes
+            if (delta.task, delta.metric) in primary
         ),
     )
     return Section(
@@ -41,20 +43,20 @@ def recipes_section(material: Material) -> Section | None:
     )
 
 
-def _row(found: RecipeDelta) -> Row:
-    if found.verdict is None:
+def _recipe_row(delta: RecipeDelta) -> Row:
+    if delta.verdict is None:
         word = Word(word="too few seeds to say", sense="unknown")
     else:
-        said, sense = DELTA_WORDS[found.verdict]
-        word = Word(word=said, sense=sense)
+        verdict, sense = DELTA_WORDS[delta.verdict]
+        word = Word(word=verdict, sense=sense)
     return Row(
         cells=(
-            Text(text=", ".join(found.candidates)),
-            Text(text=task_title(found.task)),
-            Text(text=metric_title(found.metric)),
-            Text(text=str(found.seeds)),
-            Number(value=found.mean, low=found.low, high=found.high, signed=True),
-            Number(value=found.standard_deviation),
+            Text(text=", ".join(delta.candidates)),
+            Text(text=task_title(delta.task)),
+            Text(text=metric_title(delta.metric)),
+            Text(text=str(delta.seeds)),
+            Number(value=delta.mean, low=delta.low, high=delta.high, signed=True),
+            Number(value=delta.standard_deviation),
             word,
         )
     )

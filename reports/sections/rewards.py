@@ -45,7 +45,7 @@ def _chart(material: Material, run: Run, gain: MetricKey | None) -> Chart:
     quality = _quality(gain, ((parent, 0.0), (run, last)))
     name = f"{task_title(gain.task)}: {metric_title(gain.metric)}" if gain else "quality"
     lines = (("reward", reward), ("KL to the reference", diverged), (name, quality))
-    said = "; ".join(f"{title} {_ends(points)}" for title, points in lines if points)
+    ends = "; ".join(f"{title} {_ends(points)}" for title, points in lines if points)
     return Chart(
         id=f"reward-{material.slot(run)}",
         caption=f"{run.candidate}: reward, divergence and quality",
@@ -57,7 +57,7 @@ def _chart(material: Material, run: Run, gain: MetricKey | None) -> Chart:
             for slot, (title, points) in enumerate(lines)
             if points
         ),
-        alternative=f"{run.candidate} over its steps: {said}.",
+        alternative=f"{run.candidate} over its steps: {ends}.",
         note=None if quality else "Its parent was not scored, so its quality has no beginning.",
     )
 

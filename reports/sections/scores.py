@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from steelyard.harness.records import DIVERGENCE, HALLUCINATION, Run
+from steelyard.harness.records import Run
 from steelyard.reports.cells import metric_column, run_heading, score_cell
 from steelyard.reports.document import Block, Column, Number, Row, Section, Table, Text
-from steelyard.reports.material import Material, MetricKey
+from steelyard.reports.material import DIVERGENCE, Material, MetricKey
 from steelyard.reports.words import metric_title, plain, task_title
+
+HALLUCINATION = "hallucination"
 
 
 def scores_section(material: Material) -> Section | None:
@@ -144,5 +146,5 @@ def parent_name(material: Material, run: Run) -> str:
     parent = run.checkpoint.parent
     if parent is None:
         return "–"
-    found = next((r for r in material.runs if r.checkpoint.digest == parent), None)
-    return found.candidate if found else parent[:12]
+    parent_run = next((r for r in material.runs if r.checkpoint.digest == parent), None)
+    return parent_run.candidate if parent_run else parent[:12]

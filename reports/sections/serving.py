@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from steelyard.harness.energy import ServingCost, break_even_queries, total
-from steelyard.harness.records import COST, Run
+from steelyard.harness.records import Run
 from steelyard.reports.cells import phases, run_heading, score_cell
 from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Table, Text
-from steelyard.reports.material import Material, MetricKey
+from steelyard.reports.material import COST, Material, MetricKey
 from steelyard.reports.words import metric_title
 
 _PER_QUERY = "kwh_per_1k_queries"
@@ -24,13 +24,13 @@ def serving_blocks(material: Material) -> list[Block]:
             Column(title="Measure", one_line=True),
             *(Column(title=run.candidate, numeric=True, bars=False) for run in material.runs),
         ),
-        rows=tuple(_row(material, key) for key in keys),
+        rows=tuple(_cost_row(material, key) for key in keys),
         note=_conditions(material, keys[0]),
     )
     return [table, *_break_even(material)]
 
 
-def _row(material: Material, key: MetricKey) -> Row:
+def _cost_row(material: Material, key: MetricKey) -> Row:
     direction = "higher is better" if key.higher_is_better else "lower is better"
     cells = []
     for run in material.runs:
@@ -41,7 +41,7 @@ def _row(material: Material, key: MetricKey) -> Row:
 
 
 def _conditions(material: Material, key: MetricKey) -> str:
-    said = [
+    conditions = [
         f"{run.candidate}: {score.note}"
         for run in material.runs
         if (score := run.score(key.task, key.metric)) is not None and score.note
@@ -49,7 +49,7 @@ def _conditions(material: Material, key: MetricKey) -> str:
     return (
         "Measured apart from the scores, which may come from a journal and then have no latency. A "
         "change is the paired ratio over the same queries, its interval over passes. "
-        f"{'; '.join(said)}."
+        f"{'; '.join(conditions)}."
     )
 
 
@@ -66,8 +66,8 @@ def _break_even(material: Material) -> list[Block]:
     if first is None or not material.candidates:
         return []
     before = _serving(first)
-    found = [(run, _serving(run)) for run in material.candidates]
-    if before.kwh_per_query is None or all(s.kwh_per_query is None for _, s in found):
+    served = [(run, _serving(run)) for run in material.candidates]
+    if before.kwh_per_query is None or all(s.kwh_per_query is None for _, s in served):
         return [
             Paragraph(text="Break-even queries: unavailable, the energy of a query is not known.")
         ]
@@ -82,7 +82,7 @@ def _break_even(material: Material) -> list[Block]:
             ),
             run=run.candidate,
         )
-        for run, cost in found
+        for run, cost in served
     )
     table = Table(
         id="break-even",

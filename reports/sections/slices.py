@@ -27,16 +27,16 @@ Key = tuple[str, str, str]
 
 def slices_section(material: Material) -> Section | None:
     """The slices on which a difference was found, the surest first, and how many were looked at."""
-    found = [(c, d) for c in material.main_comparisons for d in c.slices]
-    if not found:
+    slices = [(c, d) for c in material.main_comparisons for d in c.slices]
+    if not slices:
         return None
-    moved = [(c, d) for c, d in found if d.verdict in ("better", "worse")]
+    moved = [(c, d) for c, d in slices if d.verdict in ("better", "worse")]
     moved.sort(key=lambda pair: (_sureness(pair[1]), -abs(pair[1].delta or 0.0)))
-    words = f"{len(moved)} of {len(found)} slices moved; the p-values are adjusted for looking "
+    words = f"{len(moved)} of {len(slices)} slices moved; the p-values are adjusted for looking "
     words += "at all of them. A slice that is not listed is not thereby shown to stand still."
     blocks: list[Block] = [Paragraph(text=words)]
     if moved:
-        blocks += [_heat(material, moved), _table(moved)]
+        blocks += [_heat(material, moved), _moved_table(moved)]
     return Section(id="slices", title="Slices that moved", short="Slices", blocks=tuple(blocks))
 
 
@@ -79,7 +79,7 @@ def _heat_cell(pair: tuple[Comparison, Delta] | None) -> Number:
     return Number(value=pair[1].delta, signed=True, source=f"{source}/delta")
 
 
-def _table(moved: list[tuple[Comparison, Delta]]) -> Table:
+def _moved_table(moved: list[tuple[Comparison, Delta]]) -> Table:
     return Table(
         id="slice-table",
         caption="Slices that moved, the surest first",

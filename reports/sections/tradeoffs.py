@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steelyard.harness.records import (
-    COST,
-    DIVERGENCE,
-    LANGUAGE_MODELLING,
-    QUALITY,
-    RETENTION,
-    SUMMARISATION,
-    TRANSLATION,
-    Run,
-)
+from steelyard.harness.compare.transfer import RETENTION
+from steelyard.harness.records import Run
 from steelyard.reports.cells import energy_number, phases, size_number
 from steelyard.reports.document import Axis, Block, Chart, Number, Point, Section, Series
-from steelyard.reports.material import Material, MetricKey
+from steelyard.reports.material import COST, DIVERGENCE, Material, MetricKey
 from steelyard.reports.words import amount, metric_title, task_title
 
 #: Looked through in this order for the metric that stands for the gain.
-_GAINS = (QUALITY, SUMMARISATION, TRANSLATION, LANGUAGE_MODELLING)
+_GAINS = ("quality", "summarisation", "translation", "language_modelling")
 
 Measure = Callable[[Run], Number]
 
@@ -30,17 +22,17 @@ def tradeoffs_section(material: Material) -> Section | None:
     gain = gain_metric(material)
     if gain is None:
         return None
-    kept = next((k for k in _primary(material) if k.family == RETENTION), None)
-    quality = _score(gain)
+    retention = next((k for k in _primary_keys(material) if k.family == RETENTION), None)
+    quality = _score_measure(gain)
     blocks: list[Block] = []
-    if kept is not None:
+    if retention is not None:
         blocks.append(
             _chart(
                 material,
                 "gain-retention",
                 "Gain against retention",
                 (_axis(gain), quality),
-                (_axis(kept), _score(kept)),
+                (_axis(retention), _score_measure(retention)),
             )
         )
     energy = Axis(title="training energy, parents included", unit="kWh", better="lower")
@@ -50,7 +42,7 @@ def tradeoffs_section(material: Material) -> Section | None:
             material,
             "quality-energy",
             "Quality against energy",
-            (energy, _energy),
+            (energy, _training_energy),
             (_axis(gain), quality),
         )
     )
@@ -70,7 +62,7 @@ def tradeoffs_section(material: Material) -> Section | None:
                 material,
                 "quality-latency",
                 "Quality against latency",
-                (_axis(latency), _score(latency)),
+                (_axis(latency), _score_measure(latency)),
                 (_axis(gain), quality),
             )
         )
@@ -87,13 +79,13 @@ def tradeoffs_section(material: Material) -> Section | None:
     )
 
 
-def _primary(material: Material) -> list[MetricKey]:
+def _primary_keys(material: Material) -> list[MetricKey]:
     return [k for k in material.metrics() if k.primary and k.family not in (*DIVERGENCE, COST)]
 
 
 def gain_metric(material: Material) -> MetricKey | None:
     """The first primary metric of the first family that can stand for a gain."""
-    primary = _primary(material)
+    primary = _primary_keys(material)
     ranked = [k for family in _GAINS for k in primary if k.family == family]
     return next(iter(ranked or primary), None)
 
@@ -106,7 +98,7 @@ def _axis(key: MetricKey) -> Axis:
     )
 
 
-def _score(key: MetricKey) -> Measure:
+def _score_measure(key: MetricKey) -> Measure:
     def measure(run: Run) -> Number:
         score = run.score(key.task, key.metric)
         if score is None:
@@ -117,9 +109,9 @@ def _score(key: MetricKey) -> Measure:
     return measure
 
 
-def _energy(run: Run) -> Number:
-    found = phases(run, "train", "inherited")
-    return energy_number(found) if found else Number(value=None, unit="kWh")
+def _training_energy(run: Run) -> Number:
+    energies = phases(run, "train", "inherited")
+    return energy_number(energies) if energies else Number(value=None, unit="kWh")
 
 
 def _chart(
@@ -134,8 +126,8 @@ def _chart(
         for run, a, b in measured
         if b.value is not None and (a.value is not None or run.candidate == baseline)
     ]
-    kept = {run.id for run, _, _ in drawn}
-    left_out = [run.candidate for run, _, _ in measured if run.id not in kept]
+    drawn_ids = {run.id for run, _, _ in drawn}
+    left_out = [run.candidate for run, _, _ in measured if run.id not in drawn_ids]
     note = f"Not drawn, a value is missing: {', '.join(left_out)}." if left_out else None
     series = tuple(
         Series(
@@ -150,7 +142,7 @@ def _chart(
         )
         for run, a, b in drawn
     )
-    said = "; ".join(
+    summary = "; ".join(
         f"{run.candidate}: {amount(a.value, a.unit)} and {amount(b.value, b.unit)}"
         for run, a, b in drawn
     )
@@ -161,7 +153,7 @@ def _chart(
         x=x_axis,
         y=y_axis,
         series=series,
-        alternative=f"{x_axis.title} and {y_axis.title} of each candidate. {said}.",
+        alternative=f"{x_axis.title} and {y_axis.title} of each candidate. {summary}.",
         note=note,
     )
 
@@ -180,14 +172,14 @@ def _point(x: Number, y: Number) -> Point:
     )
 
 
-def _beyond(axis: Axis, one: Number, other: Number) -> bool:
+def _beyond(axis: Axis, number: Number, other: Number) -> bool:
     """Whether ``one`` is better than ``other`` on an axis, beyond the intervals where it has any.
 
     Without intervals (energy, size) being no worse is enough, so that a cheaper candidate of
     separately better quality dominates, and an equal one cannot.
     """
     sign = -1.0 if axis.better == "lower" else 1.0
-    worst = [sign * v for v in (one.value, one.low, one.high) if v is not None]
+    worst = [sign * v for v in (number.value, number.low, number.high) if v is not None]
     best = [sign * v for v in (other.value, other.low, other.high) if v is not None]
     if not worst or not best:
         return False

@@ -48,8 +48,8 @@ def training_section(material: Material) -> Section | None:
 
 def lineage_section(material: Material) -> Section:
     """The family tree of the checkpoints."""
-    known = {run.checkpoint.digest: run for run in material.runs}
-    roots = [run for run in material.runs if run.checkpoint.parent not in known]
+    runs = {run.checkpoint.digest: run for run in material.runs}
+    roots = [run for run in material.runs if run.checkpoint.parent not in runs]
     lineage = Lineage(
         id="lineage-tree",
         caption="Which checkpoint was made from which",

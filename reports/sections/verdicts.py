@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steelyard.harness.errors import EXIT_PASS
-from steelyard.harness.records import DIVERGENCE, Comparison, DeltaVerdict, RuleResult, Verdict
+from steelyard.harness.records import Comparison, DeltaVerdict, RuleResult, Verdict
 from steelyard.reports.cells import energy_number, phases, run_heading, size_number
 from steelyard.reports.document import (
     Block,
@@ -22,7 +22,7 @@ from steelyard.reports.document import (
     Text,
     Word,
 )
-from steelyard.reports.material import Material
+from steelyard.reports.material import DIVERGENCE, Material
 from steelyard.reports.words import DELTA_WORDS, RULE_WORDS, listed, metric_title, task_title
 
 _OUTCOMES = ("error", "failed", "warned", "undecided", "passed")
@@ -93,7 +93,8 @@ def verdicts_section(material: Material) -> Section:
     blocks += [Notice(level="note", text=note) for note in material.notes]
     blocks += _warning(material)
     blocks += [
-        _table(material.seen_from(name), index) for index, name in enumerate(material.baselines)
+        _verdicts_table(material.seen_from(name), index)
+        for index, name in enumerate(material.baselines)
     ]
     rules = [_rule(v, r) for v in material.verdicts for r in v.rules]
     blocks += _problems(material)
@@ -112,8 +113,8 @@ def verdicts_section(material: Material) -> Section:
     )
 
 
-def _table(material: Material, index: int) -> Table:
-    found: dict[str, dict[DeltaVerdict | None, list[str]]] = {
+def _verdicts_table(material: Material, index: int) -> Table:
+    tasks: dict[str, dict[DeltaVerdict | None, list[str]]] = {
         run.candidate: {word: names_of(c, word) for word, _ in _WORDS}
         for run in material.candidates
         if (c := material.comparison(run.candidate)) is not None
@@ -121,7 +122,7 @@ def _table(material: Material, index: int) -> Table:
     words = [
         (word, title)
         for word, title in _WORDS
-        if word not in _OPTIONAL or any(names[word] for names in found.values())
+        if word not in _OPTIONAL or any(names[word] for names in tasks.values())
     ]
     gated = any(verdict.baseline == material.baseline for verdict in material.verdicts)
     columns = [Column(title="Candidate")]
@@ -133,7 +134,7 @@ def _table(material: Material, index: int) -> Table:
     for run in material.candidates:
         cells: list[Cell] = [run_heading(run)]
         cells += [_gate_word(material.verdict(run.candidate))] if gated else []
-        cells += _words(found.get(run.candidate), [word for word, _ in words])
+        cells += _verdict_words(tasks.get(run.candidate), [word for word, _ in words])
         cells += [energy_number(phases(run, "train", "inherited"), none="not trained here")]
         rows.append(Row(cells=(*cells, size_number(run)), run=run.candidate))
     return Table(
@@ -145,7 +146,7 @@ def _table(material: Material, index: int) -> Table:
     )
 
 
-def _words(
+def _verdict_words(
     names: dict[DeltaVerdict | None, list[str]] | None, verdicts: Sequence[DeltaVerdict | None]
 ) -> list[Cell]:
     if names is None:

@@ -45,12 +45,12 @@ def write_leaderboard(
     Raises ``StoreError`` where the folder cannot be written.
     """
     with _uncollected():
-        return _write(Standings(runs), folder, rows_of, limit)
+        return _write_pages(Standings(runs), folder, rows_of, limit)
 
 
-def _write(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> Written:
+def _write_pages(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> Written:
     renderer = Html()
-    version = _version()
+    version = _site_version()
     everything = digest(version, _identities(standings.runs))
     suites = sorted(standings.suites)
 
@@ -65,12 +65,12 @@ def _write(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> W
         "leaderboard.parquet": File(everything, lambda: downloads.parquet_file(table())),
     }
     for task in standings.tasks:
-        known = [
+        pages = [
             (entry.run.id, entry.run.created_at, standings.size(entry))
             for entry in standings.entries
             if task in entry.tasks
         ]
-        inputs = digest(version, "task", task, known, suites)
+        inputs = digest(version, "task", task, pages, suites)
         files[task_path(task)] = file(inputs, partial(task_document, standings, task))
     rated = find_spec("evalica") is not None
     for suite, entries in standings.suites.items():
@@ -103,7 +103,7 @@ def _identities(runs: Iterable[Run]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1)
-def _version() -> str:
+def _site_version() -> str:
     """What every page depends on: Steelyard's version, and the sources that draw the pages."""
     root = Path(__file__).resolve().parents[1]
     sources = sorted(p for p in root.rglob("*") if p.suffix in (".py", ".j2", ".css", ".js"))

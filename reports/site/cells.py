@@ -38,16 +38,16 @@ def run_cell(run: Run, *, up: str | None, badges: tuple[str, ...] = ()) -> Text:
 
 def marks(run: Run) -> str | None:
     """What a reader must know before any number: imported, incomplete."""
-    found = [f"imported from {run.imported_from}"] if run.imported_from else []
-    found += [] if run.complete else ["incomplete"]
-    return "; ".join(found) or None
+    marks_of_run = [f"imported from {run.imported_from}"] if run.imported_from else []
+    marks_of_run += [] if run.complete else ["incomplete"]
+    return "; ".join(marks_of_run) or None
 
 
 def score_cell(placed: Placed, *, ranked: bool = False) -> Number:
     """The score with its interval, normalised too; with its rank below where ``ranked``."""
-    said = placed.words if ranked else ""
+    rank = placed.words if ranked else ""
     run, score = placed.entry.run, placed.score
-    return score_number(run, score, normalised=placed.normalised, first=said)
+    return score_number(run, score, normalised=placed.normalised, first=rank)
 
 
 def metric_heading(key: MetricKey, standings: Standings, link: str | None = None) -> Column:
@@ -93,9 +93,9 @@ def tags(entry: Entry) -> tuple[str, ...]:
 
 def pages(standings: Standings, up: str) -> tuple[Page, ...]:
     """The site's main pages, as seen from a page whose folder is ``up`` below."""
-    found = [Page(title="Leaderboard", link=up + INDEX)]
+    crumbs = [Page(title="Leaderboard", link=up + INDEX)]
     suites = list(standings.suites)
     for suite in suites:
         title = "Head to head" if len(suites) == 1 else f"Head to head: {suite}"
-        found.append(Page(title=title, link=up + head_to_head_path(suite)))
-    return tuple(found)
+        crumbs.append(Page(title=title, link=up + head_to_head_path(suite)))
+    return tuple(crumbs)

@@ -30,9 +30,9 @@ def json_file(standings: Standings) -> str:
     scores: dict[str, list[dict[str, Any]]] = {}
     for key in standings.keys:
         for id, placed in standings.placed[key.task, key.metric].items():
-            scores.setdefault(id, []).append(_present(_score(placed)))
+            scores.setdefault(id, []).append(_present(_score_fields(placed)))
     runs = [
-        {**_present(_run(entry)), "scores": scores.get(entry.run.id, [])}
+        {**_present(_run_fields(entry)), "scores": scores.get(entry.run.id, [])}
         for entry in standings.entries
     ]
     metrics = [
@@ -85,8 +85,8 @@ def score_table(standings: Standings) -> pa.Table:
     lines = [p for k in standings.keys for p in standings.placed[k.task, k.metric].values()]
     entries = {entry.run.id: place for place, entry in enumerate(standings.entries)}
     places = pa.array([entries[placed.entry.run.id] for placed in lines])
-    runs = _columns([_run(entry) for entry in standings.entries])
-    scores = _columns([_score(placed) for placed in lines])
+    runs = _columns([_run_fields(entry) for entry in standings.entries])
+    scores = _columns([_score_fields(placed) for placed in lines])
     columns = {**{name: column.take(places) for name, column in runs.items()}, **scores}
     return pa.table({name: columns[name] for name in (*_TEXT, *_NUMBERS, *_COUNTS, *_FLAGS)})
 
@@ -97,7 +97,7 @@ def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
 
     from steelyard.harness.store.atomic import whole_text
 
-    found = {}
+    columns = {}
     for names, type_ in (
         (_TEXT, pa.string()),
         (_NUMBERS, pa.float64()),
@@ -111,11 +111,11 @@ def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
             if type_ == pa.string():
                 whole = {word: None if word is None else whole_text(word) for word in set(values)}
                 values = [whole[word] for word in values]
-            found[name] = pa.array(values, type_)
-    return found
+            columns[name] = pa.array(values, type_)
+    return columns
 
 
-def _run(entry: Entry) -> dict[str, Any]:
+def _run_fields(entry: Entry) -> dict[str, Any]:
     run, training = entry.run, entry.training
     return {
         "run": run.id,
@@ -133,7 +133,7 @@ def _run(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _score(placed: Placed) -> dict[str, Any]:
+def _score_fields(placed: Placed) -> dict[str, Any]:
     score = placed.score
     return {
         "task": score.task,

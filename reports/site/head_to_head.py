@@ -92,7 +92,7 @@ def ratings(pairs: Sequence[PairItems], models: int, *, seed: int = 0) -> list[R
     if value is None:
         return [Rated(None, None, None)] * models
     resampled = map(rated, _resampled(pairs, models, np.random.default_rng(seed)))
-    drawn = [one for one in resampled if one is not None]
+    drawn = [strengths for strengths in resampled if strengths is not None]
     if len(drawn) < LEVEL * DRAWS:
         return [Rated(float(v), None, None) for v in value]
     low, high = np.quantile(np.array(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)

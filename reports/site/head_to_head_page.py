@@ -30,8 +30,8 @@ Rates = Mapping[tuple[int, int], WinRate]
 def contestants(entries: Sequence[Entry], limit: int) -> list[Entry]:
     """The newest ``limit`` of a suite's runs, in the order of the standings."""
     newest = sorted(entries, key=lambda e: (e.run.created_at, e.run.id), reverse=True)[:limit]
-    kept = {entry.run.id for entry in newest}
-    return [entry for entry in entries if entry.run.id in kept]
+    newest_ids = {entry.run.id for entry in newest}
+    return [entry for entry in entries if entry.run.id in newest_ids]
 
 
 def head_to_head_document(
@@ -46,7 +46,7 @@ def head_to_head_document(
     sections = (
         _overall_sections(entries, pairs)
         if pairs
-        else [_section("none", "Nothing to hold against each other", [_nothing()])]
+        else [_page_section("none", "Nothing to hold against each other", [_nothing()])]
     )
     left_out = len(everyone) - len(entries)
     return Document(
@@ -67,7 +67,7 @@ def _nothing() -> Notice:
     return Notice(level="note", text=text)
 
 
-def _section(id: str, title: str, blocks: Sequence[Block], lead: str | None = None) -> Section:
+def _page_section(id: str, title: str, blocks: Sequence[Block], lead: str | None = None) -> Section:
     return Section(id=id, title=title, short=title, lead=lead, blocks=tuple(blocks))
 
 
@@ -80,7 +80,7 @@ def _overall_sections(entries: Sequence[Entry], pairs: Sequence[PairItems]) -> l
         rates[a, b] = win_rate(members)
         rates[b, a] = rates[a, b].turned
     return [
-        _section(
+        _page_section(
             "ratings-section",
             "Ratings",
             _ratings_blocks(entries, pairs, rates),
@@ -88,14 +88,14 @@ def _overall_sections(entries: Sequence[Entry], pairs: Sequence[PairItems]) -> l
             "is 1000. It sums up this page and no other: a model that wins many easy items of one "
             "task rates high.",
         ),
-        _section(
+        _page_section(
             "matrix-section",
             "Win rates",
             [_matrix(entries, rates)],
             "The share of items on which the model of the row did better than the model of the "
             "column; a tie is half a win, so .5 is even.",
         ),
-        _section(
+        _page_section(
             "pairs-section",
             "Task by task",
             [_pairs_table(entries, pairs)],

@@ -113,7 +113,7 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
         id="standings",
         caption="Standings",
         columns=columns,
-        rows=tuple(_row(standings, entry, several, linked) for entry in standings.entries),
+        rows=tuple(_standing_row(standings, entry, several, linked) for entry in standings.entries),
         note=(
             "Rank sets are read pairwise from the 95% intervals, not from paired tests; they are "
             "cautious, and not corrected for the number of runs. Normalised: 0 is the chance "
@@ -128,7 +128,7 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
     )
 
 
-def _row(standings: Standings, entry: Entry, several: bool, linked: bool) -> Row:
+def _standing_row(standings: Standings, entry: Entry, several: bool, linked: bool) -> Row:
     run = entry.run
     placed = [standings.placed[key.task, key.metric].get(run.id) for key in standings.keys]
     cells: list[Cell] = [
@@ -146,8 +146,8 @@ def _fronts(fronts: Sequence[str]) -> Number:
     if not fronts:
         return Number(value=None)
     counts = {name: fronts.count(name) for name in dict.fromkeys(fronts)}
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return Number(value=float(len(fronts)), unit="count", note=told)
+    listing = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return Number(value=float(len(fronts)), unit="count", note=listing)
 
 
 def _history_table(standings: Standings, linked: bool) -> Table:
@@ -156,11 +156,11 @@ def _history_table(standings: Standings, linked: bool) -> Table:
     rows = []
     for run in standings.earlier:
         scores = {(score.task, score.metric): score for score in run.scores}
-        found = [scores.get((key.task, key.metric)) for key in keys]
+        scores_in_order = [scores.get((key.task, key.metric)) for key in keys]
         cells: list[Cell] = [
             run_cell(run, up="" if linked else None).model_copy(update={"note": run.id[:12]}),
             Text(text=moment(run.created_at)),
-            *(Number(value=None) if s is None else score_number(run, s) for s in found),
+            *(Number(value=None) if s is None else score_number(run, s) for s in scores_in_order),
         ]
         rows.append(Row(cells=tuple(cells), tags=(f"experiment={run.experiment}",)))
     return Table(
@@ -218,7 +218,10 @@ def _more_section(standings: Standings) -> Section:
         )
         for suite in standings.suites
     ]
-    rows += [Row(cells=(Text(text=name, link=name), Text(text=said))) for name, said in DOWNLOADS]
+    rows += [
+        Row(cells=(Text(text=name, link=name), Text(text=description)))
+        for name, description in DOWNLOADS
+    ]
     table = Table(
         id="more",
         caption="More pages and files",

@@ -82,8 +82,8 @@ class _Answers:
     def of(self, ids: Sequence[str]) -> _Answers:
         """The same for some samples, in their order."""
         places = {id: place for place, id in enumerate(self.ids)}
-        kept = [places[id] for id in ids]
-        return _Answers(tuple(ids), self.values[kept], tuple(self.documents[i] for i in kept))
+        indices = [places[id] for id in ids]
+        return _Answers(tuple(ids), self.values[indices], tuple(self.documents[i] for i in indices))
 
 
 def _paired(
@@ -93,8 +93,8 @@ def _paired(
     if ours is None or theirs is None:
         return None
     if ours.ids != theirs.ids:
-        known = set(theirs.ids)
-        common = [id for id in ours.ids if id in known]
+        their_ids = set(theirs.ids)
+        common = [id for id in ours.ids if id in their_ids]
         if not common:
             return None
         ours, theirs = ours.of(common), theirs.of(common)
@@ -113,9 +113,9 @@ def _answers(rows: Rows | None, score: Score | None) -> _Answers | None:
         values = rows.values[:, 0]  # the log-likelihood of the same text
     else:
         return None
-    kept = [i for i, scored in enumerate(rows.scored.tolist()) if scored]
+    indices = [i for i, scored in enumerate(rows.scored.tolist()) if scored]
     return _Answers(
-        tuple(rows.sample_ids[i] for i in kept),
-        values[kept],
-        tuple(rows.clusters[i] or f"\0{rows.sample_ids[i]}" for i in kept),
+        tuple(rows.sample_ids[i] for i in indices),
+        values[indices],
+        tuple(rows.clusters[i] or f"\0{rows.sample_ids[i]}" for i in indices),
     )

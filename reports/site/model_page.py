@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from steelyard.harness.records import DIVERGENCE, Run
+from steelyard.harness.records import Run
 from steelyard.reports.cells import phases, score_number, size_number
 from steelyard.reports.document import (
     Block,
@@ -23,7 +23,7 @@ from steelyard.reports.document import (
     Table,
     Text,
 )
-from steelyard.reports.material import MetricKey, metric_keys
+from steelyard.reports.material import DIVERGENCE, MetricKey, metric_keys
 from steelyard.reports.site.cells import marks
 from steelyard.reports.site.names import INDEX, model_name, task_path
 from steelyard.reports.site.ranks import normalised
@@ -68,8 +68,8 @@ def _headline(runs: Sequence[Run], newest: dict[str, Run]) -> str:
 
 def _scores_section(run: Run, suites: int) -> Section:
     blocks: list[Block] = []
-    if said := marks(run):
-        blocks.append(Notice(level="note" if run.complete else "warning", text=said))
+    if remarks := marks(run):
+        blocks.append(Notice(level="note" if run.complete else "warning", text=remarks))
     signatures = {signature.task: signature for signature in run.signatures}
     rows = []
     for score in run.scores:
@@ -160,12 +160,12 @@ def _history_column(key: MetricKey) -> Column:
 
 def _history_row(run: Run, keys: Sequence[MetricKey]) -> Row:
     scores = {(score.task, score.metric): score for score in run.scores}
-    found = [scores.get((key.task, key.metric)) for key in keys]
+    scores_in_order = [scores.get((key.task, key.metric)) for key in keys]
     cells: list[Cell] = [
         Text(text=moment(run.created_at)),
         Text(text=run.id[:12], code=True),
         Text(text=run.checkpoint.digest[:12], code=True),
-        *(Number(value=None) if s is None else score_number(run, s) for s in found),
+        *(Number(value=None) if s is None else score_number(run, s) for s in scores_in_order),
     ]
     return Row(cells=tuple(cells))
 

@@ -43,15 +43,15 @@ def on_front(scores: Sequence[Score], costs: Sequence[float | None]) -> list[boo
         for i, cost in enumerate(costs)
         if cost is not None and scores[i].low is not None and scores[i].high is not None
     ]
-    found = [False] * len(scores)
+    on_it = [False] * len(scores)
     best_so_far = float("-inf")
     for _, level in groupby(sorted(drawn), key=lambda pair: pair[0]):
         places = [i for _, i in level]
         ends = [_oriented(scores[i]) for i in places]
         best_so_far = max(best_so_far, *(low for low, _ in ends))
         for i, (_, high) in zip(places, ends, strict=True):
-            found[i] = high >= best_so_far
-    return found
+            on_it[i] = high >= best_so_far
+    return on_it
 
 
 def normalised(score: Score) -> Normalised | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from steelyard.harness.energy import total
-from steelyard.harness.records import DIVERGENCE, Energy, Run, Score, TaskSignature
+from steelyard.harness.records import Energy, Run, Score, TaskSignature
 from steelyard.reports.cells import phases
 from steelyard.reports.document import Normalised, Number
-from steelyard.reports.material import MetricKey, metric_keys
+from steelyard.reports.material import DIVERGENCE, MetricKey, metric_keys
 from steelyard.reports.site.names import model_name
 from steelyard.reports.site.ranks import normalised, on_front, rank_sets
 from steelyard.reports.site.settings import Settings, labels_of, names_of, settings_of
@@ -78,8 +78,8 @@ class Placed:
             return ""
         if self.rank is None:
             return "no interval, not ranked"
-        told = f"rank {self.rank} of {self.ranked}"
-        return told if self.group.main else f"{told} ({self.group.label})"
+        text = f"rank {self.rank} of {self.ranked}"
+        return text if self.group.main else f"{text} ({self.group.label})"
 
 
 class Standings:
@@ -96,47 +96,47 @@ class Standings:
         )
         newest = {(run.experiment, run.candidate, run.suite): run for run in self.runs}
         self.entries = [Entry.of(run) for run in newest.values()]
-        kept = {run.id for run in newest.values()}
-        self.earlier = [run for run in self.runs if run.id not in kept]
+        newest_ids = {run.id for run in newest.values()}
+        self.earlier = [run for run in self.runs if run.id not in newest_ids]
 
     @cached_property
     def keys(self) -> list[MetricKey]:
         """Every metric but those that measure a checkpoint against its own parent."""
-        found = metric_keys([entry.run for entry in self.entries])
-        return [key for key in found if key.family not in DIVERGENCE]
+        keys = metric_keys([entry.run for entry in self.entries])
+        return [key for key in keys if key.family not in DIVERGENCE]
 
     @cached_property
     def tasks(self) -> dict[str, list[MetricKey]]:
         """The metrics by task, each task's primary ones first."""
-        found: dict[str, list[MetricKey]] = {}
+        tasks: dict[str, list[MetricKey]] = {}
         for key in sorted(self.keys, key=lambda key: not key.primary):
-            found.setdefault(key.task, []).append(key)
-        return {task: found[task] for task in dict.fromkeys(key.task for key in self.keys)}
+            tasks.setdefault(key.task, []).append(key)
+        return {task: tasks[task] for task in dict.fromkeys(key.task for key in self.keys)}
 
     @cached_property
     def suites(self) -> dict[str, list[Entry]]:
         """The entries by suite, the largest suite first."""
-        found: dict[str, list[Entry]] = {}
+        suites: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            found.setdefault(entry.run.suite, []).append(entry)
-        return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
+            suites.setdefault(entry.run.suite, []).append(entry)
+        return dict(sorted(suites.items(), key=lambda item: (-len(item[1]), item[0])))
 
     @cached_property
     def suites_of(self) -> dict[Measure, tuple[str, ...]]:
         """The suites that each metric was scored in."""
-        found: dict[Measure, dict[str, None]] = {}
+        by_measure: dict[Measure, dict[str, None]] = {}
         for entry in self.entries:
             for measure in entry.scores:
-                found.setdefault(measure, {})[entry.run.suite] = None
-        return {measure: tuple(sorted(suites)) for measure, suites in found.items()}
+                by_measure.setdefault(measure, {})[entry.run.suite] = None
+        return {measure: tuple(sorted(suites)) for measure, suites in by_measure.items()}
 
     @cached_property
     def models(self) -> dict[str, list[Run]]:
         """Every run by ``experiment / candidate``, oldest first."""
-        found: dict[str, list[Run]] = {}
+        models: dict[str, list[Run]] = {}
         for run in self.runs:
-            found.setdefault(model_name(run), []).append(run)
-        return found
+            models.setdefault(model_name(run), []).append(run)
+        return models
 
     @cached_property
     def placed(self) -> dict[Measure, dict[str, Placed]]:
@@ -153,13 +153,13 @@ class Standings:
         names, labels = names_of(groups), labels_of(groups)
         ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), names[item[0]]))
         second = len(ordered[1][1]) if len(ordered) > 1 else 0
-        found = {}
+        places = {}
         for settings, members in ordered:
             main = len(members) > second and settings == ordered[0][0]
             group = Group(settings, names[settings], labels[settings], main)
             for placed in self._within(group, members, ranks=key.primary):
-                found[placed.entry.run.id] = placed
-        return found
+                places[placed.entry.run.id] = placed
+        return places
 
     def _within(
         self, group: Group, members: Sequence[tuple[Entry, Score]], *, ranks: bool
@@ -171,7 +171,7 @@ class Standings:
         fronts: dict[str, set[int]] = {}
         if ranks:
             shown = dict(zip(fit, rank_sets(scores), strict=True))
-            for name, cost in (("energy", _energy), ("size", self.size)):
+            for name, cost in (("energy", _training_kwh), ("size", self.size)):
                 on = on_front(scores, [cost(members[i][0]) for i in fit])
                 fronts[name] = {i for i, yes in zip(fit, on, strict=True) if yes}
         return [
@@ -200,7 +200,7 @@ class Standings:
         return {run.checkpoint.digest: run.checkpoint.size_bytes for run in self.runs}
 
 
-def _energy(entry: Entry) -> float | None:
+def _training_kwh(entry: Entry) -> float | None:
     return None if entry.training is None else entry.training.energy_kwh
 
 
@@ -209,11 +209,11 @@ def training_number(entry: Entry) -> Number:
     spent = entry.training
     if spent is None:
         return Number(value=None, unit="kWh")
-    found = phases(entry.run, "train", "inherited")
+    energies = phases(entry.run, "train", "inherited")
     return Number(
         value=spent.energy_kwh,
         unit="kWh",
         grade=spent.grade,
         note=spent.note,
-        source=f"{found[0][0]}/energy_kwh" if len(found) == 1 else None,
+        source=f"{energies[0][0]}/energy_kwh" if len(energies) == 1 else None,
     )

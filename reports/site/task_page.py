@@ -40,7 +40,7 @@ def task_document(standings: Standings, task: str) -> Document:
     keys = standings.tasks[task]
     shown = [key for key in keys if key.primary] or keys
     runs = {id for key in shown for id in standings.placed[task, key.metric]}
-    sections = [_section(standings, key, single=len(shown) == 1) for key in shown]
+    sections = [_metric_section(standings, key, single=len(shown) == 1) for key in shown]
     return Document(
         kind="leaderboard",
         title=task_title(task),
@@ -53,11 +53,11 @@ def task_document(standings: Standings, task: str) -> Document:
     )
 
 
-def _section(standings: Standings, key: MetricKey, *, single: bool) -> Section:
+def _metric_section(standings: Standings, key: MetricKey, *, single: bool) -> Section:
     placed = standings.placed[key.task, key.metric].values()
     groups: dict[Group, list[Placed]] = {}
-    for one in placed:
-        groups.setdefault(one.group, []).append(one)
+    for place in placed:
+        groups.setdefault(place.group, []).append(place)
     name = metric_title(key.metric)
     return Section(
         id=f"metric-{standings.tasks[key.task].index(key)}",
@@ -65,7 +65,7 @@ def _section(standings: Standings, key: MetricKey, *, single: bool) -> Section:
         short="Ranking" if single else name,
         lead=_lead(groups),
         blocks=tuple(
-            _table(key, group.name, members, f"m{standings.tasks[key.task].index(key)}-{i}")
+            _placed_table(key, group.name, members, f"m{standings.tasks[key.task].index(key)}-{i}")
             for i, (group, members) in enumerate(groups.items())
         ),
     )
@@ -80,7 +80,7 @@ def _lead(groups: dict[Group, list[Placed]]) -> str:
     )
 
 
-def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Table:
+def _placed_table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Table:
     heading = metric_column(key)
     detail = (heading.detail or "").rpartition(" · n = ")[0]
     differing = len({placed.score.n for placed in members}) > 1
@@ -96,7 +96,7 @@ def _table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Ta
             *([Column(title="Samples", numeric=True)] if differing else ()),
             *_COLUMNS,
         ),
-        rows=tuple(_row(placed, samples=differing) for placed in ordered[:MOST_ROWS]),
+        rows=tuple(_placed_row(placed, samples=differing) for placed in ordered[:MOST_ROWS]),
         note=_note(None if differing else members[0].score.n, left_out),
         filters=("trainer", "base", "experiment"),
         ranges=RANGES,
@@ -120,7 +120,7 @@ def _place(placed: Placed, higher: bool) -> tuple[bool, float, str]:
     return False, -value if higher else value, placed.entry.run.id
 
 
-def _row(placed: Placed, *, samples: bool) -> Row:
+def _placed_row(placed: Placed, *, samples: bool) -> Row:
     badges = _BADGES[placed.fronts]
     cells: tuple[Cell, ...] = (
         entry_cell(placed.entry, "../", badges),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.old_names import OLD_SITE_MANIFEST, SITE_MANIFEST
+from steelyard.harness.files.atomic import write_atomic
 
+MANIFEST = "steelyard-site.json"
 VERSION = 1
 #: From so many files on, more than one process makes them.
 _MANY, _MOST_WORKERS = 200, 8
@@ -37,7 +37,7 @@ class Written:
     """What a build did, by path from the site's folder."""
 
     written: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
 
@@ -64,22 +64,21 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
         for path, file in files.items():
             before = remembered.get(path, {})
             same = before.get("inputs") == file.inputs
-            if same and _content(folder / path) == before.get("content"):
-                done.kept.append(path)
+            if same and _file_digest(folder / path) == before.get("content"):
+                done.unchanged.append(path)
                 manifest[path] = before
             else:
                 pending[path] = file
         for path, data in _made(pending):
             content = hashlib.sha256(data).hexdigest()
             manifest[path] = {"inputs": files[path].inputs, "content": content}
-            if _content(folder / path) == content:
-                done.kept.append(path)
+            if _file_digest(folder / path) == content:
+                done.unchanged.append(path)
             else:
-                _replace(folder / path, data)
+                write_atomic(folder / path, data, durable=False)
                 done.written.append(path)
         _remove(folder, remembered, files, done)
-        _replace(folder / SITE_MANIFEST, _manifest_text(manifest))
-        (folder / OLD_SITE_MANIFEST).unlink(missing_ok=True)
+        write_atomic(folder / MANIFEST, _manifest_text(manifest), durable=False)
     except OSError as error:
         where = error.filename or folder
         raise StoreError(error.strerror or str(error), file=where, fix=_FIX) from error
@@ -119,9 +118,8 @@ def _make(file: File) -> bytes:
 
 def _remembered(folder: Path) -> dict[str, Any]:
     """What the last build wrote; nothing where there is no manifest or none of this version."""
-    name = SITE_MANIFEST if (folder / SITE_MANIFEST).exists() else OLD_SITE_MANIFEST
     try:
-        content = json.loads((folder / name).read_bytes())
+        content = json.loads((folder / MANIFEST).read_bytes())
         files = content["files"] if content["version"] == VERSION else {}
         return {str(path): dict(entry) for path, entry in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -133,7 +131,7 @@ def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=0, sort_keys=True) + "\n").encode()
 
 
-def _content(path: Path) -> str | None:
+def _file_digest(path: Path) -> str | None:
     """The digest of a file; None where there is none."""
     try:
         with path.open("rb") as stream:
@@ -150,23 +148,7 @@ def _remove(
         target = (folder / path).resolve()
         # A manifest is a file like any other: it must not make us remove what lies elsewhere, or
         # what someone has changed since.
-        ours = target.is_relative_to(root) and _content(target) == before.get("content")
+        ours = target.is_relative_to(root) and _file_digest(target) == before.get("content")
         if path not in files and ours:
             target.unlink()
             done.removed.append(path)
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put ``data`` at ``target`` in one rename, readable by whoever may read the folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".steelyard-", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -53,7 +53,6 @@ class ExpectedCalibrationError(Plugin):
     """
 
     kind: ClassVar[Kind] = "calibration"
-    method: ClassVar[str] = "ece"
     name: str = "ece"
     higher_is_better: bool = False
 
@@ -80,7 +79,6 @@ class AreaUnderRiskCoverage(Plugin):
     """
 
     kind: ClassVar[Kind] = "calibration"
-    method: ClassVar[str] = "aurc"
     name: str = "aurc"
     higher_is_better: bool = False
 

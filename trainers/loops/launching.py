@@ -18,8 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import open_checkpoint
-from steelyard.harness.checkpoints.writing import write_manifest
+from steelyard.harness.checkpoints import open_checkpoint, write_manifest
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.files.yaml_file import read_yaml
@@ -108,11 +107,11 @@ class Launched(Trainer):
         return manifest.model_copy(update={"notes": (*manifest.notes, note)})
 
 
-def launched(trainer: Trainer, name: str, config: Path, *, file: Path, key: str) -> Launched:
+def launched(trainer: Trainer, name: str, config: Path) -> Launched:
     """``trainer`` under accelerate. Raises ``ConfigError`` where the config is none."""
     if not config.is_file():
         fix = "write one with: accelerate config --config_file accelerate.yaml"
-        raise ConfigError("no such file", file=file, key=key, value=str(config), fix=fix)
+        raise ConfigError("no such file", value=str(config), fix=fix)
     content = read_yaml(config)
     if "distributed_type" not in content or "num_processes" not in content:
         fix = "write it with: accelerate config --config_file accelerate.yaml"
@@ -120,7 +119,7 @@ def launched(trainer: Trainer, name: str, config: Path, *, file: Path, key: str)
                           file=config, fix=fix)  # fmt: skip
     if trainer.schedule is None:
         fix = "leave accelerate out; nothing is trained in several processes there"
-        raise ConfigError(f"trainer '{name}' has no training loop", file=file, key=key, fix=fix)
+        raise ConfigError(f"trainer '{name}' has no training loop", fix=fix)
     return Launched(
         trainer=name, options=trainer.model_dump(mode="json"), accelerate=str(config.resolve())
     )

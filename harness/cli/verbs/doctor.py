@@ -82,15 +82,13 @@ def _model(name: str) -> Findings:
     base = open_base(name, resolve=Path)
     lm = open_model(base.weights_folder, adapter=base.adapter_folder, gguf_file=base.gguf_file)
     manifest = base.manifest
-    settings = getattr(lm, "settings", {})
-    record: dict[str, Any] = getattr(lm, "scoring_record", dict)()
     findings: Findings = {
         "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
-        "parameters": manifest.parameters or int(lm.model.num_parameters()),
+        "parameters": manifest.parameters or (lm.model and lm.model.num_parameters()) or "unknown",
         "size": f"{(manifest.size_bytes or 0) / 1e6:.1f} MB",
-        "scored by": ", ".join(f"{key} {value}" for key, value in settings.items()),
+        "scored by": ", ".join(f"{key} {value}" for key, value in lm.settings.items()),
     }
-    return findings | _ladder(record)
+    return findings | _ladder(lm.scoring_record())
 
 
 def _ladder(record: Mapping[str, Any]) -> Findings:

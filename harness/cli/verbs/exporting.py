@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from steelyard.harness.cli.documents import write_file
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.compare import Scored
 from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.imports.imported import plain_name
 from steelyard.harness.store import open_store
 from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
@@ -79,7 +79,7 @@ def export(
             continue
         for name, content in _export_files(target, opened, organization, datasets or ()):
             path = output / name
-            write_file(path, content)
+            write_atomic(path, content)
             typer.echo(str(path))
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from steelyard.harness.checkpoints import open_base, open_checkpoint
-from steelyard.harness.checkpoints.opening import MANIFEST
+from steelyard.harness.checkpoints import MANIFEST, open_base, open_checkpoint
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.session import session
 from steelyard.harness.compare import Scored

@@ -11,7 +11,6 @@ import typer
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import UnknownNameError
-from steelyard.harness.files.old_names import workspace_at
 from steelyard.harness.store import open_store
 from steelyard.reports.site.build import write_leaderboard
 
@@ -44,7 +43,7 @@ def leaderboard(
 
     Example: `steelyard leaderboard -o site/ -w team-a/.steelyard -w team-b/.steelyard`
     """
-    places = [workspace_at(place) for place in workspaces or [DEFAULT_WORKSPACE]]
+    places = workspaces or [DEFAULT_WORKSPACE]
     where = {"suite": suite} if suite else {}
     stores = {}
     runs = []
@@ -60,11 +59,11 @@ def leaderboard(
         content = {
             "page": str(output / "index.html"),
             "written": done.written,
-            "kept": len(done.kept),
+            "kept": len(done.unchanged),
             "removed": done.removed,
         }
         typer.echo(json.dumps(content, indent=1))
         return
     typer.echo(f"leaderboard  {output / 'index.html'}")
-    changed = f"{len(done.written)} files written, {len(done.kept)} unchanged"
+    changed = f"{len(done.written)} files written, {len(done.unchanged)} unchanged"
     typer.echo(changed + (f", {len(done.removed)} removed" if done.removed else ""))

@@ -15,13 +15,13 @@ from rich.table import Table
 
 from steelyard.harness.checkpoints import open_base
 from steelyard.harness.cli.console import watching
-from steelyard.harness.cli.documents import write_file
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Workspace
 from steelyard.harness.cli.session import session
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.gate import in_policy, load_gate
@@ -115,7 +115,7 @@ def _plan_training(
     opened = open_base(experiment.settings.base, resolve=experiment.resolve)
     with session(experiment, workspace) as (store, meter), watching() as listener:
         plans = Planner(experiment, store, opened, meter, listener, trial_steps, saved).plan()
-    write_file(estimates, json.dumps({**saved, **as_saved(plans)}, indent=1) + "\n")
+    write_atomic(estimates, json.dumps({**saved, **as_saved(plans)}, indent=1) + "\n")
     return plans
 
 

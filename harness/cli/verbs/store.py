@@ -96,9 +96,7 @@ def copy(
     """
     source = _store(workspace)
     shared = is_url(target)
-    to = open_store(
-        workspace if shared else Path(target), url=target if shared else "", exact=not shared
-    )
+    to = open_store(workspace if shared else Path(target), url=target if shared else "")
     if to.root.resolve() == source.root.resolve():
         raise StoreError("a workspace cannot be copied onto itself", file=to.name)
     with _working("copying") as say:

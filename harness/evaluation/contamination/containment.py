@@ -84,7 +84,7 @@ class ItemIndex:
     def search(self, documents: Iterable[str]) -> Contamination:
         """Look for every item in ``documents``, which are read once and in batches."""
         size = len(self._items)
-        shares, found = np.zeros(size), np.full(size, -1, dtype=np.int64)
+        shares, closest = np.zeros(size), np.full(size, -1, dtype=np.int64)
         first = 0
         for batch in _batches(documents):
             numbered = [self._words(document, grow=False) for document in batch]
@@ -93,9 +93,9 @@ class ItemIndex:
                 best, where = np.zeros(size), np.full(size, -1, dtype=np.int64)
                 best[items[order]], where[items[order]] = share[order], places[order] + first
                 better = best > shares
-                shares[better], found[better] = best[better], where[better]
+                shares[better], closest[better] = best[better], where[better]
             first += len(batch)
-        return Contamination(shares, found, sum(not words for words in self._items))
+        return Contamination(shares, closest, sum(not words for words in self._items))
 
     def _words(self, text: str, *, grow: bool) -> Words:
         """The text's words as numbers from 1; -1 for a word that stands in no item."""
@@ -124,8 +124,8 @@ class ItemIndex:
                 for item, place in zip(items.tolist(), places.tolist(), strict=True)
             ]
         )
-        found = share >= ALIKE
-        return items[found], places[found], share[found]
+        alike = share >= ALIKE
+        return items[alike], places[alike], share[alike]
 
 
 class _GramIndex:
@@ -136,11 +136,11 @@ class _GramIndex:
         grams, owners = _distinct(items, n)
         common = max(_FEWEST_COMMON, COMMON * len(items))
         _, inverse, counts = np.unique(grams, return_inverse=True, return_counts=True)
-        kept = counts[inverse] <= common
+        distinctive = counts[inverse] <= common
         # An item of nothing but common n-grams is looked for by all of them.
-        bare = np.bincount(owners[kept], minlength=len(items)) == 0
-        kept |= bare[owners]
-        grams, owners = grams[kept], owners[kept]
+        bare = np.bincount(owners[distinctive], minlength=len(items)) == 0
+        distinctive |= bare[owners]
+        grams, owners = grams[distinctive], owners[distinctive]
         order = np.argsort(grams, kind="stable")
         self._owners = owners[order]
         self._grams, self._starts = np.unique(grams[order], return_index=True)
@@ -153,8 +153,8 @@ class _GramIndex:
         if not len(self._grams):
             grams, owners = grams[:0], owners[:0]
         place = np.minimum(np.searchsorted(self._grams, grams), max(len(self._grams) - 1, 0))
-        known = self._grams[place] == grams if len(grams) else np.zeros(0, dtype=bool)
-        place, owners = place[known], owners[known]
+        indexed = self._grams[place] == grams if len(grams) else np.zeros(0, dtype=bool)
+        place, owners = place[indexed], owners[indexed]
         counts = self._ends[place] - self._starts[place]
         # Every posting of every n-gram found, flattened.
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -207,6 +207,8 @@ def _distinct(numbered: Sequence[Words], n: int) -> tuple[NDArray[np.uint64], In
     owners = np.repeat(np.arange(len(numbered)), lengths)
     if len(flat) < n:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+    # A hash of the n words from each place on: each word is mixed in with a factor of its own, and
+    # the high bits are folded down, so that other words give another hash, but for chance.
     span = len(flat) - n + 1
     grams = np.zeros(span, dtype=np.uint64)
     usable = owners[:span] == owners[n - 1 :]
@@ -216,6 +218,7 @@ def _distinct(numbered: Sequence[Words], n: int) -> tuple[NDArray[np.uint64], In
         grams = (grams ^ placed.astype(np.uint64)) * np.uint64(factor)
         grams ^= grams >> np.uint64(29)
     grams, whose = grams[usable], owners[:span][usable]
+    # An n-gram counts once a text: of equal neighbours in the sorted order the first stays.
     order = np.lexsort((grams, whose))
     grams, whose = grams[order], whose[order]
     new = np.ones(len(grams), dtype=bool)

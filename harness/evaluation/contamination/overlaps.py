@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
 from steelyard.harness.files.tables import records
@@ -20,7 +19,7 @@ class Overlaps:
 
     def __init__(self, suite: BuiltSuite) -> None:
         self._suite = suite
-        self._found: dict[str, Contamination] = {}
+        self._searched: dict[str, Contamination] = {}
 
     @cached_property
     def items(self) -> Mapping[str, list[str]]:
@@ -40,26 +39,26 @@ class Overlaps:
     def of(self, source: DataSource) -> Iterator[tuple[str, Contamination]]:
         """Each task with how much of its items ``source`` holds. Raises ``DataError``."""
         key = str(source.path)
-        if key not in self._found:
-            self._found[key] = self._index.search(_texts(source))
-        found, begin = self._found[key], 0
+        if key not in self._searched:
+            self._searched[key] = self._index.search(_texts(source))
+        whole, begin = self._searched[key], 0
         for task, texts in self.items.items():
             part = slice(begin, begin + len(texts))
             begin += len(texts)
-            yield task, Contamination(found.shares[part], found.documents[part], 0)
+            yield task, Contamination(whole.shares[part], whole.documents[part], 0)
 
 
-def overlaps(suite: BuiltSuite, sources: Sequence[DataSource]) -> list[dict[str, Any]]:
+def overlaps(suite: BuiltSuite, sources: Sequence[DataSource]) -> list[dict[str, object]]:
     """One row for each data source and task, as JSON values.
 
     ``contaminated`` of ``items`` are in the data; ``example`` is the closest: the data's row, how
     much of the item it holds, and the item. Raises ``DataError`` for data that cannot be read.
     """
     every = Overlaps(suite)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for source in sources:
-        for task, found in every.of(source):
-            count = int(found.contaminated.sum())
+        for task, held in every.of(source):
+            count = int(held.contaminated.sum())
             texts = every.items[task]
             rows.append(
                 {
@@ -67,13 +66,13 @@ def overlaps(suite: BuiltSuite, sources: Sequence[DataSource]) -> list[dict[str,
                     "task": task,
                     "items": len(texts),
                     "contaminated": count,
-                    "example": _example(texts, found.shares, found.documents) if count else None,
+                    "example": _example(texts, held) if count else None,
                 }
             )
     return rows
 
 
-def _item(built: BuiltTask, document: Any) -> str:
+def _item(built: BuiltTask, document: object) -> str:
     """The question and its right answer; of a task that asks in ways of its own, all its texts."""
     try:
         return _question(built, document)
@@ -81,7 +80,7 @@ def _item(built: BuiltTask, document: Any) -> str:
         return " ".join(_strings(document))
 
 
-def _question(built: BuiltTask, document: Any) -> str:
+def _question(built: BuiltTask, document: object) -> str:
     """The question and its right answer, without few-shot examples."""
     task = built.task
     chooses = built.output_type == "multiple_choice"
@@ -100,7 +99,7 @@ def _texts(source: DataSource) -> Iterator[str]:
         yield "\n".join(_strings(list(record.values())))
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     """Every text in a value: columns, and the turns of a chat."""
     if isinstance(value, str):
         yield value
@@ -112,10 +111,10 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(part)
 
 
-def _example(texts: Sequence[str], shares: Any, places: Any) -> dict[str, Any]:
-    best = int(shares.argmax())
+def _example(texts: Sequence[str], held: Contamination) -> dict[str, object]:
+    best = int(held.shares.argmax())
     return {
-        "row": int(places[best]) + 1,
-        "share": round(float(shares[best]), 3),
+        "row": int(held.documents[best]) + 1,
+        "share": round(float(held.shares[best]), 3),
         "item": " ".join(texts[best].split())[:_SHOWN],
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.checkpoints.opening import BASE_LINK
+from steelyard.harness.checkpoints import BASE_LINK
 from steelyard.harness.errors import StoreError
 from steelyard.harness.store.atomic import publish_folder, read_json, storage_errors
 from steelyard.harness.store.checkpoint_folders import MANIFEST_FILE

@@ -165,3 +165,14 @@ def test_nothing_draws_a_bar_while_it_is_quiet(capfd: pytest.CaptureFixture[str]
     said = capfd.readouterr().err
     assert "silent" not in said
     assert "heard again" in said
+
+
+def test_special_tokens_beside_an_adapter_are_no_tokenizer(tmp_path: Path) -> None:
+    from steelyard.harness.checkpoints.folder import TOKENIZER_FILES, has_tokenizer
+
+    (tmp_path / "special_tokens_map.json").write_text("{}")
+    (tmp_path / "added_tokens.json").write_text("{}")
+    assert not has_tokenizer(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("{}")  # a byte-level one has no vocabulary
+    assert has_tokenizer(tmp_path)
+    assert {"special_tokens_map.json", "added_tokens.json"} < set(TOKENIZER_FILES)

@@ -149,8 +149,8 @@ def test_copies_of_one_seed_are_made_from_copies_of_that_seed(
             specs[name]["parent"] = "base"
         if seeds:
             specs[name]["seeds"] = seeds
-    found = expanded(specs, None, Path("t.yaml"))
-    order = parents_first(found.specs, Path("t.yaml"))
+    found = expanded(specs, None)
+    order = parents_first(found.specs, Path())
     assert sorted(order) == sorted(found.specs)
     for name, spec in found.specs.items():
         seeded_parent = "-seed" in str(spec.get("parent"))

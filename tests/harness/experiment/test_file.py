@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steelyard.harness.errors import SteelyardError
+from steelyard.harness.errors import SeveralError, SteelyardError
 from steelyard.harness.experiment.file import load_experiment
 
 GOOD = """
@@ -79,6 +79,75 @@ def test_a_mistake_is_named_with_its_fix(folder: Path, old: str, new: str, said:
     line = refusal(folder, old, new)
     for part in said:
         assert part in line, line
+
+
+WRONG = """
+name: ../tiny
+bas: microworld
+seeds: [1, 1]
+data:
+  facts: {path: facts.jsonl}
+  pairs: {pth: pairs.jsonl}
+candidates:
+  lora:
+    trainer: lora
+    data: facts
+    rnak: 4
+    learning_rate: fast
+  dpo: {trainer: dpo, parent: laro, data: pairs, beta: -1}
+  full: {trainer: full, data: fatcs}
+  base: {trainer: full, data: facts}
+  swept: {trainer: lora, data: facts, sweep: {rank: [2, -3], alpha: [1]}, select: {data: facts}}
+  int8: {trainer: quantise, parent: dpo, seed: -1}
+  one: {trainer: full, parent: two, data: facts, resources: {cores: 2}}
+  two: {trainer: full, parent: one, data: facts}
+suite: microworld
+limit: 0
+"""
+
+
+def test_every_mistake_of_a_file_is_told_at_once_with_its_line(folder: Path) -> None:
+    path = folder / "wrong.yaml"
+    path.write_text(WRONG)
+    with pytest.raises(SeveralError) as caught:
+        load_experiment(path)
+    lines = [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
+    places = [tuple(line.split(": ")[:2]) for line in lines]
+    assert places == [
+        ("2", "name"),
+        ("3", "bas"),
+        ("4", "seeds"),
+        ("7", "data.pairs.path"),
+        ("12", "candidates.lora.rnak"),
+        ("13", "candidates.lora.learning_rate"),
+        ("14", "candidates.dpo.parent"),
+        ("14", "candidates.dpo.beta"),
+        ("15", "candidates.full.data"),
+        ("16", "candidates.base"),
+        ("17", "candidates.swept.sweep.alpha"),
+        ("18", "candidates.int8.trainer"),
+        ("18", "candidates.int8.seed"),
+        ("19", "candidates.one.resources.cores"),
+        ("20", "candidates.two.parent"),
+        ("22", "limit"),
+    ]
+    assert caught.value.exit_code == 2
+
+
+def test_copies_of_a_candidate_tell_its_mistake_once(folder: Path) -> None:
+    line = refusal(folder, "rank: 4}", "rank: -4, seeds: [0, 1, 2]}")
+    assert "wrong.yaml:9: candidates.lora.rank" in line
+
+
+def test_a_data_file_that_two_candidates_read_is_refused_once(folder: Path) -> None:
+    (folder / "facts.jsonl").write_text('{"prompt": "a", "completion": ""}\n')
+    more = "suite: microworld\n".join(GOOD.split("suite: microworld\n"))
+    more = more.replace("  int8:", "  full: {trainer: full, data: facts}\n  int8:")
+    (folder / "two.yaml").write_text(more)
+    with pytest.raises(SteelyardError) as caught:
+        load_experiment(folder / "two.yaml")
+    assert "facts.jsonl: data.facts (for lora, lora needs prompt, completion" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_empty_data_file_is_refused_by_name(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Every reader of a file that Steelyard did not just write itself, with a valid file of its kind.
 
 ``READERS[name]`` says how hostile files of that kind are made, and what reads them. A reader may
-return or raise an ``SteelyardError`` of one line; anything else is a fault.
+return or raise a ``SteelyardError`` of one line for each mistake; anything else is a fault.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from steelyard.harness.errors import SteelyardError
-from steelyard.harness.files import old_names
+from steelyard.harness.errors import SeveralError, SteelyardError
 from tests.harness.fuzz import mutations as m
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "store" / "writer.py"))
@@ -48,8 +47,9 @@ def attempt(reader: Reader, folder: Path, content: bytes) -> str:
     try:
         reader.read(path)
     except SteelyardError as error:
-        if "\n" in str(error) or not str(error).strip():
-            raise AssertionError(f"not one line: {error}") from error
+        mistakes = error.errors if isinstance(error, SeveralError) else (error,)
+        if any("\n" in str(each) or not str(each).strip() for each in mistakes):
+            raise AssertionError(f"not one line each: {error}") from error
         return "refused"
     return "read"
 
@@ -267,7 +267,7 @@ def _baseline_document() -> dict[str, Any]:
     samples = {(s.task, s.sample_id): s for s in MAKE["make_samples"](n=5)}
     scored = Scored(MAKE["make_run"](), {("t", "acc"): rows}, samples)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"x{old_names.BASELINE_SUFFIX}"
+        path = Path(folder) / f"x{baseline_file.SUFFIX}"
         baseline_file.save(scored, path, include_text=True)
         document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     return document
@@ -281,7 +281,9 @@ def _sealed(content: Any) -> bytes:
     except ValueError:
         body = "{}"
     digest = hashlib.sha256(body.encode()).hexdigest()
-    head = f'{{"content":{body},"format":"{old_names.BASELINE_FORMAT}","schema_version":2,'
+    from steelyard.harness.compare import baseline_file
+
+    head = f'{{"content":{body},"format":"{baseline_file.FORMAT}","schema_version":1,'
     return f'{head}"sha256":"{digest}"}}'.encode()
 
 
@@ -372,7 +374,7 @@ def _read_samples(path: Path) -> object:
 
 def _journals() -> st.SearchStrategy[bytes]:
     """Journals with bytes damaged, and sound frames around records of any shape."""
-    from steelyard.harness.scoring.journal import _HEADER, Journal, _checksum
+    from steelyard.harness.scoring.journal import _HEADER, MAGIC, Journal, _checksum
 
     with tempfile.TemporaryDirectory() as folder:
         with Journal(Path(folder) / "j", "d" * 64) as journal:
@@ -386,8 +388,7 @@ def _journals() -> st.SearchStrategy[bytes]:
         return valid + _HEADER.pack(len(payload), _checksum(payload)) + payload
 
     near = m.altered(record).map(m.as_json) | m.damaged(m.as_json(record))
-    torn = [magic[:5] for magic in (old_names.JOURNAL_MAGIC, old_names.OLD_JOURNAL_MAGIC)]
-    return st.one_of(m.damaged(valid), near.map(framed), st.binary(), st.sampled_from(torn))
+    return st.one_of(m.damaged(valid), near.map(framed), st.binary(), st.just(MAGIC[:5]))
 
 
 def _journal(path: Path) -> object:

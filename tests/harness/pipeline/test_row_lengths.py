@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.file import Candidate
+from steelyard.harness.experiment.candidates import Candidate
 from steelyard.harness.pipeline.row_lengths import lengths_checked
 from steelyard.harness.plugins.names import load_plugin
 from steelyard.harness.plugins.protocols import DataSource

@@ -14,11 +14,11 @@ import torch
 from steelyard.harness.checkpoints.model import LoadedModel, Source
 from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import hf
+from steelyard.harness.scoring.decoder_only import TrieLM
 from steelyard.harness.scoring.encoder_decoder import EncoderDecoderLM
 from steelyard.harness.scoring.generation.shared_prefix import FlatGeneration
 from steelyard.harness.scoring.generation.side_by_side import SideBySide
 from steelyard.harness.scoring.journalled import JournalledLM
-from steelyard.harness.scoring.scorer import TrieLM
 from tests.harness.scoring import tiny
 from tests.harness.scoring.architectures import ARCHITECTURES, build, build_t5
 

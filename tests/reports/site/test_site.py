@@ -72,7 +72,7 @@ def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
     build(eight(), tmp_path)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.html")}
     again = build(eight(), tmp_path)
-    assert (again.written, again.removed, len(again.kept)) == ([], [], 23)
+    assert (again.written, again.removed, len(again.unchanged)) == ([], [], 23)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.html")} == before
 
 
@@ -92,7 +92,7 @@ def test_a_new_run_of_one_task_rewrites_only_the_pages_that_speak_of_it(tmp_path
         task_path("microworld_known"),
         f"head-to-head/{slug('core')}.html",
     }
-    assert len(done.kept) == 23 - 6
+    assert len(done.unchanged) == 23 - 6
 
 
 def test_a_page_of_a_run_that_is_gone_is_removed_and_a_strange_file_is_not(tmp_path: Path) -> None:

@@ -115,9 +115,7 @@ def test_two_processes_train_what_one_trains_on_batches_twice_as_large(
     (tmp_path / "two.yaml").write_text(CONFIG)
     options = {"steps": 3, "learning_rate": 1e-3, "dtype": "float32"}
     whole = tiny_jobs.train("full", base, tmp_path / "whole", batch_size=8, **options)
-    trainer = launched(
-        Full(batch_size=4, **options), "full", tmp_path / "two.yaml", file=tmp_path, key="k"
-    )
+    trainer = launched(Full(batch_size=4, **options), "full", tmp_path / "two.yaml")
     told: list[int] = []
 
     def job(folder: Path, data: bool = True) -> TrainJob:

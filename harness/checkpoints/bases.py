@@ -1,0 +1,104 @@
+"""The folder of weights that a name or an adapter leads to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, has_weights
+from steelyard.harness.errors import CheckpointError, did_you_mean
+from steelyard.harness.files.json_file import read_json_object
+from steelyard.harness.plugins.names import load_plugin, plugin_names
+
+MANIFEST = "manifest.json"
+#: Where an adapter finds its base again after the workspace has moved.
+BASE_LINK = "base.json"
+#: What is fetched of a model on the hub: never a pickle.
+_FETCHED = ("*.safetensors", "*.json", "*.model", "*.spm", "*.txt", "*.jinja")
+
+
+def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
+    """The folder of the weights that an adapter stands on.
+
+    A base of the same workspace is found by its relative path, also after the workspace has moved;
+    any other base by its absolute path. ``weights_digest`` passes by checkpoints of ours whose
+    manifest states other weights.
+
+    Raises:
+        CheckpointError: neither our link nor ``adapter_config.json`` leads to weights.
+    """
+    named = _text(read_json_object(folder / ADAPTER_CONFIG, CheckpointError), ADAPTER_BASE)
+    for place in _places(folder, named):
+        if not _is_folder(place) or not has_weights(place):
+            continue
+        stated = _stated_weights(place)
+        if None in (stated, weights_digest) or stated == weights_digest:
+            return place.resolve()
+    if named and not Path(named).is_absolute():
+        return registered_or_downloaded(named)
+    fix = "move the base back, or train the adapter again"
+    raise CheckpointError("the base of this adapter is gone", file=folder, value=named, fix=fix)
+
+
+#: Where PEFT writes what an adapter stands on.
+ADAPTER_BASE = "base_model_name_or_path"
+
+
+def _places(folder: Path, named: str) -> Iterator[Path]:
+    """Where an adapter's base may lie, the likeliest first."""
+    if (folder / BASE_LINK).is_file():
+        link = read_json_object(folder / BASE_LINK, CheckpointError)
+        yield from (folder / way for key in ("relative", "absolute") if (way := _text(link, key)))
+    if named:
+        yield from (folder / named, Path(named))
+
+
+def _text(content: Mapping[str, Any], key: str) -> str:
+    """The text under a key; empty where it is missing or is none."""
+    value = content.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # a name that no system allows
+        return False
+
+
+def _stated_weights(folder: Path) -> str | None:
+    """The weights digest that a checkpoint folder's manifest states, or None."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_bytes())["digests"]["weights"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def registered_or_downloaded(name: str) -> Path:
+    """The folder of a registered base or of a model on the hub. Raises ``CheckpointError``."""
+    if name in plugin_names("bases"):
+        return Path(load_plugin("bases", name)())
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        fix = f"name a model folder, a .gguf file or a hub id; {_near(name)}"
+        raise CheckpointError("no such model", value=name, fix=fix)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FETCHED, local_files_only=True))
+    except (OSError, ValueError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FETCHED))
+    except (OSError, ValueError, HFValidationError) as error:
+        problem = "not in the local cache and the hub cannot be reached"
+        fix = f"check the name, download it first (hf download {name}), or name a folder"
+        raise CheckpointError(problem, value=name, fix=fix) from error
+
+
+def _near(name: str) -> str:
+    path = Path(name).expanduser()
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, [*beside[:500], *plugin_names("bases")])

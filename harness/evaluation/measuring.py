@@ -1,0 +1,72 @@
+"""A metric's verbs as they are used here: what goes wrong names the metric, the task and why.
+
+A metric of another package that fails is an error of its task. No other number takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from steelyard.harness.errors import MetricError, SteelyardError
+from steelyard.harness.plugins.names import is_built_in
+from steelyard.harness.plugins.protocols import Metric, Row, Sample
+
+
+def row_of(metric: Metric, sample: Sample, responses: Sequence[Any]) -> Row | None:
+    """The sample's row, or None where the metric leaves it unscored.
+
+    Raises:
+        MetricError: the metric failed, or gave something that is no row of numbers.
+    """
+    try:
+        row = metric.measure(sample, responses)
+        if row is not None:
+            _require_numbers(row)
+    except Exception as error:  # whatever another package raises
+        if _names_itself(metric, error):
+            raise
+        problem = f"sample {sample.sample_id} cannot be measured"
+        raise _named(metric, sample.task, problem, error) from error
+    return row
+
+
+def _require_numbers(row: object) -> None:
+    numbers = [] if isinstance(row, str) else [float(value) for value in row]  # type: ignore[attr-defined]
+    if not numbers:
+        raise TypeError(f"a row is one or more numbers, not {row!r}")
+
+
+def row_or_none(metric: Metric, sample: Sample) -> Row | None:
+    """The sample's row without the model's answers; None where the metric has none for it.
+
+    For values of other tools, of which it is not known whether a metric of that name reads them.
+    """
+    try:
+        return row_of(metric, sample, ())
+    except MetricError:
+        return None
+
+
+@contextmanager
+def naming(metric: Metric, task: str, problem: str) -> Iterator[None]:
+    """Whatever fails within the block is a ``MetricError`` that names metric and task."""
+    try:
+        yield
+    except Exception as error:  # whatever another package raises
+        if _names_itself(metric, error):
+            raise
+        raise _named(metric, task, problem, error) from error
+
+
+def _names_itself(metric: Metric, error: Exception) -> bool:
+    """One of our errors out of one of our metrics says what and where."""
+    return isinstance(error, SteelyardError) and is_built_in(metric)
+
+
+def _named(metric: Metric, task: str, problem: str, error: Exception) -> MetricError:
+    reason = (
+        error.message if isinstance(error, SteelyardError) else f"{type(error).__name__}: {error}"
+    )
+    return MetricError(f"metric '{metric.name}': {problem}: {reason}", key=f"task {task}")
