@@ -17,8 +17,8 @@ from steelyard.harness.cli.experiments import (
     run_experiment,
 )
 from steelyard.harness.cli.options import open_executor
+from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.environment import silence_libraries
-from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.pipeline.events import Listener
 from steelyard.harness.pipeline.executors.executor import Executor
 from steelyard.harness.plugins.names import load_plugin, plugin_names
@@ -79,7 +79,7 @@ def run(
         commands = [command(source, place, base, seed, limit)]
     with _listening(progress) as listener:
         conclusion = run_experiment(
-            load_experiment(source, base=base, seed=seed, limit=limit),
+            read_experiment(source, base=base, seed=seed, limit=limit),
             workspace=place,
             only=candidates,
             gating=gate,

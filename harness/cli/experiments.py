@@ -17,7 +17,6 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.environment import silence_libraries
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
-from steelyard.harness.experiment.choices import check_choices
 from steelyard.harness.experiment.file import Experiment, ExperimentFile
 from steelyard.harness.experiment.lineage import BASE
 from steelyard.harness.files.validation import validated
@@ -88,7 +87,6 @@ def run_experiment(
 def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
     settings = experiment.settings
-    check_choices(experiment)
     load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
     if settings.gate:
         load_gate(settings.gate, file=experiment.file)

@@ -14,6 +14,7 @@ from steelyard.harness.files.validation import validated
 from steelyard.harness.plugins.fields import beside
 from steelyard.harness.plugins.names import load_plugin, load_trainer, plugin_names
 from steelyard.harness.plugins.protocols import DataSource, Trainer
+from steelyard.harness.suites.suite import load_suite
 
 _KEYS = ("trainer", "parent", "data", "seed", "resources", "accelerate")
 
@@ -83,6 +84,16 @@ def launched(candidate: Candidate, config: str, folder: Path) -> Candidate:
     launch = load_plugin("launchers", "accelerate")
     trainer = launch(candidate.trainer, candidate.trainer_name, beside(config, folder))
     return replace(candidate, trainer=trainer)
+
+
+def check_validation(candidate: Candidate, folder: Path) -> None:
+    """Find a validation task that does not exist before hours of training, not after.
+
+    Raises ``UnknownNameError`` or ``ConfigError``.
+    """
+    for task in candidate.trainer.inner.validation_tasks:
+        mapping = {"include": list(task.include), "tasks": [str(task.task)]}
+        load_suite(mapping, folder=folder)
 
 
 def _trainer(spec: Mapping[str, Any], folder: Path) -> Trainer:

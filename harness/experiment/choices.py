@@ -1,26 +1,12 @@
-"""Candidates that choose among others by a score on validation data, checked before a run."""
+"""Which candidates were chosen by scores on the suite's own items, for a reader of the report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from steelyard.harness.experiment.file import Experiment
-
-
-def check_choices(experiment: Experiment) -> None:
-    """Find a validation task that does not exist before hours of training, not after.
-
-    Raises ``UnknownNameError`` or ``ConfigError``.
-    """
-    from steelyard.harness.suites.suite import load_suite
-
-    for candidate in experiment.candidates:
-        for spec in candidate.trainer.inner.validation_tasks:
-            mapping = {"include": list(spec.include), "tasks": [str(spec.task)]}
-            load_suite(mapping, folder=experiment.folder)
+from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.suites.suite import load_suite
 
 
 def selection_notes(experiment: Experiment) -> tuple[str, ...]:
@@ -32,19 +18,19 @@ def selection_notes(experiment: Experiment) -> tuple[str, ...]:
         return ()
     suite = _suite_tasks(experiment)
     rules = _gate_patterns(experiment.settings.gate)
-    found = []
+    notes = []
     for task, names in chosen.items():
         if any(fnmatchcase(task, pattern) for pattern in rules):
-            found.append(
+            notes.append(
                 f"Selected on {task}, on which the gate holds a rule: {', '.join(names)}. "
                 "Scores there are flattered, and a pass on them is no evidence."
             )
         elif task in suite:
-            found.append(
+            notes.append(
                 f"Selected on {task}, which the suite scores too: {', '.join(names)}. "
                 "Scores there are flattered."
             )
-    return tuple(found)
+    return tuple(notes)
 
 
 def _chosen_on(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -59,13 +45,16 @@ def _chosen_on(experiment: Experiment) -> Iterator[tuple[str, str]]:
             yield from ((candidate.name, task) for task in sorted(tasks))
 
 
-def _gate_patterns(gate: Mapping[str, Any] | None) -> list[str]:
-    rules = (gate or {}).get("rules") or ()
-    return [str(rule["task"]) for rule in rules if isinstance(rule, Mapping) and rule.get("task")]
+def _gate_patterns(gate: Mapping[str, object] | None) -> list[str]:
+    rules = (gate or {}).get("rules")
+    patterns = (
+        [rule.get("task") for rule in rules if isinstance(rule, Mapping)]
+        if isinstance(rules, list | tuple)
+        else []
+    )
+    return [str(pattern) for pattern in patterns if pattern]
 
 
 def _suite_tasks(experiment: Experiment) -> set[str]:
-    from steelyard.harness.suites.suite import load_suite
-
     settings = experiment.settings
     return {task.task for task in load_suite(settings.suite, folder=experiment.folder).tasks}

@@ -46,7 +46,11 @@ class Expanded:
     unscored: frozenset[str] = frozenset()
     """Trials of a sweep: they never see the suite, so choosing among them is not done on it."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """By candidate: the name in the file that it comes from, where that is another."""
+    """By candidate: the name in the file that it comes from."""
+
+    def origin(self, name: str) -> str:
+        """The name in the file of what the candidate ``name`` was written out from."""
+        return self.origins.get(name, name)
 
 
 def as_written(specs: Mapping[str, Spec]) -> Expanded:

@@ -7,10 +7,11 @@ the likely fix. Models are not loaded and nothing is written before the whole fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,6 +26,7 @@ from steelyard.harness.errors import (
 from steelyard.harness.experiment.candidates import (
     Candidate,
     Surroundings,
+    check_validation,
     launched,
     read_candidate,
 )
@@ -127,6 +129,10 @@ class Experiment:
         )
 
 
+#: By key of the file: a check that raises ``SteelyardError``.
+Checks = Mapping[str, Callable[[ExperimentFile, Path], object]]
+
+
 def load_experiment(
     source: Path | Mapping[str, object],
     *,
@@ -134,11 +140,14 @@ def load_experiment(
     seed: int | None = None,
     limit: int | None = None,
     check_files: bool = True,
+    checks: Checks = MappingProxyType({}),
 ) -> Experiment:
     """Read, override and check an experiment file, or the same keys as a mapping.
 
     Paths are relative to the file, and in a mapping to the working directory. ``base``, ``seed``
-    and ``limit`` replace the file's own; with ``check_files`` the data files are opened too.
+    and ``limit`` replace the file's own; with ``check_files`` data files are opened and validation
+    tasks looked up. ``checks`` are what other rooms have to say to the settings, by key: each is
+    called with them and the file where the key itself is right.
 
     Raises:
         ConfigError: the file is wrong; with several mistakes a ``SeveralError`` with a line each.
@@ -155,20 +164,22 @@ def load_experiment(
         if seed is not None:
             content.pop("seeds", None)
         with file.reading():
-            return _Reading(path, content).experiment(check_files=check_files)
+            return _Reading(path, content, checks).experiment(check_files=check_files)
 
 
 class _Reading:
     """One reading of a file's content: what is wrong is kept until all of it was looked at."""
 
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+    def __init__(self, path: Path, content: dict[str, Any], checks: Checks) -> None:
         self.path = path
         self.content = content
+        self.checks = checks
         self.folder = path.parent
         self.problems = Collected()
 
     def experiment(self, *, check_files: bool) -> Experiment:
         settings = self._settings()
+        self._check_settings(settings)
         specs = {name: dict(spec) for name, spec in settings.candidates.items()}
         with self.problems.of(key="name"):
             _check_name(settings.name)
@@ -181,6 +192,9 @@ class _Reading:
         candidates = self._candidates(written_out, settings)
         if check_files:
             self._check_files(candidates)
+            for candidate in candidates:
+                with self.problems.of(key=f"candidates.{written_out.origin(candidate.name)}"):
+                    check_validation(candidate, self.folder)
         self.problems.errors = _without_repeats(self.problems.errors)
         self.problems.raise_any()
         by_name = {candidate.name: candidate for candidate in candidates}
@@ -197,6 +211,13 @@ class _Reading:
             return validated(ExperimentFile, self.content, context={"folder": self.folder})
         return _right_part(self.content, [error.key or "" for error in self.problems.errors])
 
+    def _check_settings(self, settings: ExperimentFile) -> None:
+        wrong = {(error.key or "").partition(".")[0] for error in self.problems.errors}
+        for key, check in self.checks.items():
+            if key in self.content and key not in wrong:
+                with self.problems.of():
+                    check(settings, self.path)
+
     def _written_out(
         self, specs: Mapping[str, dict[str, Any]], settings: ExperimentFile
     ) -> Expanded:
@@ -208,7 +229,7 @@ class _Reading:
         with self.problems.of():
             written_out = expanded(specs, seeds)
         for name in set(written_out.specs) - set(specs):
-            with self.problems.of(key=f"candidates.{written_out.origins[name]}"):
+            with self.problems.of(key=f"candidates.{written_out.origin(name)}"):
                 _check_candidate_name(name)
         return written_out
 
@@ -220,7 +241,7 @@ class _Reading:
         around = Surroundings(self.folder, settings.seed, data)
         candidates = []
         for name, spec in written_out.specs.items():
-            key = f"candidates.{written_out.origins.get(name, name)}"
+            key = f"candidates.{written_out.origin(name)}"
             with self.problems.of(key=key):
                 candidate = read_candidate(name, spec, around)
                 candidates.append(replace(candidate, scored=name not in written_out.unscored))
@@ -234,7 +255,7 @@ class _Reading:
         config = settings.accelerate if own is None else own
         if config is None or (own is None and candidate.trainer.schedule is None):
             return candidate
-        origin = written_out.origins.get(candidate.name, candidate.name)
+        origin = written_out.origin(candidate.name)
         with self.problems.of(
             key="accelerate" if own is None else f"candidates.{origin}.accelerate"
         ):

@@ -9,10 +9,10 @@ import typer
 
 from steelyard.harness.cli.documents import show
 from steelyard.harness.cli.options import Format, OutputFormat, Seed
+from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.cli.verbs.leaderboard import leaderboard
 from steelyard.harness.cli.verbs.run import run_watched
 from steelyard.harness.errors import EXIT_USAGE
-from steelyard.harness.experiment.file import load_experiment
 from steelyard.tasks.microworld.demo import write_files
 
 app = typer.Typer(add_completion=False)
@@ -40,7 +40,7 @@ def demo(
     if files_only:
         typer.echo(f"steelyard run {file} --workspace {folder / '.steelyard'}")
         return
-    experiment = load_experiment(file, seed=seed)
+    experiment = read_experiment(file, seed=seed)
     workspace = folder / ".steelyard"
     conclusion = run_watched(
         experiment,

@@ -26,8 +26,9 @@ from steelyard.harness.cli.options import (
     Workspace,
     open_executor,
 )
+from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.experiment.file import Experiment, load_experiment
+from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.pipeline.executors.executor import Executor as ExecutorPlugin
 from steelyard.harness.pipeline.pipeline import Outcome
@@ -75,7 +76,7 @@ def run(
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
     chosen = open_executor(executor, workers, address, runtime_env)
-    experiment = load_experiment(file, base=base, seed=seed, limit=limit)
+    experiment = read_experiment(file, base=base, seed=seed, limit=limit)
     conclusion = run_watched(
         experiment,
         workspace=workspace,

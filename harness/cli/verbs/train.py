@@ -25,7 +25,6 @@ from steelyard.harness.cli.options import (
 from steelyard.harness.cli.session import session
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import EXIT_USAGE
-from steelyard.harness.experiment.choices import check_choices
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.pipeline.pipeline import Pipeline
 
@@ -53,7 +52,6 @@ def train(
     """
     chosen = open_executor(executor, workers, address, runtime_env)
     experiment = load_experiment(file, base=base, seed=seed)
-    check_choices(experiment)
     with session(experiment, workspace) as (store, meter), watching() as listener:
         pipeline = Pipeline(experiment, store, meter, listener, chosen)
         outcome = pipeline.train(candidates or ())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.errors import SeveralError, SteelyardError
 from steelyard.harness.experiment.file import load_experiment
 
@@ -132,6 +133,27 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_line(folder: Path) -> 
         ("22", "limit"),
     ]
     assert caught.value.exit_code == 2
+
+
+def test_what_other_rooms_say_to_a_file_is_told_beside_the_rest(folder: Path) -> None:
+    path = folder / "wrong.yaml"
+    text = GOOD.replace("rank: 4", "rnak: 4").replace("margin: 0.02", "margni: 0.02")
+    path.write_text(text.replace("suite: microworld", "suite: microwrld\nenergy: {meter: nvlm}"))
+    with pytest.raises(SeveralError) as caught:
+        read_experiment(path)
+    lines = str(caught.value).splitlines()
+    assert [line.removeprefix(f"{path}:").split(": ")[:2] for line in lines] == [
+        ["9", "candidates.lora.rnak"],
+        ["11", "suite"],
+        ["12", "energy.meter"],
+        ["15", "gate.rules.0.margni"],
+    ]
+
+
+def test_a_validation_task_that_is_not_there_is_found_before_training(folder: Path) -> None:
+    line = refusal(folder, "rank: 4}", "rank: 4, early_stop: {task: microworld_nwe}}")
+    assert "wrong.yaml:9: candidates.lora" in line
+    assert "did you mean 'microworld_new'" in line
 
 
 def test_copies_of_a_candidate_tell_its_mistake_once(folder: Path) -> None:

@@ -1,0 +1,45 @@
+"""An experiment file read with everything that other rooms have to say to it, before anything runs.
+
+Suite, gate and energy are checked where they are at home; their mistakes are told together with
+those of the candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from steelyard.harness.energy import EnergyConfig
+from steelyard.harness.experiment.file import Checks, Experiment, ExperimentFile, load_experiment
+from steelyard.harness.files.validation import validated
+from steelyard.harness.gate import load_gate
+from steelyard.harness.suites.suite import load_suite
+
+
+def read_experiment(
+    source: Path | Mapping[str, object],
+    *,
+    base: str | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+) -> Experiment:
+    """The experiment; see :func:`steelyard.harness.experiment.file.load_experiment`.
+
+    Raises ``SteelyardError`` with a line for each mistake, wherever in the file it is.
+    """
+    return load_experiment(source, base=base, seed=seed, limit=limit, checks=_CHECKS)
+
+
+def _suite(settings: ExperimentFile, file: Path) -> object:
+    return load_suite(settings.suite, folder=file.parent, limit=settings.limit)
+
+
+def _gate(settings: ExperimentFile, file: Path) -> object:
+    return load_gate(settings.gate, file=file) if settings.gate else None
+
+
+def _energy(settings: ExperimentFile, file: Path) -> object:
+    return validated(EnergyConfig, settings.energy, key="energy").checked()
+
+
+_CHECKS: Checks = {"suite": _suite, "gate": _gate, "energy": _energy}
