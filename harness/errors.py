@@ -162,6 +162,10 @@ class ConfigError(SteelyardError):
     """An experiment, suite, policy or task file is wrong."""
 
 
+#: A table may be wrong in every row: so many mistakes are shown, the rest are counted.
+MOST_SHOWN = 20
+
+
 class SeveralError(ConfigError):
     """Every error of one file, told at once: a line each, in the order of the file."""
 
@@ -172,7 +176,9 @@ class SeveralError(ConfigError):
 
     def __str__(self) -> str:
         # Sorted here: an error may get its line after it was collected.
-        return "\n".join(str(e) for e in sorted(self.errors, key=lambda error: error.line or 0))
+        lines = [str(e) for e in sorted(self.errors, key=lambda error: error.line or 0)]
+        more = [f"and {len(lines) - MOST_SHOWN} more mistakes"] if len(lines) > MOST_SHOWN else []
+        return "\n".join([*lines[:MOST_SHOWN], *more])
 
     def __reduce__(self) -> tuple[type[SeveralError], tuple[tuple[SteelyardError, ...]]]:
         return SeveralError, (self.errors,)

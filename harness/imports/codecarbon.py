@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from steelyard.harness.errors import DataError
+from steelyard.harness.errors import Collected, DataError, located
+from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
@@ -18,13 +19,13 @@ from steelyard.harness.imports.imported import (
     imported_run,
     plain_name,
 )
-from steelyard.harness.imports.lm_eval_results import number
+from steelyard.harness.imports.numbers import number
 from steelyard.harness.records import CarbonIntensity, Energy, EnergyComponent, Environment, Run
 
 Phase = Literal["train", "score"]
 _REQUIRED = ("run_id", "duration", "emissions", "energy_consumed")
 _NAMES: tuple[Literal["cpu", "gpu", "ram"], ...] = ("cpu", "gpu", "ram")
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 
 
 def read_emissions(
@@ -32,15 +33,26 @@ def read_emissions(
 ) -> tuple[Record, Source]:
     """The one tracker run that is meant; of one that wrote several lines the last, its total.
 
-    Raises ``DataError``, in one line, where none or several are meant, or a figure is missing.
+    Raises ``DataError`` where none or several are meant, and for each figure that is missing.
     """
-    table = [record for _, record in records(path)]
+    with located(file=path):
+        record = _tracker_run([record for _, record in records(path)], project, run_id)
+        problems = Collected()
+        for name in _REQUIRED[1:]:
+            value = number(record.get(name))
+            if value is None or value < 0:
+                problems.errors.append(DataError("is no figure", value=record.get(name), key=name))
+        problems.raise_any()
+    version = record.get("codecarbon_version")
+    return record, Source("codecarbon", (path,), str(version) if version else None)
+
+
+def _tracker_run(table: Sequence[Record], project: str | None, run_id: str | None) -> Record:
     if not table:
-        raise DataError("the file has no rows", file=path)
+        raise DataError("the file has no rows")
     lacking = [name for name in _REQUIRED if name not in table[0]]
     if lacking:
-        what = f"is no emissions.csv of codecarbon: no column '{lacking[0]}'"
-        raise DataError(what, file=path)
+        raise DataError(f"is no emissions.csv of codecarbon: no column '{lacking[0]}'")
     runs = {
         str(record["run_id"]): record
         for record in table
@@ -52,14 +64,8 @@ def read_emissions(
         shown = ", ".join(f"{id} ({name})" for id, name in list(every.items())[:8])
         what = f"{len(runs)} of its tracker runs are meant" if runs else "no such tracker run"
         fix = f"name one with --run-id or --project: {shown}"
-        raise DataError(what, file=path, fix=fix)
-    record = next(iter(runs.values()))
-    for name in _REQUIRED[1:]:
-        value = number(record.get(name))
-        if value is None or value < 0:
-            raise DataError("is no figure", file=path, key=name, value=record.get(name))
-    version = record.get("codecarbon_version")
-    return record, Source("codecarbon", (path,), str(version) if version else None)
+        raise DataError(what, fix=fix)
+    return next(iter(runs.values()))
 
 
 def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
@@ -140,8 +146,6 @@ def with_emissions(
 
     Raises ``DataError`` where the run has metered that phase itself.
     """
-    from steelyard.harness.files.digests import digest_json
-
     record, source = read_emissions(path, project=project, run_id=run_id)
     if any(e.phase == phase and e.energy_kwh is not None for e in run.energy):
         what = f"'{run.experiment}/{run.candidate}' has energy of its {phase} phase already"

@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from steelyard.harness.errors import DataError
+from steelyard.harness.errors import Collected, DataError, located
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import (
@@ -20,7 +19,7 @@ from steelyard.harness.imports.imported import (
     imported_run,
     plain_name,
 )
-from steelyard.harness.imports.lm_eval_results import number
+from steelyard.harness.imports.numbers import number
 from steelyard.harness.records import Score, TaskSignature
 
 _Z95 = 1.959963984540054
@@ -33,24 +32,11 @@ def read_every_eval_ever(
 ) -> Imported:
     """One record as a run of aggregates, with the intervals or standard errors that it gives.
 
-    Raises ``DataError``, in one line, where the file is no such record.
+    Raises ``DataError`` where the file is no such record, a line for each result that is none.
     """
     content = read_json_object(path, DataError)
-    lacking = [k for k in _REQUIRED if not content.get(k)]
-    if lacking or not isinstance(content["evaluation_results"], list):
-        missing = ", ".join(lacking) or "evaluation_results as a list"
-        raise DataError(f"is no Every Eval Ever record: no {missing}", file=path)
-    scores: dict[tuple[str, str], Score] = {}
-    signatures: dict[str, TaskSignature] = {}
-    for index, result in enumerate(content["evaluation_results"]):
-        score = _record_score(result, index, path)
-        if (score.task, score.metric) in scores:
-            what = f"'{score.metric}' of '{score.task}' stands twice"
-            raise DataError(what, file=path, key=f"evaluation_results.{index}")
-        is_first = score.task not in signatures
-        scores[score.task, score.metric] = score.model_copy(update={"primary": is_first})
-        if is_first:
-            signatures[score.task] = _record_signature(score.task, result, content)
+    with located(file=path):
+        scores, signatures = _record_results(content)
     model = _record_part(content, "model_info")
     source = _record_part(content, "source_metadata")
     library = _record_part(content, "eval_library")
@@ -69,24 +55,48 @@ def read_every_eval_ever(
     return Imported(run, remarks=("no samples: shown, but a gate cannot test it",))
 
 
-def _record_part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _record_results(
+    content: Mapping[str, object],
+) -> tuple[dict[tuple[str, str], Score], dict[str, TaskSignature]]:
+    """Scores by task and metric, and signatures by task."""
+    lacking = [k for k in _REQUIRED if not content.get(k)]
+    results = content.get("evaluation_results")
+    if lacking or not isinstance(results, list):
+        missing = ", ".join(lacking) or "evaluation_results as a list"
+        raise DataError(f"is no Every Eval Ever record: no {missing}")
+    scores: dict[tuple[str, str], Score] = {}
+    signatures: dict[str, TaskSignature] = {}
+    problems = Collected()
+    for index, result in enumerate(results):
+        with problems.of(key=f"evaluation_results.{index}"):
+            score = _record_score(result)
+            if (score.task, score.metric) in scores:
+                raise DataError(f"'{score.metric}' of '{score.task}' stands twice")
+            is_first = score.task not in signatures
+            scores[score.task, score.metric] = score.model_copy(update={"primary": is_first})
+            if is_first:
+                signatures[score.task] = _record_signature(score.task, result, content)
+    problems.raise_any()
+    return scores, signatures
+
+
+def _record_part(content: Mapping[str, object], name: str) -> Mapping[str, object]:
     part = content.get(name)
     return part if isinstance(part, Mapping) else {}
 
 
-def _evaluator_version(library: Mapping[str, Any]) -> dict[str, str]:
+def _evaluator_version(library: Mapping[str, object]) -> dict[str, str]:
     name = library.get("name")
     return {str(name): str(library.get("version") or UNKNOWN)} if name else {}
 
 
-def _record_score(result: Any, index: int, path: Path) -> Score:
+def _record_score(result: object) -> Score:
     entry = result if isinstance(result, Mapping) else {}
     config, details = _record_part(entry, "metric_config"), _record_part(entry, "score_details")
     task = str(entry.get("evaluation_name") or "")
     value = number(details.get("score"))
     if not task or value is None:
-        what = "has no evaluation_name" if not task else "has no finite score"
-        raise DataError(what, file=path, key=f"evaluation_results.{index}")
+        raise DataError("has no evaluation_name" if not task else "has no finite score")
     doubt = _record_part(details, "uncertainty")
     low, high, confidence, note = _interval(value, doubt)
     metric = str(config.get("metric_name") or config.get("metric_id") or "score")
@@ -109,7 +119,7 @@ def _record_score(result: Any, index: int, path: Path) -> Score:
 
 
 def _interval(
-    value: float, doubt: Mapping[str, Any]
+    value: float, doubt: Mapping[str, object]
 ) -> tuple[float | None, float | None, float, str | None]:
     interval = _record_part(doubt, "confidence_interval")
     low, high = number(interval.get("lower")), number(interval.get("upper"))
@@ -123,7 +133,7 @@ def _interval(
 
 
 def _record_signature(
-    task: str, result: Mapping[str, Any], content: Mapping[str, Any]
+    task: str, result: Mapping[str, object], content: Mapping[str, object]
 ) -> TaskSignature:
     """Everything that the record says of how the task was put, as one digest."""
     library = _record_part(content, "eval_library")
@@ -143,7 +153,7 @@ def _record_signature(
     )
 
 
-def _evaluation_time(content: Mapping[str, Any]) -> str | None:
+def _evaluation_time(content: Mapping[str, object]) -> str | None:
     """When it was evaluated, else retrieved: ISO 8601, or seconds since 1970 as text."""
     for key in ("evaluation_timestamp", "retrieved_timestamp"):
         stamp = content.get(key)

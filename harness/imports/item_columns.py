@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from steelyard.harness.errors import ConfigError, DataError, did_you_mean
+from steelyard.harness.errors import Collected, ConfigError, DataError, did_you_mean
+from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import Kind
 
 Record = Mapping[str, Any]
@@ -73,8 +72,11 @@ class ItemColumns:
     response: str | None = None
 
 
-def resolved(columns: ItemColumns, table: Table, path: Path) -> ItemColumns:
-    """Every column that is named exists; those that are not named are found."""
+def resolved(columns: ItemColumns, table: Table) -> ItemColumns:
+    """Every column that is named exists; those that are not named are looked for.
+
+    Raises ``DataError`` for each name that is not there.
+    """
     there = list(table[0][1])
     chosen = {n: getattr(columns, n) or (n if n in there else None) for n in _BY_NAME}
     other = {columns.id, columns.cluster, *columns.slices, *chosen.values()}
@@ -90,21 +92,22 @@ def resolved(columns: ItemColumns, table: Table, path: Path) -> ItemColumns:
         *((f"--{n}", chosen[n]) for n in chosen),
         *(("--metric", name) for metric in metrics for name in metric.columns),
     ]
+    problems = Collected()
     for option, name in named:
         if name is not None and name not in there:
-            raise DataError(
-                f"no column '{name}'", file=path, key=option, fix=did_you_mean(name, there)
+            problems.errors.append(
+                DataError(f"no column '{name}'", fix=did_you_mean(name, there), key=option)
             )
     if not metrics:
-        raise DataError("no column of numbers", file=path, fix="name one with --metric")
+        problems.errors.append(DataError("no column of numbers", fix="name one with --metric"))
     names = [metric.name for metric in metrics]
-    unknown = next((name for name in columns.lower if name not in names), None)
-    if unknown is not None:
-        fix = did_you_mean(unknown, names)
-        raise DataError(f"no metric '{unknown}'", file=path, key="--lower", fix=fix)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"the metric '{twice}' is named twice", file=path, key="--metric")
+    for unknown in (name for name in columns.lower if metrics and name not in names):
+        problems.errors.append(
+            DataError(f"no metric '{unknown}'", fix=did_you_mean(unknown, names), key="--lower")
+        )
+    for twice in dict.fromkeys(name for name in names if names.count(name) > 1):
+        problems.errors.append(DataError(f"the metric '{twice}' is named twice", key="--metric"))
+    problems.raise_any()
     return replace(
         columns,
         metrics=metrics,
@@ -117,49 +120,46 @@ def resolved(columns: ItemColumns, table: Table, path: Path) -> ItemColumns:
 
 def _is_numeric(name: str, table: Table) -> bool:
     """Mostly numbers: the odd cell that is none is then an error, and not a metric left out."""
-    count = sum(number(record.get(name)) is not None for _, record in table)
+    count = sum(cell_number(record.get(name)) is not None for _, record in table)
     return count > len(table) / 2
 
 
-def number(value: Any) -> float | None:
-    """A finite number; true and false are 1 and 0."""
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return float(value.strip().lower() == "true")
-    try:
-        figure = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return figure if math.isfinite(figure) else None
-
-
-def require_numbers(table: Table, columns: ItemColumns, path: Path) -> None:
-    """``DataError``, with the first place, where a metric's cell is missing or not finite."""
+def require_numbers(table: Table, columns: ItemColumns) -> None:
+    """``DataError``, with its first place, for each column with a cell missing or not finite."""
+    problems = Collected()
     for name in dict.fromkeys(name for metric in columns.metrics for name in metric.columns):
-        bad = [(place, r.get(name)) for place, r in table if number(r.get(name)) is None]
+        bad = [(place, r.get(name)) for place, r in table if cell_number(r.get(name)) is None]
         if bad:
             place, value = bad[0]
             empty = value is None or not str(value).strip()
             what = "is empty" if empty else f"is no finite number ('{value}')"
-            raise DataError(
-                f"{place}: '{name}' {what} ({len(bad)} of {len(table)} rows)",
-                file=path,
-                fix="score these items, or leave them out of both files",
+            problems.errors.append(
+                DataError(
+                    f"'{name}' {what} ({len(bad)} of {len(table)} rows)",
+                    fix="score these items, or leave them out of both files",
+                    key=place,
+                )
             )
+    problems.raise_any()
 
 
-def require_ids(table: Table, columns: ItemColumns, path: Path) -> None:
-    """``DataError``, with both places, where an id of a task is empty or stands twice."""
+def require_ids(table: Table, columns: ItemColumns) -> None:
+    """``DataError``, with its places, where an id of a task is empty or stands twice."""
+    problems = Collected()
     seen: dict[tuple[str, str], str] = {}
     copies: list[str] = []
     for place, record in table:
         value = record.get(columns.id)
         if value is None or not str(value).strip():
-            raise DataError(f"{place}: '{columns.id}' is empty", file=path, fix="give it an id")
+            problems.errors.append(
+                DataError(f"'{columns.id}' is empty", fix="give it an id", key=place)
+            )
+            continue
         key = (str(record.get(columns.task) if columns.task else ""), str(value))
         if key in seen:
             copies.append(f"the id '{value}' stands twice ({seen[key]} and {place}")
         seen.setdefault(key, place)
     if copies:
-        raise DataError(
-            f"{copies[0]}; {len(copies)} copies in all)", file=path, fix="keep one row an item"
-        )
+        what = f"{copies[0]}; {len(copies)} copies in all)"
+        problems.errors.append(DataError(what, fix="keep one row an item"))
+    problems.raise_any()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steelyard.harness.errors import DataError, StatisticsError
+from steelyard.harness.errors import Collected, DataError, StatisticsError, located
 from steelyard.harness.evaluation.answers import json_document
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.files.tables import records
@@ -29,13 +29,15 @@ from steelyard.harness.imports.imported import (
 )
 from steelyard.harness.imports.item_columns import (
     ItemColumns,
+    MetricColumn,
     Record,
-    number,
+    Table,
     require_ids,
     require_numbers,
     resolved,
 )
 from steelyard.harness.imports.kinds import table_metric
+from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.stats.rows import check_rows
 from steelyard.harness.suites.identity import documents_digest, sample_ids
@@ -65,29 +67,19 @@ class _Task:
 def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None = None) -> Imported:
     """The table as a run. Items pair by id, and by prompt and target where there are any.
 
-    Raises ``DataError``, in one line, for a column that is not there, an id that stands twice, a
-    cell that is missing or no finite number, and a value that its kind does not allow.
+    Raises ``DataError``, a line for each, for a column that is not there, an id that stands twice,
+    a cell that is missing or no finite number, and a value that its kind does not allow.
     """
     settings = settings or ItemSettings()
-    table = list(records(path))
-    if not table:
-        raise DataError("the file has no rows", file=path)
-    columns = resolved(columns, table, path)
-    require_numbers(table, columns, path)
-    require_ids(table, columns, path)
-    tasks: dict[str, _Task] = {}
-    for _, record in table:
-        name = _task_of(record, columns, settings)
-        tasks.setdefault(name, _Task(name)).records.append(record)
-    scores: list[Score] = []
-    rows: list[Rows] = []
+    with located(file=path):
+        columns, tasks = _tasks(list(records(path)), columns, settings)
+        measured = _measured_tasks(tasks, columns)
+    scores = [score for pairs in measured for score, _ in pairs]
+    rows = [held for pairs in measured for _, held in pairs]
     samples: list[SampleRecord] = []
     signatures: list[TaskSignature] = []
-    for task in tasks.values():
+    for task in tasks:
         ids = _ids(task.records, columns)
-        measured = _measured_columns(task, ids, columns, path)
-        scores += [score for score, _ in measured]
-        rows += [held for _, held in measured]
         samples += [
             _item_sample(task.name, i, r, columns) for i, r in zip(ids, task.records, strict=True)
         ]
@@ -103,6 +95,26 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
         options={"columns": repr(columns), "task": settings.task, "version": settings.version},
     )
     return Imported(run, tuple(rows), tuple(samples))
+
+
+def _tasks(
+    table: Table, columns: ItemColumns, settings: ItemSettings
+) -> tuple[ItemColumns, list[_Task]]:
+    """Which column is what, and the rows of each task. Raises every mistake of the table."""
+    if not table:
+        raise DataError("the file has no rows")
+    columns = resolved(columns, table)
+    problems = Collected()
+    with problems.of():
+        require_numbers(table, columns)
+    with problems.of():
+        require_ids(table, columns)
+    problems.raise_any()
+    tasks: dict[str, _Task] = {}
+    for _, record in table:
+        name = _task_of(record, columns, settings)
+        tasks.setdefault(name, _Task(name)).records.append(record)
+    return columns, list(tasks.values())
 
 
 def _task_of(record: Record, columns: ItemColumns, settings: ItemSettings) -> str:
@@ -123,25 +135,37 @@ def _column_text(record: Record, column: str | None) -> str:
     return "" if value is None else str(value)
 
 
-def _measured_columns(
-    task: _Task, ids: Sequence[str], columns: ItemColumns, path: Path
-) -> list[tuple[Score, Rows]]:
-    measured = []
-    for index, metric in enumerate(columns.metrics):
-        values = [[number(r.get(c)) or 0.0 for c in metric.columns] for r in task.records]
-        plain = all(row in ([0.0], [1.0]) for row in values)
-        kind = metric.kind or ("accuracy" if plain else "bounded")
-        try:
-            check_rows(values, kind, f"'{metric.name}' of {task.name}")
-        except StatisticsError as error:
-            raise DataError(str(error), file=path, key="--metric") from error
-        higher = metric.name not in columns.lower and kind not in _LOWER
-        clusters = [_column_text(r, columns.cluster) or None for r in task.records]
-        rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
-        score = score_of(table_metric(metric.name, kind, higher), rows)
-        update = {"primary": index == 0, "family": "imported", "kind": kind}
-        measured.append((score.model_copy(update=update), rows))
+def _measured_tasks(tasks: Sequence[_Task], columns: ItemColumns) -> list[list[tuple[Score, Rows]]]:
+    """Each task's scores and rows, metric by metric. Raises what a kind does not allow."""
+    problems = Collected()
+    measured: list[list[tuple[Score, Rows]]] = []
+    for task in tasks:
+        measured.append([])
+        ids = _ids(task.records, columns)
+        for metric in columns.metrics:
+            with problems.of(key="--metric"):
+                measured[-1].append(_measured_column(task, ids, metric, columns))
+    problems.raise_any()
     return measured
+
+
+def _measured_column(
+    task: _Task, ids: Sequence[str], metric: MetricColumn, columns: ItemColumns
+) -> tuple[Score, Rows]:
+    values = [[cell_number(r.get(c)) or 0.0 for c in metric.columns] for r in task.records]
+    plain = all(row in ([0.0], [1.0]) for row in values)
+    kind = metric.kind or ("accuracy" if plain else "bounded")
+    try:
+        check_rows(values, kind, f"'{metric.name}' of {task.name}")
+    except StatisticsError as error:
+        raise DataError(str(error)) from error
+    higher = metric.name not in columns.lower and kind not in _LOWER
+    clusters = [_column_text(r, columns.cluster) or None for r in task.records]
+    rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
+    score = score_of(table_metric(metric.name, kind, higher), rows)
+    is_first = metric == columns.metrics[0]
+    update = {"primary": is_first, "family": "imported", "kind": kind}
+    return score.model_copy(update=update), rows
 
 
 def _item_sample(task: str, id: str, record: Record, columns: ItemColumns) -> SampleRecord:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.errors import Collected, DataError, did_you_mean, located
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     Imported,
@@ -123,12 +123,15 @@ def _imported_run(
     slices: Sequence[str],
 ) -> Imported:
     files = {task: samples_file(results.path, task) for task in results.tasks}
-    read = {
-        task: read_task(results, task, file, cluster=cluster, slices=slices)
-        for task, file in files.items()
-        if file is not None
-    }
-    _require_fields(read, results.path, (cluster, *slices))
+    read: dict[str, ImportedTask] = {}
+    problems = Collected()
+    for task, file in files.items():
+        if file is not None:
+            with problems.of(file=file):
+                read[task] = read_task(results, task, file, cluster=cluster, slices=slices)
+    problems.raise_any()
+    with located(file=results.path):
+        _require_fields(read, (cluster, *slices))
     scores: list[Score] = []
     signatures: list[TaskSignature] = []
     for task in results.tasks:
@@ -152,14 +155,14 @@ def _imported_run(
     return Imported(run, rows, samples, _run_remarks(results, read))
 
 
-def _require_fields(
-    read: Mapping[str, ImportedTask], path: Path, wanted: Sequence[str | None]
-) -> None:
+def _require_fields(read: Mapping[str, ImportedTask], wanted: Sequence[str | None]) -> None:
+    problems = Collected()
     fields = {field for task in read.values() for field in task.fields}
     for name in wanted:
         if name is not None and name not in fields:
             fix = did_you_mean(name, fields) if read else "there are no samples beside the results"
-            raise DataError(f"no document has the field '{name}'", file=path, fix=fix)
+            problems.errors.append(DataError(f"no document has the field '{name}'", fix=fix))
+    problems.raise_any()
 
 
 def _bare(results: Results, task: str, with_samples: bool) -> list[Score]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
@@ -42,7 +41,7 @@ def samples_of(task: str, entries: Sequence[Entry]) -> list[Sample]:
     ]
 
 
-def require_once(entries: Sequence[Entry], filter_name: str, path: Path) -> None:
+def require_once(entries: Sequence[Entry], filter_name: str) -> None:
     """lm-eval appends to its samples files, so a second run into one file doubles them."""
     counts = Counter(str(entry["doc_id"]) for entry in entries if entry.get("doc_id") is not None)
     twice = [doc_id for doc_id, count in counts.items() if count > 1]
@@ -50,7 +49,6 @@ def require_once(entries: Sequence[Entry], filter_name: str, path: Path) -> None
         raise DataError(
             f"doc_id {twice[0]} stands {counts[twice[0]]} times under the filter '{filter_name}' "
             f"({len(twice)} such documents)",
-            file=path,
             fix="was a second run appended to the file? keep one",
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
+from steelyard.harness.imports.numbers import number, whole_number
 from steelyard.harness.records import Kind, Score, TaskSignature
 from steelyard.harness.suites.identity import NOT_IDENTITY
 
@@ -126,20 +126,6 @@ def read_results(path: Path) -> Results:
     return Results(path, content)
 
 
-def number(value: Any) -> float | None:
-    """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
-    try:
-        figure = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return figure if math.isfinite(figure) else None
-
-
-def _whole_number(value: Any) -> int | None:
-    figure = number(value)
-    return None if figure is None else int(figure)
-
-
 def aggregates(results: Results, task: str) -> list[Score]:
     """A task's numbers as scores without rows.
 
@@ -207,12 +193,12 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         task_digest=_task_digest(results, task),
         data_digest=data_digest or str(results.of("task_hashes", task) or UNKNOWN),
         few_shot=int(number(shots) or 0),
-        few_shot_seed=_whole_number(config.get("fewshot_seed")) if number(shots) else None,
+        few_shot_seed=whole_number(config.get("fewshot_seed")) if number(shots) else None,
         template=_template_digest(results),
         tokenizer=_tokenizer(results),
         dtype=results.model.dtype,
         limit=effective_limit,
-        max_length=_whole_number(results.content.get("max_length")),
+        max_length=whole_number(results.content.get("max_length")),
         decoding=_one_line(decoding),
         backend=f"lm-eval:{config.get('model') or UNKNOWN}",
         versions=_library_versions(results),

@@ -34,9 +34,9 @@ from steelyard.harness.imports.lm_eval_results import (
     PRIMARY,
     Results,
     aggregates,
-    number,
     signature_of,
 )
+from steelyard.harness.imports.numbers import number
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
@@ -73,11 +73,12 @@ def read_task(
 
     ``cluster`` and ``slices`` name fields of the documents; a task without them goes without.
 
-    Raises ``DataError`` where the file is damaged or holds a document twice.
+    Raises ``DataError`` where the file is damaged or holds a document twice; whoever calls names
+    the file.
     """
     entries = [entry for _, entry in records(path)]
     if not entries:
-        raise DataError("holds no samples", file=path)
+        raise DataError("holds no samples")
     fields = frozenset(str(key) for entry in entries for key in document_of(entry))
     metadata = _metadata(results, task, fields, cluster, slices)
     filters = list(dict.fromkeys(str(entry.get("filter", "none")) for entry in entries))
@@ -87,7 +88,7 @@ def read_task(
     measured: set[str] = set()
     for name in filters:
         mine = [entry for entry in entries if str(entry.get("filter", "none")) == name]
-        require_once(mine, name, path)
+        require_once(mine, name)
         samples = samples_of(task, mine)
         suffix = f",{name}" if len(filters) > 1 else ""
         for metric, metric_rows in _measured_metrics(results, task, mine, samples, metadata):
@@ -97,7 +98,7 @@ def read_task(
                 score, is_whole = _score_again(results, metadata, metric, renamed, samples, name)
             except (IndexError, ValueError, TypeError) as error:
                 what = f"'{renamed.metric}' cannot be aggregated ({error})"
-                raise DataError(what, file=path) from error
+                raise DataError(what) from error
             scores.append(score)
             if is_whole:
                 rows.append(renamed)

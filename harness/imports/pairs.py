@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.errors import Collected, DataError, did_you_mean, located
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.bradley_terry import Battle, Rating, ratings
@@ -29,6 +28,7 @@ from steelyard.harness.imports.imported import (
     plain_name,
     rows_from,
 )
+from steelyard.harness.imports.item_columns import Table
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.suites.identity import documents_digest, sample_ids
@@ -68,14 +68,15 @@ def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Importe
     """A run for each model that met the baseline, and the baseline's own.
 
     Where candidates met the baseline on different prompts, each has a baseline run of its own,
-    called ``baseline-vs-candidate``. Raises ``DataError``, in one line, for missing columns, an
-    unknown winner, a model against itself, a judgment that stands twice, and a baseline that is
+    called ``baseline-vs-candidate``. Raises ``DataError``, a line for each, for missing columns,
+    an unknown winner, a model against itself, a judgment that stands twice, and a baseline that is
     not clear.
     """
     settings = settings or PairSettings()
-    judgments = _judgments(path, settings)
-    models = sorted({m for j in judgments for m in (j.model_a, j.model_b)})
-    baseline = _baseline(judgments, models, settings, path)
+    with located(file=path):
+        judgments = _judgments(list(records(path)), settings)
+        models = sorted({m for j in judgments for m in (j.model_a, j.model_b)})
+        baseline = _baseline(judgments, models, settings)
     judge = ", ".join(sorted({j.judge for j in judgments}))
     rated = _ratings(judgments, models) if settings.with_ratings else {}
     maker = _Maker(path, settings, baseline, judge, rated)
@@ -92,52 +93,62 @@ def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Importe
     return runs
 
 
-def _judgments(path: Path, settings: PairSettings) -> list[Judgment]:
-    table = list(records(path))
+def _judgments(table: Table, settings: PairSettings) -> list[Judgment]:
     if not table:
-        raise DataError("the file has no rows", file=path)
+        raise DataError("the file has no rows")
+    problems = Collected()
     there = list(table[0][1])
     id_column = settings.id or next((n for n in ("id", "prompt", "question") if n in there), "id")
     for name in (id_column, "model_a", "model_b", "winner"):
         if name not in there:
-            raise DataError(f"no column '{name}'", file=path, fix=did_you_mean(name, there))
+            problems.errors.append(DataError(f"no column '{name}'", fix=did_you_mean(name, there)))
+    problems.raise_any()
     judgments: list[Judgment] = []
-    seen: dict[tuple[str, ...], str] = {}
     for place, record in table:
-        judgment = _judgment(place, record, id_column, settings, path)
-        key = (judgment.prompt_id, judgment.model_a, judgment.model_b, judgment.judge)
-        if key in seen:
-            raise DataError(
-                f"{judgment.judge}'s judgment of {judgment.model_a} and {judgment.model_b} on "
-                f"'{judgment.prompt_id}' stands twice ({seen[key]} and {place})",
-                file=path,
-                fix="keep one",
-            )
-        seen[key] = place
-        judgments.append(judgment)
+        with problems.of(key=place):
+            judgments.append(_judgment(place, record, id_column, settings))
+    problems.raise_any()
+    _require_once(judgments)
     return judgments
 
 
+def _require_once(judgments: Sequence[Judgment]) -> None:
+    problems = Collected()
+    seen: dict[tuple[str, ...], str] = {}
+    for judgment in judgments:
+        key = (judgment.prompt_id, judgment.model_a, judgment.model_b, judgment.judge)
+        if key in seen:
+            problems.errors.append(
+                DataError(
+                    f"{judgment.judge}'s judgment of {judgment.model_a} and {judgment.model_b} on "
+                    f"'{judgment.prompt_id}' stands twice ({seen[key]} and {judgment.place})",
+                    fix="keep one",
+                )
+            )
+        seen.setdefault(key, judgment.place)
+    problems.raise_any()
+
+
 def _judgment(
-    place: str, record: Mapping[str, Any], id_column: str, settings: PairSettings, path: Path
+    place: str, record: Mapping[str, object], id_column: str, settings: PairSettings
 ) -> Judgment:
     values = {n: str(record.get(n) or "").strip() for n in (id_column, "model_a", "model_b")}
     empty = next((name for name, value in values.items() if not value), None)
     if empty is not None:
-        raise DataError(f"{place}: '{empty}' is empty", file=path)
+        raise DataError(f"'{empty}' is empty")
     a, b = values["model_a"], values["model_b"]
     if a == b:
-        raise DataError(f"{place}: '{a}' stands against itself", file=path)
+        raise DataError(f"'{a}' stands against itself")
     won = _won(record.get("winner"), a, b)
     if won is None:
         fix = "write a, b, tie, or a model's name"
-        raise DataError(f"{place}: unknown winner", file=path, value=record.get("winner"), fix=fix)
+        raise DataError("unknown winner", value=record.get("winner"), fix=fix)
     judge = settings.judge or str(record.get("judge") or "").strip() or "unnamed"
     prompt = str(record.get("prompt") or record.get("question") or values[id_column])
     return Judgment(place, values[id_column], prompt, a, b, won, judge)
 
 
-def _won(winner: Any, a: str, b: str) -> float | None:
+def _won(winner: object, a: str, b: str) -> float | None:
     if winner is None:
         return None
     text = str(winner).strip()
@@ -149,18 +160,16 @@ def _won(winner: Any, a: str, b: str) -> float | None:
     return wins.get(plain)
 
 
-def _baseline(
-    judgments: Sequence[Judgment], models: Sequence[str], settings: PairSettings, path: Path
-) -> str:
+def _baseline(judgments: Sequence[Judgment], models: Sequence[str], settings: PairSettings) -> str:
     if settings.baseline is not None:
         if settings.baseline not in models:
             fix = did_you_mean(settings.baseline, models)
-            raise DataError(f"no model '{settings.baseline}'", file=path, key="--baseline", fix=fix)
+            raise DataError(f"no model '{settings.baseline}'", key="--baseline", fix=fix)
         return settings.baseline
     everywhere = [m for m in models if all(m in (j.model_a, j.model_b) for j in judgments)]
     if len(everywhere) != 1:
         fix = "name one with --baseline: " + ", ".join(models[:20])
-        raise DataError("which model is the baseline is not clear", file=path, fix=fix)
+        raise DataError("which model is the baseline is not clear", fix=fix)
     return everywhere[0]
 
 

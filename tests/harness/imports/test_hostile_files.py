@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steelyard.harness.errors import SteelyardError
+from steelyard.harness.errors import SeveralError, SteelyardError
 from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 from steelyard.harness.imports.imported import plain_name, require_name
 from steelyard.harness.imports.lm_eval import read_lm_eval
@@ -55,7 +55,12 @@ def read_or_refuse(results: object, sample: object) -> None:
             for imported in read_lm_eval([folder]):
                 open_store(folder / "store").put(imported.run, imported.rows, imported.samples)
         except SteelyardError as error:
-            assert "\n" not in str(error)
+            assert_a_line_each(error)
+
+
+def assert_a_line_each(error: SteelyardError) -> None:
+    errors = error.errors if isinstance(error, SeveralError) else (error,)
+    assert len(str(error).splitlines()) == len(errors)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,7 +90,7 @@ def test_any_value_in_an_every_eval_ever_record(key: str, value: Any) -> None:
         try:
             read_every_eval_ever(file)
         except SteelyardError as error:
-            assert "\n" not in str(error)
+            assert_a_line_each(error)
 
 
 @given(text=st.text())

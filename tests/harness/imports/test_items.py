@@ -165,3 +165,18 @@ def test_any_metric_text_is_read_or_refused_in_one_line(text: str) -> None:
     else:
         assert metric.name
         assert all(metric.columns)
+
+
+def test_every_mistake_of_a_table_is_told_at_once(steelyard: Steelyard) -> None:
+    table(Path("x.csv"), "id,acc,loss", "1,,.5", ",1,nan", "3,0,.5", "3,1,.5")
+    done = steelyard("import", "items", "x.csv", "-m", "acc", "-m", "loss")
+    assert done.code == 2
+    lines = [line.removeprefix("error: x.csv: ") for line in done.err.splitlines()]
+    assert [line.partition(";")[0] for line in lines] == [
+        "line 2: 'acc' is empty (1 of 4 rows)",
+        "line 3: 'loss' is no finite number ('nan') (1 of 4 rows)",
+        "line 3: 'id' is empty",
+        "the id '3' stands twice (line 4 and line 5",
+    ]
+    unknown = steelyard("import", "items", "x.csv", "-m", "ac", "--cluster", "topic")
+    assert [line.split(": ")[2] for line in unknown.err.splitlines()] == ["--cluster", "--metric"]

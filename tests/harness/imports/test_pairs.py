@@ -173,3 +173,15 @@ def test_a_file_that_cannot_be_used_is_one_line(
     assert done.code == 2
     assert says in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_each_line_that_cannot_be_used_is_told_up_to_twenty(steelyard: Steelyard) -> None:
+    arena(Path("x.csv"), [(f"p{i}", "a", "b", "a" if i % 3 else "c", "j") for i in range(6)])
+    done = steelyard("import", "pairs", "x.csv", "-b", "a")
+    assert done.code == 2
+    first, second = done.err.splitlines()
+    assert "x.csv: line 2: unknown winner (got 'c')" in first
+    assert "x.csv: line 5: unknown winner (got 'c')" in second
+    arena(Path("y.csv"), [(f"p{i}", "a", "b", "c", "j") for i in range(100)])
+    lines = steelyard("import", "pairs", "y.csv", "-b", "a").err.splitlines()
+    assert len(lines) == 21 and "and 80 more mistakes" in lines[-1]
