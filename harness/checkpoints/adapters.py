@@ -9,13 +9,16 @@ the adapter does nothing by construction (freshly made: all LoRA B are zero).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from steelyard.harness.errors import CheckpointError
+from steelyard.harness.errors import CheckpointError, located
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel
+
+_NAME_THE_BASE = "name the base model that the adapter was trained on"
 
 
 def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
@@ -27,19 +30,20 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     from peft import PeftModel
 
     try:
-        adapted: Any = PeftModel.from_pretrained(model, adapter, is_trainable=False)
+        adapted: PeftModel = PeftModel.from_pretrained(model, adapter, is_trainable=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        fix = "name the base model that the adapter was trained on"
-        raise CheckpointError(f"does not fit the model: {first}", file=adapter, fix=fix) from error
+        problem = f"does not fit the model: {first}"
+        raise CheckpointError(problem, file=adapter, fix=_NAME_THE_BASE) from error
     adapted.eval()
-    _check_tensors(adapted, adapter)
-    _check_effect(adapted, adapter)
+    with located(file=adapter):
+        _check_tensors(adapted, Path(adapter) / "adapter_model.safetensors")
+        _check_effect(adapted)
     return adapted
 
 
-def _check_tensors(adapted: Any, adapter: str) -> None:
-    file = Path(adapter) / "adapter_model.safetensors"
+def _check_tensors(adapted: PeftModel, file: Path) -> None:
+    """Every tensor of the adapter's file has a place in the model."""
     if not file.is_file():
         return
     from peft import get_peft_model_state_dict
@@ -49,15 +53,14 @@ def _check_tensors(adapted: Any, adapter: str) -> None:
     with safe_open(str(file), framework="pt") as tensors:
         missing = sorted(key for key in tensors.keys() if key not in there)  # noqa: SIM118
     if missing:
-        fix = "name the base model that the adapter was trained on"
         raise CheckpointError(
             f"{len(missing)} of its tensors found no place in the model, such as {missing[0]}",
-            file=adapter,
-            fix=fix,
+            fix=_NAME_THE_BASE,
         )
 
 
-def _check_effect(adapted: Any, adapter: str) -> None:
+def _check_effect(adapted: PeftModel) -> None:
+    """The logits differ from the base's, unless the adapter does nothing by its own numbers."""
     import torch
 
     with torch.inference_mode():
@@ -67,11 +70,11 @@ def _check_effect(adapted: Any, adapter: str) -> None:
     if torch.equal(ours, base) and not _does_nothing(adapted):
         fix = "check target_modules in adapter_config.json"
         raise CheckpointError(
-            "the adapter is not applied: its logits are the base model's", file=adapter, fix=fix
+            "the adapter is not applied: its logits are the base model's", fix=fix
         )
 
 
-def _logits(model: Any) -> torch.Tensor:
+def _logits(model: PeftModel) -> torch.Tensor:
     import torch
 
     rows = model.get_input_embeddings().weight.shape[0]
@@ -80,7 +83,7 @@ def _logits(model: Any) -> torch.Tensor:
     return model(input_ids=tokens, use_cache=False, **options).logits
 
 
-def _does_nothing(adapted: Any) -> bool:
+def _does_nothing(adapted: PeftModel) -> bool:
     """Whether the adapter is the identity by its own numbers.
 
     LoRA-like updates end in a factor that starts at zero (``lora_B``, VeRA's ``lambda_b``,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, has_weights
 from steelyard.harness.errors import CheckpointError, did_you_mean
@@ -55,7 +54,7 @@ def _places(folder: Path, named: str) -> Iterator[Path]:
         yield from (folder / named, Path(named))
 
 
-def _text(content: Mapping[str, Any], key: str) -> str:
+def _text(content: Mapping[str, object], key: str) -> str:
     """The text under a key; empty where it is missing or is none."""
     value = content.get(key)
     return value if isinstance(value, str) else ""

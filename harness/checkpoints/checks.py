@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model
-from steelyard.harness.errors import CheckpointError
+from steelyard.harness.environment import quiet
+from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.records import Checkpoint, Digests
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: Largest difference of a log-probability between an adapter beside the weights and merged in.
 MERGE_TOLERANCE = 1e-4
@@ -41,10 +45,12 @@ def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -
     Raises:
         CheckpointError: one of these does not hold.
     """
-    import torch
+    with located(file=checkpoint.folder):
+        return _checked(checkpoint, start, prompt)
 
-    from steelyard.harness.checkpoints.model import load_model_folder
-    from steelyard.harness.environment import quiet
+
+def _checked(checkpoint: Checkpoint, start: Digests, prompt: str) -> dict[str, str]:
+    import torch
 
     if is_reward_model(checkpoint):
         return _check_reward_model(checkpoint)
@@ -54,29 +60,29 @@ def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -
         gguf_file=checkpoint.gguf_file,
         dtype="float32",
     )
-    model: Any = loaded.model
+    model = loaded.model
     for name, parameter in model.named_parameters():
         if not _finite(parameter):
-            raise CheckpointError(f"the tensor {name} is not finite", file=checkpoint.folder)
+            raise CheckpointError(f"the tensor {name} is not finite")
     with quiet(), torch.inference_mode():
         ours = _log_probabilities(model)
         if not bool(torch.isfinite(ours).all()):
-            raise CheckpointError("its log-probabilities are not finite", file=checkpoint.folder)
-        found = {
+            raise CheckpointError("its log-probabilities are not finite")
+        checks = {
             "finite": "every tensor and log-probability",
             "size": f"{checkpoint.manifest.size_bytes} bytes of weights",
             "vocabulary": f"{len(loaded.tokenizer)} tokens in "
             f"{model.get_input_embeddings().weight.shape[0]} embedding rows",
         }
-        found["sample output"] = _sample(model, loaded.tokenizer, prompt)
+        checks["sample output"] = _sample(model, loaded.tokenizer, prompt)
         if checkpoint.adapter_folder is not None:
-            found |= _check_adapter(model, ours, checkpoint)
+            checks |= _check_adapter(model, ours)
     after = checkpoint.manifest.digests
     same = "as the start's" if start.tokenizer == after.tokenizer else "differs from the start's"
-    found["tokenizer"] = same
+    checks["tokenizer"] = same
     carried = start.chat_template == after.chat_template
-    found["chat template"] = "as the start's" if carried else "differs from the start's"
-    return found
+    checks["chat template"] = "as the start's" if carried else "differs from the start's"
+    return checks
 
 
 def _finite(parameter: torch.Tensor) -> bool:
@@ -93,8 +99,6 @@ def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from steelyard.harness.environment import quiet
-
     with quiet(), torch.inference_mode():
         model = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.weights_folder, dtype=torch.float32, local_files_only=True
@@ -102,11 +106,12 @@ def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
         rows = int(model.get_input_embeddings().weight.shape[0])
         reward = model(input_ids=torch.arange(1, 33).remainder(rows)[None]).logits
     if not bool(torch.isfinite(reward).all()):
-        raise CheckpointError("its rewards are not finite", file=checkpoint.folder)
+        raise CheckpointError("its rewards are not finite")
     return {"finite": "the reward of a text", "scored": "no: it gives rewards, not text"}
 
 
-def _check_adapter(model: Any, ours: torch.Tensor, checkpoint: Checkpoint) -> dict[str, str]:
+def _check_adapter(model: PeftModel, ours: torch.Tensor) -> dict[str, str]:
+    """The adapter moves the model, and merged into the weights it moves it as far."""
     with model.disable_adapter():
         moved = float((ours - _log_probabilities(model)).abs().max())
     applied = f"log-probabilities move by up to {moved:.3g}" if moved else "it does nothing yet"
@@ -120,31 +125,30 @@ def _check_adapter(model: Any, ours: torch.Tensor, checkpoint: Checkpoint) -> di
         raise CheckpointError(
             f"merging its adapter moves a log-probability by {merged:.2g} "
             f"(at most {tolerance:.2g})",
-            file=checkpoint.folder,
             fix="train in float32, or with a lower learning rate",
         )
     return {"adapter applied": applied, "merged equals unmerged": f"within {merged:.1g}"}
 
 
-def _sample(model: Any, tokenizer: Any, prompt: str) -> str:
+def _sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
     """``prompt -> the greedy continuation`` as JSON strings, 24 tokens at most."""
     import torch
 
     beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else 0
     ids = tokenizer(prompt).input_ids[-SAMPLE_PROMPT_TOKENS:] if prompt else []
     tokens = torch.tensor([ids or [beginning]], device=model.device)
-    said = model.generate(
+    generated = model.generate(
         input_ids=tokens,
         attention_mask=torch.ones_like(tokens),
         max_new_tokens=SAMPLE_TOKENS,
         do_sample=False,
     )[0]
-    answer = said if model.config.is_encoder_decoder else said[tokens.shape[1] :]
+    answer = generated if model.config.is_encoder_decoder else generated[tokens.shape[1] :]
     texts = (tokenizer.decode(part, skip_special_tokens=True) for part in (tokens[0], answer))
     return " -> ".join(json.dumps(text, ensure_ascii=False) for text in texts)
 
 
-def _log_probabilities(model: Any) -> torch.Tensor:
+def _log_probabilities(model: PreTrainedModel) -> torch.Tensor:
     import torch
 
     rows = int(model.get_input_embeddings().weight.shape[0])

@@ -9,6 +9,7 @@ from steelyard.harness.checkpoints.bases import MANIFEST
 from steelyard.harness.checkpoints.loading import load_model
 from steelyard.harness.checkpoints.opening import FLOAT32_COPY, open_checkpoint
 from steelyard.harness.checkpoints.writing import copy_tokenizer, manifest_of, write_manifest
+from steelyard.harness.environment import quiet
 from steelyard.harness.records import Checkpoint
 
 
@@ -23,8 +24,6 @@ def dequantised(base: Checkpoint, folder: Path) -> Checkpoint:
         return base
     if (folder / MANIFEST).is_file():
         return open_checkpoint(folder)
-    from steelyard.harness.environment import quiet
-
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

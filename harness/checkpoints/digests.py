@@ -23,7 +23,7 @@ from steelyard.harness.checkpoints.folder import (
     tokenizer_folder,
     weight_files,
 )
-from steelyard.harness.errors import CheckpointError
+from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.files.digests import digest_json, file_digest
 from steelyard.harness.files.json_file import read_json_object
 
@@ -70,7 +70,7 @@ def tokenizer_digest(folder: Path) -> str:
     How a batch was last padded or cut is written into ``tokenizer.json`` too, and is left out.
     """
     tokenizer_folder(folder)  # raises where there is none
-    content: dict[str, Any] = {}
+    content: dict[str, object] = {}
     for name in TOKENIZER_FILES:
         path = folder / name
         if not path.is_file():
@@ -127,21 +127,22 @@ def _tensors(file: Path) -> Iterator[tuple[str, tuple[str, list[int], int, int]]
     entries = header.items() if isinstance(header, dict) else [("", header)]
     for name, entry in entries:
         if name != "__metadata__":
-            dtype, shape, start, end = _tensor(entry, file)
+            with located(file=file):
+                dtype, shape, start, end = _tensor(entry, file.stat().st_size)
             begin = 8 + length
             yield name, (dtype, shape, begin + start, begin + end)
 
 
-def _tensor(entry: Any, file: Path) -> tuple[str, list[int], int, int]:
-    """Dtype, shape and byte range of one entry of a header."""
+def _tensor(entry: Any, file_bytes: int) -> tuple[str, list[int], int, int]:
+    """Dtype, shape and byte range of one entry of a header, which may hold anything."""
     try:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         whole = all(type(number) is int for number in (start, end, *shape))
-        if whole and isinstance(dtype, str) and 0 <= start <= end <= file.stat().st_size:
+        if whole and isinstance(dtype, str) and 0 <= start <= end <= file_bytes:
             return dtype, list(shape), start, end
     except (LookupError, TypeError, ValueError):
         pass
-    raise CheckpointError("not a safetensors file: a tensor lacks its place", file=file)
+    raise CheckpointError("not a safetensors file: a tensor lacks its place")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -150,10 +151,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return read_json_object(path, CheckpointError, fix="copy it again", non_finite=False)
 
 
-def _without_writer(config: dict[str, Any]) -> dict[str, Any]:
+def _without_writer(config: dict[str, Any]) -> dict[str, object]:
     """The configuration without who wrote it; PEFT writes sets as lists in no fixed order."""
-    kept = {key: value for key, value in config.items() if key not in _WRITER_KEYS}
+    own = {key: value for key, value in config.items() if key not in _WRITER_KEYS}
     for key in ("target_modules", "modules_to_save", "exclude_modules"):
-        if isinstance(kept.get(key), list):
-            kept[key] = sorted(kept[key], key=str)
-    return kept
+        if isinstance(own.get(key), list):
+            own[key] = sorted(own[key], key=str)
+    return own

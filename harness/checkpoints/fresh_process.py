@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from steelyard.harness import errors
+from steelyard.harness.checkpoints.checks import check_against
+from steelyard.harness.checkpoints.opening import open_checkpoint
 from steelyard.harness.environment import nvidia_smi
 from steelyard.harness.errors import CheckpointError, SteelyardError
 from steelyard.harness.records import Checkpoint, Digests
@@ -47,8 +49,8 @@ def check_in_fresh_process(
         "prompt": prompt,
     }
     answer = _asked(json.dumps(request))
-    if "found" in answer:
-        return dict(answer["found"])
+    if "checks" in answer:
+        return dict(answer["checks"])
     if "died" in answer:
         raise CheckpointError(
             f"the process that opened it died ({answer['died']})",
@@ -102,7 +104,7 @@ def fork_server() -> None:
     for name in LIBRARIES:
         import_module(name)
     requests, asked = os.pipe()
-    told, answers = os.pipe()
+    answered, answers = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:  # nothing may leave this block: below it stands what the process was at
@@ -117,13 +119,13 @@ def fork_server() -> None:
             os._exit(0)
     os.close(requests)
     os.close(answers)
-    _servers[:] = [Server(os.fdopen(asked, "w"), os.fdopen(told), pid)]
+    _servers[:] = [Server(os.fdopen(asked, "w"), os.fdopen(answered), pid)]
 
 
-def _close_all_but(*kept: int) -> None:
+def _close_all_but(*needed: int) -> None:
     """A fork holds what its process holds: pipes that others wait on, files under a lock."""
     for number in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
-        if number > 2 and number not in kept:
+        if number > 2 and number not in needed:
             with suppress(OSError):  # the listing's own
                 os.close(number)
 
@@ -191,18 +193,15 @@ def serve(requests: IO[str], answers: int) -> None:
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    from steelyard.harness.checkpoints.checks import check_against
-    from steelyard.harness.checkpoints.opening import open_checkpoint
-
     try:
         checkpoint = open_checkpoint(Path(request["folder"]), verify=True)
         start = Digests.model_validate(request["start"])
-        found = check_against(checkpoint, start, prompt=request["prompt"])
-        return {"found": {**found, "opened": "in a fresh process, with the manifest's digests"}}
+        checks = check_against(checkpoint, start, prompt=request["prompt"])
+        return {"checks": {**checks, "opened": "in a fresh process, with the manifest's digests"}}
     except SteelyardError as error:
-        told = {name: getattr(error, name) for name in ("message", "file", "key", "value", "fix")}
-        told["value"] = None if told["value"] is None else str(told["value"])
-        return {"type": type(error).__name__, "error": told}
+        parts = {name: getattr(error, name) for name in ("message", "file", "key", "value", "fix")}
+        parts["value"] = None if parts["value"] is None else str(parts["value"])
+        return {"type": type(error).__name__, "error": parts}
     except Exception as error:
         message = f"cannot be opened in a fresh process: {type(error).__name__}: {error}"
         return {"type": "CheckpointError", "error": {"message": message, "file": request["folder"]}}
@@ -216,6 +215,6 @@ def _write(descriptor: int, text: str) -> None:
 
 if __name__ == "__main__":
     # Whatever a library prints goes to the bin; answers go where standard output was.
-    kept = os.dup(1)
+    standard_output = os.dup(1)
     os.dup2(2, 1)
-    serve(sys.stdin, kept)
+    serve(sys.stdin, standard_output)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.records import Checkpoint
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -23,8 +25,6 @@ def load_model(
         CheckpointError: it cannot be opened (one line says why), or it is quantised and its
             weights therefore take no gradient.
     """
-    from steelyard.harness.checkpoints.model import load_model_folder
-
     loaded = load_model_folder(
         checkpoint.weights_folder,
         adapter=checkpoint.adapter_folder,
@@ -47,7 +47,7 @@ def load_model(
     return model.train(trainable), loaded.tokenizer
 
 
-def _merged(model: Any, checkpoint: Checkpoint) -> Any:
+def _merged(model: PeftModel, checkpoint: Checkpoint) -> PreTrainedModel:
     if model.active_peft_config.is_prompt_learning:
         raise CheckpointError(
             f"'{checkpoint.manifest.candidate}' is virtual tokens, which cannot be merged into "
@@ -58,7 +58,7 @@ def _merged(model: Any, checkpoint: Checkpoint) -> Any:
     return model.merge_and_unload()
 
 
-def _forget_gguf(model: Any) -> None:
+def _forget_gguf(model: PreTrainedModel) -> None:
     """Mark weights that were read from a GGUF file as what they are by now: plain floats."""
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):
         if hasattr(model, name):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.adapters import apply_adapter
 from steelyard.harness.checkpoints.bases import base_of_adapter
 from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
@@ -25,7 +26,7 @@ from steelyard.harness.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,6 @@ def load_model_folder(
     with quiet():
         model = _load_model(source, *_placement(device, dtype))
         if source.adapter is not None:
-            from steelyard.harness.checkpoints.adapters import apply_adapter
-
             model = apply_adapter(model, source.adapter)
         tokenizer = _load_tokenizer(source)
         _check_vocabulary(model, tokenizer, source)
@@ -120,7 +119,9 @@ def load_model_folder(
     return LoadedModel(model, tokenizer, source, encoder_decoder)
 
 
-def _placement(device: str | None, dtype: torch.dtype | str | None) -> tuple[str, Any]:
+def _placement(
+    device: str | None, dtype: torch.dtype | str | None
+) -> tuple[str, torch.dtype | str]:
     import torch
 
     if device is None:
@@ -136,10 +137,10 @@ def _placement(device: str | None, dtype: torch.dtype | str | None) -> tuple[str
     return device, dtype
 
 
-def _load_model(source: Source, device: str, dtype: Any) -> PreTrainedModel:
+def _load_model(source: Source, device: str, dtype: torch.dtype | str) -> PreTrainedModel:
     import transformers
 
-    options: dict[str, Any] = {"local_files_only": True} if source.local else {}
+    options: dict[str, object] = {"local_files_only": True} if source.local else {}
     if source.gguf_file is not None:
         options["gguf_file"] = source.gguf_file
     try:
@@ -167,7 +168,7 @@ def _load_model(source: Source, device: str, dtype: Any) -> PreTrainedModel:
     return model.to(device)
 
 
-def _require_text(config: Any, source: Source) -> None:
+def _require_text(config: PretrainedConfig, source: Source) -> None:
     names = getattr(config, "architectures", None) or ()
     if any(name.endswith("ForSequenceClassification") for name in names):
         fix = "name it as a reward of grpo or rloo, and score a model that was trained with it"

@@ -80,17 +80,17 @@ def take_in(source: Path, job: TrainJob) -> Format:
         raise CheckpointError("no such folder", file=source, fix=fix)
     if is_adapter(source):
         return _take_in_adapter(source, job)
-    found = describe(source, name=source.name)
-    if found.gguf_file is not None and not (source / CONFIG).is_file():
+    taken = describe(source, name=source.name)
+    if taken.gguf_file is not None and not (source / CONFIG).is_file():
         fix = "give it as the experiment's base, or put the model's config.json beside it"
         raise CheckpointError("a GGUF file cannot be taken in", file=source, fix=fix)
-    if found.gguf_file is not None:
-        shutil.copyfile(source / found.gguf_file, job.folder / found.gguf_file)
+    if taken.gguf_file is not None:
+        shutil.copyfile(source / taken.gguf_file, job.folder / taken.gguf_file)
     for pattern in ("*.safetensors", "*.safetensors.index.json", CONFIG):
         for file in source.glob(pattern):
             shutil.copyfile(file, job.folder / file.name)
     copy_tokenizer(source, job.folder)
-    return found.manifest.format
+    return taken.manifest.format
 
 
 def _take_in_adapter(source: Path, job: TrainJob) -> Format:

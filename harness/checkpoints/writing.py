@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.digests import (
@@ -35,18 +35,22 @@ from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
 Format = Literal["full", "adapter", "quantised", "gguf"]
 _CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, GENERATION_CONFIG)
 
 
-def save_full(model: Any, job: TrainJob) -> None:
+def save_full(model: PreTrainedModel, job: TrainJob) -> None:
     """Save full weights and carry the start's tokenizer over, file by file."""
     model.config.use_cache = True
     model.save_pretrained(job.folder)
     _finish_folder(job)
 
 
-def save_beside(model: Any, job: TrainJob) -> None:
+def save_beside(model: PreTrainedModel | None, job: TrainJob) -> None:
     """Carry over what stands beside weights that a trainer writes itself.
 
     That is the start's tokenizer and, where ``model`` is given, its configuration.
@@ -57,7 +61,7 @@ def save_beside(model: Any, job: TrainJob) -> None:
     _finish_folder(job)
 
 
-def save_adapter(model: Any, job: TrainJob, **options: Any) -> None:
+def save_adapter(model: PeftModel, job: TrainJob, **options: Any) -> None:
     """Save a PEFT adapter that plain PEFT loads on the start's weights.
 
     ``options`` go to PEFT's ``save_pretrained``.
@@ -103,8 +107,8 @@ def finish(
     recipe = trainer.model_dump(mode="json")
     data = {source.name: data_digest(source.path) for source in job.data}
     weights = job.start.weights_folder if format == "adapter" else job.folder
-    found = manifest_of(job.folder, weights, job.start, format)
-    manifest = found.model_copy(
+    content = manifest_of(job.folder, weights, job.start, format)
+    manifest = content.model_copy(
         update={
             "candidate": job.candidate,
             "base": job.base_name,
@@ -126,7 +130,7 @@ def finish(
     return open_checkpoint(job.folder)
 
 
-def recipe_digest(job: TrainJob, *, trainer: dict[str, Any], name: str, data: object) -> str:
+def recipe_digest(job: TrainJob, *, trainer: dict[str, object], name: str, data: object) -> str:
     """Digest of everything that determines the result, the machine and its libraries aside."""
     sources = {name: source.manifest.digest for name, source in job.sources.items()}
     return digest_json(
@@ -171,9 +175,10 @@ def manifest_of(
     """A manifest of what lies in ``folder``, without lineage and recipe."""
     adapter = folder if format == "adapter" else None
     gguf_file = only_gguf(weights) if format == "gguf" else None
-    known = start.manifest.digests.weights if adapter is not None and start is not None else None
+    # An adapter's weights are its start's, whose digest was computed when it was made.
+    carried = start.manifest.digests.weights if adapter is not None and start is not None else None
     digests = Digests(
-        weights=known or weights_digest(weights, gguf_file),
+        weights=carried or weights_digest(weights, gguf_file),
         adapter=adapter_digest(adapter) if adapter else None,
         tokenizer=tokenizer_digest(tokenizer_folder(folder)),
         chat_template=chat_template_digest(folder),
