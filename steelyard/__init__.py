@@ -18,7 +18,7 @@ may change its shape. Importing it loads nothing heavy: a name is imported when 
 * What comes back: :class:`LoadedRun`, :class:`Result`, and records such as :class:`Run`,
   :class:`Score`, :class:`Comparison`, :class:`Verdict`.
 * What a plugin is: :class:`Plugin`, and the protocols :class:`Trainer`, :class:`Metric`,
-  :class:`Executor`, :class:`Renderer`, :class:`Meter`.
+  :class:`Executor`, :class:`Renderer`, :class:`Meter`, :class:`Store`.
 * Errors: a mistake that can be mended is a :class:`SteelyardError`, one line that names the fix.
 """
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from steelyard.harness.errors import UnknownNameError as UnknownNameError
     from steelyard.harness.pipeline.events import Event as Event
     from steelyard.harness.pipeline.executors.executor import Executor as Executor
+    from steelyard.harness.pipeline.stage import Stage as Stage
+    from steelyard.harness.pipeline.stage import StageOutcome as StageOutcome
+    from steelyard.harness.pipeline.worker import Worker as Worker
     from steelyard.harness.plugins.plugin import Plugin as Plugin
     from steelyard.harness.plugins.protocols import DataSource as DataSource
     from steelyard.harness.plugins.protocols import Meter as Meter
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
     from steelyard.harness.stats.sequential import SequentialResult as SequentialResult
     from steelyard.harness.stats.sequential import SequentialTest as SequentialTest
     from steelyard.harness.stats.sequential import sequential_test as sequential_test
+    from steelyard.harness.store.protocol import Store as Store
     from steelyard.judging import compare as compare
     from steelyard.judging import gate as gate
     from steelyard.judging import report as report
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
     from steelyard.loaded import load as load
     from steelyard.loaded import table as table
     from steelyard.reports.document import Document as Document
+    from steelyard.reports.document import Renderer as Renderer
     from steelyard.results import Result as Result
     from steelyard.running import evaluate as evaluate
     from steelyard.running import open_model as open_model
@@ -102,6 +107,8 @@ _NAMES = {
     ),
     "steelyard.harness.pipeline.events": "Event",
     "steelyard.harness.pipeline.executors.executor": "Executor",
+    "steelyard.harness.pipeline.stage": "Stage StageOutcome",
+    "steelyard.harness.pipeline.worker": "Worker",
     "steelyard.harness.plugins.plugin": "Plugin",
     "steelyard.harness.plugins.protocols": (
         "DataSource Meter Metric Reading Sample TrainJob Trainer"
@@ -113,9 +120,10 @@ _NAMES = {
     ),
     "steelyard.harness.stats.paired": "PairedResult paired_test",
     "steelyard.harness.stats.sequential": "SequentialResult SequentialTest sequential_test",
+    "steelyard.harness.store.protocol": "Store",
     "steelyard.judging": "compare gate report",
     "steelyard.loaded": "LoadedRun load table",
-    "steelyard.reports.document": "Document",
+    "steelyard.reports.document": "Document Renderer",
     "steelyard.results": "Result",
     "steelyard.running": "evaluate open_model run",
 }

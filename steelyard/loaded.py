@@ -14,6 +14,7 @@ from steelyard.harness.store import open_store
 from steelyard.reports.exports.tables import (
     ENERGY_COLUMNS,
     ROW_COLUMNS,
+    RUN_COLUMNS,
     SCORE_COLUMNS,
     energy_lines,
     row_lines,
@@ -60,7 +61,7 @@ class LoadedRun:
 
         Units are the metric's own; a value that is missing is NaN or None, never 0.
         """
-        return _frame(score_lines([self.scored]), SCORE_COLUMNS)
+        return _frame(score_lines([self.scored]), _run_last(SCORE_COLUMNS))
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -86,7 +87,7 @@ class LoadedRun:
     @cached_property
     def energy(self) -> pd.DataFrame:
         """One line a phase: seconds, kWh, grams of CO2e, and whether they were measured."""
-        return _frame(energy_lines([self.scored]), ENERGY_COLUMNS)
+        return _frame(energy_lines([self.scored]), _run_last(ENERGY_COLUMNS))
 
     def save_baseline(self, path: str | Path, *, include_text: bool = False) -> Path:
         """Write the run as a baseline file (``*.steelyard.json.gz``), which a repository keeps.
@@ -135,6 +136,11 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     held = list(records)
     names = list(type(held[0]).model_fields) if held else None
     return pd.DataFrame([record.model_dump() for record in held], columns=names)
+
+
+def _run_last(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """What differs from line to line first: a wide table is shown by its beginning."""
+    return (*(name for name in columns if name not in RUN_COLUMNS), *RUN_COLUMNS)
 
 
 def _frame(lines: Iterable[dict[str, object]], columns: tuple[str, ...]) -> pd.DataFrame:

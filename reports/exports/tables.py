@@ -11,7 +11,16 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.files.hostile import csv_safe
 from steelyard.harness.records import Run
 
-_RUN = ("run", "experiment", "candidate", "suite", "base", "trainer", "created_at", "imported_from")
+RUN_COLUMNS = (
+    "run",
+    "experiment",
+    "candidate",
+    "suite",
+    "base",
+    "trainer",
+    "created_at",
+    "imported_from",
+)
 _SCORE = (
     "task", "metric", "value", "low", "high", "confidence", "n", "unscored", "kind",
     "higher_is_better", "family", "primary", "chance", "unit", "note",
@@ -19,8 +28,8 @@ _SCORE = (
 _SIGNATURE = ("task_digest", "data_digest", "few_shot", "template", "tokenizer", "dtype", "limit")
 _ENERGY = ("phase", "seconds", "energy_kwh", "grade", "co2e_g", "meter", "note")
 #: What each table holds, column by column.
-SCORE_COLUMNS = (*_RUN, *_SCORE, *_SIGNATURE)
-ENERGY_COLUMNS = (*_RUN, *_ENERGY)
+SCORE_COLUMNS = (*RUN_COLUMNS, *_SCORE, *_SIGNATURE)
+ENERGY_COLUMNS = (*RUN_COLUMNS, *_ENERGY)
 ROW_COLUMNS = ("run", "task", "metric", "sample_id", "values", "scored", "flags", "cluster")
 Line = dict[str, Any]
 
