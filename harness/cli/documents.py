@@ -12,8 +12,8 @@ import typer
 from steelyard.harness.errors import EXIT_PASS
 from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.pipeline.events import Event, Listener
-from steelyard.harness.plugins.names import load_plugin
-from steelyard.reports.document import Document
+from steelyard.harness.plugins.names import load_plugin, require_verbs
+from steelyard.reports.document import Document, Renderer
 
 NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160
 
@@ -27,9 +27,19 @@ FILE_NAMES = {
 }
 
 
+def load_renderer(name: str, **options: object) -> Renderer:
+    """The renderer registered as ``name``.
+
+    Raises as :func:`load_plugin`, and ``ConfigError`` where what is registered is no renderer.
+    """
+    renderer: Renderer = load_plugin("renderers", name)(**options)
+    require_verbs("renderers", name, renderer, "suffix", "render")
+    return renderer
+
+
 def render(document: Document, format_name: str) -> str:
     """The document in one of the registered formats."""
-    return str(load_plugin("renderers", format_name)().render(document))
+    return load_renderer(format_name).render(document)
 
 
 def write_documents(
@@ -39,8 +49,9 @@ def write_documents(
     files = {}
     folder.mkdir(parents=True, exist_ok=True)
     for name in formats:
-        path = folder / FILE_NAMES.get(name, f"report.{name}")
-        write_atomic(path, render(document, name))
+        renderer = load_renderer(name)
+        path = folder / FILE_NAMES.get(name, f"report.{name}{renderer.suffix}")
+        write_atomic(path, renderer.render(document))
         files[name] = path
         listener(Event("report", name, "done", str(path)))
     return files
@@ -52,7 +63,7 @@ def for_screen(document: Document, format_name: str) -> str:
         return render(document, format_name)
     columns = shutil.get_terminal_size((120, 24)).columns
     width = min(max(columns, NARROWEST_SCREEN), WIDEST_SCREEN)
-    return str(load_plugin("renderers", format_name)(width=width).render(document))
+    return load_renderer(format_name, width=width).render(document)
 
 
 def show(document: Document, format_name: str) -> None:

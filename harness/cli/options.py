@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.files.yaml_file import read_yaml
-from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.pipeline.executors import executor as executors
+from steelyard.harness.plugins.names import load_plugin, require_verbs
 
 Workspace = Annotated[
     Path,
@@ -64,7 +65,7 @@ def open_executor(
     workers: int | None = None,
     address: str | None = None,
     runtime_env: Path | None = None,
-) -> Any:
+) -> executors.Executor:
     """The executor called ``name``, with those options that were given.
 
     Raises ``UnknownNameError`` for another name, ``ConfigError`` for an option that it lacks.
@@ -78,7 +79,9 @@ def open_executor(
             option = f"--{key.replace('_', '-')}"
             fix = "choose --executor local or ray" if key == "workers" else "choose --executor ray"
             raise ConfigError(f"executor '{name}' takes no such option", key=option, fix=fix)
-    return chosen(**options)
+    executor: executors.Executor = chosen(**options)
+    require_verbs("executors", name, executor, "run")
+    return executor
 
 
 Base = Annotated[

@@ -1,11 +1,14 @@
 """Energy and carbon: one door (``open_meter``), and how records add up."""
 
 from steelyard.harness.energy.config import EnergyConfig, open_meter
+from steelyard.harness.energy.reading import JOULES_PER_KWH, WindowReading
 from steelyard.harness.energy.totals import ServingCost, break_even_queries, inherited, total
 
 __all__ = [
+    "JOULES_PER_KWH",
     "EnergyConfig",
     "ServingCost",
+    "WindowReading",
     "break_even_queries",
     "inherited",
     "open_meter",

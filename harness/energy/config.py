@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from steelyard.harness.errors import ConfigError
-from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.plugins.names import load_plugin, plugin_names, require_verbs
 
 if TYPE_CHECKING:
     from steelyard.harness.plugins.protocols import Meter
@@ -73,8 +73,6 @@ class EnergyConfig(BaseModel):
     def checked(self) -> Self:
         """Itself, once meter, country and region are known to exist. Raises ``ConfigError``."""
         if self.meter not in plugin_names("meters"):
-            from steelyard.harness.errors import did_you_mean
-
             raise ConfigError(
                 "unknown meter",
                 key="energy.meter",
@@ -92,6 +90,7 @@ def open_meter(config: EnergyConfig) -> Meter:
     """
     config.checked()
     meter: Meter = load_plugin("meters", config.meter)(config)
+    require_verbs("meters", config.meter, meter, "window", "close")
     return meter
 
 

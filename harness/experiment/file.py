@@ -38,12 +38,11 @@ from steelyard.harness.experiment.resources import StageResources
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import YamlFile, allowed_names
 from steelyard.harness.plugins.fields import beside
+from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import DataSource
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-ReportFormat = Literal["html", "markdown", "terminal", "json", "csv", "junit"]
 
 
 class DataSpec(BaseModel):
@@ -76,7 +75,7 @@ class ExperimentFile(BaseModel):
     noise: tuple[NoiseVariant, ...] = ()
     gate: Mapping[str, Any] | None = None
     resources: StageResources = StageResources()
-    report: tuple[ReportFormat, ...] = ("html", "markdown")
+    report: tuple[str, ...] = ("html", "markdown")
     notes: tuple[str, ...] = ()
 
 
@@ -183,6 +182,9 @@ class _Reading:
         specs = {name: dict(spec) for name, spec in settings.candidates.items()}
         with self.problems.of(key="name"):
             _check_name(settings.name)
+        for i, name in enumerate(settings.report):
+            with self.problems.of(key=f"report.{i}"):
+                _check_renderer(name)
         for name in specs:
             with self.problems.of(key=f"candidates.{name}"):
                 _check_candidate_name(name)
@@ -304,6 +306,13 @@ def _names_of(entries: object) -> list[str]:
 def _without_repeats(errors: Iterable[SteelyardError]) -> list[SteelyardError]:
     """Each error once: copies of a candidate have the same mistakes."""
     return list({(error.file, error.key, str(error)): error for error in errors}.values())
+
+
+def _check_renderer(name: str) -> None:
+    names = plugin_names("renderers")
+    if name not in names:
+        fix = did_you_mean(name, names)
+        raise ConfigError("no such format of a report", value=name, fix=fix)
 
 
 def _check_name(name: str) -> None:

@@ -72,6 +72,17 @@ def _foreign(group: str, name: str) -> Any:
         ) from error
 
 
+def require_verbs(group: str, name: str, plugin: object, *verbs: str) -> None:
+    """Raise ``ConfigError`` where what is registered as ``name`` lacks what its protocol asks."""
+    lacking = [verb for verb in verbs if not hasattr(plugin, verb)]
+    if lacking:
+        kind = group.removesuffix("s")
+        raise ConfigError(
+            f"what is registered as '{name}' is no {kind}: it has no {', '.join(lacking)}",
+            fix="see docs/plugins.md",
+        )
+
+
 def is_built_in(plugin: object) -> bool:
     """Whether a plugin is one of those that come along."""
     kind = type(plugin)

@@ -12,7 +12,7 @@ from pathlib import Path
 from steelyard.harness import __version__
 from steelyard.harness.files.digests import file_digest
 from steelyard.harness.records import Run
-from steelyard.reports.document import Document
+from steelyard.reports.document import Document, Renderer
 from steelyard.reports.renderers.html import Html
 from steelyard.reports.site import downloads
 from steelyard.reports.site.head_to_head_page import contestants, head_to_head_document
@@ -49,7 +49,7 @@ def write_leaderboard(
 
 
 def _write_pages(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> Written:
-    renderer = Html()
+    renderer: Renderer = Html()
     version = _site_version()
     everything = digest(version, _identities(standings.runs))
     suites = sorted(standings.suites)

@@ -8,9 +8,10 @@ from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Meter, Reading
 from steelyard.harness.records import Energy
+from tests.guide_package import PLUGINS
 
 
-@pytest.fixture(params=plugin_names("meters"))
+@pytest.fixture(params=[*plugin_names("meters"), PLUGINS["meters"]])
 def meter(request: pytest.FixtureRequest) -> Meter:
     meter = open_meter(EnergyConfig(meter=request.param, country="FRA"))
     request.addfinalizer(meter.close)

@@ -23,6 +23,7 @@ from steelyard.harness.plugins.fields import RelativePath
 from steelyard.harness.plugins.names import load_trainer, plugin_names
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
+from tests.guide_package import PLUGINS
 from tests.trainers import tiny_jobs
 
 STEPS = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2}
@@ -59,7 +60,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "quantize absmax": {"scheme": "absmax-int4"},
     "quantize gguf": {"scheme": "gguf-q8_0"},
 }
-CASES = {**{name: OPTIONS[name] for name in plugin_names("trainers")}, **VARIANTS}
+#: From another package: docs/plugins.md.
+FOREIGN: dict[str, dict[str, Any]] = {PLUGINS["trainers"]: {"factor": 0.9}}
+CASES = {**{name: OPTIONS[name] for name in plugin_names("trainers")}, **VARIANTS, **FOREIGN}
 STEPPED = [name for name, options in CASES.items() if "steps" in options]
 #: What a training of few steps may take on two cores.
 SECONDS_AT_MOST = 30.0

@@ -1,47 +1,80 @@
-"""The trainer in docs/plugins.md works from a package of its own, through its entry point."""
+"""The five plugins of docs/plugins.md, installed as a package of their own, make one run."""
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 import sys
 from os import environ
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+import pytest
+
+from tests import guide_package
+
+EXPERIMENT = """\
+name: guide
+base: microworld
+candidates:
+  small: {trainer: shrink, factor: 0.9}
+suite: {tasks: [mine], include: [tasks]}
+energy: {meter: constant, country: FRA}
+report: [json, outline]
+"""
+TASK = """\
+task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: FOLDER/mine.jsonl}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["\\n"], max_gen_toks: 8, do_sample: false}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+metadata: {version: 1.0, steelyard: {also: [length_ratio]}}
+"""
 
 
-def test_the_guide_s_trainer_is_a_candidate_like_any_other(tmp_path: Path) -> None:
-    source = re.search(r"```python\n# my_trainers/shrink\.py\n(.*?)```", GUIDE, re.DOTALL)
-    entry = re.search(r'\[project\.entry-points\."(.+?)"\]\n(\w+) = "(.+?)"', GUIDE)
-    assert source
-    assert entry
-    assert len(source[1].splitlines()) < 40
-    package = tmp_path / "source" / "my_trainers"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "shrink.py").write_text(source[1])
-    (package.parent / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "my-trainers"\nversion = "0.1"\n' + entry[0] + "\n"
-    )
-    # A distribution of its own, installed by pip into a folder of its own.
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    pip += ["--no-build-isolation", "--target", str(tmp_path / "site"), str(package.parent)]
-    subprocess.run(pip, check=True, capture_output=True)
-    assert list((tmp_path / "site").glob("my_trainers-0.1.dist-info/entry_points.txt"))
-    (tmp_path / "experiment.yaml").write_text(
-        "name: guide\nbase: microworld\nsuite: microworld\n"
-        "candidates:\n  small: {trainer: shrink, factor: 0.9}\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "steelyard.harness.cli.main", "train", "experiment.yaml"],
-        cwd=tmp_path,
-        env={**environ, "PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "HF_HUB_OFFLINE": "1"},
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return guide_package.install(tmp_path_factory.mktemp("guide"))
+
+
+def steelyard(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    path = f"{site}:{guide_package.ROOT}:{environ.get('PYTHONPATH', '')}"
+    return subprocess.run(
+        [sys.executable, "-m", "steelyard", *words],
+        cwd=folder,
+        env={**environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_it_is_a_distribution_with_an_entry_point_for_each_plugin(site: Path) -> None:
+    (points,) = site.glob("my_plugins-0.1.dist-info/entry_points.txt")
+    for group, name in guide_package.PLUGINS.items():
+        assert f"[steelyard.{group}]\n{name} = my_plugins.{name}:" in points.read_text()
+    for file in (site / "my_plugins").glob("*.py"):
+        assert len(file.read_text().splitlines()) < 40
+
+
+def test_one_run_trains_measures_executes_and_reports_with_them(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "mine.yaml").write_text(TASK.replace("FOLDER", str(tmp_path)))
+    lines = [{"question": f"Who lives in house {n}?", "answer": "nobody at all"} for n in range(4)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT)
+    done = steelyard(site, tmp_path, "run", "experiment.yaml", "--executor", "budget")
     assert done.returncode == 0, done.stderr
-    assert "small" in done.stdout
+    outline = (tmp_path / ".steelyard" / "reports" / "guide" / "report.outline.txt").read_text()
+    assert outline.splitlines()[0] == "guide"
+    assert "- " in outline
+    shown = steelyard(site, tmp_path, "show", "guide/small", "--format", "json")
+    run = json.loads(shown.stdout)
+    (ratio,) = [score for score in run["scores"] if score["metric"] == "length_ratio"]
+    assert ratio["n"] == 4
+    assert 0 <= ratio["value"] <= 8 / 3
+    assert {energy["meter"] for energy in run["energy"]} == {"constant"}

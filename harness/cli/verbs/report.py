@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from steelyard.harness.cli.conclude import Page, decide_and_report
 from steelyard.harness.cli.console import watching
-from steelyard.harness.cli.documents import leave
+from steelyard.harness.cli.documents import leave, load_renderer
 from steelyard.harness.cli.experiments import newest_runs
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
@@ -18,17 +17,6 @@ from steelyard.harness.gate import load_gate
 from steelyard.harness.store import open_store
 
 app = typer.Typer(add_completion=False)
-
-
-class ReportFormat(StrEnum):
-    """Formats of a report."""
-
-    html = "html"
-    markdown = "markdown"
-    terminal = "terminal"
-    json = "json"
-    csv = "csv"
-    junit = "junit"
 
 
 @app.command(cls=StoreCommand)
@@ -42,7 +30,8 @@ def report(
         Path | None, typer.Option("--policy", "-p", help="Hold these rules too.")
     ] = None,
     formats: Annotated[
-        list[ReportFormat] | None, typer.Option("--format", "-f", help="Repeatable.")
+        list[str] | None,
+        typer.Option("--format", "-f", help="One of `steelyard list renderers`; repeatable."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the files.")
@@ -52,11 +41,13 @@ def report(
 
     Example: `steelyard report microworld-demo --format html --format csv -o report/`
     """
+    for name in formats or ():
+        load_renderer(name)  # a misspelt one is told before anything is read
     base, others = newest_runs(open_store(workspace), experiment, baseline)
     page = Page(
         title=experiment,
         folder=output or workspace / "reports" / experiment,
-        formats=[f.value for f in formats or (ReportFormat.html,)],
+        formats=formats or ["html"],
         commands=[f"steelyard report {experiment}"],
     )
     with watching() as listener:
