@@ -293,7 +293,7 @@ def measured(seconds: float = 3.0) -> Costs:
         leases = _rate(lambda i: _leased(store, i), seconds)
         entries = [dict(_entry(run), id=f"{i:032x}") for i in range(20_000)]
         store.index.add(entries)
-        listing = _seconds(store.summaries) / len(entries)
+        listing = _seconds(store.runs.summaries) / len(entries)
         found = Costs(
             statement_seconds=1 / (2 * leases),
             row_bytes=(folder / "rows").stat().st_size / n,

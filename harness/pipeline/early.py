@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.evaluate import Evaluation
@@ -61,21 +61,21 @@ def decide_early(
             samples=samples,
             chunk_items=chunk_items,
         )
-    seconds: dict[str, float] = {}
+    scoring = _ScoringInParts(decision, part, candidate, samples, listener)
     with meter.window(f"score {candidate.candidate}") as reading:
-        _play(decision, part, candidate.candidate, seconds, listener)
-        full = _whole(decision, part, candidate, samples, seconds, listener)
+        scoring.play()
+        full = scoring.whole()
     energy = reading.energy("score")
     outcome = decision.outcome(full)
-    saved = outcome.saved(seconds)
-    spent = sum(seconds.values())
-    known = saved is not None and energy.energy_kwh is not None and spent > 0
+    saved = outcome.saved(scoring.seconds)
+    spent = sum(scoring.seconds.values())
+    measured = saved is not None and energy.energy_kwh is not None and spent > 0
     return EarlyResult(
         outcome=outcome,
         run=(full.run if full else candidate).model_copy(update={"energy": (energy,)}),
         energy=energy,
         saved_seconds=saved,
-        saved_kwh=energy.energy_kwh * saved / spent if known else None,  # type: ignore[operator]
+        saved_kwh=energy.energy_kwh * saved / spent if measured else None,  # type: ignore[operator]
         commitment=decision.commitment,
     )
 
@@ -83,63 +83,63 @@ def decide_early(
 def comparable_part(baseline: Scored) -> Scored:
     """The baseline without its divergence from its own parent, which no other run shares."""
     run = baseline.run
-    kept = tuple(score for score in run.scores if score.task != FIDELITY)
-    if len(kept) == len(run.scores):
+    scores = tuple(score for score in run.scores if score.task != FIDELITY)
+    if len(scores) == len(run.scores):
         return baseline
     signatures = tuple(s for s in run.signatures if s.task != FIDELITY)
     rows = {key: baseline.rows[key] for key in baseline.rows if key[0] != FIDELITY}
-    changed = run.model_copy(update={"scores": kept, "signatures": signatures})
+    changed = run.model_copy(update={"scores": scores, "signatures": signatures})
     return replace(baseline, run=changed, rows=rows)
 
 
-def _play(
-    decision: EarlyDecision,
-    part: PartEvaluation,
-    name: str,
-    seconds: dict[str, float],
-    listener: Listener,
-) -> None:
-    total = sum(map(len, part.sample_ids.values()))
-    used = 0
-    while (chunk := decision.next_chunk()) is not None:
-        listener(Event("score", name, "progress", chunk.task, used, total))
-        decision.update(chunk, _timed(part, chunk.task, chunk.sample_ids, seconds).rows)
-        used += len(chunk.sample_ids)
+@dataclass(frozen=True)
+class _ScoringInParts:
+    """One candidate's scoring, chunk by chunk, and how long each task took."""
 
+    decision: EarlyDecision
+    part: PartEvaluation
+    candidate: Run
+    samples: Mapping[tuple[str, str], SampleRecord]
+    listener: Listener
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By task."""
 
-def _whole(
-    decision: EarlyDecision,
-    part: PartEvaluation,
-    candidate: Run,
-    samples: Mapping[tuple[str, str], SampleRecord],
-    seconds: dict[str, float],
-    listener: Listener,
-) -> Scored | None:
-    """The tasks whose rules cannot stop early, scored to their end; None where there is none."""
-    tasks = [task for task in decision.outstanding if task in part.sample_ids]
-    found = Evaluation()
-    for i, task in enumerate(tasks):
-        listener(Event("score", candidate.candidate, "progress", f"{task} (whole)", i, len(tasks)))
-        found = found.merged(_timed(part, task, part.sample_ids[task], seconds))
-    if not tasks:
-        return None
-    return Scored(
-        candidate.model_copy(update={"scores": found.scores}),
-        {(rows.task, rows.metric): rows for rows in found.rows},
-        {(one.task, one.sample_id): _sliced(one, samples) for one in found.samples},
-    )
+    def play(self) -> None:
+        """Score chunks in their order until the decision asks for no more."""
+        total = sum(map(len, self.part.sample_ids.values()))
+        used = 0
+        while (chunk := self.decision.next_chunk()) is not None:
+            self._tell(chunk.task, used, total)
+            self.decision.update(chunk, self._timed(chunk.task, chunk.sample_ids).rows)
+            used += len(chunk.sample_ids)
 
+    def whole(self) -> Scored | None:
+        """The tasks whose rules cannot stop early, scored to their end; None: there are none."""
+        tasks = [task for task in self.decision.outstanding if task in self.part.sample_ids]
+        evaluation = Evaluation()
+        for i, task in enumerate(tasks):
+            self._tell(f"{task} (whole)", i, len(tasks))
+            evaluation = evaluation.merged(self._timed(task, self.part.sample_ids[task]))
+        if not tasks:
+            return None
+        sliced = [self._sliced(sample) for sample in evaluation.samples]
+        return Scored(
+            self.candidate.model_copy(update={"scores": evaluation.scores}),
+            {(rows.task, rows.metric): rows for rows in evaluation.rows},
+            {(sample.task, sample.sample_id): sample for sample in sliced},
+        )
 
-def _sliced(sample: SampleRecord, planned: Mapping[tuple[str, str], SampleRecord]) -> SampleRecord:
-    """The sample with what is known of it beforehand."""
-    known = planned[sample.task, sample.sample_id].slices
-    return sample.model_copy(update={"slices": {**known, **sample.slices}})
+    def _sliced(self, sample: SampleRecord) -> SampleRecord:
+        """The sample with what is known of it beforehand."""
+        slices = self.samples[sample.task, sample.sample_id].slices
+        return sample.model_copy(update={"slices": {**slices, **sample.slices}})
 
+    def _timed(self, task: str, ids: tuple[str, ...]) -> Evaluation:
+        started = time.perf_counter()
+        evaluation = self.part.score(task, ids)
+        elapsed = time.perf_counter() - started
+        self.seconds[task] = self.seconds.get(task, 0.0) + elapsed
+        return evaluation
 
-def _timed(
-    part: PartEvaluation, task: str, ids: tuple[str, ...], seconds: dict[str, float]
-) -> Evaluation:
-    started = time.perf_counter()
-    found = part.score(task, ids)
-    seconds[task] = seconds.get(task, 0.0) + time.perf_counter() - started
-    return found
+    def _tell(self, message: str, done: int, total: int) -> None:
+        self.listener(Event("score", self.candidate.candidate, "progress", message, done, total))

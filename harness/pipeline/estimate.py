@@ -14,19 +14,19 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from steelyard.harness.environment import peak_memory
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.experiment.candidates import Candidate
 from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline.train import import_libraries
+from steelyard.harness.plugins.protocols import Meter, Trainer, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest
-
-if TYPE_CHECKING:
-    from steelyard.harness.plugins.protocols import Meter, Trainer
-    from steelyard.harness.store import FolderStore
+from steelyard.harness.store import FolderStore
 
 #: Options that change how long a recipe runs, and not what one step of it costs.
 _NOT_A_STEP_S = (
@@ -108,7 +108,7 @@ class Planner:
         done = self._done(candidate, digests)
         schedule = trainer.schedule
         steps = None if schedule is None else schedule.steps_over(len(rows))
-        known = CandidatePlan(
+        plan = CandidatePlan(
             candidate=candidate.name,
             trainer=candidate.trainer_name,
             parameters=done.parameters if done else None,
@@ -124,16 +124,16 @@ class Planner:
         if saved is not None and saved.get("recipe") == recipe:
             counts = {name: saved[name] for name in ("parameters", "parameters_trained")}
             estimate = Cost(**saved["estimate"])
-            return replace(known, estimate=estimate, basis=saved["basis"], **counts)
+            return replace(plan, estimate=estimate, basis=saved["basis"], **counts)
         if steps is None:
-            return known
+            return plan
         trial = self._trial(candidate, done)
         if isinstance(trial, str):
-            return replace(known, basis=trial)
+            return replace(plan, basis=trial)
         seconds = trial.seconds_to_first_step + steps * trial.seconds_per_step
         kwh = None if trial.watts is None else trial.watts * seconds / 3.6e6
         return replace(
-            known,
+            plan,
             parameters=trial.parameters,
             parameters_trained=trial.parameters_trained,
             estimate=Cost(seconds, kwh, trial.peak_memory_bytes),
@@ -199,10 +199,6 @@ class Planner:
 
     def _tried(self, candidate: Candidate, trainer: Trainer) -> Trial | str:
         """A few steps on this machine, from the base: a parent has the same shape."""
-        from steelyard.harness.environment import peak_memory
-        from steelyard.harness.pipeline.train import import_libraries
-        from steelyard.harness.plugins.protocols import TrainJob
-
         import_libraries(candidate)  # as before a training, whose cost holds no imports
         steps = self.trial_steps + 1
         moments: list[float] = []
@@ -227,12 +223,12 @@ class Planner:
                 return f"could not be tried: {error.message}"
         self.listener(Event("plan", candidate.name, "done", f"{time.monotonic() - began:.1f} s"))
         energy = reading.energy("train")
-        known = energy.energy_kwh is not None and energy.seconds > 0
+        measured = energy.energy_kwh is not None and energy.seconds > 0
         per_step = median([b - a for a, b in pairwise(moments)])
         return Trial(
             seconds_to_first_step=max(moments[0] - began - per_step, 0.0),
             seconds_per_step=per_step,
-            watts=(energy.energy_kwh or 0.0) * 3.6e6 / energy.seconds if known else None,
+            watts=(energy.energy_kwh or 0.0) * 3.6e6 / energy.seconds if measured else None,
             peak_memory_bytes=peak.bytes,
             parameters=made.manifest.parameters,
             parameters_trained=made.manifest.parameters_trained,

@@ -16,26 +16,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from steelyard.harness.errors import ConfigError
+from steelyard.harness.compare import Scored
+from steelyard.harness.errors import ConfigError, located
+from steelyard.harness.evaluation.code import scoring_code
+from steelyard.harness.evaluation.evaluate import evaluate
+from steelyard.harness.experiment.file import Experiment, ExperimentFile
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline.open_models import OpenModels
+from steelyard.harness.pipeline.run_record import Scoring
+from steelyard.harness.plugins.protocols import Meter
 from steelyard.harness.records import Checkpoint, Run
-from steelyard.harness.scoring import Journal, Scorer, open_model
+from steelyard.harness.store import FolderStore
+from steelyard.harness.suites.build import build
+from steelyard.harness.suites.built import BuiltSuite, BuiltTask
 from steelyard.harness.suites.identity import task_digest
-
-if TYPE_CHECKING:
-    from steelyard.harness.compare import Scored
-    from steelyard.harness.experiment.file import Experiment
-    from steelyard.harness.plugins.protocols import Meter
-    from steelyard.harness.store import FolderStore
-    from steelyard.harness.suites.built import BuiltSuite, BuiltTask
+from steelyard.harness.suites.suite import load_suite
 
 
-@dataclass(frozen=True)
+@dataclass
 class NoiseStage:
     """Scores one checkpoint again under each variant of its experiment."""
 
@@ -43,7 +44,12 @@ class NoiseStage:
     store: FolderStore
     meter: Callable[[], Meter]
     listener: Listener
+    models: OpenModels = field(init=False)
+    """One at a time: variants that change only what is asked share it."""
     _suites: dict[NoiseVariant, BuiltSuite] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.models = OpenModels(self.experiment, self.store, self.listener, most=1)
 
     def check(self) -> None:
         """Raises ``ConfigError`` for a variant that changes nothing: before hours of training."""
@@ -52,48 +58,37 @@ class NoiseStage:
 
     def runs(self, name: str, checkpoint: Checkpoint) -> tuple[Scored, ...]:
         """The checkpoint under every variant; what is in the store is not scored again."""
-        from steelyard.harness.compare import Scored
-
-        return tuple(
-            Scored(self._run(name, checkpoint, variant), {})
-            for variant in self.experiment.settings.noise
-        )
+        variants = self.experiment.settings.noise
+        runs = tuple(Scored(self._run(name, checkpoint, variant), {}) for variant in variants)
+        self.models.close()
+        return runs
 
     def _run(self, name: str, checkpoint: Checkpoint, variant: NoiseVariant) -> Run:
-        from steelyard.harness.environment import environment
-        from steelyard.harness.evaluation.code import scoring_code
-        from steelyard.harness.evaluation.evaluate import evaluate
-
         built, settings = self._built(variant), self.experiment.settings
         dtype = variant.dtype or settings.dtype
         identity = [checkpoint.manifest.digest, built.digest, settings.backend, dtype]
-        key = f"noise-{digest_json([*identity, variant.label, scoring_code()])}"
-        done = self.store.stages.get(key)
+        digest = digest_json([*identity, variant.label, scoring_code()])
+        done = self.store.stages.get(f"noise-{digest}")
         label = f"{name}, {variant.label}"
         if done is not None:
             self.listener(Event("score", label, "reused"))
             return Run.model_validate(done["noise"])
         self.listener(Event("score", label, "start", "noise floor"))
         with self.meter().window(f"noise {label}") as reading:
-            evaluation = evaluate(self._opened(checkpoint, dtype), built, checkpoint=checkpoint)
-        run = Run(
-            id=key.removeprefix("noise-")[:32],
+            lm = self.models.opened(checkpoint, dtype)
+            evaluation = evaluate(lm, built, checkpoint=checkpoint)
+        run = Scoring(
             experiment=self.experiment.name,
             candidate=variant.label,
             suite=built.suite.name,
-            checkpoint=checkpoint.manifest,
-            scores=evaluation.scores,
-            signatures=evaluation.signatures,
+            checkpoint=checkpoint,
+            evaluation=evaluation,
             energy=(reading.energy("score"),),
-            environment=environment(),
-            complete=not evaluation.failures,
-            failures=evaluation.failures,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        ).run(digest[:32])
         if not run.complete:  # the next call tries again
             self.listener(Event("score", label, "failed", run.failures[0].message))
             return run
-        self.store.stages.finish(key, {"noise": run.model_dump(mode="json")})
+        self.store.stages.finish(f"noise-{digest}", {"noise": run.model_dump(mode="json")})
         self.listener(Event("score", label, "done", f"{run.energy[0].seconds:.1f} s"))
         return run
 
@@ -103,40 +98,33 @@ class NoiseStage:
         return self._suites[variant]
 
     def _build(self, variant: NoiseVariant) -> BuiltSuite:
-        from steelyard.harness.evaluation.evaluate import build
-        from steelyard.harness.suites.suite import load_suite
-
         settings = self.experiment.settings
         suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
         suite = suite.model_copy(update={"cost": None, "fidelity": None})
         template = settings.chat_template
-        if variant.dtype is not None and variant.dtype == settings.dtype:
-            raise _idle(self.experiment, variant, "the experiment scores so already")
+        with located(file=self.experiment.file, key="noise"):
+            _check_setting(variant, settings)
         if variant.chat_template is not None:
-            if variant.chat_template == template:
-                raise _idle(self.experiment, variant, "the experiment scores so already")
             template = variant.chat_template
         built = build(suite, apply_chat_template=template, few_shot_seed=variant.few_shot_seed)
         if variant.wording is not None:
             built.tasks = tuple(_reworded(task, variant.wording) for task in built.tasks)
-        if variant.few_shot_seed is not None and not any(t.num_fewshot for t in built.tasks):
-            raise _idle(self.experiment, variant, "no task of the suite shows examples")
-        if variant.generation_seed is not None:
-            _seeded(self.experiment, variant, built)
+        with located(file=self.experiment.file, key="noise"):
+            if variant.few_shot_seed is not None and not any(t.num_fewshot for t in built.tasks):
+                raise _idle(variant, "no task of the suite shows examples")
+            if variant.generation_seed is not None:
+                _seeded(variant, built)
         return built
 
-    def _opened(self, checkpoint: Checkpoint, dtype: str | None) -> Scorer:
-        from steelyard.harness.evaluation.code import answers_key
 
-        digest = checkpoint.manifest.digest
-        return open_model(
-            checkpoint.weights_folder,
-            adapter=checkpoint.adapter_folder,
-            gguf_file=checkpoint.gguf_file,
-            dtype=dtype,
-            backend=self.experiment.settings.backend,
-            journal=Journal(self.store.unfinished.journal(digest), answers_key(digest)),
-        )
+def _check_setting(variant: NoiseVariant, settings: ExperimentFile) -> None:
+    """Raises ``ConfigError`` where the variant's dtype or template is the experiment's own."""
+    same_dtype = variant.dtype is not None and variant.dtype == settings.dtype
+    same_template = (
+        variant.chat_template is not None and variant.chat_template == settings.chat_template
+    )
+    if same_dtype or same_template:
+        raise _idle(variant, "the experiment scores so already")
 
 
 def _reworded(built: BuiltTask, wording: str) -> BuiltTask:
@@ -148,7 +136,7 @@ def _reworded(built: BuiltTask, wording: str) -> BuiltTask:
     return replace(built, task_digest=digest, first=first)
 
 
-def _seeded(experiment: Experiment, variant: NoiseVariant, built: BuiltSuite) -> None:
+def _seeded(variant: NoiseVariant, built: BuiltSuite) -> None:
     """Another seed in the settings of every task that samples."""
     changed = 0
     for task in built.tasks:
@@ -159,10 +147,8 @@ def _seeded(experiment: Experiment, variant: NoiseVariant, built: BuiltSuite) ->
             settings["seed"] = variant.generation_seed
             changed += 1
     if not changed:
-        raise _idle(experiment, variant, "no task of the suite samples its answers")
+        raise _idle(variant, "no task of the suite samples its answers")
 
 
-def _idle(experiment: Experiment, variant: NoiseVariant, why: str) -> ConfigError:
-    return ConfigError(
-        f"'{variant.label}' changes nothing: {why}", file=experiment.file, key="noise"
-    )
+def _idle(variant: NoiseVariant, why: str) -> ConfigError:
+    return ConfigError(f"'{variant.label}' changes nothing: {why}")

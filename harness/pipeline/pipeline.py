@@ -61,10 +61,10 @@ class Pipeline:
         name = f"run {self.experiment.name}"
         where = type(self.executor).__name__.lower()
         self.store.logs.event(f"{name}: start, {len(stages)} stages, executor {where}")
-        for one in self.executor.run(stages, worker):
-            ended[one.stage] = self._explained(by_name[one.stage], one, worker)
+        for ending in self.executor.run(stages, worker):
+            ended[ending.stage] = self._explained(by_name[ending.stage], ending, worker)
         # A start without an end is a driver that was killed.
-        failed = sum(one.status == "failed" for one in ended.values())
+        failed = sum(ending.status == "failed" for ending in ended.values())
         self.store.logs.event(f"{name}: end, {failed} failed")
         outcome = Outcome(checkpoints={BASE: base})
         for stage in stages:  # in the order of the file, whatever the order in which they ended
@@ -87,9 +87,9 @@ class Pipeline:
         """Read from the store what a stage came to, or note that it failed."""
         if ended.status == "done" and ended.reference is not None:
             if stage.kind == "train":
-                found = worker.checkpoints.adopted(ended.reference)
-                if found is not None:
-                    outcome.checkpoints[stage.candidate] = found
+                checkpoint = worker.checkpoints.adopted(ended.reference)
+                if checkpoint is not None:
+                    outcome.checkpoints[stage.candidate] = checkpoint
             else:
                 outcome.runs[stage.candidate] = self.store.get(ended.reference)
         # What is scored of a candidate that failed is not missing twice.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment.candidates import Candidate
 from steelyard.harness.experiment.data_sets import Row, read_rows, roles_for
@@ -34,7 +35,7 @@ def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str
         for row in read_rows(source, roles_for(source, trainer.data_choices()))
     ]
     looked_at = rows[:: -(-len(rows) // ROWS_AT_MOST)]
-    lengths = [one for one in _lengths(looked_at, tokenizer_folder) if one is not None]
+    lengths = [pair for pair in _lengths(looked_at, tokenizer_folder) if pair is not None]
     wiped = sum(prompt >= longest for prompt, _ in lengths)
     cut = sum(prompt < longest < whole for prompt, whole in lengths)
     if lengths and wiped == len(lengths):
@@ -55,18 +56,16 @@ def _lengths(rows: Sequence[Row], folder: Path) -> list[tuple[int, int] | None]:
     """(prompt, prompt with its longest answer) in tokens; None for chat messages."""
     from transformers import AutoTokenizer
 
-    from steelyard.harness.environment import quiet
-
     with quiet():
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
         def count(text: str) -> int:
             return len(tokenizer(text).input_ids)
 
-        return [_of(row, count) for row in rows]
+        return [_token_counts(row, count) for row in rows]
 
 
-def _of(row: Row, count: Any) -> tuple[int, int] | None:
+def _token_counts(row: Row, count: Callable[[str], int]) -> tuple[int, int] | None:
     answers = [row[role] for role in _ANSWERS if role in row]
     prompt = row.get("prompt", "")
     if not answers or not all(isinstance(value, str) for value in (prompt, *answers)):

@@ -6,20 +6,34 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from steelyard.harness.environment import versions
+from steelyard.harness.checkpoints import (
+    check_in_fresh_process,
+    dequantised,
+    open_base,
+    open_checkpoint,
+    relink,
+    tokenizer_folder,
+    with_checks,
+    with_energy,
+)
+from steelyard.harness.checkpoints.fresh_process import server
+from steelyard.harness.energy.attempts import Attempts
+from steelyard.harness.environment import peak_memory, versions
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.experiment.candidates import Candidate
+from steelyard.harness.experiment.data_sets import first_prompt
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
+from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline.row_lengths import lengths_checked
 from steelyard.harness.pipeline.stage import StageBusyError
+from steelyard.harness.plugins.protocols import Meter, TrainJob
+from steelyard.harness.plugins.source import source_digest
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
-
-if TYPE_CHECKING:
-    from steelyard.harness.plugins.protocols import Meter
-    from steelyard.harness.store import FolderStore
+from steelyard.harness.store import FolderStore
 
 
 @dataclass
@@ -64,8 +78,6 @@ class Checkpoints:
         if name == BASE:
             return self.base
         if name not in self.experiment.names:
-            from steelyard.harness.checkpoints import open_base
-
             return open_base(name, resolve=self.experiment.resolve)
         candidate = self.experiment.candidate(name)
         key = self.key(candidate)
@@ -73,15 +85,12 @@ class Checkpoints:
 
     def inherited(self, name: str) -> list[Energy]:
         """The training energy of every ancestor, each once."""
-        found = sorted(ancestors(self.experiment.graph, name))
-        energies = [self.checkpoint(one, verify=False).manifest.energy for one in found]
+        names = sorted(ancestors(self.experiment.graph, name))
+        energies = [self.checkpoint(ancestor, verify=False).manifest.energy for ancestor in names]
         return [energy for energy in energies if energy]
 
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
-        from steelyard.harness.files.digests import digest_json
-        from steelyard.harness.plugins.source import source_digest
-
         start = self.checkpoint(candidate.parent, verify=False)
         sources = {name: self.checkpoint(name, verify=False) for name in candidate.sources}
         return digest_json(
@@ -113,8 +122,6 @@ class Checkpoints:
         return self._opened(done, verify=verify)
 
     def _data_digest(self, path: Any) -> str:
-        from steelyard.harness.files.digests import data_digest
-
         if str(path) not in self._digests:
             self._digests[str(path)] = data_digest(path)
         return self._digests[str(path)]
@@ -132,8 +139,6 @@ class Checkpoints:
             return None
 
     def _opened(self, done: Mapping[str, Any], *, verify: bool = False) -> Checkpoint:
-        from steelyard.harness.checkpoints import open_checkpoint
-
         folder = self.store.checkpoints.path(done["checkpoint"])
         # The stage keeps the manifest: two recipes may come to the same weights, and each has its
         # own name, lineage and energy.
@@ -141,21 +146,19 @@ class Checkpoints:
         return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
 
     def _open_base(self) -> Checkpoint:
-        from steelyard.harness.checkpoints import dequantised, open_base, open_checkpoint
-
         name = self.experiment.settings.base
         base = open_base(name, resolve=self.experiment.resolve)
         if base.gguf_file is None or not self.experiment.candidates:
             return base
         # Trainers and plain PEFT load safetensors: a GGUF base is dequantised once, exactly.
-        found = self.store.checkpoints.get(base.manifest.digest)
-        if found is None:
+        folder = self.store.checkpoints.get(base.manifest.digest)
+        if folder is None:
             self.listener(Event("open", BASE, "start", f"dequantising {base.gguf_file}"))
             folder = self.store.checkpoints.new_folder(f"base-{base.manifest.digest[:16]}")
             dequantised(base, folder)
-            found = self.store.checkpoints.adopt(folder, base.manifest.digest)
+            folder = self.store.checkpoints.adopt(folder, base.manifest.digest)
             self.listener(Event("open", BASE, "done", f"dequantised {base.gguf_file}"))
-        return open_checkpoint(found)
+        return open_checkpoint(folder)
 
     # --- made -------------------------------------------------------------------------------
 
@@ -164,10 +167,10 @@ class Checkpoints:
         with self.store.leases.held(stage) as held:
             if not held:
                 raise StageBusyError(stage, self.store.leases.holder(stage))
-            found = self._found(candidate.name, key, verify=True)
-            if found is not None:  # by another process, since we looked
+            checkpoint = self._found(candidate.name, key, verify=True)
+            if checkpoint is not None:  # by another process, since we looked
                 self.listener(Event("train", candidate.name, "reused"))
-                return found
+                return checkpoint
             start = self.checkpoint(candidate.parent)
             sources = {name: self.checkpoint(name) for name in candidate.sources}
             return self._train(candidate, start, sources, key)
@@ -175,8 +178,6 @@ class Checkpoints:
     def _train(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from steelyard.harness.checkpoints import relink
-
         self.listener(Event("train", candidate.name, "start", candidate.trainer_name))
         checkpoint = self._trained(candidate, start, sources, key)
         manifest = checkpoint.manifest
@@ -193,19 +194,6 @@ class Checkpoints:
     def _trained(
         self, candidate: Candidate, start: Checkpoint, sources: Mapping[str, Checkpoint], key: str
     ) -> Checkpoint:
-        from steelyard.harness.checkpoints import (
-            check_in_fresh_process,
-            tokenizer_folder,
-            with_checks,
-            with_energy,
-        )
-        from steelyard.harness.checkpoints.fresh_process import server
-        from steelyard.harness.energy.attempts import Attempts
-        from steelyard.harness.environment import peak_memory
-        from steelyard.harness.experiment.data_sets import first_prompt
-        from steelyard.harness.pipeline.row_lengths import lengths_checked
-        from steelyard.harness.plugins.protocols import TrainJob
-
         def progress(done: int, total: int | None, message: str) -> None:
             self.listener(Event("train", candidate.name, "progress", message, done, total))
 
@@ -232,8 +220,8 @@ class Checkpoints:
                 checkpoint = candidate.trainer.train(job)
             checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
             asked = first_prompt(candidate.data)
-            found = check_in_fresh_process(checkpoint, start, prompt=asked)
-            checkpoint = with_checks(checkpoint, {**lengths, **found})
+            checks = check_in_fresh_process(checkpoint, start, prompt=asked)
+            checkpoint = with_checks(checkpoint, {**lengths, **checks})
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints import is_reward_model
+from steelyard.harness.energy import EnergyConfig, open_meter
+from steelyard.harness.energy.sharing import SharedMeter
 from steelyard.harness.environment import silence_libraries, use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
 from steelyard.harness.experiment.file import Experiment
@@ -15,11 +18,11 @@ from steelyard.harness.experiment.lineage import BASE
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.pipeline.train import Checkpoints
+from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.store import FolderStore, open_store
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.score import ScoreStage
-    from steelyard.harness.plugins.protocols import Meter
-    from steelyard.harness.store import FolderStore
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,6 @@ class Workplace:
 
     def open(self, listener: Listener) -> Worker:
         """A worker in this process, with a meter of its own."""
-        from steelyard.harness.energy import EnergyConfig, open_meter
-        from steelyard.harness.store import open_store
-
         silence_libraries()
         config = EnergyConfig.model_validate(dict(self.experiment.settings.energy))
         opened: list[Meter] = []
@@ -87,6 +87,7 @@ class Worker:
     def scoring(self) -> ScoreStage:
         """Scores checkpoints; its suite is built once and its models stay open."""
         if self._scoring is None:
+            # Loads pandas and scipy, which a process that only hands stages on must not.
             from steelyard.harness.pipeline.score import ScoreStage
 
             self._scoring = ScoreStage(self.experiment, self.store, self.meter, self.tell)
@@ -96,8 +97,6 @@ class Worker:
         """This process's meter; where others use the machine too, for its share alone."""
         if not self.shared:
             return self._meter()
-        from steelyard.harness.energy.sharing import SharedMeter
-
         return SharedMeter(self._meter(), gpu_shared=self._gpu_shared)
 
     def tell(self, event: Event) -> None:
@@ -128,8 +127,6 @@ class Worker:
             return StageOutcome(stage.name, "failed", message=message)
 
     def _carried_out(self, stage: Stage) -> StageOutcome:
-        from steelyard.harness.checkpoints import is_reward_model
-
         name = stage.candidate
         if stage.kind == "train":
             return StageOutcome(stage.name, "done", self.checkpoints.train(name))

@@ -129,13 +129,13 @@ class Layout:
 
     def abandoned(self) -> list[Path]:
         """Temporary folders whose process is gone (their lock is free)."""
-        found = []
+        folders = []
         for folder in sorted(self.temporary.glob("*/")):
             lock = FileLock(folder / OWNER_LOCK)
             if folder != self._owner and lock.acquire(blocking=False):
                 lock.release()
-                found.append(folder)
-        return found
+                folders.append(folder)
+        return folders
 
     def clean(self) -> None:
         """Remove what dead processes left in ``tmp/``; a read-only workspace is left alone."""

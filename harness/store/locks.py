@@ -111,7 +111,7 @@ def writer_lock(
     """
     lock = FileLock(path)
     deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
-    told = False
+    announced = False
     while not lock.acquire(blocking=False, shared=shared):
         holder = _holder(path)
         if deadline is not None and time.monotonic() >= deadline:
@@ -120,9 +120,9 @@ def writer_lock(
                 file=path.parent,
                 fix="wait for it to finish, or work in another folder with --workspace",
             )
-        if on_wait is not None and not told:
+        if on_wait is not None and not announced:
             on_wait(holder)
-            told = True
+            announced = True
         time.sleep(POLL_SECONDS)
     try:
         lock.note(this_process())

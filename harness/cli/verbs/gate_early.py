@@ -76,7 +76,7 @@ class SequentialGate:
     ) -> EarlyResult:
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
-        part = PartEvaluation(stage.opened(checkpoint), built, checkpoint)
+        part = PartEvaluation(stage.models.opened(checkpoint), built, checkpoint)
         planned = _planned_run(label, stage.experiment, built.suite, checkpoint)
         asked = Evaluation(samples=tuple(part.samples.values()))
         # A candidate of the policy's own experiment: its data are known by the name it has there.

@@ -61,14 +61,14 @@ class Hosted:
         """
         try:
             self.pipe.send((stage, None, threads))  # without a log: Ray forwards what is printed
-            while isinstance(said := self.pipe.recv(), Event | str):
-                ring(said)
+            while isinstance(message := self.pipe.recv(), Event | str):
+                ring(message)
         except (EOFError, OSError) as error:
             self.process.join()
             raise WorkerLostError(why_lost(self.process.exitcode, stage)) from error
-        if isinstance(said, NotOpened):
-            raise WorkerNotOpenedError(said.message)
-        outcome: StageOutcome = said
+        if isinstance(message, NotOpened):
+            raise WorkerNotOpenedError(message.message)
+        outcome: StageOutcome = message
         return outcome
 
     def end(self) -> None:

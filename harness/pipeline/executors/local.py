@@ -170,25 +170,25 @@ class _Running:
     def _heard(self, process: _Process) -> Iterator[StageOutcome]:
         assert process.stage is not None, "only workers at a stage are listened to"
         try:
-            said = process.pipe.recv()
+            message = process.pipe.recv()
         except (EOFError, OSError):
             process.process.join()
             why = why_lost(process.process.exitcode, process.stage)
             yield from self._lost(process, why)
             return
-        if isinstance(said, Event):
-            self.worker.listener(said)
+        if isinstance(message, Event):
+            self.worker.listener(message)
             return
-        if isinstance(said, str):
+        if isinstance(message, str):
             process.begun()
             return
         stage = process.stage
         self.shares.free(stage.name)
         process.stage = process.deadline = None
-        if isinstance(said, NotOpened):
-            self.worker.tell(stage.event("failed", said.message))
-            said = StageOutcome(stage.name, "failed", message=said.message)
-        yield from self.schedule.ended(said)
+        if isinstance(message, NotOpened):
+            self.worker.tell(stage.event("failed", message.message))
+            message = StageOutcome(stage.name, "failed", message=message.message)
+        yield from self.schedule.ended(message)
 
     def _lost(self, process: _Process, why: str) -> Iterator[StageOutcome]:
         stage = process.stage

@@ -47,13 +47,14 @@ def this_machine() -> Machine:
 
 
 def _gpus() -> tuple[tuple[str, str], ...]:
-    found = [line.partition(",") for line in nvidia_smi("index,name")]
-    devices = [(index.strip(), name.strip()) for index, _, name in found]
+    lines = [line.partition(",") for line in nvidia_smi("index,name")]
+    devices = [(index.strip(), name.strip()) for index, _, name in lines]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return tuple(devices)
     names = dict(devices)
-    return tuple((one, names.get(one, "")) for one in visible.split(",") if one not in ("", "-1"))
+    shown = [device for device in visible.split(",") if device not in ("", "-1")]
+    return tuple((device, names.get(device, "")) for device in shown)
 
 
 @dataclass

@@ -118,14 +118,14 @@ def output_to(log: Path | None) -> Iterator[None]:
     except OSError:
         yield
         return
-    kept = [os.dup(1), os.dup(2)]
+    originals = [os.dup(1), os.dup(2)]
     _onto([target, target])
     os.close(target)
     try:
         yield
     finally:
-        _onto(kept)
-        for descriptor in kept:
+        _onto(originals)
+        for descriptor in originals:
             os.close(descriptor)
 
 

@@ -93,8 +93,8 @@ class Ray(Plugin):
 
     def _connect(self, ray: Any) -> None:
         carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
-        given = dict(self.runtime_env)
-        given["env_vars"] = {**carried, **given.get("env_vars", {})}
+        environment = dict(self.runtime_env)
+        environment["env_vars"] = {**carried, **environment.get("env_vars", {})}
         options: dict[str, Any] = {}
         if self.address == "local":
             cores = len(os.sched_getaffinity(0))
@@ -103,7 +103,7 @@ class Ray(Plugin):
         try:
             ray.init(
                 address=self.address,
-                runtime_env=given,
+                runtime_env=environment,
                 logging_level="warning",
                 log_to_driver=True,
                 **options,
@@ -133,9 +133,9 @@ class _Bell:
     def __init__(self) -> None:
         self._rung: list[Event | Starting | str] = []
 
-    def ring(self, told: Event | Starting | str) -> None:
+    def ring(self, news: Event | Starting | str) -> None:
         """An event, or the name of a stage that a worker begins."""
-        self._rung.append(told)
+        self._rung.append(news)
 
     def heard(self) -> list[Event | Starting | str]:
         """What was told since the last call."""
@@ -213,15 +213,15 @@ class _Running:
     def _listen(self) -> None:
         """Show what workers told; a stage's time runs from when a worker begins it."""
         stages = {stage.name: stage for stage in self.under_way.values()}
-        for told in self.ray.get(self.bell.heard.remote()):
-            if isinstance(told, Event):
-                self.worker.listener(told)
-            elif isinstance(told, Starting):
-                found = stages.get(told.stage)
-                if found and (minutes := found.resources.timeout_minutes):
-                    self.deadlines[told.stage] = time.monotonic() + 60 * minutes + START_SECONDS
-            elif told in stages and (minutes := stages[told].resources.timeout_minutes):
-                self.deadlines[told] = time.monotonic() + 60 * minutes
+        for news in self.ray.get(self.bell.heard.remote()):
+            if isinstance(news, Event):
+                self.worker.listener(news)
+            elif isinstance(news, Starting):
+                stage = stages.get(news.stage)
+                if stage and (minutes := stage.resources.timeout_minutes):
+                    self.deadlines[news.stage] = time.monotonic() + 60 * minutes + START_SECONDS
+            elif news in stages and (minutes := stages[news].resources.timeout_minutes):
+                self.deadlines[news] = time.monotonic() + 60 * minutes
 
     def _ended(self, reference: Any) -> Iterator[StageOutcome]:
         try:

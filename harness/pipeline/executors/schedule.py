@@ -69,17 +69,17 @@ class Schedule:
         """Start the first ready stage, in the order given, that ``fits``; None: there is none."""
         self._wake()
         passed = []
-        found = None
+        taken = None
         while self._ready:
             place = heapq.heappop(self._ready)
             if fits(self._stages[place]):
-                found = self._stages[place]
+                taken = self._stages[place]
                 self._started[place] += 1
                 break
             passed.append(place)
         for place in passed:
             heapq.heappush(self._ready, place)
-        return found
+        return taken
 
     def attempt(self, name: str) -> int:
         """How often the stage has been started."""
@@ -101,12 +101,12 @@ class Schedule:
             heapq.heappush(self._resting, (self._clock() + BUSY_SECONDS, place))
             return []
         ended = [outcome]
-        for one in ended:  # grows
+        for last in ended:  # grows
             self.left -= 1
-            for follower in self._followers[self._place[one.stage]]:
+            for follower in self._followers[self._place[last.stage]]:
                 self._missing[follower] -= 1
-                if one.status != "done":
-                    self._failed[follower].append(one.stage)
+                if last.status != "done":
+                    self._failed[follower].append(last.stage)
                 if self._missing[follower] > 0:
                     continue
                 if self._failed[follower]:

@@ -111,11 +111,12 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.attributes["connection"] = connection
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        found = _revision(connection)
-        if found is not None and found not in known:
+        scripts = ScriptDirectory.from_config(config).walk_revisions()
+        revisions = {script.revision for script in scripts}
+        revision = _revision(connection)
+        if revision is not None and revision not in revisions:
             raise StoreError(
-                f"its tables are a newer Steelyard's (revision {found}, this one knows {HEAD})",
+                f"its tables are a newer Steelyard's (revision {revision}, this one knows {HEAD})",
                 file=self.name,
                 fix="upgrade steelyard",
             )
@@ -144,8 +145,8 @@ class Database:
     def _words(self, error: Exception) -> str:
         """The first line of what the server said, without anything secret."""
         lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-        said = redacted(lines[0] if lines else type(error).__name__)
-        return said.replace(self._secret, "***") if self._secret else said
+        message = redacted(lines[0] if lines else type(error).__name__)
+        return message.replace(self._secret, "***") if self._secret else message
 
 
 #: psycopg's errors of connections, by name: it is imported only where it is there.
@@ -187,8 +188,8 @@ os.register_at_fork(after_in_child=_forget_in_child)
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def _shown(url: Any) -> str:

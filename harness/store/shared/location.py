@@ -15,8 +15,9 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -118,7 +119,7 @@ class Location:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             relative = path.relative_to(folder).as_posix()
             target = self._path(kind, name, attempt, relative)
-            files[relative] = self._patient(lambda p=path, t=target: self._upload(p, t))
+            files[relative] = self._patient(partial(self._upload, path, target))
         marker = Marker(attempt, files, about)
         self.write_json(kind, name, _written(marker))
         return marker
@@ -150,11 +151,10 @@ class Location:
             p for p in self._patient(lambda: self._listed(self._path(kind))) if "." not in p.name
         ]
         return {
-            p.name: [a.name for a in self._patient(lambda p=p: self._listed(str(p)))]
-            for p in folders
+            p.name: [a.name for a in self._patient(partial(self._listed, str(p)))] for p in folders
         }
 
-    def read_json(self, kind: str, name: str) -> Any | None:
+    def read_json(self, kind: str, name: str) -> Any:
         """The document at ``<kind>/<name>.json``; None where it is missing or torn."""
         content = self._patient(lambda: self._small(self._path(kind, f"{name}.json")))
         try:
@@ -173,8 +173,7 @@ class Location:
     def is_whole(self, kind: str, name: str, marker: Marker) -> bool:
         """Whether every file is there in its size; contents are not read."""
         return all(
-            self._patient(lambda f=file: self._size(self._path(kind, name, marker.attempt, f)))
-            == size
+            self._patient(partial(self._size, self._path(kind, name, marker.attempt, file))) == size
             for file, (size, _) in marker.files.items()
         )
 
@@ -190,9 +189,9 @@ class Location:
                 continue
             source, target = self._path(kind, name, marker.attempt, file), folder / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            found = self._patient(lambda s=source, t=target, n=size: self._download(s, t, n))
-            if found != (size, digest):
-                what = "missing" if found is None else "not what was put there"
+            fetched = self._patient(partial(self._download, source, target, size))
+            if fetched != (size, digest):
+                what = "missing" if fetched is None else "not what was put there"
                 raise DamagedError(what, file=f"{self.name}/{kind}/{name}/{marker.attempt}/{file}")
 
     # --- one attempt at each ----------------------------------------------------------------
@@ -276,7 +275,7 @@ class Location:
         except FileNotFoundError:
             return
 
-    def _patient(self, attempt: Any) -> Any:
+    def _patient(self, attempt: Callable[[], T]) -> T:
         try:
             return patiently(
                 attempt,
@@ -286,8 +285,8 @@ class Location:
                 say=self._say,
             )
         except OSError as error:
-            said = redacted(str(error.strerror or error))
-            raise StoreError(said, file=self.name, fix=_fix(error)) from None
+            reason = redacted(str(error.strerror or error))
+            raise StoreError(reason, file=self.name, fix=_fix(error)) from None
 
 
 def _passing(error: Exception) -> str | None:

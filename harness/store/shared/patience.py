@@ -41,7 +41,7 @@ def patiently(
     """
     started = time.monotonic()
     pause = FIRST_PAUSE_SECONDS
-    told = False
+    announced = False
     while True:
         try:
             result = attempt()
@@ -56,12 +56,12 @@ def patiently(
                     file=where,
                     fix="the same command goes on from here once it is back",
                 ) from None
-            if not told:
+            if not announced:
                 say(f"{where}: {reason}; trying again for {seconds:.0f} s")
-                told = True
+                announced = True
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         else:
-            if told:
+            if announced:
                 say(f"{where}: back after {time.monotonic() - started:.0f} s")
             return result

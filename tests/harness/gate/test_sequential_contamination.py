@@ -14,6 +14,7 @@ from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.evaluation.evaluate import build, evaluate
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.gate import load_gate
+from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Verdict
 from steelyard.harness.store import open_store
@@ -45,7 +46,7 @@ def test_it_decides_nothing_beside_the_clean_slice(
     experiment = load_experiment(tmp_path / "experiment.yaml")
 
     model, base = Answering(), checkpoint(tmp_path)
-    monkeypatch.setattr(ScoreStage, "opened", lambda *_: model)
+    monkeypatch.setattr(OpenModels, "opened", lambda *_: model)
     found = evaluate(model, suite, checkpoint=base)
     run = scored("base", ()).run.model_copy(
         update={

@@ -17,6 +17,7 @@ from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.pipeline.events import Event, no_listener
 from steelyard.harness.pipeline.noise import NoiseStage
+from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.records import Failure
 from steelyard.harness.store import open_store
 from steelyard.harness.suites.suite import load_suite
@@ -145,8 +146,8 @@ def test_a_variant_that_failed_is_told_and_scored_again_by_the_next_call(
     told: list[Event] = []
     stage = stage_of(tmp_path, str(write_suite(tmp_path)), "{dtype: bfloat16}", told)
     broken = Evaluation(failures=(Failure(stage="score toy_text", message="out of memory"),))
-    monkeypatch.setattr("steelyard.harness.evaluation.evaluate.evaluate", lambda *_, **__: broken)
-    monkeypatch.setattr(NoiseStage, "_opened", lambda *_: Answering())
+    monkeypatch.setattr("steelyard.harness.pipeline.noise.evaluate", lambda *_, **__: broken)
+    monkeypatch.setattr(OpenModels, "opened", lambda *_: Answering())
     for _ in range(2):
         (variant,) = stage.runs("base", checkpoint(tmp_path))
         assert not variant.run.complete

@@ -180,23 +180,25 @@ def test_the_end_of_a_failed_stages_log_is_shown(
 def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import steelyard.harness.scoring
     from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.pipeline.score import ScoreStage
+    from steelyard.harness.evaluation.code import answers_key
+    from steelyard.harness.pipeline.open_models import OpenModels
     from steelyard.harness.scoring.journal import Journal
 
     store = open_store(tmp_path / ".steelyard")
     checkpoint = open_base("./base", resolve=experiment.resolve)
     path = store.unfinished.journal(checkpoint.manifest.digest)
-    with Journal(path, checkpoint.manifest.digest) as journal:
+    with Journal(path, answers_key(checkpoint.manifest.digest)) as journal:
         journal.append("first", ["r"], [1.0])
         journal.append("second", ["r"], [2.0])
     path.write_bytes(path.read_bytes()[:-3])
 
-    monkeypatch.setattr(steelyard.harness.scoring, "open_model", lambda *_, journal, **__: journal)
+    monkeypatch.setattr(
+        "steelyard.harness.pipeline.open_models.open_model", lambda *_, journal, **__: journal
+    )
     told: list[Event] = []
-    kept = ScoreStage(experiment, store, FakeMeter, told.append).opened(checkpoint)
-    assert (kept.pack("first"), kept.pack("second")) == ([1.0], None)
+    lm = OpenModels(experiment, store, told.append).opened(checkpoint)
+    assert (lm.pack("first"), lm.pack("second")) == ([1.0], None)
     assert [event.status for event in told] == ["again"]
     assert "damaged bytes" in told[0].message
 
@@ -204,8 +206,6 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
 def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_energy(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import steelyard.harness.checkpoints
-    from steelyard.harness.checkpoints import fresh_process
     from steelyard.harness.pipeline.train import Checkpoints
     from steelyard.harness.plugins.protocols import TrainJob
     from steelyard.trainers.prune import Prune
@@ -226,9 +226,9 @@ def test_a_training_that_could_not_be_stored_goes_on_from_its_state_with_its_ene
 
     monkeypatch.setattr(Prune, "train", resumed)
     monkeypatch.setattr(store.checkpoints, "adopt", full)
-    monkeypatch.setattr(fresh_process, "server", lambda: None)
+    monkeypatch.setattr("steelyard.harness.pipeline.train.server", lambda: None)
     monkeypatch.setattr(
-        steelyard.harness.checkpoints, "check_in_fresh_process", lambda *_, **__: {}
+        "steelyard.harness.pipeline.train.check_in_fresh_process", lambda *_, **__: {}
     )
     stage = Checkpoints(experiment, store, FakeMeter, lambda _: None)
     with pytest.raises(OSError, match="No space left"):
