@@ -45,7 +45,7 @@ def _said(delta: Delta, word: str) -> str | None:
 
 def _is_ratio(delta: Delta) -> bool:
     """Whether a difference is the logarithm of a ratio, as of perplexities and of energies."""
-    perplexity = delta.kind == "perplexity" and not delta.metric.startswith("bits_per_")
+    perplexity = delta.kind == "perplexity" and delta.scale != "bits"
     return perplexity or delta.kind == "ratio"
 
 

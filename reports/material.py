@@ -8,6 +8,8 @@ from functools import cached_property
 
 from steelyard.harness.compare import RecipeDelta
 from steelyard.harness.records import (
+    COST,
+    DIVERGENCE,
     CheckpointManifest,
     Comparison,
     Delta,
@@ -16,11 +18,6 @@ from steelyard.harness.records import (
     Score,
     Verdict,
 )
-
-#: Families whose metrics measure a checkpoint against its own parent, not against the baseline.
-DIVERGENCE = ("fidelity", "divergence")
-#: The task, and the family of metrics, of what answering costs.
-COST = "cost"
 
 
 @dataclass(frozen=True)

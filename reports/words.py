@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from steelyard.harness.records import DeltaVerdict, RuleVerdict
+from steelyard.harness.records import (
+    CALIBRATION,
+    DIVERGENCE,
+    HALLUCINATION,
+    LANGUAGE_MODELLING,
+    QUALITY,
+    RETENTION,
+    SAFETY,
+    SUMMARISATION,
+    TRANSLATION,
+    DeltaVerdict,
+    RuleVerdict,
+)
 from steelyard.reports.document import Change, Number, Sense
 
 DELTA_WORDS: dict[DeltaVerdict, tuple[str, Sense]] = {
@@ -30,16 +42,15 @@ SIGNS: dict[Sense, str] = {"good": "▲", "bad": "▼", "neutral": "=", "unknown
 NONE = "–"
 
 _FAMILIES = {
-    "quality": "Quality",
-    "retention": "Retention",
-    "hallucination": "Hallucination",
-    "summarisation": "Summarisation",
-    "translation": "Translation",
-    "language_modelling": "Language modelling",
-    "fidelity": "Divergence from the parent",
-    "divergence": "Divergence from the parent",
-    "calibration": "Calibration",
-    "safety": "Safety",
+    QUALITY: "Quality",
+    RETENTION: "Retention",
+    HALLUCINATION: "Hallucination",
+    SUMMARISATION: "Summarisation",
+    TRANSLATION: "Translation",
+    LANGUAGE_MODELLING: "Language modelling",
+    **dict.fromkeys(DIVERGENCE, "Divergence from the parent"),
+    CALIBRATION: "Calibration",
+    SAFETY: "Safety",
 }
 _PREFIXES = ((1.0, "k"), (1e-3, ""), (1e-6, "m"), (1e-9, "µ"))
 

@@ -36,6 +36,7 @@ from steelyard.harness.checkpoints.folder import (
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import limited_bytes
+from steelyard.harness.files.version_1 import manifest_in
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 
@@ -82,7 +83,7 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
     """
     file = folder / MANIFEST
     try:
-        manifest = CheckpointManifest.model_validate_json(limited_bytes(file, CheckpointError))
+        manifest = manifest_in(limited_bytes(file, CheckpointError))
     except FileNotFoundError as error:
         fix = "name a folder that steelyard wrote, or take a model in with 'trainer: none'"
         raise CheckpointError(f"no {MANIFEST} there", file=folder, fix=fix) from error
@@ -178,7 +179,7 @@ def _verify(checkpoint: Checkpoint) -> None:
     )
     # A float32 copy of a GGUF base goes by the GGUF's digest; its own is kept beside it.
     if (weights / MANIFEST).is_file():
-        copy = CheckpointManifest.model_validate_json((weights / MANIFEST).read_bytes())
+        copy = manifest_in((weights / MANIFEST).read_bytes())
         expected["weights"] = copy.checks.get(FLOAT32_COPY, expected["weights"])
     for part, digest in found.model_dump().items():
         if digest != expected[part]:

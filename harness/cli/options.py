@@ -9,15 +9,21 @@ from typing import Annotated
 import typer
 
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files.old_names import WORKSPACE, workspace_at
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.pipeline.executors import executor as executors
 from steelyard.harness.plugins.names import load_plugin, require_verbs
 
 Workspace = Annotated[
     Path,
-    typer.Option("--workspace", "-w", help="Where checkpoints, runs and journals are kept."),
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="Where checkpoints, runs and journals are kept.",
+        callback=workspace_at,
+    ),
 ]
-DEFAULT_WORKSPACE = Path(".steelyard")
+DEFAULT_WORKSPACE = Path(WORKSPACE)
 
 
 class Format(StrEnum):

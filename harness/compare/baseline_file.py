@@ -4,7 +4,7 @@ Gzipped JSON, ``*.steelyard.json.gz``, the same bytes for the same run. Prompts 
 unless asked for. The file's own digest stands inside, so a torn or edited file is noticed.
 
 ```
-{"format": "steelyard baseline", "schema_version": 1, "sha256": ..., "content": {
+{"format": "steelyard baseline", "schema_version": 2, "sha256": ..., "content": {
   "run": {...},                                   # steelyard.harness.records.Run
   "tasks": {"known": {
     "sample_ids": [...], "clusters": null,        # sorted by id
@@ -33,12 +33,17 @@ from pydantic import ValidationError
 from steelyard.harness.compare.scored import RowKey, Scored
 from steelyard.harness.errors import DataError
 from steelyard.harness.files.atomic import write_atomic
-from steelyard.harness.records import Rows, Run, SampleRecord
+from steelyard.harness.files.old_names import (
+    BASELINE_FORMAT,
+    BASELINE_SUFFIX,
+    BASELINE_SUFFIXES,
+    OLD_BASELINE_FORMAT,
+)
+from steelyard.harness.files.version_1 import run_of
+from steelyard.harness.records import SCHEMA_VERSION, Rows, SampleRecord
 from steelyard.harness.store import Store
 
-SUFFIX = ".steelyard.json.gz"
-FORMAT = "steelyard baseline"
-SCHEMA_VERSION = 1
+_FORMATS = (BASELINE_FORMAT, OLD_BASELINE_FORMAT)
 #: 50,000 rows take a few MB; these stop a bomb before it fills the memory.
 MAX_FILE_BYTES = 100_000_000
 MAX_CONTENT_BYTES = 400_000_000
@@ -50,14 +55,14 @@ def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     Raises ``DataError`` for an incomplete run, duplicated rows and another suffix.
     """
     path = Path(path)
-    if not path.name.endswith(SUFFIX):
-        raise DataError("is not a baseline's name", file=path, fix=f"end it in {SUFFIX}")
+    if not path.name.endswith(BASELINE_SUFFIX):
+        raise DataError("is not a baseline's name", file=path, fix=f"end it in {BASELINE_SUFFIX}")
     if not scored.run.complete:
         message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
         raise DataError(message, file=path, fix="score it again")
     content = _run_content(scored, include_text)
     body = _canonical(content)
-    header = f'{{"content":{body},"format":"{FORMAT}","schema_version":{SCHEMA_VERSION},'
+    header = f'{{"content":{body},"format":"{BASELINE_FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
     write_atomic(path, _gzipped(text.encode()))
 
@@ -74,7 +79,7 @@ def load(path: Path) -> Scored:
     if document.get("sha256") != _digest(_canonical(content)):
         _refuse(path, "its digest does not match: torn or edited", "save it again")
     try:
-        run = Run.model_validate(content["run"])
+        run = run_of(content["run"])
         rows = _all_rows(content["tasks"], path)
         samples = _samples_from(content.get("samples"))
     except ValidationError as error:
@@ -89,7 +94,7 @@ def load(path: Path) -> Scored:
 def open_run(store: Store, name: str) -> Scored:
     """A run with its rows: a baseline file by its suffix, else a run of the store."""
     path = Path(name)
-    return load(path) if path.name.endswith(SUFFIX) else Scored.from_store(store, name)
+    return load(path) if path.name.endswith(BASELINE_SUFFIXES) else Scored.from_store(store, name)
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ def _document(path: Path) -> dict[str, Any]:
         document = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         _refuse(path, "does not hold JSON", "is it a baseline file?")
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not isinstance(document, dict) or document.get("format") not in _FORMATS:
         _refuse(path, "is not a baseline file", "write one with `steelyard baseline save`")
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

@@ -17,17 +17,14 @@ VOIDING: Mapping[str, str] = {
     "template": "the chat template changed",
     "limit": "another limit on the number of samples",
     "decoding": "the decoding settings changed",
+    "reference": "measured against another model",
     "hardware": "measured on other hardware",
 }
 #: Fields that are told and do not void: the same question, asked on another machine or in another
 #: number format. Quantisation is what a comparison is often about.
 INFORMING = ("dtype", "backend")
-
-
-#: How the signature of a divergence names the model that it was measured from.
-REFERENCE = "divergence from "
-#: Per token too, though the name does not say so.
-_PER_TOKEN = ("top1_agreement", "delta_log_likelihood")
+#: What a score says of itself; another value makes two numbers of one name incomparable.
+_OF_A_SCORE = ("kind", "higher_is_better", "signature", "unit", "scale", "method")
 
 
 def inspect_run(baseline: Run, candidate: Run) -> list[Problem]:
@@ -89,9 +86,10 @@ def _of_task(
         differences.append(
             Difference(task=task, field=name, baseline=was, candidate=now, voids=touched != [])
         )
-        why, cause = VOIDING.get(name, f"another {name.replace('_', ' ')}"), _cause(was, now)
-        if cause == "reference":
-            why = "measured against another model"
+        why = VOIDING.get(name, f"another {name.replace('_', ' ')}")
+        # A divergence carries what it diverges from; each candidate has a parent of its own.
+        both = was is not None and now is not None
+        cause: Cause = "reference" if name == "reference" and both else "signature"
         sides = _shortened_digest(was), _shortened_digest(now)
         text = f"{why} ({sides[0]} in the baseline, {sides[1]} in the candidate)"
         problems += [Problem(cause, text, task, metric) for metric in touched]
@@ -113,31 +111,18 @@ def _changed(
             yield f"versions.{package}", was, now
 
 
-def _cause(was: str | None, now: str | None) -> Cause:
-    """A divergence carries what it diverges from; each candidate has a parent of its own."""
-    both = (was or "").startswith(REFERENCE) and (now or "").startswith(REFERENCE)
-    return "reference" if both else "signature"
-
-
 def _voided(name: str, baseline: Scored, task: str) -> list[str | None]:
     """The metrics that a changed field makes incomparable; [None]: all of the task."""
     if name in VOIDING:
         return [None]
     if name == "tokenizer":
-        return [name for name in baseline.scores_of(task) if counts_tokens(name)]
+        return [s.metric for s in baseline.scores_of(task).values() if s.per_token]
     if name == "max_length":
         # Rolling windows give each token another context; elsewhere a longer limit only helps
         # prompts that were cut, and those carry a flag.
         scores = baseline.scores_of(task).values()
         return [score.metric for score in scores if score.kind == "perplexity"]
     return []
-
-
-def counts_tokens(metric: str) -> bool:
-    """Whether a metric's unit is the model's own token; per word, byte or bit it is not."""
-    name = metric.partition(",")[0]
-    words = name.replace("-", "_").split("_")
-    return name in _PER_TOKEN or not {"token", "tokens", "kl"}.isdisjoint(words)
 
 
 def _of_scores(baseline: Scored, candidate: Scored, task: str) -> list[Problem]:
@@ -149,7 +134,7 @@ def _of_scores(baseline: Scored, candidate: Scored, task: str) -> list[Problem]:
             text = "the baseline has this metric and the candidate does not"
             problems.append(Problem("rows", text, task, score.metric))
             continue
-        for name in ("kind", "higher_is_better", "signature", "unit"):
+        for name in _OF_A_SCORE:
             was, now = getattr(score, name), getattr(other, name)
             # A 0/1 metric that some answer was graded more finely in is a bounded one.
             graded = name == "kind" and {was, now} == {"accuracy", "bounded"}

@@ -17,15 +17,12 @@ from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.plugins.names import load_plugin
-from steelyard.harness.records import Delta, Difference, Score
+from steelyard.harness.records import Delta, Difference, Score, metric_name
 
 if TYPE_CHECKING:
     from steelyard.harness.stats import PairedResult
 
 Aggregate = Callable[[Any], Any]
-
-#: Metrics of kind ``calibration`` share rows; the name says which error is meant.
-_CALIBRATION_METHODS = ("ece", "aurc", "brier")
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def run_test(
         clusters=clusters,
         margin=margin / scale,
         alpha=settings.alpha if alpha is None else alpha,
-        method=calibration_method(score),
+        method=score.method,
         draws=settings.draws,
         seed=settings.seed,
         aggregate=aggregate_of(score.metric) if score.kind == "corpus" else None,
@@ -146,8 +143,7 @@ def run_test(
 
 def _scale(score: Score) -> float:
     """Units of the metric per unit of the test's delta: bits for nats, else one for one."""
-    in_bits = score.kind == "perplexity" and score.metric.startswith("bits_per_")
-    return 1 / math.log(2) if in_bits else 1.0
+    return 1 / math.log(2) if score.scale == "bits" else 1.0
 
 
 def _scaled(result: PairedResult, scale: float) -> PairedResult:
@@ -163,19 +159,10 @@ def _scaled(result: PairedResult, scale: float) -> PairedResult:
     )
 
 
-def calibration_method(score: Score) -> str | None:
-    """Which calibration error a metric of that kind means, by its name; None for other kinds."""
-    if score.kind != "calibration":
-        return None
-    name = score.metric.lower()
-    return next((method for method in _CALIBRATION_METHODS if method in name), None)
-
-
 @cache
 def aggregate_of(metric: str) -> Aggregate:
     """The aggregate of the metric plugin called ``metric``: summed rows -> score."""
-    # A task with several filters names the filter after a comma.
-    metric_class = load_plugin("metrics", metric.partition(",")[0])
+    metric_class = load_plugin("metrics", metric_name(metric))
     instance = metric_class() if isinstance(metric_class, type) else metric_class
     # Where a metric scores many lines of sums at once, ten thousand resamples cost one call.
     aggregate: Aggregate = getattr(instance, "aggregate_sums", instance.aggregate)
@@ -190,6 +177,7 @@ def delta_of(pair: MetricPair, settings: Settings) -> Delta:
         metric=score.metric,
         family=score.family,
         kind=score.kind,
+        scale=score.scale,
         primary=score.primary,
         higher_is_better=score.higher_is_better,
         baseline=score.value,

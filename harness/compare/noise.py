@@ -59,9 +59,7 @@ def noise_floors(baseline: Scored, variants: Sequence[Scored]) -> Mapping[RowKey
 def _distance(score: Score, other: Score) -> float | None:
     if score.value is None or other.value is None:
         return None
-    relative = score.kind == "ratio" or (
-        score.kind == "perplexity" and not score.metric.startswith("bits_per_")
-    )
+    relative = score.kind == "ratio" or (score.kind == "perplexity" and score.scale != "bits")
     if not relative:
         return abs(other.value - score.value)
     if score.value <= 0 or other.value <= 0:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelyard.harness.compare.problems import Problem
-from steelyard.harness.records import Rows, Score
+from steelyard.harness.records import Flag, Rows, Score, flags_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 #: Flags of unscored samples that say that the model is broken, and not that a document has no
 #: answer: the same log-likelihood on every choice (the first would win), or no number at all.
 BROKEN = {
-    "tied": "give every choice the same log-likelihood",
-    "one answer to everything": "are answered alike, whatever was asked",
-    "NaN": "have a log-likelihood or score that is not a number",
+    Flag.TIED: "give every choice the same log-likelihood",
+    Flag.ONE_ANSWER: "are answered alike, whatever was asked",
+    Flag.NOT_A_NUMBER: "have a log-likelihood or score that is not a number",
 }
 
 
@@ -159,11 +159,11 @@ def _own_faults(rows: Rows, copies: int, side: str) -> list[str]:
     return texts
 
 
-def _broken(rows: Rows) -> Counter[str]:
-    counts: Counter[str] = Counter()
+def _broken(rows: Rows) -> Counter[Flag]:
+    counts: Counter[Flag] = Counter()
     for scored, flags in zip(rows.scored, rows.flags, strict=True):
         if flags and not scored:
-            counts.update(flags.split(", "))
+            counts.update(flags_in(flags))
     return counts
 
 

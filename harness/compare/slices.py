@@ -76,6 +76,7 @@ def delta_of_slice(pair: MetricPair) -> Delta:
         task=score.task,
         metric=score.metric,
         family=score.family,
+        scale=score.scale,
         kind=score.kind,
         primary=score.primary,
         higher_is_better=score.higher_is_better,

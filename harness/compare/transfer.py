@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from steelyard.harness.records import BackwardTransfer, Delta
-
-RETENTION = "retention"
+from steelyard.harness.records import RETENTION, BackwardTransfer, Delta
 
 
 def backward_transfer(deltas: Sequence[Delta]) -> BackwardTransfer | None:

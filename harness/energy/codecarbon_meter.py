@@ -63,7 +63,7 @@ class CodecarbonMeter:
                 reading.components = task.stopped()
             if alone:
                 _window_lock.release()
-            reading.notes += _remarks(reading, alone)
+            _remark(reading, alone)
 
     def close(self) -> None:
         """Stop the process's tracker; the next window starts another."""
@@ -74,14 +74,15 @@ class CodecarbonMeter:
                 _tracker = None
 
 
-def _remarks(reading: WindowReading, alone: bool) -> list[str]:
+def _remark(reading: WindowReading, alone: bool) -> None:
+    """Note in the reading why its figure is missing or says little."""
     if not alone:
-        return ["another window was open: its energy holds this one's"]
-    if not reading.components:
-        return ["codecarbon measured nothing"]
-    if reading.seconds < SHORT_SECONDS:
-        return [f"under {SHORT_SECONDS:g} s: too short for sampled power"]
-    return []
+        reading.notes.append("another window was open: its energy holds this one's")
+    elif not reading.components:
+        reading.notes.append("codecarbon measured nothing")
+    elif reading.seconds < SHORT_SECONDS:
+        reading.too_short = True
+        reading.notes.append(f"under {SHORT_SECONDS:g} s: too short for sampled power")
 
 
 class _Task:

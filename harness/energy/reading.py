@@ -34,6 +34,7 @@ class WindowReading:
     seconds: float = 0.0
     components: tuple[EnergyComponent, ...] = ()
     notes: list[str] = field(default_factory=list)
+    too_short: bool = False
 
     def energy(self, phase: str) -> Energy:
         """The record: energy of the device, and grams = kWh x PUE x intensity.
@@ -64,6 +65,7 @@ class WindowReading:
                 None if rate is None else f"{rate:g} g an hour: {self.config.embodied_source}"
             ),
             meter=self.meter,
+            too_short=self.too_short,
             note="; ".join(notes) or None,
         )
 

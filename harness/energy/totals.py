@@ -50,6 +50,7 @@ def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
         embodied_co2e_g=None if None in embodied else sum(g for g in embodied if g is not None),
         embodied_source="; ".join(sources) or None,
         meter=" + ".join(dict.fromkeys(e.meter for e in energies)),
+        too_short=any(e.too_short for e in energies),
         note="; ".join(notes) or None,
     )
 

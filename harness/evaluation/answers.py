@@ -18,14 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steelyard.harness.records import Flag
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.metadata import right_choices
 
-LENGTH_LIMIT = "length limit"
-TIED = "tied"
-NOT_FINITE = "not finite"
-ONE_CHOICE = "fewer than two choices"
-BAD_LABEL = "label outside the choices"
 #: lm-eval's keys for the most tokens that a generation may have, and its default.
 _LIMIT_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _DEFAULT_LIMIT = 256
@@ -41,7 +37,7 @@ class Answer:
     raw: tuple[Any, ...]
     """As the scorer gave them, one a request."""
     shown: tuple[str, ...]
-    unusable: str | None = None
+    unusable: Flag | None = None
     """Why no metric may be measured on this answer."""
     cut: bool = False
     """Whether a generation ran into its length limit."""
@@ -68,10 +64,10 @@ def answer_of(
     if kind == "loglikelihood":
         value, greedy = raw[0]
         shown = ("greedy" if greedy else "not greedy", repr(float(value)))
-        bad = None if _finite([value]) else NOT_FINITE
+        bad = None if _finite([value]) else Flag.NOT_FINITE
         return Answer(prompt, target, raw, shown, bad)
     value = float(raw[0])
-    bad = None if _finite([value]) else NOT_FINITE
+    bad = None if _finite([value]) else Flag.NOT_FINITE
     return Answer(prompt, target, raw, (repr(value),), bad)
 
 
@@ -106,15 +102,15 @@ def _choice(
     )
 
 
-def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> str | None:
+def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> Flag | None:
     if len(choices) < 2 or len(values) < len(choices):
-        return ONE_CHOICE
+        return Flag.ONE_CHOICE
     if not right:
-        return BAD_LABEL
+        return Flag.BAD_LABEL
     # One impossible choice is an answer; NaN is not, nor is a model to which all are impossible.
     if any(math.isnan(value) for value in values) or any(value == math.inf for value in values):
-        return NOT_FINITE
-    return TIED if len(set(values)) == 1 else None
+        return Flag.NOT_FINITE
+    return Flag.TIED if len(set(values)) == 1 else None
 
 
 def _first_highest(values: Sequence[float]) -> int:

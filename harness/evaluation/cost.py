@@ -19,7 +19,7 @@ import numpy as np
 
 from steelyard.harness.errors import StatisticsError, SteelyardError
 from steelyard.harness.files.digests import digest_json
-from steelyard.harness.records import Checkpoint, Energy, Failure, Rows, Score, TaskSignature
+from steelyard.harness.records import COST, Checkpoint, Energy, Failure, Rows, Score, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.stats import percentile_interval, score_interval
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from steelyard.harness.evaluation.serving import Server, Timing
     from steelyard.harness.plugins.protocols import Meter
 
-COST = "cost"
 ENERGY_METRICS = (
     "kwh_per_1k_tokens",
     "kwh_per_1k_queries",
@@ -126,8 +125,8 @@ def _scores(server: Server, passes: Sequence[_Pass]) -> tuple[tuple[Score, ...],
             update={"metric": "latency_p95_seconds", "note": "shown, not tested in pairs"}
         ),
         _percentile(kept[1], first, 50),
-        _mean(kept[2], "tokens/s", higher_is_better=True),
-        _mean(kept[3], "tokens/s", higher_is_better=True),
+        _mean(kept[2], "tokens/s", higher_is_better=True, per_token=True),
+        _mean(kept[3], "tokens/s", higher_is_better=True, per_token=True),
     ]
     memory = _memory(server, passes)
     energy = _energy(server, passes)
@@ -157,7 +156,9 @@ def _rows(metric: str, values: np.ndarray[Any, Any]) -> Rows:
     )
 
 
-def _plain(metric: str, n: int, unit: str, *, higher_is_better: bool = False) -> Score:
+def _plain(
+    metric: str, n: int, unit: str, *, higher_is_better: bool = False, per_token: bool = False
+) -> Score:
     return Score(
         task=COST,
         metric=metric,
@@ -167,6 +168,7 @@ def _plain(metric: str, n: int, unit: str, *, higher_is_better: bool = False) ->
         higher_is_better=higher_is_better,
         family=COST,
         unit=unit,
+        per_token=per_token,
     )
 
 
@@ -181,9 +183,17 @@ def _percentile(rows: Rows, seconds: np.ndarray[Any, Any], percent: float) -> Sc
     return _plain(rows.metric, len(rows.values), "seconds").model_copy(update=numbers)
 
 
-def _mean(rows: Rows, unit: str, *, higher_is_better: bool = False) -> Score:
+def _mean(
+    rows: Rows, unit: str, *, higher_is_better: bool = False, per_token: bool = False
+) -> Score:
     """The geometric mean of the rows with its interval over passes."""
-    plain = _plain(rows.metric, len(rows.values), unit, higher_is_better=higher_is_better)
+    plain = _plain(
+        rows.metric,
+        len(rows.values),
+        unit,
+        higher_is_better=higher_is_better,
+        per_token=per_token,
+    )
     clusters = None if rows.clusters[0] is None else [str(c) for c in rows.clusters]
     try:
         found = score_interval(rows.values, kind="ratio", clusters=clusters)
@@ -239,23 +249,25 @@ def _energy(server: Server, passes: Sequence[_Pass]) -> list[tuple[Score, Rows |
         ]
     kwh = np.array(known, dtype=np.float64)
     standing = _standing(used)
-    for name, count in zip(ENERGY_METRICS[:2], (tokens, queries), strict=True):
+    counts = ((tokens, True), (queries, False))
+    for name, (count, per_token) in zip(ENERGY_METRICS[:2], counts, strict=True):
         rows = _rows(name, 1000 * kwh / count)
-        found.append((_mean(rows, "kWh").model_copy(update={"note": standing}), rows))
+        found.append((_mean(rows, "kWh", per_token=per_token).model_copy(update=standing), rows))
     for name, (score, _) in zip(ENERGY_METRICS[2:], tuple(found), strict=True):
         found.append((_derived(name, score, used[0]), None))
     return found
 
 
-def _standing(used: Sequence[Energy]) -> str:
-    """How the energy is known; the gate reads the first word."""
+def _standing(used: Sequence[Energy]) -> dict[str, Any]:
+    """How the energy is known: only what was measured may be gated on."""
     methods = dict.fromkeys(f"{c.name}: {c.method}" for e in used for c in e.components)
     said = "; ".join(methods)
-    short = next((e.note for e in used if e.note and "short" in e.note), None)
+    short = next((e.note for e in used if e.too_short), None)
     if short is None and all(e.grade == "measured" for e in used):
-        return f"measured ({said})"
+        return {"note": f"measured ({said})"}
     grade = min((e.grade for e in used), key=("estimated", "measured").index)
-    return "; ".join(filter(None, (f"advisory: {grade}, shown and never gated on ({said})", short)))
+    parts = (f"advisory: {grade}, shown and never gated on ({said})", short)
+    return {"advisory": True, "note": "; ".join(filter(None, parts))}
 
 
 def _derived(name: str, energy: Score, record: Energy) -> Score:
@@ -269,7 +281,8 @@ def _derived(name: str, energy: Score, record: Energy) -> Score:
     }
     place = record.intensity
     note = f"advisory: derived from energy by {place.g_per_kwh:g} g/kWh ({place.region})"
-    return _plain(name, energy.n, "g").model_copy(update={**update, "note": note})
+    plain = _plain(name, energy.n, "g", per_token=energy.per_token)
+    return plain.model_copy(update={**update, "advisory": True, "note": note})
 
 
 def _unavailable(name: str, unit: str, why: str) -> Score:

@@ -17,7 +17,15 @@ from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.plugins.protocols import Progress, no_progress
-from steelyard.harness.records import Checkpoint, Failure, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.records import (
+    FIDELITY,
+    Checkpoint,
+    Failure,
+    Rows,
+    SampleRecord,
+    Score,
+    TaskSignature,
+)
 from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import BuiltSuite, BuiltTask
@@ -112,7 +120,7 @@ def divergence(
     Scores stand under the task ``fidelity``; an evaluation without scores where the suite names no
     fidelity task.
     """
-    from steelyard.harness.evaluation.fidelity import FIDELITY, measured_divergence
+    from steelyard.harness.evaluation.fidelity import measured_divergence
 
     task = built.fidelity
     if task is None:
@@ -122,8 +130,9 @@ def divergence(
     except Exception as error:
         return Evaluation(failures=(_failure(FIDELITY, error),))
     signature = signature_of(lm, built, task, checkpoint)
-    against = None if parent is None else f"divergence from {parent.manifest.digest}"
-    named = signature.model_copy(update={"task": FIDELITY, "decoding": against})
+    reference = None if parent is None else parent.manifest.digest
+    update = {"task": FIDELITY, "decoding": None, "reference": reference}
+    named = signature.model_copy(update=update)
     return Evaluation(scored.scores, scored.rows, scored.samples, (named,))
 
 

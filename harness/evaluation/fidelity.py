@@ -9,12 +9,11 @@ from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.protocols import Sample
-from steelyard.harness.records import Rows, SampleRecord
+from steelyard.harness.records import FIDELITY, Flag, Rows, SampleRecord
 from steelyard.harness.scoring import Scorer
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.identity import sample_ids
 
-FIDELITY = "fidelity"
 #: The first stands for the task.
 METRICS = ("kl_per_token", "kl_p99", "top1_agreement", "delta_log_likelihood")
 
@@ -86,7 +85,7 @@ def _rows(metric: str, built: BuiltTask, samples: Sequence[Sample], found: Seque
         sample_ids=tuple(sample.sample_id for sample in samples),
         values=values,
         scored=scored,
-        flags=tuple("" if good else "not finite" for good in scored),
+        flags=tuple("" if good else Flag.NOT_FINITE for good in scored),
         clusters=tuple(built.metadata.cluster_of(sample.document) for sample in samples),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from steelyard.harness.errors import ConfigError, MetricError, located
 from steelyard.harness.plugins.names import is_built_in, load_plugin, plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.records import metric_name
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric
 
@@ -121,7 +122,7 @@ def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:
         MetricError: what is registered cannot be loaded or made, is no metric, or takes another
             direction for the better one than the task does.
     """
-    plugin = name.partition(",")[0]
+    plugin = metric_name(name)
     try:
         metric_class: Any = load_plugin("metrics", plugin)
     except ConfigError as error:
@@ -154,9 +155,20 @@ def _check(metric: object, name: str, higher_is_better: bool | None) -> None:
 
 
 def _mean(name: str, higher_is_better: bool | None) -> Metric:
+    """The mean of a number that a task gives under a name of its own."""
     better = True if higher_is_better is None else higher_is_better
-    mean: Metric = load_plugin("metrics", "mean")(name=name, higher_is_better=better)
+    options = {"name": name, "higher_is_better": better, "per_token": counts_tokens(name)}
+    mean: Metric = load_plugin("metrics", "mean")(**options)
     return mean
+
+
+def counts_tokens(name: str) -> bool:
+    """Whether a task's own number is one a token, as far as its name says.
+
+    A task's YAML has no other place for it. What the name says becomes a field of the score here,
+    and nobody reads the name again.
+    """
+    return not {"token", "tokens", "kl"}.isdisjoint(name.replace("-", "_").split("_"))
 
 
 def _measures(metric: Metric, sample: Sample) -> bool:

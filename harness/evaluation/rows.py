@@ -13,21 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.evaluation.answers import LENGTH_LIMIT, Answer, answer_of, json_document
+from steelyard.harness.evaluation.answers import Answer, answer_of, json_document
 from steelyard.harness.evaluation.measuring import naming, row_of
 from steelyard.harness.evaluation.metric_choice import choose_metrics
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.names import is_built_in
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import Rows, SampleRecord, Score
+from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.identity import sample_ids
-from steelyard.harness.suites.metadata import CHOICE_METRICS
+from steelyard.harness.suites.metadata import CHOICE_METRICS, TaskMetadata
 
-UNSCORED = "unscored"
-NOT_A_NUMBER = "NaN"
-EMPTY_REFERENCE = "empty reference"
-ONE_ANSWER = "one answer to everything"
 #: Of fewer documents a sound model may well answer all alike.
 _FEWEST_ALIKE = 8
 
@@ -66,7 +62,9 @@ def score_task(
         suffix = f",{name}" if len(filters) > 1 else ""
         alike = _all_alike(built, answers)
         for metric in choose_metrics(built, samples):
-            unfit = ONE_ANSWER if alike and metric.name in built.metadata.needs_variety else None
+            unfit = (
+                Flag.ONE_ANSWER if alike and metric.name in built.metadata.needs_variety else None
+            )
             measured = _measure(metric, built, samples, answers, suffix, unfit)
             value = printed.get(f"{_source(metric)},{name}")
             score, kept = _scored(metric, built, samples, measured, value, first=index == 0)
@@ -116,13 +114,13 @@ def _record(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:
     )
 
 
-def _without_reference(metric: Metric, sample: Sample) -> str | None:
+def _without_reference(metric: Metric, sample: Sample) -> Flag | None:
     """An empty answer equals an empty reference, which says nothing of the model.
 
     BLEU, chrF, TER and ROUGE look for themselves: their references come with the values.
     """
     compares = metric.name == "exact_match"
-    return EMPTY_REFERENCE if compares and not sample.target.strip() else None
+    return Flag.EMPTY_REFERENCE if compares and not sample.target.strip() else None
 
 
 def _measure(
@@ -131,7 +129,7 @@ def _measure(
     samples: Sequence[Sample],
     answers: Sequence[Answer],
     suffix: str,
-    unfit: str | None,
+    unfit: Flag | None,
 ) -> Rows:
     """Rows of one metric; a sample whose answer is unusable has none, whatever it would score.
 
@@ -142,15 +140,15 @@ def _measure(
     found: list[Sequence[float] | None] = []
     flags: list[str] = []
     for sample, answer in zip(samples, answers, strict=True):
-        unusable = answer.unusable or unfit or _without_reference(metric, sample)
-        row = None if unusable else row_of(metric, sample, answer.raw)
+        flag = answer.unusable or unfit or _without_reference(metric, sample)
+        row = None if flag else row_of(metric, sample, answer.raw)
         if row is not None and not all(map(math.isfinite, row)):
-            row, flag = None, NOT_A_NUMBER
-        else:
-            flag = unusable or (UNSCORED if row is None else "")
+            row, flag = None, Flag.NOT_A_NUMBER
+        elif row is None:
+            flag = flag or Flag.UNSCORED
         found.append(row)
-        marks = [flag] if flag else []
-        flags.append(", ".join(marks + ([LENGTH_LIMIT] if answer.cut else [])))
+        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None)
+        flags.append(flags_text(mark for mark in marks if mark is not None))
     width = _width(metric, built.name, found)
     values = np.full((len(found), width), np.nan)
     for index, row in enumerate(found):
@@ -214,10 +212,15 @@ def _scored(
         "chance": meta.chance if floored else meta.chances.get(base),
         "majority": meta.majority if floored else None,
     }
-    if meta.is_advisory(base):
-        # The gate reads the first word.
-        update["note"] = "; ".join(filter(None, ("advisory: shown, never gated on", score.note)))
-    return score.model_copy(update=update), kept
+    return advised(score.model_copy(update=update), meta), kept
+
+
+def advised(score: Score, metadata: TaskMetadata) -> Score:
+    """The score, marked where its task says that it is shown and never gated on."""
+    if not metadata.is_advisory(metric_name(score.metric)):
+        return score
+    note = "; ".join(filter(None, ("advisory: shown, never gated on", score.note)))
+    return score.model_copy(update={"advisory": True, "note": note})
 
 
 def _with_a_primary(scores: list[Score], built: BuiltTask) -> tuple[Score, ...]:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from steelyard.harness.errors import StatisticsError
+from steelyard.harness.errors import MetricError, StatisticsError
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import Kind, Rows, Score
+from steelyard.harness.records import Flag, Kind, Rows, Scale, Score, flags_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,9 @@ def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Scor
         kind=_kind(metric, scored),
         higher_is_better=metric.higher_is_better,
         unit=getattr(metric, "unit", None),
+        scale=_scale(metric),
+        method=_method(metric),
+        per_token=getattr(metric, "per_token", False),
         flags=flag_counts(rows.flags),
     )
     if not len(scored):
@@ -55,12 +58,33 @@ def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Scor
     return plain.model_copy(update=found)
 
 
-def flag_counts(flags: Sequence[str]) -> dict[str, int]:
-    """How often each flag stands; a sample's flags are joined by a comma."""
-    counts: Counter[str] = Counter()
+def flag_counts(flags: Sequence[str]) -> dict[Flag, int]:
+    """How often each flag stands among the samples' (an entry of ``Rows.flags`` each)."""
+    counts: Counter[Flag] = Counter()
     for text in flags:
-        counts.update(part for part in text.split(", ") if part)
+        counts.update(flags_in(text))
     return dict(sorted(counts.items()))
+
+
+def _scale(metric: Metric) -> Scale | None:
+    """The logarithm that differences of a perplexity are taken in; None for other kinds.
+
+    Raises ``MetricError`` for a perplexity that does not say: nats taken for bits are off by 1.44.
+    """
+    if metric.kind != "perplexity":
+        return None
+    scale: Scale | None = getattr(metric, "scale", None)
+    if scale is None:
+        raise MetricError(
+            f"metric '{metric.name}' of kind 'perplexity' names no scale",
+            fix="add scale: ClassVar = 'nats' for a perplexity, or 'bits' for bits per unit",
+        )
+    return scale
+
+
+def _method(metric: Metric) -> str | None:
+    """Which calibration error a metric of that kind is: it says so, or is called like it."""
+    return getattr(metric, "method", metric.name) if metric.kind == "calibration" else None
 
 
 def _kind(metric: Metric, scored: NDArray[np.float64]) -> Kind:
@@ -81,7 +105,7 @@ def _interval(
         return None, None, None, "not defined on these samples"
     at_once = getattr(metric, "aggregate_sums", metric.aggregate)
     aggregate = at_once if kind == "corpus" else None
-    method = metric.name if kind == "calibration" else None
+    method = _method(metric)
     try:
         found = score_interval(
             scored, kind=kind, aggregate=aggregate, clusters=grouped, method=method
@@ -94,7 +118,7 @@ def _interval(
     shown = getattr(metric, "shown", float)
     low, high = (_end(end, own, shown) for end in (found.low, found.high))
     if kind == "calibration":
-        return found.value, low, high, CALIBRATION_NOTES.get(metric.name)
+        return found.value, low, high, CALIBRATION_NOTES.get(method or "")
     return own, low, high, None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from steelyard.harness.errors import (
     Collected,
@@ -35,6 +35,7 @@ from steelyard.harness.experiment.expansion import Expanded, as_written, checked
 from steelyard.harness.experiment.lineage import BASE, parents_first
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import StageResources
+from steelyard.harness.files import old_names
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import YamlFile, allowed_names
 from steelyard.harness.plugins.fields import beside
@@ -77,6 +78,8 @@ class ExperimentFile(BaseModel):
     resources: StageResources = StageResources()
     report: tuple[str, ...] = ("html", "markdown")
     notes: tuple[str, ...] = ()
+
+    _present_name = field_validator("backend")(old_names.backend)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from steelyard.harness.errors import ConfigError, did_you_mean
 from steelyard.harness.gate.findings import Finding
 from steelyard.harness.gate.policy import Gate
-from steelyard.harness.records import Contaminated, Run
+from steelyard.harness.records import IN_TRAINING_DATA, Contaminated, Run
 
 #: The slice that scoring makes of the items that are not in the training data.
-CLEAN = "in_training_data=no"
+CLEAN = f"{IN_TRAINING_DATA}=no"
 
 
 def check_waivers(gate: Gate, scored: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.harness.compare import MetricPair, Settings
-from steelyard.harness.compare.deltas import aggregate_of, calibration_method, run_test
+from steelyard.harness.compare.deltas import aggregate_of, run_test
 from steelyard.harness.compare.pairing import Alone
 from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameError
 from steelyard.harness.gate import wording
@@ -164,7 +164,7 @@ def allowed(hypothesis: Hypothesis, score: Score) -> float:
             fix="leave it out",
         )
     if rule.max_ratio is not None:
-        if score.kind not in ("ratio", "perplexity") or score.metric.startswith("bits_per_"):
+        if score.kind not in ("ratio", "perplexity") or score.scale == "bits":
             raise ConfigError(
                 f"{hypothesis.task}: {score.metric} takes a margin, not a max_ratio",
                 key="max_ratio",
@@ -198,7 +198,7 @@ def allowed(hypothesis: Hypothesis, score: Score) -> float:
             value=margin,
             fix=f"for {margin:g}% write {margin / 100:g}, or say max_ratio: {1 + margin:g}",
         )
-    if score.metric.startswith("bits_per_") and score.value and margin >= score.value:
+    if score.scale == "bits" and score.value and margin >= score.value:
         raise ConfigError(
             f"{hypothesis.task}: the margin is in bits, and the baseline itself has only "
             f"{score.value:.4g}",
@@ -244,7 +244,7 @@ def _bounds(
             kind=score.kind,
             clusters=own.clusters,
             alpha=2 * settings.alpha,
-            method=calibration_method(score),
+            method=score.method,
             draws=settings.draws,
             seed=settings.seed,
             aggregate=aggregate_of(score.metric) if score.kind == "corpus" else None,

@@ -51,7 +51,7 @@ class Hypothesis:
 
 def _is_advisory(score: Score) -> bool:
     """Calibration errors are shown and Brier gates; a task may call itself advisory."""
-    return score.kind == "calibration" or (score.note or "").startswith("advisory")
+    return score.kind == "calibration" or score.advisory
 
 
 class Selection:

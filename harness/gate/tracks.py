@@ -19,7 +19,7 @@ from steelyard.harness.errors import StatisticsError
 from steelyard.harness.gate import wording
 from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.gate.policy import Claim
-from steelyard.harness.records import Score
+from steelyard.harness.records import Score, metric_name
 from steelyard.harness.stats import SequentialTest
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def unfit(hypothesis: Hypothesis) -> str | None:
     if score.kind == "perplexity":
         if rule.clip is None:
             return "perplexity is decided on the full run (early only with clip: bounds in nats)"
-        if score.metric.startswith("bits_per_"):
+        if score.scale == "bits":
             return "bits are decided on the full run"
         return None
     if score.kind not in ("accuracy", "bounded"):
@@ -70,7 +70,7 @@ def unfit(hypothesis: Hypothesis) -> str | None:
 
 
 def _upper_bound(score: Score) -> float:
-    return _UPPER_BOUNDS.get(score.metric.partition(",")[0], 1.0)
+    return _UPPER_BOUNDS.get(metric_name(score.metric), 1.0)
 
 
 @dataclass

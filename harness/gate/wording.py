@@ -62,7 +62,7 @@ def in_points(score: Score) -> bool:
 
 def is_relative(score: Score) -> bool:
     """Whether the delta is the logarithm of a ratio of perplexities."""
-    return score.kind == "perplexity" and not score.metric.startswith("bits_per_")
+    return score.kind == "perplexity" and score.scale != "bits"
 
 
 def detectable(score: Score, result: PairedResult) -> str:

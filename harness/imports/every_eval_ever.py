@@ -20,7 +20,7 @@ from steelyard.harness.imports.imported import (
     plain_name,
 )
 from steelyard.harness.imports.numbers import number
-from steelyard.harness.records import Score, TaskSignature
+from steelyard.harness.records import IMPORTED, Score, TaskSignature
 
 _Z95 = 1.959963984540054
 _REQUIRED = ("evaluation_id", "model_info", "evaluation_results")
@@ -112,7 +112,7 @@ def _record_score(result: object) -> Score:
         n=int(number(doubt.get("num_samples")) or 0),
         kind="accuracy" if share and metric.startswith(("acc", "exact")) else "bounded",
         higher_is_better=lower is not True,
-        family="imported",
+        family=IMPORTED,
         unit=config.get("metric_unit") if isinstance(config.get("metric_unit"), str) else None,
         note=note,
     )

@@ -38,7 +38,7 @@ from steelyard.harness.imports.item_columns import (
 )
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.imports.numbers import cell_number
-from steelyard.harness.records import Kind, Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.records import IMPORTED, Kind, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.stats.rows import check_rows
 from steelyard.harness.suites.identity import documents_digest, sample_ids
 
@@ -164,7 +164,7 @@ def _measured_column(
     rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
     score = score_of(table_metric(metric.name, kind, higher), rows)
     is_first = metric == columns.metrics[0]
-    update = {"primary": is_first, "family": "imported", "kind": kind}
+    update = {"primary": is_first, "family": IMPORTED, "kind": kind}
     return score.model_copy(update=update), rows
 
 

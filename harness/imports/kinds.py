@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import Kind
+from steelyard.harness.records import Kind, Scale
+from steelyard.harness.stats.calibration import CALIBRATION_METHODS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,8 @@ class TableMetric:
     name: str
     kind: Kind
     higher_is_better: bool
+    scale: Scale | None = None
+    method: str | None = None
 
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, ...] | None:
         """None: rows of a table were measured elsewhere."""
@@ -35,12 +38,19 @@ class TableMetric:
         return held.shown(float(held.score(held.columns(rows).sum(axis=0)[None, :])[0]))
 
 
+def _calibration_method(name: str) -> str:
+    """Which calibration error a table's column is, as far as its name says."""
+    return next((m for m in CALIBRATION_METHODS if m in name.lower()), "ece")
+
+
 def table_metric(name: str, kind: Kind, higher_is_better: bool) -> Metric:
     """The metric called ``name``; a perplexity of ours keeps its own unit (bits_per_byte)."""
     if kind == "perplexity" and name in plugin_names("metrics"):
         registered: Metric = load_plugin("metrics", name)()
         if registered.kind == kind:
             return registered
-    metric: Any = TableMetric(name, kind, higher_is_better)
+    scale: Scale | None = "nats" if kind == "perplexity" else None
+    method = _calibration_method(name) if kind == "calibration" else None
+    metric: Any = TableMetric(name, kind, higher_is_better, scale, method)
     metric_of_kind: Metric = metric
     return metric_of_kind

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
+from steelyard.harness.evaluation.metric_choice import counts_tokens
+from steelyard.harness.files import old_names
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.imports.numbers import number, whole_number
-from steelyard.harness.records import Kind, Score, TaskSignature
+from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature
 from steelyard.harness.suites.identity import NOT_IDENTITY
 
 #: Two-sided 95% of the normal distribution; lm-eval gives a standard error and no interval.
@@ -57,7 +59,7 @@ class Results:
     def task_config(self, task: str) -> Mapping[str, Any]:
         """The task's own configuration, as lm-eval dumps it."""
         config = self.of("configs", task)
-        return config if isinstance(config, Mapping) else {}
+        return old_names.with_present_names(config) if isinstance(config, Mapping) else {}
 
     def is_group(self, task: str) -> bool:
         """Whether it is an aggregate over other tasks of this file."""
@@ -156,8 +158,9 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
     shared: dict[str, Any] = {
         "task": task,
         "n": results.effective(task) or 0,
-        "family": "imported",
+        "family": IMPORTED,
     }
+    perplexity = "perplexity" in name or name == "ppl"
     spread = None if error is None or value is None else _Z95 * error
     yield Score(
         **shared,
@@ -165,7 +168,9 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
         value=value,
         low=None if spread is None or value is None else value - spread,
         high=None if spread is None or value is None else value + spread,
-        kind="perplexity" if "perplexity" in name or name == "ppl" else kind,
+        kind="perplexity" if perplexity else kind,
+        scale="nats" if perplexity else None,
+        per_token=counts_tokens(name),
         higher_is_better=(not lower) if higher is None else higher,
         primary=primary,
         note=None if spread is None else "interval from lm-eval's standard error",
@@ -200,7 +205,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         limit=effective_limit,
         max_length=whole_number(results.content.get("max_length")),
         decoding=_one_line(decoding),
-        backend=f"lm-eval:{config.get('model') or UNKNOWN}",
+        backend=old_names.backend(f"lm-eval:{config.get('model') or UNKNOWN}"),
         versions=_library_versions(results),
     )
 

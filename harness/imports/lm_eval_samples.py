@@ -14,11 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from steelyard.harness.errors import DataError, MetricError, located
-from steelyard.harness.evaluation.answers import TIED, json_document
+from steelyard.harness.evaluation.answers import json_document
 from steelyard.harness.evaluation.measuring import row_or_none
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
-from steelyard.harness.evaluation.rows import NOT_A_NUMBER, UNSCORED
+from steelyard.harness.evaluation.rows import advised
 from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.files.old_names import with_present_names
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import rows_from
 from steelyard.harness.imports.lm_eval_entries import (
@@ -39,7 +40,17 @@ from steelyard.harness.imports.lm_eval_results import (
 from steelyard.harness.imports.numbers import number
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.records import (
+    IMPORTED,
+    Flag,
+    Rows,
+    SampleRecord,
+    Score,
+    TaskSignature,
+    flags_in,
+    flags_text,
+    metric_name,
+)
 from steelyard.harness.suites.identity import content_digest, documents_digest
 from steelyard.harness.suites.metadata import TaskMetadata, task_metadata
 
@@ -76,7 +87,7 @@ def read_task(
     Raises ``DataError`` where the file is damaged or holds a document twice; whoever calls names
     the file.
     """
-    entries = [entry for _, entry in records(path)]
+    entries = [with_present_names(entry) for _, entry in records(path)]
     if not entries:
         raise DataError("holds no samples")
     fields = frozenset(str(key) for entry in entries for key in document_of(entry))
@@ -187,20 +198,20 @@ def _rows_of_metric(
     flags: list[str] = []
     for entry, sample in zip(entries, samples, strict=True):
         choices = log_likelihoods(entry)
-        flags_by_metric = entry.get("steelyard_flags") or {}
+        marks = entry.get("steelyard_flags") or {}
         value = sample.values.get(name)
         ready = name in ready_metrics(entry)
         row = None if value is None else _ready(value) if ready else row_or_none(metric, sample)
-        flag = str(flags_by_metric.get(name) or "") if isinstance(flags_by_metric, Mapping) else ""
+        own = flags_in(str(marks.get(name) or "")) if isinstance(marks, Mapping) else ()
         if len(choices) > 1 and len(set(choices)) == 1:
             # The first choice would win, whatever it says.
-            row, flag = None, TIED
+            row, own = None, (Flag.TIED,)
         elif row is not None and not all(map(math.isfinite, row)):
-            row, flag = None, NOT_A_NUMBER
+            row, own = None, (Flag.NOT_A_NUMBER,)
         elif row is None:
-            flag = flag or UNSCORED
+            own = own or (Flag.UNSCORED,)
         values.append(row)
-        flags.append(flag)
+        flags.append(flags_text(own))
     if len({len(row) for row in values if row is not None}) > 1:
         raise DataError(f"'{name}' of {samples[0].task} has rows of unequal length")
     return rows_from(
@@ -233,7 +244,7 @@ def _score_again(
     except MetricError:
         # A metric's signature is read from texts, and rows that came ready made have none.
         score = score_of(metric, rows)
-    family = metadata.family if "family" in metadata.model_fields_set else "imported"
+    family = metadata.family if "family" in metadata.model_fields_set else IMPORTED
     score = score.model_copy(update={"family": family})
     source = str(getattr(metric, "source", metric.name))
     printed = results.printed(rows.task, source, filter_name)
@@ -262,18 +273,14 @@ def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Scor
         update: dict[str, Any] = {"primary": score.metric == primary}
         if score.metric == primary:
             update |= {"chance": metadata.chance, "majority": metadata.majority}
-        if metadata.is_advisory(score.metric.split(",")[0]):
-            # The gate reads the first word.
-            advisory = ("advisory: shown, never gated on", score.note)
-            update["note"] = "; ".join(filter(None, advisory))
-        marked.append(score.model_copy(update=update))
+        marked.append(advised(score.model_copy(update=update), metadata))
     return tuple(marked)
 
 
 def _primary_name(names: Sequence[str], metadata: TaskMetadata) -> str:
     for wanted in (metadata.primary, *PRIMARY):
         for name in names:
-            if wanted is not None and wanted in (name, name.partition(",")[0]):
+            if wanted is not None and wanted in (name, metric_name(name)):
                 return name
     return names[0]
 

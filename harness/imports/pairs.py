@@ -30,7 +30,7 @@ from steelyard.harness.imports.imported import (
 )
 from steelyard.harness.imports.item_columns import Table
 from steelyard.harness.imports.kinds import table_metric
-from steelyard.harness.records import Rows, SampleRecord, Score, TaskSignature
+from steelyard.harness.records import PREFERENCE, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.suites.identity import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
@@ -231,7 +231,7 @@ class _Maker:
     def _scores(self, model: str, rows: Rows) -> list[Score]:
         signature = f"judge: {self.judge}; against {self.baseline}"
         win_rate = score_of(table_metric(WIN_RATE, "bounded", True), rows)
-        shared = {"family": "preference", "signature": signature}
+        shared = {"family": PREFERENCE, "signature": signature}
         scores = [
             win_rate.model_copy(
                 update={**shared, "kind": "bounded", "primary": True, "chance": 0.5}

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.evaluate import Evaluation
-from steelyard.harness.evaluation.fidelity import FIDELITY
 from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.gate import Gate, in_policy
 from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.plugins.protocols import Meter
-from steelyard.harness.records import Energy, Run, SampleRecord
+from steelyard.harness.records import FIDELITY, Energy, Run, SampleRecord
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from steelyard.harness.evaluation.evaluate import evaluate
 from steelyard.harness.experiment.file import Experiment, ExperimentFile
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files.version_1 import run_of
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.pipeline.run_record import Scoring
@@ -72,7 +73,7 @@ class NoiseStage:
         label = f"{name}, {variant.label}"
         if done is not None:
             self.listener(Event("score", label, "reused"))
-            return Run.model_validate(done["noise"])
+            return run_of(done["noise"])
         self.listener(Event("score", label, "start", "noise floor"))
         with self.meter().window(f"noise {label}") as reading:
             lm = self.models.opened(checkpoint, dtype)

@@ -27,6 +27,7 @@ from steelyard.harness.experiment.data_sets import first_prompt
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
 from steelyard.harness.files.digests import data_digest, digest_json
+from steelyard.harness.files.version_1 import manifest_of
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.row_lengths import lengths_checked
 from steelyard.harness.pipeline.stage import StageBusyError
@@ -142,7 +143,7 @@ class Checkpoints:
         folder = self.store.checkpoints.path(done["checkpoint"])
         # The stage keeps the manifest: two recipes may come to the same weights, and each has its
         # own name, lineage and energy.
-        manifest = CheckpointManifest.model_validate(done["manifest"])
+        manifest = manifest_of(done["manifest"])
         return replace(open_checkpoint(folder, verify=verify), manifest=manifest)
 
     def _open_base(self) -> Checkpoint:

@@ -40,9 +40,11 @@ from steelyard.harness.records.runs import (
 from steelyard.harness.records.words import (
     CALIBRATION,
     COST,
+    DIVERGENCE,
     FIDELITY,
     HALLUCINATION,
     IMPORTED,
+    IN_TRAINING_DATA,
     LANGUAGE_MODELLING,
     PREFERENCE,
     QUALITY,
@@ -58,16 +60,20 @@ from steelyard.harness.records.words import (
     RuleVerdict,
     Scale,
     Tier,
+    filter_name,
     flags_in,
     flags_text,
+    metric_name,
 )
 
 __all__ = [
     "CALIBRATION",
     "COST",
+    "DIVERGENCE",
     "FIDELITY",
     "HALLUCINATION",
     "IMPORTED",
+    "IN_TRAINING_DATA",
     "LANGUAGE_MODELLING",
     "PREFERENCE",
     "QUALITY",
@@ -107,6 +113,8 @@ __all__ = [
     "TaskSignature",
     "Tier",
     "Verdict",
+    "filter_name",
     "flags_in",
     "flags_text",
+    "metric_name",
 ]

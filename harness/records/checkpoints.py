@@ -35,7 +35,7 @@ class LossPoint(Record):
 class CheckpointManifest(Record):
     """``manifest.json`` of a checkpoint folder: identity, lineage, recipe and cost."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     digest: str
     """Of ``digests``; the checkpoint's one name."""
     digests: Digests

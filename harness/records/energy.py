@@ -45,6 +45,8 @@ class Energy(Record):
     """Manufacture's share for these seconds, by a stated assumption; never part of ``co2e_g``."""
     embodied_source: str | None = None
     meter: str = "none"
+    too_short: bool = False
+    """Whether the window was too short for a meter that reads power now and then."""
     note: str | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -104,7 +104,7 @@ class Failure(Record):
 class Run(Record):
     """One checkpoint scored on one suite: the unit that is stored, compared and ranked."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     id: str
     """Hex digest of what the run is (checkpoint, suite, signatures)."""
     experiment: str

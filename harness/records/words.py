@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
-SCHEMA_VERSION = 1
+#: Of runs, manifests and baseline files; ``steelyard.harness.files.version_1`` reads the first.
+SCHEMA_VERSION: Final = 2
 
 Grade = Literal["measured", "estimated", "unavailable"]
 Kind = Literal["accuracy", "bounded", "corpus", "perplexity", "calibration", "ratio"]
@@ -29,6 +30,10 @@ PREFERENCE = "preference"
 #: Names of a task and of its family: how far a model is from its parent, and what answering costs.
 FIDELITY = "fidelity"
 COST = "cost"
+#: Families that measure a checkpoint against its own parent, not against the baseline.
+DIVERGENCE = (FIDELITY, "divergence")
+#: The slice by whether a sample is in the checkpoint's training data: ``yes`` or ``no``.
+IN_TRAINING_DATA = "in_training_data"
 
 
 class Flag(StrEnum):
@@ -61,3 +66,13 @@ def flags_text(flags: Iterable[Flag]) -> str:
 def flags_in(text: str) -> tuple[Flag, ...]:
     """The flags in one entry of ``Rows.flags``; words that are no flag are left out."""
     return tuple(_FLAGS[word] for word in text.split(_BETWEEN_FLAGS) if word in _FLAGS)
+
+
+def metric_name(metric: str) -> str:
+    """The metric's own name, without the filter that lm-eval names after a comma."""
+    return metric.partition(",")[0]
+
+
+def filter_name(metric: str) -> str | None:
+    """The filter that ``metric`` was measured behind; None where the task has one filter only."""
+    return metric.partition(",")[2] or None

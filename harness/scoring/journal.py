@@ -26,13 +26,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files.old_names import JOURNAL_MAGIC, OLD_JOURNAL_MAGIC
 
 #: What a pack holds of one request, as JSON: ``[log-likelihood in nats, greedy]``, the number of a
 #: whole text, or a generated text.
 Answer = list[float] | float | str
 _Settled = TypeVar("_Settled")
 
-MAGIC = b"steelyard journal 1\n"
 SYNC_SECONDS = 2.0
 #: A pack is a batch of answers, some kB; a larger record is damage.
 MAX_RECORD_BYTES = 256 * 1024 * 1024
@@ -62,6 +62,8 @@ class Journal:
         self.path = Path(path)
         self.checkpoint_digest = checkpoint_digest
         self.dropped_bytes = 0
+        self.is_old = False
+        """Whether it was begun before the project's present name."""
         self._packs: dict[str, list[Answer]] = {}
         self._settled: dict[str, object] = {}
         self._end = 0
@@ -149,13 +151,15 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _open(self) -> None:
-        start = os.pread(self._file, len(MAGIC), 0)
-        if start != MAGIC:
-            if not MAGIC.startswith(start):
+        start = os.pread(self._file, len(JOURNAL_MAGIC), 0)
+        self.is_old = start != b"" and OLD_JOURNAL_MAGIC.startswith(start[: len(OLD_JOURNAL_MAGIC)])
+        magic = OLD_JOURNAL_MAGIC if self.is_old else JOURNAL_MAGIC
+        if not start.startswith(magic):
+            if not magic.startswith(start):
                 raise StoreError("not a journal", file=self.path, fix="move the file away")
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, MAGIC, 0)
-        self._end = len(MAGIC)
+            os.pwrite(self._file, magic, 0)
+        self._end = len(magic)
         self._catch_up()
 
     def _catch_up(self) -> None:

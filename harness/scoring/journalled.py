@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lm_eval.api.model import LM
 
+from steelyard.harness.files.old_names import with_old_backend
 from steelyard.harness.scoring.journal import Answer, Journal, digest
 from steelyard.harness.scoring.opened import OpenedLM
 from steelyard.harness.scoring.plans import Plan, by_text, share_of
@@ -40,7 +41,9 @@ class JournalledLM(ViewedLM):
         self.journal = journal
         self._opened = inner if isinstance(inner, OpenedLM) else None
         checkpoint = "" if journal is None else journal.checkpoint_digest
-        self._scope = digest(checkpoint, self.settings)
+        # An old journal's keys hold the backend's old name, under which its answers are found.
+        old = journal is not None and journal.is_old
+        self._scope = digest(checkpoint, with_old_backend(self.settings) if old else self.settings)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """``(log-likelihood in nats, greedy)`` for each ``(context, continuation)``."""

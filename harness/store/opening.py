@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files.old_names import workspace_at
 from steelyard.harness.store.folder import FolderStore, folder_store
 from steelyard.harness.store.layout import Layout
 from steelyard.harness.store.shared import open_shared
@@ -16,11 +17,14 @@ STORE_VARIABLE = "STEELYARD_STORE"
 
 def is_there(root: Path) -> bool:
     """Whether there is a store to read: a workspace folder, or ``STEELYARD_STORE``'s."""
-    return bool(os.environ.get(STORE_VARIABLE)) or root.is_dir()
+    return bool(os.environ.get(STORE_VARIABLE)) or workspace_at(root).is_dir()
 
 
-def open_store(root: Path, url: str | None = None) -> FolderStore:
+def open_store(root: Path, url: str | None = None, *, exact: bool = False) -> FolderStore:
     """The store in ``root``, which is made with the first write.
+
+    A workspace of the project's old name that lies where ``root`` would is used, unless the very
+    folder is meant (``exact``).
 
     Where ``url`` (left out: the environment's ``STEELYARD_STORE``; empty: none) names a database,
     the store is the one that machines share there, and ``root`` holds its cache.
@@ -29,11 +33,12 @@ def open_store(root: Path, url: str | None = None) -> FolderStore:
 
     Raises ``StoreError`` where ``root`` is a file.
     """
+    root = Path(root) if exact else workspace_at(Path(root))
     if url is None:
         url = os.environ.get(STORE_VARIABLE)
     if url:
         return open_shared(root, url)
-    root = Path(root).absolute()
+    root = root.absolute()
     if root.exists() and not root.is_dir():
         raise StoreError("the workspace is a file", file=root, fix="name a folder")
     layout = Layout(root)

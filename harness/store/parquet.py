@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files.old_names import NAME, OLD_NAME
 from steelyard.harness.files.parquet_file import check_size
 from steelyard.harness.store.atomic import plain
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-METADATA_KEY = b"steelyard"
+METADATA_KEY, _OLD_KEY = NAME.encode(), OLD_NAME.encode()
 #: What reading a damaged or foreign file may raise besides Arrow's own errors.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 #: Every page carries a checksum, so that a flipped bit is an error and never another number.
@@ -76,7 +77,8 @@ def require_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
 
 def metadata_of(file: pq.ParquetFile, path: Path) -> Any:
     """The JSON value that ``with_metadata`` put there. Raises ``StoreError`` where it lacks."""
-    text = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
+    metadata = file.schema_arrow.metadata or {}
+    text = metadata.get(METADATA_KEY, metadata.get(_OLD_KEY))
     if text is None:
         raise StoreError("not written by Steelyard: its metadata lacks 'steelyard'", file=path)
     return json.loads(text)

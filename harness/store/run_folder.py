@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files.version_1 import run_in
 from steelyard.harness.records import SCHEMA_VERSION, Rows, Run, SampleRecord
 from steelyard.harness.store.atomic import (
     plain,
@@ -60,7 +61,7 @@ def read_run(folder: Path) -> Run:
         raise StoreError("missing", file=path, fix=_FIX)
     text = read_limited(path)
     try:
-        return Run.model_validate_json(text)
+        return run_in(text)
     except ValidationError as error:
         if (newer := _newer_version(path)) is not None:
             raise StoreError(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files.old_names import own_part
 from steelyard.harness.files.validation import validated
-from steelyard.harness.records import Record
+from steelyard.harness.records import QUALITY, Record
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -22,7 +23,7 @@ CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")
 class TaskMetadata(Record):
     """The ``steelyard`` part of a task's metadata; every key may be left out."""
 
-    family: str = "quality"
+    family: str = QUALITY
     chance: float | None = None
     """What guessing scores on the primary metric."""
     chances: Mapping[str, float] = Field(default_factory=dict)
@@ -71,13 +72,14 @@ class TaskMetadata(Record):
 def task_metadata(task: Task, name: str) -> TaskMetadata:
     """The validated metadata of an lm-eval task. Raises ``ConfigError`` naming the key."""
     metadata = getattr(getattr(task, "config", None), "metadata", None) or {}
-    ours = metadata.get("steelyard") if isinstance(metadata, Mapping) else None
+    name_of_ours, ours = own_part(metadata) if isinstance(metadata, Mapping) else ("", None)
     if ours is None:
         return TaskMetadata()
+    where = f"metadata.{name_of_ours}"
     if not isinstance(ours, Mapping):
-        raise ConfigError("expected `key: value` lines", key="metadata.steelyard")
+        raise ConfigError("expected `key: value` lines", key=where)
     content = {key: value for key, value in ours.items() if value is not None}
-    return validated(TaskMetadata, content, key="metadata.steelyard")
+    return validated(TaskMetadata, content, key=where)
 
 
 def choice_floors(metadata: TaskMetadata, task: Task, documents: Iterable[object]) -> TaskMetadata:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from steelyard.harness.errors import ConfigError, located
+from steelyard.harness.files.old_names import own_part
 from steelyard.harness.files.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -44,7 +45,7 @@ def task_summary(path: Path) -> dict[str, str]:
     """What a task asks the model for, its family and primary metric, from its YAML as text."""
     content = _content(path, ())
     metadata = content.get("metadata")
-    ours = metadata.get("steelyard") if isinstance(metadata, dict) else None
+    ours = own_part(metadata)[1] if isinstance(metadata, dict) else None
     ours = ours if isinstance(ours, dict) else {}
     listed = content.get("metric_list")
     entry = listed[0] if isinstance(listed, list) and listed else None

@@ -107,7 +107,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         "majority": primary.majority if primary else None,
         "cluster": "steelyard_cluster" if any(s.cluster for s in samples) else None,
         "graded": _graded(scores) or None,
-        "advisory": True if primary and (primary.note or "").startswith("advisory") else None,
+        "advisory": True if primary and primary.advisory else None,
         "slices": sorted({name for s in samples for name in s.slices}) or None,
     }
     metadata = {key: value for key, value in about.items() if value is not None}

@@ -6,6 +6,7 @@ import hashlib
 import re
 from typing import ClassVar
 
+from steelyard.harness.files.old_names import old_marker
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (
@@ -81,11 +82,18 @@ def quoted(text: str, limit: int = 300) -> str:
 
 
 def _head(document: Document, *, marked: bool) -> str:
-    lines = [f"<!-- {_marker(document.marker)} -->"] if marked and document.marker else []
+    markers = _markers(document.marker) if marked and document.marker else []
+    lines = [f"<!-- {marker} -->" for marker in markers]
     lines += [f"# {escape(document.title)}", "", f"**{escape(document.headline)}**", ""]
     lines += [escape(document.subtitle) + ". "]
     lines[-1] += " · ".join(f"{escape(n)}: {escape(v)}" for n, v in document.facts)
     return "\n".join([*lines, ""])
+
+
+def _markers(marker: str) -> list[str]:
+    """The comment's own marker, then the one by which a comment of before is found again."""
+    old = old_marker(marker)
+    return [_marker(marker)] if old is None else [_marker(marker), _marker(old)]
 
 
 def _marker(marker: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from steelyard.harness.compare.transfer import RETENTION
-from steelyard.harness.records import Comparison, Flip, FlipCount
+from steelyard.harness.records import RETENTION, Comparison, Flip, FlipCount
 from steelyard.reports.document import Column, FlipItem, Flips, Number, Row, Section, Table, Text
 from steelyard.reports.material import Material
 from steelyard.reports.sections.differences import shortened, shortened_start, word_difference

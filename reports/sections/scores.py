@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from steelyard.harness.records import Run
+from steelyard.harness.records import DIVERGENCE, HALLUCINATION, Run
 from steelyard.reports.cells import metric_column, run_heading, score_cell
 from steelyard.reports.document import Block, Column, Number, Row, Section, Table, Text
-from steelyard.reports.material import DIVERGENCE, Material, MetricKey
+from steelyard.reports.material import Material, MetricKey
 from steelyard.reports.words import metric_title, plain, task_title
-
-HALLUCINATION = "hallucination"
 
 
 def scores_section(material: Material) -> Section | None:

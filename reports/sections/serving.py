@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from steelyard.harness.energy import ServingCost, break_even_queries, total
-from steelyard.harness.records import Run
+from steelyard.harness.records import COST, Run
 from steelyard.reports.cells import phases, run_heading, score_cell
 from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Table, Text
-from steelyard.reports.material import COST, Material, MetricKey
+from steelyard.reports.material import Material, MetricKey
 from steelyard.reports.words import metric_title
 
 _PER_QUERY = "kwh_per_1k_queries"

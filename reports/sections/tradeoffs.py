@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steelyard.harness.compare.transfer import RETENTION
-from steelyard.harness.records import Run
+from steelyard.harness.records import (
+    COST,
+    DIVERGENCE,
+    LANGUAGE_MODELLING,
+    QUALITY,
+    RETENTION,
+    SUMMARISATION,
+    TRANSLATION,
+    Run,
+)
 from steelyard.reports.cells import energy_number, phases, size_number
 from steelyard.reports.document import Axis, Block, Chart, Number, Point, Section, Series
-from steelyard.reports.material import COST, DIVERGENCE, Material, MetricKey
+from steelyard.reports.material import Material, MetricKey
 from steelyard.reports.words import amount, metric_title, task_title
 
 #: Looked through in this order for the metric that stands for the gain.
-_GAINS = ("quality", "summarisation", "translation", "language_modelling")
+_GAINS = (QUALITY, SUMMARISATION, TRANSLATION, LANGUAGE_MODELLING)
 
 Measure = Callable[[Run], Number]
 

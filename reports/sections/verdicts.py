@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steelyard.harness.errors import EXIT_PASS
-from steelyard.harness.records import Comparison, DeltaVerdict, RuleResult, Verdict
+from steelyard.harness.records import DIVERGENCE, Comparison, DeltaVerdict, RuleResult, Verdict
 from steelyard.reports.cells import energy_number, phases, run_heading, size_number
 from steelyard.reports.document import (
     Block,
@@ -22,7 +22,7 @@ from steelyard.reports.document import (
     Text,
     Word,
 )
-from steelyard.reports.material import DIVERGENCE, Material
+from steelyard.reports.material import Material
 from steelyard.reports.words import DELTA_WORDS, RULE_WORDS, listed, metric_title, task_title
 
 _OUTCOMES = ("error", "failed", "warned", "undecided", "passed")

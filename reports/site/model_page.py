@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from steelyard.harness.records import Run
+from steelyard.harness.records import DIVERGENCE, Run
 from steelyard.reports.cells import phases, score_number, size_number
 from steelyard.reports.document import (
     Block,
@@ -23,7 +23,7 @@ from steelyard.reports.document import (
     Table,
     Text,
 )
-from steelyard.reports.material import DIVERGENCE, MetricKey, metric_keys
+from steelyard.reports.material import MetricKey, metric_keys
 from steelyard.reports.site.cells import marks
 from steelyard.reports.site.names import INDEX, model_name, task_path
 from steelyard.reports.site.ranks import normalised

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from steelyard.harness.energy import total
-from steelyard.harness.records import Energy, Run, Score, TaskSignature
+from steelyard.harness.records import DIVERGENCE, Energy, Run, Score, TaskSignature
 from steelyard.reports.cells import phases
 from steelyard.reports.document import Normalised, Number
-from steelyard.reports.material import DIVERGENCE, MetricKey, metric_keys
+from steelyard.reports.material import MetricKey, metric_keys
 from steelyard.reports.site.names import model_name
 from steelyard.reports.site.ranks import normalised, on_front, rank_sets
 from steelyard.reports.site.settings import Settings, labels_of, names_of, settings_of

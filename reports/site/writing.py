@@ -13,8 +13,8 @@ from typing import Any
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.files.atomic import write_atomic
+from steelyard.harness.files.old_names import OLD_SITE_MANIFEST, SITE_MANIFEST
 
-MANIFEST = "steelyard-site.json"
 VERSION = 1
 #: From so many files on, more than one process makes them.
 _MANY, _MOST_WORKERS = 200, 8
@@ -78,7 +78,8 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
                 write_atomic(folder / path, data, durable=False)
                 done.written.append(path)
         _remove(folder, remembered, files, done)
-        write_atomic(folder / MANIFEST, _manifest_text(manifest), durable=False)
+        write_atomic(folder / SITE_MANIFEST, _manifest_text(manifest), durable=False)
+        (folder / OLD_SITE_MANIFEST).unlink(missing_ok=True)
     except OSError as error:
         where = error.filename or folder
         raise StoreError(error.strerror or str(error), file=where, fix=_FIX) from error
@@ -118,8 +119,9 @@ def _make(file: File) -> bytes:
 
 def _remembered(folder: Path) -> dict[str, Any]:
     """What the last build wrote; nothing where there is no manifest or none of this version."""
+    name = SITE_MANIFEST if (folder / SITE_MANIFEST).exists() else OLD_SITE_MANIFEST
     try:
-        content = json.loads((folder / MANIFEST).read_bytes())
+        content = json.loads((folder / name).read_bytes())
         files = content["files"] if content["version"] == VERSION else {}
         return {str(path): dict(entry) for path, entry in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -53,6 +53,7 @@ class ExpectedCalibrationError(Plugin):
     """
 
     kind: ClassVar[Kind] = "calibration"
+    method: ClassVar[str] = "ece"
     name: str = "ece"
     higher_is_better: bool = False
 
@@ -79,6 +80,7 @@ class AreaUnderRiskCoverage(Plugin):
     """
 
     kind: ClassVar[Kind] = "calibration"
+    method: ClassVar[str] = "aurc"
     name: str = "aurc"
     higher_is_better: bool = False
 

@@ -27,6 +27,7 @@ class KlPercentile99(Plugin):
 
     kind: ClassVar[Kind] = "corpus"
     unit: ClassVar[str | None] = "nats"
+    per_token: ClassVar[bool] = True
     name: str = "kl_p99"
     higher_is_better: bool = False
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from steelyard.harness.errors import MetricError
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import Sample
-from steelyard.harness.records import Kind
+from steelyard.harness.records import Kind, Scale
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,9 @@ class WordPerplexity(Plugin):
 
     kind: ClassVar[Kind] = "perplexity"
     unit: ClassVar[str | None] = None
+    scale: ClassVar[Scale] = "nats"
+    """Differences are those of the perplexity's logarithm."""
+    per_token: ClassVar[bool] = False
     name: str = "word_perplexity"
     higher_is_better: bool = False
 
@@ -59,6 +62,7 @@ class BytePerplexity(WordPerplexity):
 class TokenPerplexity(WordPerplexity):
     """exp(-sum of log-likelihoods / number of tokens): only between models of one tokenizer."""
 
+    per_token: ClassVar[bool] = True
     name: str = "token_perplexity"
 
 
@@ -72,6 +76,7 @@ class BitsPerByte(WordPerplexity):
     """-sum of log-likelihoods / (bytes * ln 2)."""
 
     unit: ClassVar[str | None] = "bits"
+    scale: ClassVar[Scale] = "bits"
     name: str = "bits_per_byte"
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:

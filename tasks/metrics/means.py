@@ -24,6 +24,8 @@ class Mean(Plugin):
     kind: ClassVar[Kind] = "bounded"
     name: str = "mean"
     higher_is_better: bool = True
+    per_token: bool = False
+    """Whether the number is one a token, so that another tokenizer gives another unit."""
 
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
         """The document's number; None where the task gave none.

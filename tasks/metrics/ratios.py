@@ -55,6 +55,7 @@ class KlPerToken(PerToken):
     """
 
     unit: ClassVar[str | None] = "nats"
+    per_token: ClassVar[bool] = True
     name: str = "kl_per_token"
     higher_is_better: bool = False
 
@@ -62,6 +63,7 @@ class KlPerToken(PerToken):
 class Top1Agreement(PerToken):
     """Share of tokens at which child and parent would say the same next token."""
 
+    per_token: ClassVar[bool] = True
     name: str = "top1_agreement"
 
 
@@ -69,6 +71,7 @@ class DeltaLogLikelihood(PerToken):
     """Change of the text's log-likelihood against the parent, nats per token; above 0 is better."""
 
     unit: ClassVar[str | None] = "nats"
+    per_token: ClassVar[bool] = True
     name: str = "delta_log_likelihood"
 
 

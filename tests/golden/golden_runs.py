@@ -53,6 +53,7 @@ def golden_run(name: str) -> Scored:
             ("text", "bits_per_byte"): {
                 "family": "language_modelling",
                 "kind": "perplexity",
+                "scale": "bits",
                 "higher_is_better": False,
                 "unit": "bits/byte",
                 "value": 1.0 - SHIFTS[name],

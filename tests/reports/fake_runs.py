@@ -50,6 +50,7 @@ class FakeTask:
     chance: float | None = None
     kind: str = "accuracy"
     unit: str | None = None
+    scale: str | None = None
 
 
 def _by_name(*values: float) -> dict[str, float]:
@@ -84,7 +85,7 @@ TASKS = (
              _by_name(41.2, 60.5, 52.3, 51.0, 50.1, 61.9, 50.1, 49.0), kind="corpus", n=200),
     FakeTask("microworld_text", "bits_per_byte", "language_modelling",
              _by_name(0.612, 0.702, 0.661, 0.668, 0.671, 0.63, 0.671, 0.6712), higher=False,
-             kind="perplexity", n=64, unit="bits/byte"),
+             kind="perplexity", n=64, unit="bits/byte", scale="bits"),
     FakeTask("divergence", "kl_per_token", "fidelity",
              _by_name(math.nan, 1.21, 0.63, 0.66, 0.21, 0.95, 1.1e-6, 1.4e-4), higher=False,
              kind="bounded", n=64, unit="nats"),
@@ -206,6 +207,7 @@ def _score(task: FakeTask, name: str) -> Score:
         primary=task.primary,
         chance=task.chance,
         unit=task.unit,
+        scale=task.scale,
     )
 
 
@@ -254,6 +256,7 @@ def _deltas(baseline: Run, candidate: Run) -> list[Delta]:
                 metric=score.metric,
                 family=score.family,
                 kind=score.kind,
+                scale=score.scale,
                 primary=score.primary,
                 higher_is_better=score.higher_is_better,
                 baseline=before.value,

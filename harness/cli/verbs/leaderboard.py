@@ -11,6 +11,7 @@ import typer
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import UnknownNameError
+from steelyard.harness.files.old_names import workspace_at
 from steelyard.harness.store import open_store
 from steelyard.reports.site.build import write_leaderboard
 
@@ -43,7 +44,7 @@ def leaderboard(
 
     Example: `steelyard leaderboard -o site/ -w team-a/.steelyard -w team-b/.steelyard`
     """
-    places = workspaces or [DEFAULT_WORKSPACE]
+    places = [workspace_at(place) for place in workspaces or [DEFAULT_WORKSPACE]]
     where = {"suite": suite} if suite else {}
     stores = {}
     runs = []

@@ -96,7 +96,9 @@ def copy(
     """
     source = _store(workspace)
     shared = is_url(target)
-    to = open_store(workspace if shared else Path(target), url=target if shared else "")
+    to = open_store(
+        workspace if shared else Path(target), url=target if shared else "", exact=not shared
+    )
     if to.root.resolve() == source.root.resolve():
         raise StoreError("a workspace cannot be copied onto itself", file=to.name)
     with _working("copying") as say:

@@ -10,7 +10,14 @@ import numpy as np
 
 from steelyard.harness.evaluation.answers import json_document
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
-from steelyard.harness.records import Contaminated, Kind, Rows, SampleRecord, Score
+from steelyard.harness.records import (
+    IN_TRAINING_DATA,
+    Contaminated,
+    Kind,
+    Rows,
+    SampleRecord,
+    Score,
+)
 from steelyard.harness.suites.built import BuiltSuite, BuiltTask
 from steelyard.harness.suites.identity import content_digest
 
@@ -18,9 +25,6 @@ if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import Evaluation
     from steelyard.harness.plugins.protocols import DataSource
 
-#: ``in_training_data=no`` is the clean part of a task (see
-#: ``steelyard.harness.gate.contaminated``).
-SLICE = "in_training_data"
 _MEANS: tuple[Kind, ...] = ("accuracy", "bounded")
 
 
@@ -76,7 +80,7 @@ def _sliced(sample: SampleRecord, known: Mapping[str, set[str]]) -> SampleRecord
     if sample.task not in known:
         return sample
     inside = sample.sample_id in known[sample.task]
-    slices = {**sample.slices, SLICE: "yes" if inside else "no"}
+    slices = {**sample.slices, IN_TRAINING_DATA: "yes" if inside else "no"}
     return sample.model_copy(update={"slices": slices})
 
 
@@ -95,7 +99,7 @@ def _record(
         inside = {
             s.sample_id
             for s in evaluation.samples
-            if s.task == task and s.slices.get(SLICE) == "yes"
+            if s.task == task and s.slices.get(IN_TRAINING_DATA) == "yes"
         }
         part = np.array([sample_id in inside for sample_id in rows.sample_ids])
         clean, within = (_value(score, rows, chosen & rows.scored) for chosen in (~part, part))

@@ -14,6 +14,7 @@ import pytest
 from steelyard.harness.cli.main import main
 from steelyard.harness.compare import baseline_file
 from steelyard.harness.gate import judge, load_gate
+from steelyard.harness.records import SCHEMA_VERSION
 from tests.harness.compare.data.make_baseline_v1 import BYTES, CORRECT, IDS, LOG_LIKELIHOODS, save
 from tests.harness.scored_runs import rows, scored
 
@@ -53,7 +54,8 @@ def test_a_file_of_the_first_version_still_gates() -> None:
     gate = load_gate({"scope": "rules", "rules": [{"task": "wiki", "margin": 0.05}], "draws": 1000})
     worse = rows("wiki", "byte_perplexity", np.column_stack([np.array(LOG_LIKELIHOODS) * 2, BYTES]),
                  ids=IDS)  # fmt: skip
-    fields = {("wiki", "byte_perplexity"): {"kind": "perplexity", "higher_is_better": False}}
+    fields = {("wiki", "byte_perplexity"): {
+        "kind": "perplexity", "higher_is_better": False, "scale": "nats"}}  # fmt: skip
     new = scored("new", [worse], scores=fields)
     verdicts = judge(gate, baseline_file.load(GOLDEN), [new, baseline_file.load(GOLDEN)])
     assert [v.exit_code for v in verdicts] == [1, 0]
@@ -61,7 +63,7 @@ def test_a_file_of_the_first_version_still_gates() -> None:
 
 def test_a_newer_file_is_refused_with_one_clear_line(tmp_path, monkeypatch, capsys) -> None:
     newer = document() | {
-        "schema_version": baseline_file.SCHEMA_VERSION + 1,
+        "schema_version": SCHEMA_VERSION + 1,
         "sha256": "of another kind",
     }
     file = tmp_path / "newer.steelyard.json.gz"
@@ -76,8 +78,8 @@ def test_a_newer_file_is_refused_with_one_clear_line(tmp_path, monkeypatch, caps
     assert left.value.code == 2
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "error: newer.steelyard.json.gz: was written by a newer Steelyard (schema 2, "
-        "this one reads 1); "
+        "error: newer.steelyard.json.gz: was written by a newer Steelyard (schema 3, "
+        "this one reads 2); "
         "upgrade steelyard"
     ]
     assert said.out == ""
@@ -110,7 +112,7 @@ def test_50_000_rows_take_a_few_megabytes_whatever_their_metrics(tmp_path, kinds
                 [rng.normal(-300, 90, 5000), rng.integers(100, 900, 5000)]), ids=ids),
             rows(task, "rougeL", rng.uniform(size=5000), ids=ids),
         ][:kinds]  # fmt: skip
-        fields[task, "bits_per_byte"] = {"kind": "perplexity"}
+        fields[task, "bits_per_byte"] = {"kind": "perplexity", "scale": "bits"}
         fields[task, "rougeL"] = {"kind": "bounded"}
     file = tmp_path / "big.steelyard.json.gz"
     baseline_file.save(scored("big", held, scores=fields), file)

@@ -176,7 +176,11 @@ def test_another_dtype_or_library_version_is_told_and_does_not_void(change):
 
 def test_another_tokenizer_voids_only_what_counts_tokens():
     kinds = {
-        ("wiki", "token_perplexity"): {"kind": "perplexity", "higher_is_better": False},
+        ("wiki", "token_perplexity"): {
+            "kind": "perplexity",
+            "higher_is_better": False,
+            "per_token": True,
+        },
         ("wiki", "byte_perplexity"): {"kind": "perplexity", "higher_is_better": False},
     }
     values = np.column_stack([-np.arange(1.0, 31), np.full(30, 10.0)])

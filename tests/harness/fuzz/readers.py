@@ -22,6 +22,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from steelyard.harness.errors import SeveralError, SteelyardError
+from steelyard.harness.files import old_names
 from tests.harness.fuzz import mutations as m
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "store" / "writer.py"))
@@ -267,7 +268,7 @@ def _baseline_document() -> dict[str, Any]:
     samples = {(s.task, s.sample_id): s for s in MAKE["make_samples"](n=5)}
     scored = Scored(MAKE["make_run"](), {("t", "acc"): rows}, samples)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"x{baseline_file.SUFFIX}"
+        path = Path(folder) / f"x{old_names.BASELINE_SUFFIX}"
         baseline_file.save(scored, path, include_text=True)
         document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     return document
@@ -281,9 +282,7 @@ def _sealed(content: Any) -> bytes:
     except ValueError:
         body = "{}"
     digest = hashlib.sha256(body.encode()).hexdigest()
-    from steelyard.harness.compare import baseline_file
-
-    head = f'{{"content":{body},"format":"{baseline_file.FORMAT}","schema_version":1,'
+    head = f'{{"content":{body},"format":"{old_names.BASELINE_FORMAT}","schema_version":2,'
     return f'{head}"sha256":"{digest}"}}'.encode()
 
 
@@ -374,7 +373,7 @@ def _read_samples(path: Path) -> object:
 
 def _journals() -> st.SearchStrategy[bytes]:
     """Journals with bytes damaged, and sound frames around records of any shape."""
-    from steelyard.harness.scoring.journal import _HEADER, MAGIC, Journal, _checksum
+    from steelyard.harness.scoring.journal import _HEADER, Journal, _checksum
 
     with tempfile.TemporaryDirectory() as folder:
         with Journal(Path(folder) / "j", "d" * 64) as journal:
@@ -388,7 +387,8 @@ def _journals() -> st.SearchStrategy[bytes]:
         return valid + _HEADER.pack(len(payload), _checksum(payload)) + payload
 
     near = m.altered(record).map(m.as_json) | m.damaged(m.as_json(record))
-    return st.one_of(m.damaged(valid), near.map(framed), st.binary(), st.just(MAGIC[:5]))
+    torn = [magic[:5] for magic in (old_names.JOURNAL_MAGIC, old_names.OLD_JOURNAL_MAGIC)]
+    return st.one_of(m.damaged(valid), near.map(framed), st.binary(), st.sampled_from(torn))
 
 
 def _journal(path: Path) -> object:

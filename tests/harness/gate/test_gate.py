@@ -233,7 +233,7 @@ def test_a_ceiling_needs_no_baseline_so_divergence_from_the_parent_can_be_held()
 def test_divergences_from_two_parents_are_not_held_against_each_other():
     held = [rows("known", "acc", BASE), divergence()]
     one, two = (
-        scored(name, held, scores=KL, signatures={"fidelity": {"decoding": f"divergence from {p}"}})
+        scored(name, held, scores=KL, signatures={"fidelity": {"reference": p}})
         for name, p in (("lora", "base"), ("dpo", "lora"))
     )
     (found,) = compare(one, [two], draws=1000)

@@ -306,6 +306,7 @@ def test_a_margin_on_perplexity_in_the_wrong_units_or_direction_is_an_error(rule
     held = [rows("text", "word_perplexity", lines), rows("text", "bits_per_byte", lines)]
     values = {"word_perplexity": 20.1, "bits_per_byte": 0.5}
     fields = {("text", name): {**kinds, "value": value} for name, value in values.items()}
+    fields["text", "bits_per_byte"]["scale"] = "bits"
     base = scored("base", held, scores=fields)
     with pytest.raises(ConfigError, match=r"rules\.0\.") as caught:
         verdict(base, base, {"task": "text", **rule})

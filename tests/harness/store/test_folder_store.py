@@ -223,7 +223,7 @@ def test_a_run_of_a_newer_steelyard_says_so(store: FolderStore, make: SimpleName
     run = make.run()
     store.put(run, [], [])
     path = store.root / "runs" / run.id / "run.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     path.write_text(path.read_text().replace('"suite"', '"suites"'))
     with pytest.raises(StoreError, match=r"newer Steelyard \(record version 99\); upgrade"):
         store.get(run.id)
