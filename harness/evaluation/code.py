@@ -22,12 +22,14 @@ from pathlib import Path
 from steelyard.harness.environment import versions
 from steelyard.harness.files.digests import digest_json, file_digest
 
-#: What makes an answer: paths below the house, each with all its folders.
-ANSWER_ROOMS = ("harness/checkpoints", "harness/environment.py", "harness/scoring")
+#: What makes an answer, the rooms that open and run a model: paths below the house, each with all
+#: its folders.
+ANSWER_ROOMS = ("harness/checkpoints", "harness/scoring")
 #: What makes a score. A test holds the imports of evaluation inside these rooms.
 SCORE_ROOMS = (
     *ANSWER_ROOMS,
     "harness/__init__.py",
+    "harness/environment.py",
     "harness/errors.py",
     "harness/evaluation",
     "harness/files",

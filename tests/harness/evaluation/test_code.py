@@ -146,6 +146,8 @@ def test_a_module_that_evaluation_imports_from_elsewhere_is_told(copied: Path) -
         ("harness/stats/new/deep/module.py", True, False),
         ("harness/evaluation/contamination/containment.py", True, False),
         ("harness/suites/metadata.py", True, False),
+        ("harness/environment.py", True, False),
+        ("harness/records/runs.py", True, False),
         ("tasks/probes/texts.py", True, False),
         ("tasks/metrics/new.py", True, False),
         ("harness/scoring/passes/trie.py", True, True),
