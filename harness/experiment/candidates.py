@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from steelyard.harness.errors import Collected, ConfigError, did_you_mean, located
-from steelyard.harness.experiment.lineage import BASE, sources_of
+from steelyard.harness.experiment.lineage import BASE, Block, sources_of
 from steelyard.harness.experiment.resources import Resources
 from steelyard.harness.files.validation import validated
 from steelyard.harness.plugins.fields import beside
@@ -49,7 +48,7 @@ class Surroundings:
     """The data sets by name; None for one whose entry is wrong, which is an error of its own."""
 
 
-def read_candidate(name: str, spec: Mapping[str, Any], around: Surroundings) -> Candidate:
+def read_candidate(name: str, spec: Block, around: Surroundings) -> Candidate:
     """A plain candidate, as ``spec`` writes it.
 
     Raises ``ConfigError`` for everything that is wrong with it, with keys from the candidate's on.
@@ -96,7 +95,7 @@ def check_validation(candidate: Candidate, folder: Path) -> None:
         load_suite(mapping, folder=folder)
 
 
-def _trainer(spec: Mapping[str, Any], folder: Path) -> Trainer:
+def _trainer(spec: Block, folder: Path) -> Trainer:
     name = spec.get("trainer")
     with located(key="trainer"):
         if not isinstance(name, str):
@@ -112,7 +111,7 @@ def _data_names(data: object) -> Sequence[object]:
 
 
 def _check_data(
-    spec: Mapping[str, Any], trainer: Trainer | None, data_sets: Mapping[str, DataSource | None]
+    spec: Block, trainer: Trainer | None, data_sets: Mapping[str, DataSource | None]
 ) -> None:
     names = _data_names(spec.get("data"))
     for name in names:

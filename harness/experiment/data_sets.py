@@ -31,10 +31,10 @@ def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
             column; a value is empty or neither text nor messages; chosen equals rejected.
     """
     with located(file=source.path):
-        return _rows(source, roles)
+        return _mapped_rows(source, roles)
 
 
-def _rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
+def _mapped_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     templates: dict[str, str] | None = None
     empty: dict[str, list[str]] = {role: [] for role in roles}
@@ -42,9 +42,10 @@ def _rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     for place, record in records(source.path):
         if templates is None:
             templates = _templates(source, roles, list(record))
-        row = {role: _value(role, templates[role], record, place) for role in roles}
+        row = {role: _role_value(role, templates[role], record, place) for role in roles}
         for role in roles:
-            if row[role] == [] or (isinstance(row[role], str) and not row[role].strip()):
+            value = row[role]
+            if value == [] or (isinstance(value, str) and not value.strip()):
                 empty[role].append(place)
         if "chosen" in row and row["chosen"] == row.get("rejected"):
             equal.append(place)
@@ -73,7 +74,7 @@ def first_prompt(sources: Sequence[DataSource]) -> str:
         for place, record in records(source.path):
             template = source.columns.get("prompt", "prompt")
             there = all(name in record for name in _named(template))
-            value = _value("prompt", template, record, place) if there else ""
+            value = _role_value("prompt", template, record, place) if there else ""
             return value if isinstance(value, str) else ""
     return ""
 
@@ -111,7 +112,7 @@ def _named(template: str) -> list[str]:
         return [template]
 
 
-def _value(role: str, template: str, record: Mapping[str, Any], place: str) -> Any:
+def _role_value(role: str, template: str, record: Mapping[str, Any], place: str) -> object:
     if template not in record and "{" in template:
         # Names were checked in the first row; no attribute or index is ever looked up.
         parts = string.Formatter().parse(template)

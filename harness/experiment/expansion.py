@@ -18,10 +18,9 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from steelyard.harness.errors import Collected, ConfigError, UnknownNameError, did_you_mean
-from steelyard.harness.experiment.lineage import BASE, source_options, sources_of
+from steelyard.harness.experiment.lineage import BASE, Block, Specs, source_options, sources_of
 from steelyard.harness.plugins.names import load_trainer
 
 #: A sweep trains every trial whole: more than this is a mistake more often than a wish.
@@ -31,7 +30,8 @@ _SHORT = {"learning_rate": "lr", "batch_size": "batch", "weight_decay": "decay"}
 _NOT_SWEPT = ("trainer", "parent", "data", "seed", "seeds", "sweep", "select", "accelerate")
 _WRITTEN_OUT = ("seeds", "sweep", "select")
 
-Spec = dict[str, Any]
+#: Option -> the values that a sweep tries.
+Grid = dict[str, list[object]]
 #: By candidate: the seeds that it names itself; None: none.
 OwnSeeds = Mapping[str, tuple[int, ...] | None]
 
@@ -40,7 +40,7 @@ OwnSeeds = Mapping[str, tuple[int, ...] | None]
 class Expanded:
     """Plain candidates, and what became of those that the file names."""
 
-    specs: Mapping[str, Spec]
+    specs: Specs
     groups: Mapping[str, tuple[str, ...]]
     """By the name in the file: the candidates that stand for it (one a seed)."""
     unscored: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class Expanded:
         return self.origins.get(name, name)
 
 
-def as_written(specs: Mapping[str, Spec]) -> Expanded:
+def as_written(specs: Specs) -> Expanded:
     """The candidates of the file themselves, where they cannot be written out."""
     plain = {
         name: {key: value for key, value in spec.items() if key not in _WRITTEN_OUT}
@@ -62,7 +62,7 @@ def as_written(specs: Mapping[str, Spec]) -> Expanded:
     return Expanded(plain, {name: (name,) for name in specs})
 
 
-def expanded(specs: Mapping[str, Spec], seeds: Sequence[int] | None) -> Expanded:
+def expanded(specs: Specs, seeds: Sequence[int] | None) -> Expanded:
     """Every candidate of the file as plain ones.
 
     Args:
@@ -78,7 +78,7 @@ def expanded(specs: Mapping[str, Spec], seeds: Sequence[int] | None) -> Expanded
         name: _seeds_of(sweep_of.get(name, name), spec, seeds, problems)
         for name, spec in swept.items()
     }
-    plain: dict[str, Spec] = {}
+    plain: dict[str, Block] = {}
     groups: dict[str, tuple[str, ...]] = {}
     for name in swept:
         copies = {}
@@ -106,11 +106,9 @@ def _clash(name: str) -> ConfigError:
 # --- sweeps ---------------------------------------------------------------------------------
 
 
-def _all_swept(
-    specs: Mapping[str, Spec], problems: Collected
-) -> tuple[dict[str, Spec], dict[str, str]]:
+def _all_swept(specs: Specs, problems: Collected) -> tuple[dict[str, Block], dict[str, str]]:
     """Sweeps as their trials and who chooses; and by trial, whose it is."""
-    swept: dict[str, Spec] = {}
+    swept: dict[str, Block] = {}
     sweep_of: dict[str, str] = {}
     for name, spec in specs.items():
         parts = as_written({name: spec}).specs  # so that a child is not called an orphan
@@ -125,7 +123,7 @@ def _all_swept(
     return swept, sweep_of
 
 
-def _swept(name: str, spec: Spec) -> Mapping[str, Spec]:
+def _swept(name: str, spec: Block) -> Specs:
     """A sweep's trials and the candidate that chooses; any other candidate as it is."""
     if "sweep" not in spec:
         if "select" in spec:
@@ -133,16 +131,16 @@ def _swept(name: str, spec: Spec) -> Mapping[str, Spec]:
             raise ConfigError("select chooses among a sweep's trials", fix=fix)
         return {name: spec}
     problems = Collected()
-    grid: dict[str, list[Any]] = {}
+    grid: Grid = {}
     with problems.of(key="sweep"):
         grid = _grid(spec)
     with problems.of(key="select"):
         _check_select(spec.get("select"))
     plain = {key: value for key, value in spec.items() if key not in ("sweep", "select")}
-    trials: dict[str, Spec] = {}
+    trials: dict[str, Block] = {}
     for values in itertools.product(*grid.values()) if grid else ():
         options = dict(zip(grid, values, strict=True))
-        trial = "-".join([name, *(f"{_short(k)}{_shown(v)}" for k, v in options.items())])
+        trial = "-".join([name, *(f"{_short(k)}{_value_in_name(v)}" for k, v in options.items())])
         if trial in trials:
             fix = "drop the value that is there twice"
             message = "two trials have one name"
@@ -164,7 +162,7 @@ def _check_select(select: object) -> None:
         raise ConfigError("task or data, not both or none", value=select, fix=fix)
 
 
-def _grid(spec: Spec) -> dict[str, list[Any]]:
+def _grid(spec: Block) -> Grid:
     grid = spec["sweep"]
     if not isinstance(grid, dict) or not grid:
         fix = "write 'sweep: {rank: [4, 16]}'"
@@ -186,7 +184,7 @@ def _grid(spec: Spec) -> dict[str, list[Any]]:
     return {str(option): list(values) for option, values in grid.items()}
 
 
-def _check_swept(option: object, values: object, spec: Spec, options: Sequence[str]) -> None:
+def _check_swept(option: object, values: object, spec: Block, options: Sequence[str]) -> None:
     if options and option not in options:
         fix = did_you_mean(str(option), options)
         raise ConfigError("no such option of the trainer", fix=fix)
@@ -201,7 +199,7 @@ def _check_swept(option: object, values: object, spec: Spec, options: Sequence[s
         raise ConfigError("expected a list of values", value=values, fix=fix)
 
 
-def _options_of(spec: Spec) -> list[str]:
+def _options_of(spec: Block) -> list[str]:
     try:
         return list(load_trainer(str(spec.get("trainer"))).model_fields)
     except (UnknownNameError, ConfigError):
@@ -212,7 +210,7 @@ def _short(option: str) -> str:
     return _SHORT.get(option, option.replace("_", ""))
 
 
-def _shown(value: object) -> str:
+def _value_in_name(value: object) -> str:
     """A value as it stands in a name: ``1e-3``, ``0.5``, ``true``, ``q_projv_proj``."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
@@ -228,7 +226,7 @@ def _shown(value: object) -> str:
 
 
 def _seeds_of(
-    name: str, spec: Spec, default: Sequence[int] | None, problems: Collected
+    name: str, spec: Block, default: Sequence[int] | None, problems: Collected
 ) -> tuple[int, ...] | None:
     if "seeds" not in spec:
         return None if default is None or "seed" in spec else tuple(default)
@@ -252,14 +250,14 @@ def checked_seeds(seeds: object) -> tuple[int, ...]:
     )
 
 
-def _copies(name: str, specs: Mapping[str, Spec], own: OwnSeeds) -> dict[str, Spec]:
+def _copies(name: str, specs: Specs, own: OwnSeeds) -> dict[str, Block]:
     """The candidate, or a copy for each seed that it follows."""
     spec = {key: value for key, value in specs[name].items() if key != "seeds"}
     seeds = _followed(name, specs, own)
     return {name: spec} if seeds is None else _seeded(name, spec, seeds, specs, own)
 
 
-def _followed(name: str, specs: Mapping[str, Spec], own: OwnSeeds) -> tuple[int, ...] | None:
+def _followed(name: str, specs: Specs, own: OwnSeeds) -> tuple[int, ...] | None:
     """The seeds of a candidate: its own, or those of what it is made from."""
     seeds, owner = own[name], name
     for ancestor in _ancestors(name, specs):
@@ -279,7 +277,7 @@ def _followed(name: str, specs: Mapping[str, Spec], own: OwnSeeds) -> tuple[int,
     return seeds
 
 
-def _ancestors(name: str, specs: Mapping[str, Spec]) -> list[str]:
+def _ancestors(name: str, specs: Specs) -> list[str]:
     names: list[str] = []
     waiting = _made_from(specs[name])
     while waiting:
@@ -290,13 +288,13 @@ def _ancestors(name: str, specs: Mapping[str, Spec]) -> list[str]:
     return names
 
 
-def _made_from(spec: Spec) -> list[str]:
+def _made_from(spec: Block) -> list[str]:
     return [str(spec.get("parent", BASE)), *sources_of(spec)]
 
 
 def _seeded(
-    name: str, spec: Spec, seeds: Sequence[int], specs: Mapping[str, Spec], own: OwnSeeds
-) -> dict[str, Spec]:
+    name: str, spec: Block, seeds: Sequence[int], specs: Specs, own: OwnSeeds
+) -> dict[str, Block]:
     """A copy for each seed, made from the copies of the same seed."""
     follow = {
         origin
@@ -311,7 +309,7 @@ def _seeded(
     return copies
 
 
-def _renamed(spec: Spec, names: Mapping[str, str]) -> Spec:
+def _renamed(spec: Block, names: Mapping[str, str]) -> Block:
     """The candidate made from others: parent and sources by their new names."""
     renamed = dict(spec)
     if "parent" in spec:

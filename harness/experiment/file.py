@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -32,7 +32,7 @@ from steelyard.harness.experiment.candidates import (
 )
 from steelyard.harness.experiment.data_sets import check_data, roles_for
 from steelyard.harness.experiment.expansion import Expanded, as_written, checked_seeds, expanded
-from steelyard.harness.experiment.lineage import BASE, parents_first
+from steelyard.harness.experiment.lineage import BASE, Block, Specs, parents_first
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import StageResources
 from steelyard.harness.files import old_names
@@ -66,15 +66,15 @@ class ExperimentFile(BaseModel):
     seeds: tuple[int, ...] | None = None
     accelerate: str | None = None
     data: Mapping[str, DataSpec] = Field(default_factory=dict)
-    candidates: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-    suite: str | list[str | dict[str, Any]] | dict[str, Any]
+    candidates: Mapping[str, Block] = Field(default_factory=dict)
+    suite: str | list[str | Block] | Block
     limit: int | None = Field(default=None, ge=1)
     backend: str = "steelyard"
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     chat_template: bool = False
-    energy: Mapping[str, Any] = Field(default_factory=dict)
+    energy: Block = Field(default_factory=dict)
     noise: tuple[NoiseVariant, ...] = ()
-    gate: Mapping[str, Any] | None = None
+    gate: Block | None = None
     resources: StageResources = StageResources()
     report: tuple[str, ...] = ("html", "markdown")
     notes: tuple[str, ...] = ()
@@ -172,7 +172,7 @@ def load_experiment(
 class _Reading:
     """One reading of a file's content: what is wrong is kept until all of it was looked at."""
 
-    def __init__(self, path: Path, content: dict[str, Any], checks: Checks) -> None:
+    def __init__(self, path: Path, content: Block, checks: Checks) -> None:
         self.path = path
         self.content = content
         self.checks = checks
@@ -223,9 +223,7 @@ class _Reading:
                 with self.problems.of():
                     check(settings, self.path)
 
-    def _written_out(
-        self, specs: Mapping[str, dict[str, Any]], settings: ExperimentFile
-    ) -> Expanded:
+    def _written_out(self, specs: Specs, settings: ExperimentFile) -> Expanded:
         """Seeds and sweeps as plain candidates."""
         seeds = None
         with self.problems.of(key="seeds"):
@@ -279,7 +277,7 @@ class _Reading:
                         _check_file(source, choices, candidate)
 
 
-def _right_part(content: Mapping[str, Any], wrong: Sequence[str]) -> ExperimentFile:
+def _right_part(content: Block, wrong: Sequence[str]) -> ExperimentFile:
     """What is right in a file with wrong keys; what is required has some value until then."""
     broken = {key.partition(".")[0] for key in wrong}
     fields = set(ExperimentFile.model_fields) - broken

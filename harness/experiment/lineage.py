@@ -18,10 +18,12 @@ from steelyard.harness.plugins.names import load_trainer, plugin_names
 BASE = "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
-Specs = Mapping[str, Mapping[str, Any]]
+#: A part of the experiment file as it is written there: key -> YAML value.
+Block = dict[str, Any]
+Specs = Mapping[str, Block]
 
 
-def sources_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def sources_of(spec: Block) -> tuple[str, ...]:
     """The checkpoints that a candidate's options name, each once, in the order of the file."""
     names: list[str] = []
     for option in source_options(spec):
@@ -32,7 +34,7 @@ def sources_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def source_options(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def source_options(spec: Block) -> tuple[str, ...]:
     """The options of a candidate that name checkpoints; () where its trainer is none."""
     try:
         return load_trainer(str(spec.get("trainer"))).source_options

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from steelyard.harness.records import Checkpoint, CheckpointManifest
 #: Before a line of the worker's output that is for us: progress, or an error in one line.
 MARK = "steelyard-launched "
 _TAIL_LINES = 200
+_JOB = "steelyard.trainers.loops.launched_job"
 #: Which of the launched processes this one is; 0 also where nothing was launched.
 _rank = 0
 
@@ -63,35 +64,15 @@ class Launched(Trainer):
         with tempfile.TemporaryDirectory(prefix="steelyard-launch-") as scratch:
             file = Path(scratch) / "job.json"
             file.write_text(json.dumps({**to_json(job), "launched": self.model_dump()}), "utf-8")
-            # Output goes through a pipe, so that the terminal shows one bar and it is ours.
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "accelerate.commands.launch"),
-                    *(
-                        "--config_file",
-                        self.accelerate,
-                        "-m",
-                        "steelyard.trainers.loops.launched_job",
-                        str(file),
-                    ),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
-            try:
-                last_line, failed = _listen(process, job.progress)
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                process.wait()
+            command = [sys.executable, "-m", "accelerate.commands.launch"]
+            command += ["--config_file", self.accelerate, "-m", _JOB, str(file)]
+            last_line, failed, code = _launch(command, job.progress)
         if failed is not None:
             raise TrainingError(failed)
-        if process.returncode != 0:
+        if code != 0:
             raise TrainingError(
-                f"candidate '{job.candidate}': accelerate launch ended with code "
-                f"{process.returncode}: {last_line}",
+                f"candidate '{job.candidate}': accelerate launch ended with code {code}: "
+                f"{last_line}",
                 fix=f"try the config alone: accelerate test --config_file {self.accelerate}",
             )
         write_manifest(job.folder, self._noted(open_checkpoint(job.folder)))
@@ -131,6 +112,21 @@ def _deepspeed_digest(config: Mapping[str, Any], folder: Path) -> str | None:
     named = deepspeed.get("deepspeed_config_file") if isinstance(deepspeed, Mapping) else None
     places = [Path(str(named)), folder / str(named)] if named else []
     return next((file_digest(place) for place in places if place.is_file()), None)
+
+
+def _launch(command: Sequence[str], progress: Progress) -> tuple[str, str | None, int]:
+    """What :func:`_listen` heard of a launch, and its exit code."""
+    # Output goes through a pipe, so that the terminal shows one bar and it is ours.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    try:
+        last_line, failed = _listen(process, progress)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        code = process.wait()
+    return last_line, failed, code
 
 
 def _listen(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str | None]:

@@ -5,9 +5,10 @@ As in transformers' summarisation guide: ``Seq2SeqTrainer`` with ``DataCollatorF
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.data_sets import Row
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons
@@ -35,27 +36,12 @@ def seq2seq_trainer(
         peft_config.task_type = "SEQ_2_SEQ_LM"
         model = peft.get_peft_model(model, peft_config)
     arguments = training.arguments(options, job)
-    length = options.max_length
-
-    def tokenised(row: dict[str, Any]) -> dict[str, list[int]]:
-        prompt, completion = row["prompt"], row["completion"]
-        if isinstance(prompt, list):
-            prompt = tokenizer.apply_chat_template(
-                prompt, tokenize=False, add_generation_prompt=True
-            )
-            completion = completion[0]["content"]
-        encoded = tokenizer(prompt, truncation=True, max_length=length)
-        labels = tokenizer(text_target=completion, truncation=True, max_length=length)["input_ids"]
-        if labels[-1] != tokenizer.eos_token_id:  # or the model would never learn to end
-            labels = [*labels[: length - 1], tokenizer.eos_token_id]
-        return {
-            "input_ids": encoded["input_ids"],
-            "attention_mask": encoded["attention_mask"],
-            "labels": labels,
-        }
 
     def mapped(rows: datasets.Dataset | None) -> datasets.Dataset | None:
-        return None if rows is None else rows.map(tokenised, remove_columns=rows.column_names)
+        if rows is None:
+            return None
+        encode = partial(_encoded, tokenizer=tokenizer, length=options.max_length)
+        return rows.map(encode, remove_columns=rows.column_names)
 
     return transformers.Seq2SeqTrainer(
         model,
@@ -67,3 +53,22 @@ def seq2seq_trainer(
         processing_class=tokenizer,
         data_collator=transformers.DataCollatorForSeq2Seq(tokenizer, model=model),
     )
+
+
+def _encoded(
+    row: Row, *, tokenizer: transformers.PreTrainedTokenizerBase, length: int
+) -> dict[str, list[int]]:
+    """Token ids of the prompt, and of the completion as labels that end with EOS."""
+    prompt, completion = row["prompt"], row["completion"]
+    if isinstance(prompt, list):
+        prompt = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        completion = completion[0]["content"]
+    encoded = tokenizer(prompt, truncation=True, max_length=length)
+    labels = tokenizer(text_target=completion, truncation=True, max_length=length)["input_ids"]
+    if labels[-1] != tokenizer.eos_token_id:  # or the model would never learn to end
+        labels = [*labels[: length - 1], tokenizer.eos_token_id]
+    return {
+        "input_ids": encoded["input_ids"],
+        "attention_mask": encoded["attention_mask"],
+        "labels": labels,
+    }

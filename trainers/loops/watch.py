@@ -142,10 +142,10 @@ class Watch:
         rest = steps[1:]
         width = max(math.ceil(len(rest) / (CURVE_POINTS - 1)), 1)
         groups = [rest[i : i + width] for i in range(0, len(rest), width)]
-        return tuple(_mean(group) for group in [steps[:1], *groups] if group)
+        return tuple(_mean_point(group) for group in [steps[:1], *groups] if group)
 
 
-def _mean(group: Sequence[Logged]) -> LossPoint:
+def _mean_point(group: Sequence[Logged]) -> LossPoint:
     metrics = [key for key in KEPT_METRICS if all(key in entry for entry in group)]
     mean = {key: sum(entry[key] for entry in group) / len(group) for key in ("loss", *metrics)}
     loss = mean.pop("loss")

@@ -11,6 +11,7 @@ import json
 import random
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -95,9 +96,9 @@ def write_calibrated(
     Raises:
         TrainingError: the other process failed; its last line is the message.
     """
-    rows = _rows(tokenizer, job, options)
+    rows = _calibration_rows(tokenizer, job, options)
     python = make_environment()
-    whole, made, task = (job.folder / name for name in ("whole", "made", "task.json"))
+    whole, made = job.folder / "whole", job.folder / "made"
     model.save_pretrained(whole)
     tokenizer.save_pretrained(whole)  # llmcompressor asks for one, though the rows are token ids
     settings = {
@@ -108,28 +109,13 @@ def write_calibrated(
         "seed": job.seed,
         "rows": rows,
     }
-    task.write_text(json.dumps(settings), encoding="utf-8")
     try:
-        # -I: neither this process's PYTHONPATH nor the working folder reaches the other one.
-        done = subprocess.run(
-            [str(python), "-I", str(_SCRIPT), str(task)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=job.folder,
-        )
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise TrainingError(
-                f"candidate '{job.candidate}': llmcompressor failed: {(lines or ['no word'])[-1]}",
-                fix="the word is llmcompressor's; block_size must divide every layer's input width",
-            )
+        _quantise_elsewhere(python, settings, job)
         for name in ("config.json", *(file.name for file in made.glob("model*.safetensors*"))):
             shutil.move(made / name, job.folder / name)
     finally:
         shutil.rmtree(whole, ignore_errors=True)
         shutil.rmtree(made, ignore_errors=True)
-        task.unlink(missing_ok=True)
     tokens = sum(map(len, rows))
     return [
         f"calibrated on {len(rows)} rows, {tokens} tokens, in a separate environment: "
@@ -137,7 +123,25 @@ def write_calibrated(
     ]
 
 
-def _rows(
+def _quantise_elsewhere(python: Path, settings: Mapping[str, object], job: TrainJob) -> None:
+    """The script in its environment. Raises ``TrainingError`` with llmcompressor's last line."""
+    task = job.folder / "task.json"
+    task.write_text(json.dumps(settings), encoding="utf-8")
+    # -I: neither this process's PYTHONPATH nor the working folder reaches the other one.
+    command = [str(python), "-I", str(_SCRIPT), str(task)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=job.folder)
+    finally:
+        task.unlink()
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise TrainingError(
+            f"candidate '{job.candidate}': llmcompressor failed: {(lines or ['no word'])[-1]}",
+            fix="the word is llmcompressor's; block_size must divide every layer's input width",
+        )
+
+
+def _calibration_rows(
     tokenizer: transformers.PreTrainedTokenizerBase, job: TrainJob, options: Calibration
 ) -> list[list[int]]:
     """A seeded draw of the data's rows as token ids, cut to the longest length."""
