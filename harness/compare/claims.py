@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.files.digests import digest_json
@@ -19,13 +18,13 @@ def recipe_of(
 ) -> str:
     """A digest of how a checkpoint was made, its parents' recipes included, every seed left out.
 
-    ``known`` holds manifests by digest; a parent that is not among them counts as itself. Names of
-    candidates in a recipe (``sources``) are read without the ``-seedN`` that names the copy.
+    ``ancestors`` holds manifests by digest; a parent that is not among them counts as itself. Names
+    of candidates in a recipe (``sources``) are read without the ``-seedN`` that names the copy.
     """
     parent = (ancestors or {}).get(manifest.parent or "")
     # What came back to weights that it was made from (nothing changed) ends the chain.
     above = {k: m for k, m in (ancestors or {}).items() if k != manifest.digest}
-    recipe = {k: v for k, v in manifest.recipe.items() if k != "seed"}
+    recipe: object = {k: v for k, v in manifest.recipe.items() if k != "seed"}
     if manifest.seed is not None:
         recipe = _without_seed(recipe, f"-seed{manifest.seed}")
     return digest_json(
@@ -46,7 +45,7 @@ def manifests(candidates: Sequence[Scored]) -> dict[str, CheckpointManifest]:
     return {c.run.checkpoint.digest: c.run.checkpoint for c in candidates}
 
 
-def _without_seed(value: Any, ending: str) -> Any:
+def _without_seed(value: object, ending: str) -> object:
     if isinstance(value, str):
         return value.removesuffix(ending)
     if isinstance(value, list | tuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.files.digests import digest_json, file_digest
@@ -86,7 +86,7 @@ def imported_run(
     signatures: Sequence[TaskSignature],
     created_at: str | None = None,
     energy: Sequence[Energy] = (),
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Run:
     """A run that says where it came from; the same files with the same options are the same run.
 

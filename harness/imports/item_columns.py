@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from steelyard.harness.errors import Collected, ConfigError, DataError, did_you_mean
 from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import Kind
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 Table = Sequence[tuple[str, Record]]
 """(where, columns) of every row, as ``steelyard.harness.files.tables.records`` gives them."""
 #: Columns that are taken for what their name says.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Kind, Scale
 from steelyard.harness.stats.calibration import CALIBRATION_METHODS
+from steelyard.harness.stats.scores import summed_score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,14 +27,12 @@ class TableMetric:
     scale: Scale | None = None
     method: str | None = None
 
-    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, ...] | None:
+    def measure(self, sample: Sample, responses: Sequence[object]) -> tuple[float, ...] | None:
         """None: rows of a table were measured elsewhere."""
         return None
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, k) -> score: a mean, a perplexity or a geometric mean."""
-        from steelyard.harness.stats.scores import summed_score
-
         held = summed_score(self.kind, None, rows)
         return held.shown(float(held.score(held.columns(rows).sum(axis=0)[None, :])[0]))
 
@@ -51,6 +50,4 @@ def table_metric(name: str, kind: Kind, higher_is_better: bool) -> Metric:
             return registered
     scale: Scale | None = "nats" if kind == "perplexity" else None
     method = _calibration_method(name) if kind == "calibration" else None
-    metric: Any = TableMetric(name, kind, higher_is_better, scale, method)
-    metric_of_kind: Metric = metric
-    return metric_of_kind
+    return cast(Metric, TableMetric(name, kind, higher_is_better, scale, method))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.suites.identity import sample_ids
 
-Entry = Mapping[str, Any]
+Entry = Mapping[str, object]
 #: No question has more choices than a number of so many digits.
 _MOST_DIGITS = 9
 #: What lm-eval writes into every sample; any other key is a metric.
@@ -23,7 +22,7 @@ _HASHES = ("doc_hash", "prompt_hash", "target_hash")
 
 def samples_of(task: str, entries: Sequence[Entry]) -> list[Sample]:
     """Samples with ids by lm-eval's hashes, or by our own where a file has none."""
-    contents: list[tuple[Any, str, str]] = []
+    contents: list[tuple[object, str, str]] = []
     shown: list[tuple[str, str]] = []
     for entry in entries:
         arguments = _arguments(entry)
@@ -53,7 +52,7 @@ def require_once(entries: Sequence[Entry], filter_name: str) -> None:
         )
 
 
-def document_of(entry: Entry) -> Mapping[str, Any]:
+def document_of(entry: Entry) -> Mapping[str, object]:
     """The document as a mapping."""
     document = entry.get("doc")
     return document if isinstance(document, Mapping) else {"text": document}
@@ -80,7 +79,7 @@ def shown_responses(entry: Entry) -> tuple[str, ...]:
     return tuple(_flat(entry.get("resps") or entry.get("filtered_resps")))
 
 
-def _arguments(entry: Entry) -> list[list[Any]]:
+def _arguments(entry: Entry) -> list[list[object]]:
     """The requests' arguments: ``{"gen_args_0": {"arg_0": prompt, ...}}``, or plain lists."""
     arguments = entry.get("arguments")
     requests = (
@@ -89,7 +88,7 @@ def _arguments(entry: Entry) -> list[list[Any]]:
     return [list(r.values()) if isinstance(r, Mapping) else _list_or_empty(r) for r in requests]
 
 
-def _list_or_empty(value: Any) -> list[Any]:
+def _list_or_empty(value: object) -> list[object]:
     """``value`` where it is a list; lm-eval writes nothing else there, others may."""
     return list(value) if isinstance(value, list | tuple) else []
 
@@ -99,18 +98,18 @@ def ready_metrics(entry: Entry) -> list[str]:
     return [name for name in _list_or_empty(entry.get("steelyard_rows")) if isinstance(name, str)]
 
 
-def _last(argument: Sequence[Any]) -> str:
+def _last(argument: Sequence[object]) -> str:
     return str(argument[-1]).strip() if argument else ""
 
 
-def _metric_values(entry: Entry) -> dict[str, Any]:
+def _metric_values(entry: Entry) -> dict[str, object]:
     named = entry.get("metrics")
     keys = named if isinstance(named, list) else [k for k in entry if k not in _FIXED]
     names = [name for name in keys if isinstance(name, str) and name != "bypass"]
     return {name: entry.get(name) for name in names}
 
 
-def _target(entry: Entry, arguments: Sequence[Sequence[Any]]) -> str:
+def _target(entry: Entry, arguments: Sequence[Sequence[object]]) -> str:
     """The right answer as text; lm-eval gives a multiple-choice target as an index."""
     target = str(entry.get("target", ""))
     index = int(target) if target.isdecimal() and len(target) <= _MOST_DIGITS else None
@@ -119,7 +118,7 @@ def _target(entry: Entry, arguments: Sequence[Sequence[Any]]) -> str:
     return target
 
 
-def _flat(value: Any) -> list[str]:
+def _flat(value: object) -> list[str]:
     if isinstance(value, list | tuple):
         return [text for part in value for text in _flat(part)]
     return [] if value is None else [str(value)]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation.metric_choice import counts_tokens
@@ -34,29 +33,30 @@ class Results:
     """The content of one results file; every key but ``results`` may be missing."""
 
     path: Path
-    content: Mapping[str, Any]
+    content: Mapping[str, object]
 
     @property
-    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+    def tasks(self) -> Mapping[str, Mapping[str, object]]:
         """Task (or group) -> its numbers, as ``metric`` or ``metric,filter``."""
         results = self.content["results"]
-        return {str(task): v for task, v in results.items() if isinstance(v, Mapping)}
+        every = results if isinstance(results, Mapping) else {}
+        return {str(task): v for task, v in every.items() if isinstance(v, Mapping)}
 
     @property
-    def config(self) -> Mapping[str, Any]:
+    def config(self) -> Mapping[str, object]:
         """How the model was run."""
         return self.part("config")
 
-    def part(self, name: str) -> Mapping[str, Any]:
+    def part(self, name: str) -> Mapping[str, object]:
         """A mapping of the file; empty where it is missing."""
         part = self.content.get(name)
         return part if isinstance(part, Mapping) else {}
 
-    def of(self, name: str, task: str) -> Any:
+    def of(self, name: str, task: str) -> object:
         """What the mapping ``name`` says of a task; None where it says nothing."""
         return self.part(name).get(task)
 
-    def task_config(self, task: str) -> Mapping[str, Any]:
+    def task_config(self, task: str) -> Mapping[str, object]:
         """The task's own configuration, as lm-eval dumps it."""
         config = self.of("configs", task)
         return old_names.with_present_names(config) if isinstance(config, Mapping) else {}
@@ -113,10 +113,8 @@ class Results:
         """The model, as far as the file names it."""
         parameters = self.config.get("model_num_parameters")
         dtype = str(self.config.get("model_dtype") or UNKNOWN).removeprefix("torch.")
-        is_count = isinstance(parameters, int) and parameters > 0
-        return Model(
-            _model_name(self), parameters if is_count else None, dtype, _library_versions(self)
-        )
+        count = parameters if isinstance(parameters, int) and parameters > 0 else None
+        return Model(_model_name(self), count, dtype, _library_versions(self))
 
 
 def read_results(path: Path) -> Results:
@@ -155,7 +153,7 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
     higher = results.higher_is_better(task, name)
     lower = any(word in name for word in _LOWER_IS_BETTER)
     kind: Kind = "accuracy" if name.startswith(("acc", "exact", "em")) else "bounded"
-    shared: dict[str, Any] = {
+    shared: dict[str, object] = {
         "task": task,
         "n": results.effective(task) or 0,
         "family": IMPORTED,
@@ -210,7 +208,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
     )
 
 
-def _one_line(decoding: Any) -> str | None:
+def _one_line(decoding: object) -> str | None:
     if decoding is None or isinstance(decoding, str):
         return decoding
     return json.dumps(decoding, sort_keys=True, default=str)

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from steelyard.harness.errors import DataError, MetricError, located
 from steelyard.harness.evaluation.answers import json_document
@@ -139,7 +138,7 @@ def _metadata(
     config = SimpleNamespace(metadata=results.task_config(task).get("metadata"))
     with located(file=f"task {task}"):
         metadata = task_metadata(SimpleNamespace(config=config), task)
-    update: dict[str, Any] = {
+    update: dict[str, object] = {
         "slices": tuple(
             dict.fromkeys([*metadata.slices, *(name for name in slices if name in fields)])
         )
@@ -224,7 +223,7 @@ def _rows_of_metric(
     )
 
 
-def _ready(value: Any) -> Sequence[float] | None:
+def _ready(value: object) -> Sequence[float] | None:
     """A row that stands in the file as it is (`steelyard export`)."""
     numbers = [number(part) for part in value] if isinstance(value, list) else []
     return [part for part in numbers if part is not None] or None
@@ -251,7 +250,7 @@ def _score_again(
     effective = results.effective(rows.task)
     if effective is not None and effective != len(rows.sample_ids):
         # The rest is not the whole: lm-eval's own figure, which the rows no longer give.
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             "n": max(effective - score.unscored, 0),
             "value": score.value if printed is None else printed,
         }
@@ -270,7 +269,7 @@ def _with_primary(scores: Sequence[Score], metadata: TaskMetadata) -> tuple[Scor
     primary = _primary_name([score.metric for score in scores], metadata)
     marked = []
     for score in scores:
-        update: dict[str, Any] = {"primary": score.metric == primary}
+        update: dict[str, object] = {"primary": score.metric == primary}
         if score.metric == primary:
             update |= {"chance": metadata.chance, "majority": metadata.majority}
         marked.append(advised(score.model_copy(update=update), metadata))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from steelyard.harness.records import Run, Score, TaskSignature
 
@@ -12,7 +11,7 @@ SCHEMA = "0.3.0"
 
 def every_eval_ever(
     run: Run, *, organization: str, evaluator: str = "first_party"
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One record with one result a score; scores without a value are left out.
 
     Args:
@@ -58,9 +57,9 @@ def every_eval_ever(
     }
 
 
-def _result(score: Score, signature: TaskSignature | None) -> dict[str, Any]:
-    details: dict[str, Any] = {"score": score.value}
-    uncertainty: dict[str, Any] = {"num_samples": score.n} if score.n else {}
+def _result(score: Score, signature: TaskSignature | None) -> dict[str, object]:
+    details: dict[str, object] = {"score": score.value}
+    uncertainty: dict[str, object] = {"num_samples": score.n} if score.n else {}
     if score.low is not None and score.high is not None:
         uncertainty["confidence_interval"] = {
             "lower": score.low,

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.metric_choice import load_metric
@@ -42,7 +41,7 @@ def lm_eval_files(scored: Scored) -> Iterator[tuple[str, str]]:
     yield f"{folder}/results_{moment}.json", json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def lm_eval_results(scored: Scored) -> dict[str, Any]:
+def lm_eval_results(scored: Scored) -> dict[str, object]:
     """The content of ``results_*.json``; a missing number is left out, never 0."""
     run = scored.run
     tasks = scored.tasks
@@ -69,9 +68,9 @@ def lm_eval_results(scored: Scored) -> dict[str, Any]:
     }
 
 
-def _numbers(scored: Scored, task: str) -> dict[str, Any]:
+def _numbers(scored: Scored, task: str) -> dict[str, object]:
     count = _sample_counts(scored, task)["effective"]
-    numbers: dict[str, Any] = {"name": task, "alias": task, "sample_len": count}
+    numbers: dict[str, object] = {"name": task, "alias": task, "sample_len": count}
     for metric, score in scored.scores_of(task).items():
         if score.value is None:
             continue
@@ -95,7 +94,7 @@ def _standard_error(scored: Scored, score: Score) -> float | None:
     return float(rows.values[rows.scored].std(ddof=1)) / math.sqrt(score.n)
 
 
-def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[str, Any]:
+def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[str, object]:
     """What the task's dumped configuration would say, as far as a run knows it."""
     scores = scored.scores_of(task).values()
     primary = next((score for score in scores if score.primary), None)
@@ -111,7 +110,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         "slices": sorted({name for s in samples for name in s.slices}) or None,
     }
     metadata = {key: value for key, value in about.items() if value is not None}
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "task": task,
         "metadata": {"version": _task_version(signature), "steelyard": metadata},
     }
@@ -135,7 +134,7 @@ def _graded(scores: Collection[Score]) -> list[str]:
     return [name for name in names if name in registered and load_metric(name).kind == "accuracy"]
 
 
-def _json_or_text(text: str) -> Any:
+def _json_or_text(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:
@@ -159,9 +158,9 @@ def _sample_counts(scored: Scored, task: str) -> dict[str, int]:
     return {"original": count, "effective": count}
 
 
-def _run_config(run: Run) -> Mapping[str, Any]:
+def _run_config(run: Run) -> Mapping[str, object]:
     first = run.signatures[0] if run.signatures else None
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "model": "steelyard",
         "model_args": {"pretrained": run.candidate, "base": run.checkpoint.base},
         "model_num_parameters": run.checkpoint.parameters,

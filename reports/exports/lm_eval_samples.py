@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.measuring import row_or_none
@@ -16,9 +15,9 @@ from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Rows, SampleRecord
 
 _LOG_LIKELIHOODS = "log-likelihoods "
-Line = dict[str, Any]
+Line = dict[str, object]
 #: A value for lm-eval from a row and its sample; tried in this order.
-_SHAPES: tuple[Callable[[list[float], SampleRecord], Any], ...] = (
+_SHAPES: tuple[Callable[[list[float], SampleRecord], object], ...] = (
     lambda row, sample: row[0] if len(row) == 1 else None,
     lambda row, sample: row if len(row) == 2 else None,
     lambda row, sample: [sample.target, sample.responses[0]] if sample.responses else None,
@@ -28,7 +27,7 @@ _SHAPES: tuple[Callable[[list[float], SampleRecord], Any], ...] = (
 def sample_lines(scored: Scored, task: str) -> list[Line]:
     """A line for each sample and filter; [] where no row of the task has a value for lm-eval."""
     held = [r for m in scored.scores_of(task) if (r := scored.rows.get((task, m))) is not None]
-    written: dict[str, dict[str, Any]] = {}
+    written: dict[str, dict[str, object]] = {}
     ready: list[str] = []
     for metric_rows in held:
         values = _values_by_id(metric_rows, scored)
@@ -58,20 +57,21 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
 
 def task_hash(lines: Sequence[Line]) -> str:
     """lm-eval's hash of a task: of its samples' hashes, in order."""
-    return _sha("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in lines))
+    hashes = ("doc_hash", "prompt_hash", "target_hash")
+    return _sha("".join(str(line[name]) for line in lines for name in hashes))
 
 
 def _filter(metric: str) -> str:
     return metric.partition(",")[2] or "none"
 
 
-def _values_by_id(rows: Rows, scored: Scored) -> dict[str, Any] | None:
+def _values_by_id(rows: Rows, scored: Scored) -> dict[str, object] | None:
     """Sample id -> value; None where no shape of value reads back as the same rows."""
     name = rows.metric.partition(",")[0]
     score = scored.scores_of(rows.task)[rows.metric]
     for shape in _SHAPES:
         metric: Metric | None = None
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for id, row, is_scored in zip(rows.sample_ids, rows.values, rows.scored, strict=True):
             if not is_scored:
                 values[id] = None
@@ -99,7 +99,7 @@ def _aggregates(rows: Rows, scored: Scored) -> bool:
     return math.isclose(value, score.value, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _as_rows(rows: Rows) -> dict[str, Any]:
+def _as_rows(rows: Rows) -> dict[str, object]:
     """Sample id -> the row itself: a task may clean texts before it measures them."""
     return {
         id: row.tolist() if is_scored else None
@@ -132,7 +132,7 @@ def _sample_line(
     index: int,
     sample: SampleRecord,
     filter_name: str,
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     flags: Mapping[str, str],
     ready: Sequence[str],
 ) -> Line:
@@ -160,7 +160,7 @@ def _sample_line(
     }
 
 
-def _request_fields(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], str]:
+def _request_fields(sample: SampleRecord) -> tuple[dict[str, object], list[object], str]:
     """Requests, answers and target; of a multiple choice one request for each choice."""
     likelihoods = _likelihoods(sample)
     if not likelihoods:
@@ -171,7 +171,7 @@ def _request_fields(sample: SampleRecord) -> tuple[dict[str, Any], list[Any], st
     if isinstance(options, list) and len(options) == len(likelihoods):
         choices = [str(choice) for choice in options]
     choices[best] = sample.responses[0]
-    arguments = {
+    arguments: dict[str, object] = {
         f"gen_args_{i}": {"arg_0": sample.prompt, "arg_1": choice}
         for i, choice in enumerate(choices)
     }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from steelyard.harness.energy import total
 from steelyard.harness.records import Run
+from steelyard.reports.renderers.markdown import escape
 from steelyard.reports.words import metric_title, plain
 
 
@@ -50,12 +49,10 @@ def model_card(run: Run, *, name: str | None = None) -> str:
 
 
 def _card_cell(text: str) -> str:
-    from steelyard.reports.renderers.markdown import escape
-
     return escape(text)
 
 
-def _emissions(run: Run) -> dict[str, Any] | None:
+def _emissions(run: Run) -> dict[str, object] | None:
     energies = [energy for energy in run.energy if energy.phase in ("train", "inherited")]
     if not energies:
         return None
@@ -63,7 +60,7 @@ def _emissions(run: Run) -> dict[str, Any] | None:
     if added.co2e_g is None:
         return None
     region = added.intensity.region if added.intensity else None
-    emissions: dict[str, Any] = {
+    emissions: dict[str, object] = {
         "emissions": added.co2e_g,
         "source": f"{added.meter}, {added.grade}",
         "training_type": "fine-tuning",

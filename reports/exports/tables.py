@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.files.hostile import csv_safe
@@ -31,7 +30,7 @@ _ENERGY = ("phase", "seconds", "energy_kwh", "grade", "co2e_g", "meter", "note")
 SCORE_COLUMNS = (*RUN_COLUMNS, *_SCORE, *_SIGNATURE)
 ENERGY_COLUMNS = (*RUN_COLUMNS, *_ENERGY)
 ROW_COLUMNS = ("run", "task", "metric", "sample_id", "values", "scored", "flags", "cluster")
-Line = dict[str, Any]
+Line = dict[str, object]
 
 
 def csv_files(runs: Sequence[Scored]) -> Iterator[tuple[str, str]]:
@@ -42,11 +41,12 @@ def csv_files(runs: Sequence[Scored]) -> Iterator[tuple[str, str]]:
     yield "scores.csv", _csv(score_lines(runs), SCORE_COLUMNS)
     yield "energy.csv", _csv(energy_lines(runs), ENERGY_COLUMNS)
     for scored in runs:
-        lines = (
-            {**line, "values": " ".join(map(repr, line["values"] or ()))}
-            for line in row_lines(scored)
-        )
+        lines = ({**line, "values": _numbers(line["values"])} for line in row_lines(scored))
         yield f"rows_{scored.run.id[:12]}.csv", _csv(lines, ROW_COLUMNS)
+
+
+def _numbers(values: object) -> str:
+    return " ".join(map(repr, values)) if isinstance(values, list | tuple) else ""
 
 
 def parquet_files(runs: Sequence[Scored]) -> Iterator[tuple[str, bytes]]:
@@ -135,5 +135,5 @@ def _csv(lines: Iterator[Line], names: Sequence[str]) -> str:
     return out.getvalue()
 
 
-def _csv_cell(value: Any) -> str:
+def _csv_cell(value: object) -> str:
     return repr(value) if isinstance(value, float) else csv_safe(value)

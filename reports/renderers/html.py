@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from steelyard.harness.plugins.plugin import Plugin
@@ -67,7 +67,7 @@ class Html(Plugin):
         return page
 
 
-def script_json(value: Any) -> Markup:
+def script_json(value: object) -> Markup:
     r"""JSON for a script element: ``<`` is ``\u003c``, so nothing in it ends the element."""
     return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).translate(_ESCAPES))  # noqa: S704
 
@@ -97,7 +97,7 @@ def outcomes(rules: Rules) -> list[tuple[str, int]]:
     return list(Counter(r.word + blocking.get(r.outcome, "") for r in rules.items).items())
 
 
-def _escaped(value: Any) -> str:
+def _escaped(value: object) -> str:
     """What ``{{ }}`` does before autoescape: foreign text made visible."""
     if isinstance(value, Markup):
         return value
@@ -105,7 +105,7 @@ def _escaped(value: Any) -> str:
 
 
 @lru_cache(maxsize=1)
-def _page_template() -> Any:
+def _page_template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,

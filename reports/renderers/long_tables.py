@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 from steelyard.reports import words
 from steelyard.reports.document import Cell, Change, Document, Flips, Number, Table, Word
@@ -52,7 +51,7 @@ def is_large(document: Document) -> bool:
     return cells > LONG_CELLS or any(len(b.items) > 400 for b in blocks if isinstance(b, Flips))
 
 
-def long_tables(document: Document) -> dict[str, Any]:
+def long_tables(document: Document) -> dict[str, object]:
     """For each long table its rows; texts are formatted here, so that a script formats none."""
     return {
         block.id: _packed_rows(block)
@@ -61,7 +60,7 @@ def long_tables(document: Document) -> dict[str, Any]:
     }
 
 
-def _packed_rows(table: Table) -> list[dict[str, Any]]:
+def _packed_rows(table: Table) -> list[dict[str, object]]:
     scales = [bar_scale(table, index) for index in range(len(table.columns))]
     return [
         {
@@ -82,14 +81,14 @@ def _kept(text: str) -> str:
 
 
 @lru_cache(maxsize=50_000)
-def _scoreless(cell: Cell) -> dict[str, Any]:
+def _scoreless(cell: Cell) -> dict[str, object]:
     """Names, costs and dates of a run stand on many pages of a site."""
     return _packed_cell(cell, None)
 
 
-def _packed_cell(cell: Cell, scale: Scale) -> dict[str, Any]:
+def _packed_cell(cell: Cell, scale: Scale) -> dict[str, object]:
     """Only what is there, under the names that the style sheet knows."""
-    shown: dict[str, Any]
+    shown: dict[str, object]
     if isinstance(cell, Number):
         shown = _packed_number(cell, scale)
     elif isinstance(cell, Word):
@@ -105,8 +104,8 @@ def _packed_cell(cell: Cell, scale: Scale) -> dict[str, Any]:
     return shown
 
 
-def _packed_number(cell: Number, scale: Scale) -> dict[str, Any]:
-    shown: dict[str, Any] = {"text": words.shown(cell)}
+def _packed_number(cell: Number, scale: Scale) -> dict[str, object]:
+    shown: dict[str, object] = {"text": words.shown(cell)}
     if cell.value is not None:
         shown["value"] = cell.value
     if cell.low is not None and cell.high is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Any
 
 from steelyard.reports.document import Axis, Chart, HeatMap, Point, Series
 from steelyard.reports.renderers.visible import visible
@@ -22,13 +21,13 @@ def plotly_text(text: str) -> str:
     return html.escape(visible(text), quote=False)
 
 
-def figure(chart: Chart | HeatMap) -> dict[str, Any]:
+def figure(chart: Chart | HeatMap) -> dict[str, object]:
     """``{"data": [...], "layout": {...}}`` for ``Plotly.newPlot``."""
     if isinstance(chart, HeatMap):
         return _heat(chart)
     draw = _scatter if chart.kind == "scatter" else _line_trace
     labels = _labels(chart)
-    layout: dict[str, Any] = {
+    layout: dict[str, object] = {
         "xaxis": _axis(chart.x),
         "yaxis": _axis(chart.y),
         "showlegend": chart.kind == "line" and len(chart.series) > 1,
@@ -47,17 +46,17 @@ def figure(chart: Chart | HeatMap) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(axis: Axis) -> dict[str, object]:
     better = {"higher": " (higher is better)", "lower": " (lower is better)"}
     unit = f", {_axis_unit(axis)}" if axis.unit else ""
     title = f"{axis.title}{unit}{better.get(axis.better or '', '')}"
-    drawn: dict[str, Any] = {"title": {"text": plotly_text(title)}, "automargin": True}
+    drawn: dict[str, object] = {"title": {"text": plotly_text(title)}, "automargin": True}
     if axis.logarithmic:
         drawn["type"] = "log"
     return drawn
 
 
-def _level_line(layout: dict[str, Any], chart: Chart, series: Series) -> None:
+def _level_line(layout: dict[str, object], chart: Chart, series: Series) -> None:
     """The baseline where it has a quality and no cost: a dashed line at its height."""
     y = _scaled(series.points[0].y, chart.y)
     line = {"color": COLOURS[series.slot % len(COLOURS)], "width": 1.5, "dash": "dash"}
@@ -88,7 +87,7 @@ def _scaled(value: float | None, axis: Axis) -> float | None:
 
 def _error(
     axis: Axis, middle: float | None, low: float | None, high: float | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     if middle is None or low is None or high is None:
         return {"visible": False}
     return {
@@ -101,7 +100,7 @@ def _error(
     }
 
 
-def _scatter(chart: Chart, series: Series, label: Label | None) -> dict[str, Any]:
+def _scatter(chart: Chart, series: Series, label: Label | None) -> dict[str, object]:
     point = series.points[0]
     colour = COLOURS[series.slot % len(COLOURS)]
     symbol = "diamond" if series.emphasis else SYMBOLS[series.slot % len(SYMBOLS)]
@@ -140,7 +139,7 @@ def _hover(chart: Chart, point: Point) -> str:
     return "<br>".join(lines).replace("%{", "% {")
 
 
-def _line_trace(chart: Chart, series: Series, label: Label | None) -> dict[str, Any]:
+def _line_trace(chart: Chart, series: Series, label: Label | None) -> dict[str, object]:
     return {
         "type": "scatter",
         "mode": "lines",
@@ -155,7 +154,7 @@ def _line_trace(chart: Chart, series: Series, label: Label | None) -> dict[str, 
     }
 
 
-def _heat(chart: HeatMap) -> dict[str, Any]:
+def _heat(chart: HeatMap) -> dict[str, object]:
     values = [[number.value for number in row] for row in chart.cells]
     largest = max((abs(v) for row in values for v in row if v is not None), default=1.0) or 1.0
     return {
@@ -208,7 +207,7 @@ def _labels(chart: Chart) -> dict[str, Label]:
         for point in series.points[:1]
         if point.x is not None and point.y is not None
     ]
-    width, height = (_spread([point[axis] for point in points]) for axis in (1, 2))
+    width, height = _spread([x for _, x, _ in points]), _spread([y for *_, y in points])
     rightmost = max((x for _, x, _ in points), default=0.0)
     labels: dict[str, Label] = {}
     # From the top down, so that of two the upper one has its label above.
@@ -224,5 +223,5 @@ def _labels(chart: Chart) -> dict[str, Label]:
     return labels
 
 
-def _spread(values: list[Any]) -> float:
+def _spread(values: list[float]) -> float:
     return (max(values) - min(values)) or 1.0 if values else 1.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.files.hostile import csv_safe
+from steelyard.harness.store.atomic import whole_text
 from steelyard.reports.site.standings import Entry, Placed, Standings
 from steelyard.reports.words import base_title, metric_title
 
@@ -27,7 +28,7 @@ _FLAGS = ("higher_is_better", "primary", "complete")
 
 def json_file(standings: Standings) -> str:
     """Runs with their scores by task and metric; what is missing is left out."""
-    scores: dict[str, list[dict[str, Any]]] = {}
+    scores: dict[str, list[dict[str, object]]] = {}
     for key in standings.keys:
         for id, placed in standings.placed[key.task, key.metric].items():
             scores.setdefault(id, []).append(_present(_score_fields(placed)))
@@ -91,11 +92,9 @@ def score_table(standings: Standings) -> pa.Table:
     return pa.table({name: columns[name] for name in (*_TEXT, *_NUMBERS, *_COUNTS, *_FLAGS)})
 
 
-def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
+def _columns(lines: Sequence[dict[str, object]]) -> dict[str, pa.Array]:
     """A column for each name, typed whether or not there is a value in it."""
     import pyarrow as pa
-
-    from steelyard.harness.store.atomic import whole_text
 
     columns = {}
     for names, type_ in (
@@ -109,13 +108,14 @@ def _columns(lines: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
                 continue
             values = [line[name] for line in lines]
             if type_ == pa.string():
-                whole = {word: None if word is None else whole_text(word) for word in set(values)}
-                values = [whole[word] for word in values]
+                texts = [None if value is None else str(value) for value in values]
+                whole = {text: None if text is None else whole_text(text) for text in set(texts)}
+                values = [whole[text] for text in texts]
             columns[name] = pa.array(values, type_)
     return columns
 
 
-def _run_fields(entry: Entry) -> dict[str, Any]:
+def _run_fields(entry: Entry) -> dict[str, object]:
     run, training = entry.run, entry.training
     return {
         "run": run.id,
@@ -133,7 +133,7 @@ def _run_fields(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _score_fields(placed: Placed) -> dict[str, Any]:
+def _score_fields(placed: Placed) -> dict[str, object]:
     score = placed.score
     return {
         "task": score.task,
@@ -157,5 +157,5 @@ def _score_fields(placed: Placed) -> dict[str, Any]:
     }
 
 
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+def _present(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}

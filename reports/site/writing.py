@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import Any
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.files.atomic import write_atomic
@@ -30,6 +29,10 @@ class File:
     inputs: str
     """Digest of everything that its content depends on."""
     make: Callable[[], str | bytes]
+
+
+Manifest = dict[str, dict[str, str]]
+"""Path -> the digests of what its content depends on, and of the content."""
 
 
 @dataclass
@@ -58,7 +61,7 @@ def write_site(folder: Path, files: Mapping[str, File]) -> Written:
     """
     done = Written()
     remembered = _remembered(folder)
-    manifest: dict[str, dict[str, str]] = {}
+    manifest: Manifest = {}
     try:
         pending = {}
         for path, file in files.items():
@@ -117,7 +120,7 @@ def _make(file: File) -> bytes:
     return made.encode("utf-8", "backslashreplace") if isinstance(made, str) else made
 
 
-def _remembered(folder: Path) -> dict[str, Any]:
+def _remembered(folder: Path) -> Manifest:
     """What the last build wrote; nothing where there is no manifest or none of this version."""
     name = SITE_MANIFEST if (folder / SITE_MANIFEST).exists() else OLD_SITE_MANIFEST
     try:
@@ -128,7 +131,7 @@ def _remembered(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
+def _manifest_text(manifest: Manifest) -> bytes:
     content = {"version": VERSION, "made by": "steelyard leaderboard", "files": manifest}
     return (json.dumps(content, indent=0, sort_keys=True) + "\n").encode()
 
@@ -142,9 +145,7 @@ def _file_digest(path: Path) -> str | None:
         return None
 
 
-def _remove(
-    folder: Path, remembered: Mapping[str, Any], files: Mapping[str, File], done: Written
-) -> None:
+def _remove(folder: Path, remembered: Manifest, files: Mapping[str, File], done: Written) -> None:
     root = folder.resolve()
     for path, before in remembered.items():
         target = (folder / path).resolve()
