@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring.generation.shared_prefix import Prompt
@@ -29,6 +30,13 @@ from steelyard.harness.scoring.passes.flat import FlatPass
 from steelyard.harness.scoring.passes.masks import MaskStyle
 from steelyard.harness.scoring.passes.rungs import CopiedRung, PaddedRung, Rung, TreeRung
 from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: Log-probabilities in nats, ``[asked positions, some tokens]``.
+_LogP = NDArray[np.float64]
+_Scores = Callable[[], _LogP]
 
 #: The least and the most difference of a log-probability in nats, relative to its size, that is
 #: put down to rounding; in between it is what padding the same sequences does, times a margin.
@@ -57,12 +65,12 @@ class Choice:
     side_by_side: bool = False
     """Whether rows that decode in a batch, each with its own cache, are right too."""
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, object]:
         """JSON for the record of a run."""
         return asdict(self)
 
 
-def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
+def choose(model: PreTrainedModel, first: str = "tree") -> tuple[Rung, Choice]:
     """The fastest rung from ``first`` on that is right on this model.
 
     Raises:
@@ -110,12 +118,12 @@ def choose(model: Any, first: str = "tree") -> tuple[Rung, Choice]:
 
 
 def _faster_tree(
-    model: Any, leaves: list[Leaf], choice: Choice, verdict: Callable[[Callable[[], Any]], str]
+    model: PreTrainedModel, leaves: list[Leaf], choice: Choice, verdict: Callable[[_Scores], str]
 ) -> Choice:
     """What may be added to the tree, each on top of what agreed before it."""
     tried = dict(choice.tried)
 
-    def agrees(name: str, scores: Callable[[], Any]) -> bool:
+    def agrees(name: str, scores: _Scores) -> bool:
         tried[name] = verdict(scores)
         return tried[name].startswith("agrees")
 
@@ -141,16 +149,23 @@ def _faster_tree(
     return Choice(choice.rung, tried, len(layers), len(fused), by_segments, side_by_side)
 
 
-def _verdict(scores: Callable[[], Any], expected: Any, tolerance: float) -> str:
+def _verdict(scores: _Scores, expected: _LogP, tolerance: float) -> str:
     try:
-        found = scores()
+        apart = _apart(scores(), expected)
     except fused_layers.FAILURES as error:
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
         return f"raises {type(error).__name__}: {first}"
-    apart = float((np.abs(found - expected) / np.maximum(1.0, np.abs(expected))).max())
     # A NaN is not larger than anything, so ask for agreement, never for its absence.
     agrees = apart <= tolerance
     return f"{'agrees' if agrees else 'differs'}: {apart:.1e} (tolerance {tolerance:.1e})"
+
+
+def _apart(scores: _LogP, expected: _LogP) -> float:
+    """The largest difference in nats, relative where a log-probability is beyond -1.
+
+    Rounding grows with what is rounded, and near 0 nothing would be allowed at all.
+    """
+    return float((np.abs(scores - expected) / np.maximum(1.0, np.abs(expected))).max())
 
 
 def _leaves(vocabulary: int) -> list[Leaf]:
@@ -158,6 +173,8 @@ def _leaves(vocabulary: int) -> list[Leaf]:
     draw = np.random.default_rng(0)
     root = draw.integers(3, vocabulary, 24)
     leaves = []
+    # 24 tokens of root: longer than the short window and than either anchor, so that a wrong window
+    # or a wrong crop shows in the asked positions.
     for branch in (draw.integers(3, vocabulary, 9), draw.integers(3, vocabulary, 4)):
         for ending in (5, 1, 3):
             tokens = np.concatenate([root, branch, draw.integers(3, vocabulary, ending)])
@@ -166,23 +183,24 @@ def _leaves(vocabulary: int) -> list[Leaf]:
     return leaves
 
 
-def _plain(model: Any, leaves: list[Leaf]) -> Any:
+def _plain(model: PreTrainedModel, leaves: list[Leaf]) -> _LogP:
     """What :func:`_scores` should give, by nothing but the model's own forward pass."""
-    found = []
+    scores = []
     for leaf in Forest(leaves).leaves:
         ids = torch.from_numpy(leaf.tokens.astype(np.int64)).to(model.device)
-        found.append(
-            _thinned(model(input_ids=ids[None], use_cache=False).logits[0, -leaf.scored :])
-        )
-    return np.concatenate(found * 2)
+        logits = model(input_ids=ids[None], use_cache=False).logits
+        scores.append(_thinned(logits[0, -leaf.scored :]))
+    return np.concatenate(scores * 2)
 
 
-def _thinned(logits: torch.Tensor) -> Any:
+def _thinned(logits: torch.Tensor) -> _LogP:
+    # All of the vocabulary enters the softmax; every token's error is in each of those that stay.
     log_p = logits.float().log_softmax(-1)
-    return log_p[:, :: max(1, log_p.shape[1] // 64)].cpu().double().numpy()
+    thinned: _LogP = log_p[:, :: max(1, log_p.shape[1] // 64)].cpu().double().numpy()
+    return thinned
 
 
-def _scores(rung: Rung, leaves: list[Leaf], anchors: tuple[int, ...] | None = None) -> Any:
+def _scores(rung: Rung, leaves: list[Leaf], anchors: tuple[int, ...] | None = None) -> _LogP:
     """Log-probabilities of some 64 tokens at every asked position, leaf by leaf, twice.
 
     ``anchors`` of the packs; None tries one of one step and one of two.
@@ -197,22 +215,22 @@ def _scores(rung: Rung, leaves: list[Leaf], anchors: tuple[int, ...] | None = No
         packs = [Pack(0, whole, ())] * 2
         if rung.name == "single":
             packs = [Pack(index, index + 1, ()) for index in range(whole)] * 2
-    found: list[Any] = []
+    scores = []
     for pack in packs:
         logits = rung.run(forest, pack)
-        found.append(_thinned(logits.values)[np.concatenate(logits.of_leaf)])
-    return np.concatenate(found)
+        scores.append(_thinned(logits.values)[np.concatenate(logits.of_leaf)])
+    return np.concatenate(scores)
 
 
 def _made(
     make: Callable[[], Rung], leaves: list[Leaf], anchors: tuple[int, ...] | None = None
-) -> Any:
+) -> _LogP:
     return _scores(make(), leaves, anchors)
 
 
-def _continued(model: Any, leaves: list[Leaf]) -> Any:
+def _continued(model: PreTrainedModel, leaves: list[Leaf]) -> _LogP:
     """What :func:`_scores` gives, by decoding the asked tokens side by side."""
-    found: list[Any] = []
+    scores: list[_LogP] = []
     for anchors in ((20,), ()):
         heard: list[list[torch.Tensor]] = []
         prompts = []
@@ -222,8 +240,8 @@ def _continued(model: Any, leaves: list[Leaf]) -> Any:
             pick = partial(_forced, leaf, heard[-1])
             prompts.append(Prompt(start, leaf.scored, Stopping(None, (), ()), pick))
         SideBySide(FlatPass(model)).run(prompts, anchors, 16)
-        found += [_thinned(torch.stack(logits)) for logits in heard]
-    return np.concatenate(found)
+        scores += [_thinned(torch.stack(logits)) for logits in heard]
+    return np.concatenate(scores)
 
 
 def _forced(leaf: Leaf, heard: list[torch.Tensor], logits: torch.Tensor, _: list[int]) -> int:
@@ -233,7 +251,7 @@ def _forced(leaf: Leaf, heard: list[torch.Tensor], logits: torch.Tensor, _: list
     return int(leaf.tokens[place]) if place < len(leaf.tokens) else 0
 
 
-def _computes_quantized(model: Any) -> bool:
+def _computes_quantized(model: PreTrainedModel) -> bool:
     """Whether a model was quantised and is not unpacked, as GGUF files are when they are read."""
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer is None:
@@ -244,7 +262,7 @@ def _computes_quantized(model: Any) -> bool:
     return not is_gguf or any(part.dtype in (torch.uint8, torch.int8) for part in tensors)
 
 
-def _tolerance(model: Any, leaves: list[Leaf], expected: Any) -> float:
+def _tolerance(model: PreTrainedModel, leaves: list[Leaf], expected: _LogP) -> float:
     least, most = TOLERANCE.get(model.dtype, TOLERANCE[torch.float32])
     if _computes_quantized(model):
         # Activations are rounded to a few bits: noise in the last place becomes a whole step.
@@ -253,21 +271,22 @@ def _tolerance(model: Any, leaves: list[Leaf], expected: Any) -> float:
         padded = _scores(PaddedRung(model), leaves)
     except fused_layers.FAILURES:
         return least
-    noise = float((np.abs(padded - expected) / np.maximum(1.0, np.abs(expected))).max())
+    # Padding changes no equation, only kernels and the order of sums: what it does is rounding.
+    noise = _apart(padded, expected)
     return min(most, max(least, _ROUNDING_MARGIN * noise))
 
 
 @contextmanager
-def _short_window(model: Any) -> Iterator[None]:
+def _short_window(model: PreTrainedModel) -> Iterator[None]:
     """Let the small tree reach past a sliding window: for a moment the window is a short one."""
     text = model.config.get_text_config()
     style = MaskStyle.of(model.config)
     if style.window is None or style.window <= _WINDOW or "chunked_attention" in style.kinds:
         yield
         return
-    kept = text.sliding_window
+    window = text.sliding_window
     text.sliding_window = _WINDOW
     try:
         yield
     finally:
-        text.sliding_window = kept
+        text.sliding_window = window

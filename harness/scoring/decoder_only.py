@@ -10,12 +10,13 @@ depend on what else is scored as much.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import canary, memory
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 #: Who asks, and for which continuation of which context.
 _Asked = tuple[Ask, Pair]
+_Asks = Callable[[list[int], list[Request]], list[_Asked]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class TrieLM(OpenedLM):
         self._alone = PaddedRung(self.model, one_by_one=True)
         self._longest_alike = rope_lengths.longest_alike(self.model)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """JSON of what changes a response beside the checkpoint."""
         choice = self.choice
         return super().settings() | {
@@ -101,7 +103,7 @@ class TrieLM(OpenedLM):
             "side_by_side": choice.side_by_side,
         }
 
-    def scoring_record(self) -> dict[str, Any]:
+    def scoring_record(self) -> dict[str, object]:
         """JSON of the rung and why it was chosen, and of what happened on the way."""
         return super().scoring_record() | {"canary": self.choice.as_record()}
 
@@ -114,7 +116,7 @@ class TrieLM(OpenedLM):
         return self._generation.plan(requests, budget)
 
     def _plan_jobs(
-        self, requests: Sequence[Request], parts: Any, rung: Rung, budget: int, greedy: bool
+        self, requests: Sequence[Request], asks: _Asks, rung: Rung, budget: int, greedy: bool
     ) -> Plan:
         by_task: dict[str, list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
@@ -122,7 +124,7 @@ class TrieLM(OpenedLM):
         work: list[tuple[_Job, Pack, Rung]] = []
         for task in sorted(by_task):
             members = by_task[task]
-            asked = parts(members, [requests[index] for index in members])
+            asked = asks(members, [requests[index] for index in members])
             for alike, way in self._ways(asked, rung):
                 job = self._job(alike, way, budget)
                 work += [(job, pack, way) for pack in job.packs]
@@ -136,8 +138,8 @@ class TrieLM(OpenedLM):
                 answers = self._run_pack(job, pack, way, greedy)
             return answers, way.tokens - before
 
-        asks = [job.asks(pack) for job, pack, _ in work]
-        return Plan(asks, run, pair_or_certain if greedy else sum_of_windows)
+        packs = [job.asks(pack) for job, pack, _ in work]
+        return Plan(packs, run, pair_or_certain if greedy else sum_of_windows)
 
     def _ways(self, asked: list[_Asked], rung: Rung) -> list[tuple[list[_Asked], Rung]]:
         """Sequences that may share passes, and those that must run alone (``rope_lengths``)."""
@@ -145,8 +147,8 @@ class TrieLM(OpenedLM):
         if longest is None:
             return [(asked, rung)]
         alone = [len(pair[0]) + len(pair[1]) - 1 > longest for _, pair in asked]
-        long = [one for one, is_long in zip(asked, alone, strict=True) if is_long]
-        short = [one for one, is_long in zip(asked, alone, strict=True) if not is_long]
+        long = [ask for ask, is_long in zip(asked, alone, strict=True) if is_long]
+        short = [ask for ask, is_long in zip(asked, alone, strict=True) if not is_long]
         return [(part, way) for part, way in ((short, rung), (long, self._alone)) if part]
 
     def _pair_asks(self, members: list[int], requests: list[Request]) -> list[_Asked]:
@@ -159,8 +161,6 @@ class TrieLM(OpenedLM):
         return asked
 
     def _window_asks(self, members: list[int], requests: list[Request]) -> list[_Asked]:
-        from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-
         texts = self.encoder.encode_all([str(request.arguments[0]) for request in requests])
         return [
             ((index, part), make_disjoint_window(pair))
@@ -172,13 +172,14 @@ class TrieLM(OpenedLM):
 
     def _job(self, asked: list[_Asked], rung: Rung, budget: int) -> _Job:
         """Distinct input sequences as a forest; a sequence that several ask for runs once."""
-        found: dict[bytes, int] = {}
+        places: dict[bytes, int] = {}
         leaves: list[Leaf] = []
         askers: list[list[tuple[Ask, list[int]]]] = []
         for ask, (context, continuation) in asked:
+            # The last token is only predicted; one more than the window fits, as in lm-eval's hf.
             tokens = np.array(context + continuation, dtype=np.int32)[-(self.max_length + 1) : -1]
             key = tokens.tobytes()
-            place = found.setdefault(key, len(leaves))
+            place = places.setdefault(key, len(leaves))
             if place == len(leaves):
                 leaves.append(Leaf(tokens, len(continuation)))
                 askers.append([])
@@ -214,6 +215,7 @@ class TrieLM(OpenedLM):
             greedy,
         )
         begins = np.cumsum([0, *(len(part) for part in rows)])
+        # In double precision: a token in fp32 is good to 1e-7, a sum of hundreds would not be.
         sums = np.add.reduceat(np.array(scores, dtype=np.float64), begins[:-1])
         hits = np.logical_and.reduceat(np.array(flags, dtype=np.bool_), begins[:-1])
         return [[float(total), bool(hit)] for total, hit in zip(sums, hits, strict=True)]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers.modeling_outputs import BaseModelOutput
 
 from steelyard.harness.scoring import memory
@@ -73,25 +74,23 @@ class EncoderDecoderLM(OpenedLM):
         return Plan(asks, run, sum_of_windows if rolling else pair_or_certain)
 
     def _pairs(self, requests: Sequence[Request], members: list[int]) -> _ByContext:
-        found: _ByContext = defaultdict(list)
+        asked: _ByContext = defaultdict(list)
         pairs = self.encoder.pairs([requests[index] for index in members])
         for index, (context, continuation) in zip(members, pairs, strict=True):
             if continuation:
                 key = tuple(context[-self.max_length :])
-                found[key].append(((index, 0), continuation[-self.max_length :]))
-        return found
+                asked[key].append(((index, 0), continuation[-self.max_length :]))
+        return asked
 
     def _windows(self, requests: Sequence[Request], members: list[int]) -> _ByContext:
-        from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-
-        found: _ByContext = defaultdict(list)
+        asked: _ByContext = defaultdict(list)
         texts = self.encoder.encode_all([str(requests[index].arguments[0]) for index in members])
         for index, tokens in zip(members, texts, strict=True):
             windows = get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
             for part, pair in enumerate(windows):
                 context, predicted = make_disjoint_window(pair)
-                found[tuple(context[-self.max_length :])].append(((index, part), predicted))
-        return found
+                asked[tuple(context[-self.max_length :])].append(((index, part), predicted))
+        return asked
 
     def _score_or_halve(self, pack: _Pack) -> tuple[list[Answer], int]:
         """A pack; after an out-of-memory both halves of it, one after the other."""
@@ -131,6 +130,7 @@ class EncoderDecoderLM(OpenedLM):
         begin = 0
         for _, tokens in asked:
             end = begin + len(tokens)
+            # In double precision: tokens in fp32 are good to 1e-7, a sum of hundreds would not be.
             total = float(np.sum(np.array(scores[begin:end], dtype=np.float64)))
             answers.append([total, all(flags[begin:end])])
             begin = end
@@ -153,7 +153,7 @@ def _cut(asked: _ByContext, budget: int) -> list[_Pack]:
     return packs
 
 
-def _padded(rows: list[list[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(rows: list[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     longest = max(map(len, rows))
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring.requests import Request
@@ -51,7 +51,7 @@ class Encoder:
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int, is_encoder_decoder: bool
     ) -> None:
-        self.tokenizer: Any = tokenizer
+        self.tokenizer = tokenizer
         self.max_length = max_length
         self.is_encoder_decoder = is_encoder_decoder
         self.notes: dict[str, str] = {}
@@ -162,8 +162,8 @@ class Encoder:
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is not None and backend.truncation is None and backend.padding is None:
             # Without offsets, which nobody asks for, encoding takes two thirds of the time.
-            found = backend.encode_batch_fast(texts, add_special_tokens=special)
-            rows = [encoding.ids for encoding in found]
+            encodings = backend.encode_batch_fast(texts, add_special_tokens=special)
+            rows = [encoding.ids for encoding in encodings]
         else:
             rows = self.tokenizer(
                 texts, add_special_tokens=special, return_attention_mask=False, verbose=False
@@ -177,15 +177,15 @@ def clear() -> None:
 
 
 def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
-    kept = context.rstrip()
-    return kept, context[len(kept) :] + continuation
+    bare = context.rstrip()
+    return bare, context[len(bare) :] + continuation
 
 
 def _joined(request: Request) -> str:
     return "".join(map(str, request.arguments[:2]))
 
 
-def _fingerprint(tokenizer: Any) -> str:
+def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """What decides the tokens of a text, by content."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     content = backend.to_str() if backend is not None else repr(sorted_vocabulary(tokenizer))
@@ -193,6 +193,6 @@ def _fingerprint(tokenizer: Any) -> str:
     return hashlib.blake2b(repr(tuple(parts)).encode(), digest_size=16).hexdigest()
 
 
-def sorted_vocabulary(tokenizer: Any) -> list[tuple[str, int]]:
+def sorted_vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, int]]:
     """The vocabulary in an order that does not depend on the process."""
     return sorted(tokenizer.get_vocab().items())

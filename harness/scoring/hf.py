@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+from lm_eval.models.huggingface import HFLM
 
 from steelyard.harness.checkpoints.model import LoadedModel
 from steelyard.harness.environment import quiet
 
-if TYPE_CHECKING:
-    from lm_eval.models.huggingface import HFLM
-
 _LOGIT_BYTES = 2**30
 
 
-def wrap(loaded: LoadedModel, *, max_length: int | None, batch_size: int | None = None) -> HFLM:
+class Reference(HFLM):
+    """``HFLM`` without a bar, which its ``disable_tqdm`` does not reach, and without a hub."""
+
+    def get_model_info(self) -> dict[str, object]:
+        """Nothing: lm-eval would ask the hub for the model's revision."""
+        return {}
+
+    def _loglikelihood_tokens(
+        self,
+        requests: list[tuple[tuple[str, str], list[int], list[int]]],
+        disable_tqdm: bool = True,
+        override_bs: int | None = None,
+    ) -> list[tuple[float, bool]]:
+        answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(
+            requests, disable_tqdm=True, override_bs=override_bs
+        )
+        return answers
+
+
+def wrap(
+    loaded: LoadedModel, *, max_length: int | None, batch_size: int | None = None
+) -> Reference:
     """The loaded model as an ``HFLM`` that talks to nobody and asks no hub.
 
     ``batch_size=None`` takes the largest of 1, 2, 4, 8, 16 whose logits fit in a gibibyte.
     """
-    logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)
-    from lm_eval.models.huggingface import HFLM
-
-    class Reference(HFLM):
-        def get_model_info(self) -> dict[str, Any]:
-            return {}
-
-        def _loglikelihood_tokens(self, requests: Any, **options: Any) -> Any:
-            return super()._loglikelihood_tokens(requests, **(options | {"disable_tqdm": True}))
-
     with quiet():
         reference = Reference(
             pretrained=loaded.model,
@@ -41,7 +48,7 @@ def wrap(loaded: LoadedModel, *, max_length: int | None, batch_size: int | None 
     return reference
 
 
-def settings(reference: HFLM) -> dict[str, Any]:
+def settings(reference: Reference) -> dict[str, object]:
     """JSON of what changes a response beside the checkpoint."""
     return {
         "backend": "hf",
@@ -51,7 +58,7 @@ def settings(reference: HFLM) -> dict[str, Any]:
     }
 
 
-def _batch_size(reference: Any) -> int:
+def _batch_size(reference: Reference) -> int:
     rows = int(reference.model.get_input_embeddings().weight.shape[0])
     fitting = _LOGIT_BYTES // (4 * rows * reference.max_length)
     return next(size for size in (16, 8, 4, 2, 1) if size <= max(fitting, 1))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 #: Least and most tokens of a pack. On a CPU the least already runs at the machine's matrix rate.
 TOKENS = {"cpu": (192, 512), "cuda": (1024, 4096)}
@@ -12,7 +15,7 @@ _SHARE_OF_FREE_MEMORY = 0.4
 _FEWEST = 64
 
 
-def tokens_per_batch(model: Any, max_length: int) -> int:
+def tokens_per_batch(model: PreTrainedModel, max_length: int) -> int:
     """Tokens of one forward pass whose activations, mask and logits fit the free memory.
 
     A position costs, in the model's type, about 16 hidden vectors and three intermediate ones, one
@@ -23,13 +26,15 @@ def tokens_per_batch(model: Any, max_length: int) -> int:
     intermediate = int(getattr(text, "intermediate_size", None) or 4 * hidden)
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     size = torch.finfo(model.dtype).bits // 8
+    # Hidden states, the gated MLP, keys and values of every layer, a row of the additive mask; the
+    # logits are fp32 whatever the model's type, once as they come and once reduced.
     each = size * (16 * hidden + 3 * intermediate + 2 * hidden * layers + 2 * max_length)
     each += 8 * vocabulary
     fitting = int(_SHARE_OF_FREE_MEMORY * free_bytes(model.device)) // each
     return int(max(_FEWEST, min(most_tokens(model), fitting)))
 
 
-def most_tokens(model: Any) -> int:
+def most_tokens(model: PreTrainedModel) -> int:
     """Tokens of a pass where memory is no matter; a lower budget was set by it, or by hand.
 
     It is where the branches' attention to each other is a sixth of a layer's matrix products: under
@@ -43,7 +48,7 @@ def most_tokens(model: Any) -> int:
     return int(min(most, max(least, layer // (12 * hidden))))
 
 
-def _shape(model: Any) -> tuple[int, int]:
+def _shape(model: PreTrainedModel) -> tuple[int, int]:
     """Hidden size and number of layers."""
     text = model.config.get_text_config()
     hidden = int(getattr(text, "hidden_size", 0) or 1024)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import jinja2
 from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import configure_pad_token, resolve_max_length
 
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.encoding import Encoder
@@ -14,7 +16,9 @@ from steelyard.harness.scoring.plans import Plan
 from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
+    import torch
     from lm_eval.api.instance import Instance
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from steelyard.harness.checkpoints.model import LoadedModel
 
@@ -30,10 +34,10 @@ class OpenedLM(TemplateLM):
         self, loaded: LoadedModel, max_length: int | None, tokens_per_batch: int | None
     ) -> None:
         super().__init__()
-        from lm_eval.models.utils import configure_pad_token, resolve_max_length
-
-        self.model: Any = loaded.model
-        self.tokenizer: Any = configure_pad_token(loaded.tokenizer, model_config=self.model.config)
+        self.model: PreTrainedModel = loaded.model
+        self.tokenizer: PreTrainedTokenizerBase = configure_pad_token(
+            loaded.tokenizer, model_config=self.model.config
+        )
         self.max_length: int = max_length or resolve_max_length(self.model.config, self.tokenizer)
         self._device = self.model.device
         self.encoder = Encoder(self.tokenizer, self.max_length, loaded.is_encoder_decoder)
@@ -44,7 +48,7 @@ class OpenedLM(TemplateLM):
         """Cut requests of one kind into packs, by their content and ``budget`` alone."""
         raise NotImplementedError
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """JSON of what changes a response beside the checkpoint."""
         return {
             "backend": "steelyard",
@@ -53,7 +57,7 @@ class OpenedLM(TemplateLM):
             "max_length": self.max_length,
         }
 
-    def scoring_record(self) -> dict[str, Any]:
+    def scoring_record(self) -> dict[str, object]:
         """JSON of the budget and of what happened on the way."""
         return {
             "tokens_per_batch": self.budget,
@@ -77,12 +81,12 @@ class OpenedLM(TemplateLM):
         return str(self.tokenizer.name_or_path).replace("/", "__")
 
     @property
-    def device(self) -> Any:
+    def device(self) -> torch.device:
         """Where the model is."""
         return self._device
 
     def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, **_: Any
+        self, string: str, add_special_tokens: bool | None = None, **_: object
     ) -> list[int]:
         """Tokens of a text, as lm-eval's ``hf`` model encodes it."""
         return self.encoder.encode(string, add_special_tokens)
@@ -103,15 +107,13 @@ class OpenedLM(TemplateLM):
         """Without journal and bar; see :class:`JournalledLM`."""
         raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
-    def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
+    def _loglikelihood_tokens(self, requests: object, **_: object) -> list[tuple[float, bool]]:
         raise NotImplementedError("open the model with steelyard.harness.scoring.open_model")
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The chat as one string; a template that refuses the system role gets the chat without."""
-        import jinja2
-
         options = {
             "tokenize": False,
             "add_generation_prompt": add_generation_prompt,

@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,13 @@ class _TerminalBar:
     """A rich bar on standard error."""
 
     def __init__(self) -> None:
-        self._bar: Any = None
-        self._task: Any = None
+        self._bar: RichProgress | None = None
+        self._task = TaskID(0)
 
     def __call__(self, progress: Progress) -> None:
-        if self._bar is None:
-            self._open(progress.total)
+        bar = self._bar = self._bar or self._opened(progress.total)
         speed = progress.tokens_per_second
-        self._bar.update(
+        bar.update(
             self._task,
             completed=progress.done,
             total=progress.total,
@@ -111,12 +114,8 @@ class _TerminalBar:
             self._bar.stop()
             self._bar = None
 
-    def _open(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
-
-        self._bar = RichProgress(
+    def _opened(self, total: int) -> RichProgress:
+        bar = RichProgress(
             TextColumn("scoring"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -125,5 +124,6 @@ class _TerminalBar:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._bar.add_task("scoring", total=total, speed="")
-        self._bar.start()
+        self._task = bar.add_task("scoring", total=total, speed="")
+        bar.start()
+        return bar

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.scoring.journal import digest
 
@@ -26,7 +26,7 @@ class Request:
     """
 
     kind: str
-    arguments: tuple[Any, ...]
+    arguments: tuple[object, ...]
     task: str
     repeat: int
     digest: str
@@ -69,7 +69,7 @@ def _by_text(request: Request) -> tuple[int, str, str]:
     return -len(context), context, request.digest
 
 
-def _sampled(arguments: tuple[Any, ...]) -> bool:
+def _sampled(arguments: tuple[object, ...]) -> bool:
     settings = arguments[1] if len(arguments) > 1 else None
     return isinstance(settings, dict) and bool(
         settings.get("do_sample") or settings.get("temperature")

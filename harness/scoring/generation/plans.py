@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from lm_eval.models.utils_hf import stop_sequences_criteria
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.scoring import memory
@@ -22,13 +24,16 @@ from steelyard.harness.scoring.generation.prompts import (
 from steelyard.harness.scoring.generation.shared_prefix import FlatGeneration, Prompt
 from steelyard.harness.scoring.generation.side_by_side import SideBySide
 from steelyard.harness.scoring.generation.stopping import Stopping
-from steelyard.harness.scoring.journal import digest
+from steelyard.harness.scoring.journal import Answer, digest
 from steelyard.harness.scoring.notes import Events
 from steelyard.harness.scoring.passes import rope_lengths
 from steelyard.harness.scoring.passes.flat import FlatPass
-from steelyard.harness.scoring.passes.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack
-from steelyard.harness.scoring.plans import Ask, Plan
+from steelyard.harness.scoring.passes.trie import SHORTEST_ANCHOR, Forest, Leaf, Pack, Tokens
+from steelyard.harness.scoring.plans import Ask, Plan, only_part
 from steelyard.harness.scoring.requests import Request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: A pack is journalled as a whole, so it should not take long; and while it drains, fewer rows run.
 PROMPTS_PER_PACK = 64
@@ -36,13 +41,28 @@ TOKENS_PER_PACK = 32_768
 _PROMPTS_PER_GENERATE = 8
 
 
+@dataclass(frozen=True)
+class _Work:
+    """One pack: requests with equal settings, neighbours by their prompts."""
+
+    settings: Settings
+    requests: list[Request]
+    tokens: list[Tokens]
+    """The prompt of each request, cut to what fits."""
+    anchors: tuple[int, ...]
+
+    def part(self, members: slice) -> _Work:
+        """Some of the requests."""
+        return _Work(self.settings, self.requests[members], self.tokens[members], self.anchors)
+
+
 class GenerationPlans:
     """Plans for one model. ``rung`` and ``side_by_side`` are what the canary found right."""
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
         encoder: Encoder,
         max_length: int,
         rung: str,
@@ -69,33 +89,31 @@ class GenerationPlans:
         for index, request in enumerate(requests):
             groups[digest(request.task, request.arguments[1])].append(index)
         asks: list[list[Ask]] = []
-        work: list[tuple[Settings, list[int], list[Any], tuple[int, ...]]] = []
+        packs: list[_Work] = []
         for key in sorted(groups):
-            settings = read_settings(requests[groups[key][0]].arguments[1], self._end_text)
-            for members, tokens, anchors in self._packs(requests, groups[key], settings):
+            settings = read_settings(requests[groups[key][0]], self._end_text)
+            for members, work in self._packs(requests, groups[key], settings):
                 asks.append([(index, 0) for index in members])
-                work.append((settings, members, tokens, anchors))
+                packs.append(work)
 
-        def run(number: int) -> tuple[list[Any], int]:
-            settings, members, tokens, anchors = work[number]
-            asked = [requests[index] for index in members]
+        def run(number: int) -> tuple[Sequence[Answer], int]:
+            work = packs[number]
             with torch.inference_mode(), quiet():
-                if self._rows is not None and settings.own_path and self._alike(tokens, settings):
-                    return self._by_rows(asked, tokens, settings, anchors, budget)
-                return self._by_generate(asked, tokens, settings)
+                if self._rows is not None and work.settings.own_path and self._alike(work):
+                    return self._by_rows(work, budget)
+                return self._by_generate(work)
 
-        return Plan(asks, run, lambda parts: parts[0])
+        return Plan(asks, run, only_part)
 
     def _packs(
         self, requests: Sequence[Request], members: list[int], settings: Settings
-    ) -> list[tuple[list[int], list[Any], tuple[int, ...]]]:
+    ) -> Iterator[tuple[list[int], _Work]]:
         self.encoder.encode_prompts([str(requests[index].arguments[0]) for index in members])
         prompts = [
             cut_context(self.encoder, requests[index], settings, self._window(settings))
             for index in members
         ]
         forest = Forest([Leaf(tokens, 1) for tokens in prompts])
-        found = []
 
         def fits(start: int, stop: int, depth: int) -> bool:
             few = stop - start <= PROMPTS_PER_PACK
@@ -103,55 +121,50 @@ class GenerationPlans:
 
         for pack in forest.packs(fits):
             order = forest.order[pack.start : pack.stop]
+            own = [members[place] for place in order]
             tokens = [prompts[place] for place in order]
-            found.append(([members[place] for place in order], tokens, _anchors(forest, pack)))
-        return found
+            asked = [requests[index] for index in own]
+            yield own, _Work(settings, asked, tokens, _anchors(forest, pack))
 
-    def _alike(self, tokens: list[Any], settings: Settings) -> bool:
+    def _alike(self, work: _Work) -> bool:
         """Whether all prompts and answers are short enough to share rotary frequencies."""
-        longest = max(len(own) for own in tokens) + settings.most
+        longest = max(len(own) for own in work.tokens) + work.settings.most
         return self._longest_alike is None or longest <= self._longest_alike
 
     def _window(self, settings: Settings) -> int:
         # An encoder's window need not hold the answer.
         return self.max_length + (settings.most if self.encoder.is_encoder_decoder else 0)
 
-    def _by_rows(
-        self,
-        asked: list[Request],
-        tokens: list[Any],
-        settings: Settings,
-        anchors: tuple[int, ...],
-        budget: int,
-    ) -> tuple[list[Any], int]:
+    def _by_rows(self, work: _Work, budget: int) -> tuple[list[Answer], int]:
         assert self._rows is not None
         before = self._rows.flat.tokens
         prompts = [
-            as_prompt(self.model, self.tokenizer, request, own, settings)
-            for request, own in zip(asked, tokens, strict=True)
+            as_prompt(self.model, self.tokenizer, request, own, work.settings)
+            for request, own in zip(work.requests, work.tokens, strict=True)
         ]
-        way = self._way(prompts, anchors)
+        way = self._way(prompts, work.anchors)
         try:
-            generated = way.run(prompts, anchors, budget)
+            generated = way.run(prompts, work.anchors, budget)
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error) or len(asked) == 1:
+            if not memory.is_out_of_memory(error) or len(prompts) == 1:
                 raise
-            generated = None
-        if generated is None:
-            way.forget()
-            memory.release(self.model.device)
-            self.events.out_of_memory += 1
-            texts, half = [], len(asked) // 2
-            for part in (slice(half), slice(half, None)):
-                found, _ = self._by_rows(
-                    asked[part], tokens[part], settings, anchors, max(1, budget // 2)
-                )
-                texts += found
-            return texts, self._rows.flat.tokens - before
-        texts = [
-            prompt.stopping.answer(own) for prompt, own in zip(prompts, generated, strict=True)
-        ]
-        return texts, self._rows.flat.tokens - before
+        else:
+            pairs = zip(prompts, generated, strict=True)
+            return [prompt.stopping.answer(own) for prompt, own in pairs], self._since(before)
+        # Out of the handler, whose traceback would keep what was allocated.
+        way.forget()
+        memory.release(self.model.device)
+        self.events.out_of_memory += 1
+        texts: list[Answer] = []
+        half = len(prompts) // 2
+        for members in (slice(half), slice(half, None)):
+            answers, _ = self._by_rows(work.part(members), max(1, budget // 2))
+            texts += answers
+        return texts, self._since(before)
+
+    def _since(self, tokens: int) -> int:
+        assert self._rows is not None
+        return self._rows.flat.tokens - tokens
 
     def _way(self, prompts: list[Prompt], anchors: tuple[int, ...]) -> FlatGeneration | SideBySide:
         """Side by side where the prompts' own tokens are more than what they share."""
@@ -162,13 +175,10 @@ class GenerationPlans:
             return self._beside
         return self._rows
 
-    def _by_generate(
-        self, asked: list[Request], tokens: list[Any], settings: Settings
-    ) -> tuple[list[Any], int]:
+    def _by_generate(self, work: _Work) -> tuple[Sequence[Answer], int]:
         """transformers' own ``generate`` over prompts of equal length, so that none is padded."""
-        from lm_eval.models.utils_hf import stop_sequences_criteria
-
-        texts: list[Any] = [None] * len(asked)
+        asked, tokens, settings = work.requests, work.tokens, work.settings
+        texts = [""] * len(asked)
         stopping = Stopping(self.tokenizer, settings.stops, end_tokens(self.model))
         count = 0
         most = 1 if settings.options.get("do_sample") else self._together

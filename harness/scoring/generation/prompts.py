@@ -5,16 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.generation.shared_prefix import Prompt
 from steelyard.harness.scoring.generation.stopping import Stopping
+from steelyard.harness.scoring.passes.trie import Tokens
 from steelyard.harness.scoring.requests import Request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MOST_TOKENS = 256
 #: What needs several rows of a prompt at once; lm-eval's own path serves it.
@@ -27,7 +32,7 @@ class Settings:
 
     stops: tuple[str, ...]
     most: int
-    options: dict[str, Any]
+    options: dict[str, object]
 
     @property
     def own_path(self) -> bool:
@@ -35,11 +40,10 @@ class Settings:
         return not any(self.options.get(name) not in (None, 1) for name in _OTHER_SEARCHES)
 
 
-def read_settings(arguments: dict[str, Any], end_text: str) -> Settings:
+def read_settings(request: Request, end_text: str) -> Settings:
     """lm-eval's ``gen_kwargs``: aliases of the length, temperature 0, the end token as a stop."""
-    from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
-
-    options: dict[str, Any] = dict(normalize_gen_kwargs(copy.deepcopy(arguments), MOST_TOKENS))
+    asked = copy.deepcopy(request.arguments[1])
+    options = dict(normalize_gen_kwargs(asked, MOST_TOKENS))
     stops = handle_stop_sequences(options.pop("until", None), eos=end_text)
     most = int(options.pop("max_gen_toks"))
     options.pop("max_length", None)
@@ -52,9 +56,7 @@ def read_settings(arguments: dict[str, Any], end_text: str) -> Settings:
     return Settings(tuple(stops), most, options)
 
 
-def cut_context(
-    encoder: Encoder, request: Request, settings: Settings, max_length: int
-) -> np.ndarray[Any, np.dtype[np.int32]]:
+def cut_context(encoder: Encoder, request: Request, settings: Settings, max_length: int) -> Tokens:
     """The prompt's tokens; the last ``max_length - most`` where it is longer, as in lm-eval.
 
     Raises:
@@ -73,7 +75,7 @@ def cut_context(
     return np.array(tokens[-room:], dtype=np.int32)
 
 
-def end_tokens(model: Any) -> set[int]:
+def end_tokens(model: PreTrainedModel) -> set[int]:
     """The tokens at which ``generate`` stops."""
     ends = model.generation_config.eos_token_id
     if ends is None:
@@ -82,7 +84,11 @@ def end_tokens(model: Any) -> set[int]:
 
 
 def as_prompt(
-    model: Any, tokenizer: Any, request: Request, tokens: Any, settings: Settings
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    request: Request,
+    tokens: Tokens,
+    settings: Settings,
 ) -> Prompt:
     """A prompt with the logits processors that ``generate`` would use."""
     stopping = Stopping(tokenizer, settings.stops, end_tokens(model))
@@ -90,7 +96,7 @@ def as_prompt(
 
 
 def _picker(
-    model: Any, request: Request, tokens: Any, settings: Settings
+    model: PreTrainedModel, request: Request, tokens: Tokens, settings: Settings
 ) -> Callable[[torch.Tensor, list[int]], int] | None:
     """None where the largest logit is the answer; else processors and a seed of the request's own.
 

@@ -10,7 +10,6 @@ they are long enough.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.generation.shared_prefix import Prompt, Row, extend
 from steelyard.harness.scoring.passes.flat import AnchoredCache, FlatPass
 from steelyard.harness.scoring.passes.kv_cache import BufferCache, larger
-from steelyard.harness.scoring.passes.masks import MaskStyle
+from steelyard.harness.scoring.passes.masks import Mask, MaskStyle
 
 #: Most rows that decode together, and most positions that they may hold, on a CPU and on a GPU.
 MOST_ROWS = {"cpu": 16, "cuda": 128}
@@ -96,6 +95,7 @@ class SideBySide:
         positions = torch.tensor([row.position for row in rows], device=device)
         cache.begin(positions)
         keys = torch.arange(cache.end, device=device)
+        # Beyond a row's own position lie zeros, or what a longer row left that was there before it.
         mask = self._style.build(
             keys[None] <= positions[:, None], positions, keys, self._model.dtype
         )
@@ -121,7 +121,7 @@ def _leave(active: list[Row], done: list[list[int]], cache: _RowsCache) -> None:
                 cache.move(len(active), index)
 
 
-def _one_a_row(mask: Any) -> Any:
+def _one_a_row(mask: Mask) -> Mask:
     """``[1, 1, rows, keys]`` as ``[rows, 1, 1, keys]``: each row's one query."""
     if isinstance(mask, dict):
         return {kind: part.permute(2, 1, 0, 3) for kind, part in mask.items()}
@@ -143,9 +143,9 @@ class _RowsLayer(DynamicLayer):
         """Have room for so many positions of each row, for keys and values like these."""
         if self.is_initialized and positions <= self.keys.shape[-2]:
             return
-        known = self.is_initialized
-        self.keys = larger(self.keys if known else None, keys, self._rows, positions)
-        self.values = larger(self.values if known else None, values, self._rows, positions)
+        began = self.is_initialized
+        self.keys = larger(self.keys if began else None, keys, self._rows, positions)
+        self.values = larger(self.values if began else None, values, self._rows, positions)
         self.is_initialized = True
 
 
@@ -163,10 +163,10 @@ class _RowsCache(Cache):
         """Have no more rows than fit, each as long as the longest, before the first is taken."""
         if self.layers:
             return
-        layers: list[Any] = list(prompt.layers)
+        # Bytes of one position of one row: heads times head size, keys and values of every layer.
         position = sum(
             part.element_size() * part.shape[1] * part.shape[3]
-            for layer in layers
+            for layer in prompt.layers
             for part in (layer.keys, layer.values)
         )
         self.rows = max(1, min(self.rows, most_bytes // (longest * position)))
@@ -176,7 +176,7 @@ class _RowsCache(Cache):
         for number, theirs in enumerate(prompt.layers):
             if number == len(self.layers):
                 self.layers.append(_RowsLayer(self.rows))
-            ours: Any = self.layers[number]
+            ours: _RowsLayer = self.layers[number]
             ours.hold(theirs.length, theirs.keys, theirs.values)
             ours.keys[row, :, : theirs.length] = theirs.keys[0, :, : theirs.length]
             ours.values[row, :, : theirs.length] = theirs.values[0, :, : theirs.length]
@@ -198,11 +198,11 @@ class _RowsCache(Cache):
         key_states: torch.Tensor,
         value_states: torch.Tensor,
         layer_idx: int,
-        *args: Any,
-        **options: Any,
+        *args: object,
+        **options: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store one layer's new keys and values; return those of all rows so far."""
-        layer: Any = self.layers[layer_idx]
+        layer: _RowsLayer = self.layers[layer_idx]
         layer.hold(self.end, key_states, value_states)
         layer.keys[self._index, :, self._at] = key_states[:, :, 0]
         layer.values[self._index, :, self._at] = value_states[:, :, 0]
@@ -213,6 +213,6 @@ class _RowsCache(Cache):
         """How many positions the longest row holds before the pass."""
         return self.end - 1
 
-    def get_mask_sizes(self, *args: Any, **options: Any) -> tuple[int, int]:
+    def get_mask_sizes(self, *args: object, **options: object) -> tuple[int, int]:
         """Key length of the pass, and the offset of the first."""
         return self.end, 0

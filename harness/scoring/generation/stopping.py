@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _LOOK_BACK = 2
 
@@ -15,7 +18,9 @@ class Stopping:
     it, because a model may spell it in other tokens (``"\\n" "\\n"`` for ``"\\n\\n"``).
     """
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str], end_tokens: Iterable[int]) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], end_tokens: Iterable[int]
+    ) -> None:
         self._tokenizer = tokenizer
         self.stops = [stop for stop in stops if stop]
         self._ends = frozenset(end_tokens)

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from steelyard.harness.scoring.passes import fused_layers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _GPU_ROWS_AT_ONCE = 512
 _CPU_VALUES_AT_ONCE = 2**18
 
 
 @contextmanager
-def only_rows(model: Any, rows: torch.Tensor, length: int) -> Iterator[None]:
+def only_rows(model: PreTrainedModel, rows: torch.Tensor, length: int) -> Iterator[None]:
     """Within this block the model's logits are ``[1, len(rows), vocabulary]``.
 
     ``rows`` index the flattened ``batch x length`` positions of the next forward pass; virtual
@@ -33,7 +36,7 @@ def only_rows(model: Any, rows: torch.Tensor, length: int) -> Iterator[None]:
     def chosen(hidden: torch.Tensor) -> torch.Tensor:
         return hidden[:, -length:].reshape(1, -1, hidden.shape[-1])[:, rows]
 
-    def choose(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def choose(_: object, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         if last is not None and last.rows is None:
             return inputs
         return (chosen(inputs[0]), *inputs[1:])
@@ -60,6 +63,8 @@ def token_scores(
     step = _rows_at_once(logits)
     for start in range(0, logits.shape[0], step):
         part = logits[start : start + step].float()
+        # log sum exp(x) = top + log sum exp(x - top): the largest term is exp(0) = 1, so nothing
+        # overflows and what underflows is below the rounding of the sum.
         top = part.amax(-1, keepdim=True)
         tops.append(top[:, 0])
         log_sums.append((part - top).exp_().sum(-1).log_())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from steelyard.harness.scoring.passes.kv_cache import BufferCache, PassingCache
 from steelyard.harness.scoring.passes.masks import MaskStyle
 from steelyard.harness.scoring.passes.trie import Tokens
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class FlatPass:
     """Runs ``n`` new tokens on top of a cache.
@@ -21,7 +24,7 @@ class FlatPass:
         tokens: how many positions have run through the network so far.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.tokens = 0
         self._style = MaskStyle.of(model.config)
@@ -80,18 +83,19 @@ class AnchoredCache:
         Only whole equal steps are kept from before: an anchor is then always the same forward
         passes, and a resumed run's bits are those of an undisturbed one.
         """
-        kept = 0
+        equal = 0
         for ours, theirs in zip(self._steps, anchors, strict=False):
             if ours != theirs or not np.array_equal(self._prefix[:ours], tokens[:ours]):
                 break
-            kept += 1
-        self._steps = self._steps[:kept]
+            equal += 1
+        self._steps = self._steps[:equal]
         # Before the steps: one that is interrupted must not leave them beside an older prefix.
         self._prefix = tokens[: anchors[-1] if anchors else 0].copy()
         depth = self._steps[-1] if self._steps else 0
         self._cache.keep(depth)
-        for end in anchors[kept:]:
+        for end in anchors[equal:]:
             part = np.arange(depth, end)
+            # Row i sees everything up to itself: column j <= depth + i.
             seen = np.tri(end - depth, end, depth, dtype=np.bool_)
             none = np.empty(0, dtype=np.int64)
             self._flat(self._cache, tokens[depth:end], part, seen, np.arange(end), none)
@@ -100,6 +104,6 @@ class AnchoredCache:
         return self._cache
 
 
-def token_ids(tokens: Tokens, device: Any) -> torch.Tensor:
+def token_ids(tokens: Tokens, device: torch.device) -> torch.Tensor:
     """Tokens as the ``int64`` tensor that an embedding takes."""
     return torch.from_numpy(tokens.astype(np.int64)).to(device)

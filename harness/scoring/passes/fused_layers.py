@@ -16,13 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from steelyard.harness.scoring.passes import segments
 from steelyard.harness.scoring.passes.packed_linear import PackedLinear
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.cache_utils import Cache
 
 _TOLERANCE = 1e-4
 _ROUNDING = 1e-6
@@ -49,7 +54,7 @@ Rows = Callable[[torch.Tensor], torch.Tensor]
 Norm = Callable[[torch.Tensor], torch.Tensor]
 
 
-def fuse(model: Any) -> list[Any]:
+def fuse(model: PreTrainedModel) -> list[torch.nn.Module]:
     """Give a model's activations and layers a fused forward; the modules that got one."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     layers = list(getattr(decoder, "layers", ()))
@@ -61,20 +66,20 @@ def fuse(model: Any) -> list[Any]:
     return fused
 
 
-def unfuse(model: Any, modules: list[Any]) -> None:
+def unfuse(model: PreTrainedModel, modules: list[torch.nn.Module]) -> None:
     """Put modules back to their own forward."""
     _last.pop(model, None)
     for module in modules:
         del module.forward
 
 
-def fused(model: Any) -> list[Any]:
+def fused(model: PreTrainedModel) -> list[torch.nn.Module]:
     """A model's fused layers and activations."""
     forwards = [(module, vars(module).get("forward")) for module in model.modules()]
     return [module for module, own in forwards if own is _gelu or isinstance(own, FusedLayer)]
 
 
-def last(model: Any) -> FusedLayer | None:
+def last(model: PreTrainedModel) -> FusedLayer | None:
     """A model's last layer, if it is fused."""
     return _last.get(model)
 
@@ -87,10 +92,10 @@ class FusedLayer:
             all. A pass that has chosen sets it back to None.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: torch.nn.Module) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.rows: Rows | None = None
-        self._plain: Callable[..., Any] = layer.forward
+        self._plain: Callable[..., torch.Tensor] = layer.forward
         self._layer, self._attention = layer, attention
         self._parts = [
             (owner, name, part, vars(part).get("forward"))
@@ -112,29 +117,33 @@ class FusedLayer:
         )
         self._activation = _activation(mlp.act_fn)
 
-    def __call__(self, hidden_states: torch.Tensor, *args: Any, **options: Any) -> Any:
+    def __call__(
+        self, hidden_states: torch.Tensor, *args: object, **options: object
+    ) -> torch.Tensor:
         """What the layer's own forward takes and gives."""
         if args or torch.is_grad_enabled() or not self._serves():
             return self._plain(hidden_states, *args, **options)
-        return self._forward(hidden_states, **options)
+        return self._forward(hidden_states, **options)  # type: ignore[arg-type]  # the layer's own
 
     def _forward(
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Any = None,
-        position_embeddings: Any = None,
-        **options: Any,
+        past_key_values: Cache | None = None,
+        *,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        **options: object,
     ) -> torch.Tensor:
         states = self._rotated(self._norm_before(hidden_states), *position_embeddings)
         query, key, value = (part.transpose(1, 2) for part in states)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self._attention.layer_idx)
-        found = self._attend(query, key, value, attention_mask, options).flatten(2)
+        attended = self._attend(query, key, value, attention_mask, options).flatten(2)
         if self.rows is not None:
-            found, hidden_states = self.rows(found), self.rows(hidden_states)
+            # After the attention a position is its own alone, so dropping others changes no number.
+            attended, hidden_states = self.rows(attended), self.rows(hidden_states)
             self.rows = None
-        hidden_states = self._o.plus(found, hidden_states)
+        hidden_states = self._o.plus(attended, hidden_states)
         inner = self._norm_after(hidden_states)
         inner = self._activation(self._gate(inner)).mul_(self._up(inner))
         return self._down.plus(inner, hidden_states)
@@ -157,16 +166,14 @@ class FusedLayer:
         key: torch.Tensor,
         value: torch.Tensor,
         mask: torch.Tensor | None,
-        options: dict[str, Any],
+        options: dict[str, object],
     ) -> torch.Tensor:
-        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
         module = self._attention
-        attention: Any = ALL_ATTENTION_FUNCTIONS[module.config._attn_implementation]
-        found: torch.Tensor = attention(
+        attention = ALL_ATTENTION_FUNCTIONS[module.config._attn_implementation]
+        attended: torch.Tensor = attention(
             module, query, key, value, mask, dropout=0.0, scaling=module.scaling, **options
         )[0]
-        return found
+        return attended
 
     def _serves(self) -> bool:
         """Whether the parts are those of the probe and nobody listens; else the plain forward."""
@@ -180,26 +187,27 @@ class FusedLayer:
         )
 
 
-_last: WeakKeyDictionary[Any, FusedLayer] = WeakKeyDictionary()
+_last: WeakKeyDictionary[PreTrainedModel, FusedLayer] = WeakKeyDictionary()
 
 
 def _rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotary position embedding by halves: ``x cos + (-second, first) sin``."""
     half = states.shape[-1] // 2
-    found = states * cos
-    found[..., :half].addcmul_(states[..., half:], sin[..., :half], value=-1)
-    found[..., half:].addcmul_(states[..., :half], sin[..., half:])
-    return found
+    # Each half is written where it belongs, without the two copies that ``rotate_half`` makes.
+    rotated = states * cos
+    rotated[..., :half].addcmul_(states[..., half:], sin[..., :half], value=-1)
+    rotated[..., half:].addcmul_(states[..., :half], sin[..., half:])
+    return rotated
 
 
-def _activation(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+def _activation(module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The activation, in place where that is known to be safe: its input is a product's output."""
     if type(module).__name__ in ("SiLU", "SiLUActivation"):
         return partial(torch.nn.functional.silu, inplace=True)
     return module  # type: ignore[no-any-return]
 
 
-def _fuse_activation(module: Any) -> bool:
+def _fuse_activation(module: torch.nn.Module) -> bool:
     """Fuse a GELU that is written out in eight passes, if torch's own with tanh agrees."""
     if "GELU" not in type(module).__name__ or "forward" in vars(module):
         return False
@@ -219,7 +227,7 @@ def _gelu(inputs: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.gelu(inputs, approximate="tanh")
 
 
-def _norm(module: Any) -> Norm:
+def _norm(module: torch.nn.Module) -> Norm:
     """An RMS norm with fewer copies, if it gives the module's own bits; else the module."""
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     weight = getattr(module, "weight", None)
@@ -227,6 +235,7 @@ def _norm(module: Any) -> Norm:
         return module  # type: ignore[no-any-return]
 
     def norm(inputs: torch.Tensor) -> torch.Tensor:
+        # x / sqrt(mean(x^2) + epsilon) in the module's own order, so that it is equal to the bit.
         scale = inputs.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
         return (inputs * scale).mul_(module.weight)
 
@@ -234,7 +243,7 @@ def _norm(module: Any) -> Norm:
     return norm if torch.equal(norm(probe), module(probe)) else module
 
 
-def _has_the_shape(layer: Any) -> bool:
+def _has_the_shape(layer: torch.nn.Module) -> bool:
     """Whether a layer has the parts of Llama's, all of them and no other, in fp32 and packed."""
     if _parts(layer) != _LAYER or "forward" in vars(layer):
         return False
@@ -245,16 +254,15 @@ def _has_the_shape(layer: Any) -> bool:
     products += [getattr(mlp, name) for name in sorted(_MLP - {"act_fn"})]
     if not all(isinstance(vars(module).get("forward"), PackedLinear) for module in products):
         return False
-    known = ("config", "head_dim", "layer_idx", "scaling")
-    return all(hasattr(attention, name) for name in known)
+    return all(hasattr(attention, name) for name in ("config", "head_dim", "layer_idx", "scaling"))
 
 
-def _parts(module: Any) -> set[str]:
+def _parts(module: torch.nn.Module) -> set[str]:
     """Names of a module's children, parameters and buffers."""
     return {*module._modules, *module._parameters, *module._buffers}
 
 
-def _fuse_layer(layer: Any) -> bool:
+def _fuse_layer(layer: torch.nn.Module) -> bool:
     """Fuse one layer if it agrees with its own forward pass, and does when its products are loud.
 
     What clamps a product (OLMo's ``clip_qkv``) shows on rare activations alone, so each group of
@@ -266,30 +274,31 @@ def _fuse_layer(layer: Any) -> bool:
     return True
 
 
-def _agrees(layer: Any, loud: tuple[str, ...]) -> bool:
+def _agrees(layer: torch.nn.Module, loud: tuple[str, ...]) -> bool:
     """Whether both ways agree on a probe, with the products of these names a thousandfold."""
     parts = [getattr(layer.self_attn, name, None) or getattr(layer.mlp, name) for name in loud]
-    kept = [part.forward for part in parts]
+    forwards = [part.forward for part in parts]
     try:
-        for part, forward in zip(parts, kept, strict=True):
+        for part, forward in zip(parts, forwards, strict=True):
             part.forward = partial(_loudly, forward)
         options = _probe(layer)
-        expected, found = layer(**options), FusedLayer(layer)(**options)
+        expected, output = layer(**options), FusedLayer(layer)(**options)
     except FAILURES:
         return False
     finally:
-        for part, forward in zip(parts, kept, strict=True):
+        for part, forward in zip(parts, forwards, strict=True):
             part.forward = forward
-    if not isinstance(expected, torch.Tensor) or expected.shape != found.shape:
+    if not isinstance(expected, torch.Tensor) or expected.shape != output.shape:
         return False
-    return bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max())
+    # Relative to the largest output: where parts cancel, a small one carries the large ones' error.
+    return bool((output - expected).abs().max() <= _TOLERANCE * expected.abs().max())
 
 
 def _loudly(forward: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
     return 1000.0 * forward(inputs)
 
 
-def _probe(layer: Any) -> dict[str, Any]:
+def _probe(layer: torch.nn.Module) -> dict[str, object]:
     """What a layer is called with; far along, because some scale by how far a position is."""
     draw = torch.Generator().manual_seed(0)
     hidden = torch.randn((1, _PROBE, layer.self_attn.q_proj.in_features), generator=draw)

@@ -7,23 +7,23 @@ windows are the mask's business (see :mod:`steelyard.harness.scoring.passes.mask
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 _GROWTH = 256
 
 
-def larger(kept: torch.Tensor | None, like: torch.Tensor, rows: int, needed: int) -> torch.Tensor:
+def larger(filled: torch.Tensor | None, like: torch.Tensor, rows: int, needed: int) -> torch.Tensor:
     """A buffer ``[rows, heads, capacity, head size]`` with room for ``needed`` positions.
 
-    Heads, size, type and device are those of ``like``; what ``kept`` holds is copied.
+    Heads, size, type and device are those of ``like``; what ``filled`` holds is copied.
     """
     capacity = -(-needed // _GROWTH) * _GROWTH
+    # Zeros, not whatever memory holds: what is masked counts 0 times its value, and 0 times a NaN
+    # is NaN.
     buffer = like.new_zeros((rows, like.shape[1], capacity, like.shape[-1]))
-    if kept is not None:
-        buffer[:, :, : kept.shape[-2]] = kept
+    if filled is not None:
+        buffer[:, :, : filled.shape[-2]] = filled
     return buffer
 
 
@@ -33,13 +33,13 @@ class BufferLayer(DynamicLayer):
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.is_initialized: bool = False
         self.length = 0
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **options: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **options: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append and return views of everything so far."""
         needed = self.length + key_states.shape[-2]
@@ -70,9 +70,9 @@ class BufferLayer(DynamicLayer):
         return self.length + query_length, 0
 
     def _grow(self, keys: torch.Tensor, values: torch.Tensor, needed: int) -> None:
-        known = self.is_initialized
-        self.keys = larger(self.keys if known else None, keys, keys.shape[0], needed)
-        self.values = larger(self.values if known else None, values, values.shape[0], needed)
+        began = self.is_initialized
+        self.keys = larger(self.keys if began else None, keys, keys.shape[0], needed)
+        self.values = larger(self.values if began else None, values, values.shape[0], needed)
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
 
@@ -94,8 +94,8 @@ class BufferCache(Cache):
         key_states: torch.Tensor,
         value_states: torch.Tensor,
         layer_idx: int,
-        *args: Any,
-        **options: Any,
+        *args: object,
+        **options: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store one layer's new keys and values; return all that may be looked at."""
         if self.slots is None:
@@ -125,8 +125,8 @@ class PassingCache(Cache):
         key_states: torch.Tensor,
         value_states: torch.Tensor,
         layer_idx: int,
-        *args: Any,
-        **options: Any,
+        *args: object,
+        **options: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The layer's own keys and values."""
         return key_states, value_states

@@ -8,9 +8,15 @@ canary (:mod:`steelyard.harness.scoring.canary`) decides whether it is right.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+#: ``[1, 1, queries, keys]``, or such by layer type.
+Mask: TypeAlias = torch.Tensor | dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class MaskStyle:
     window: int | None
 
     @classmethod
-    def of(cls, config: Any) -> MaskStyle:
+    def of(cls, config: PreTrainedConfig) -> MaskStyle:
         """What a configuration says about its layers."""
         text = config.get_text_config()
         window = getattr(text, "sliding_window", None)
@@ -45,7 +51,7 @@ class MaskStyle:
         query_positions: torch.Tensor,
         key_positions: torch.Tensor,
         dtype: torch.dtype,
-    ) -> Any:
+    ) -> Mask:
         """The mask argument of a forward pass.
 
         Args:
@@ -74,5 +80,7 @@ class MaskStyle:
 
 
 def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    # The least finite number, as in transformers' own masks: less any score that is seen its
+    # ``exp`` is 0 in every type, and a row that sees nothing is a mean and no NaN.
     mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
     return mask.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]

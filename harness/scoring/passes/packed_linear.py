@@ -12,11 +12,14 @@ memory once more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from steelyard.harness.scoring import memory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 #: Packed copies may take this share of the machine's memory. Of all of it, not of what is free: a
 #: resumed run must take the same kernels, or its scores differ in the last bits.
@@ -25,7 +28,7 @@ _ROWS = 192
 _TOLERANCE = 1e-4
 
 
-def pack(model: Any) -> list[Any]:
+def pack(model: PreTrainedModel) -> list[torch.nn.Module]:
     """Give the linear layers of an fp32 model on a CPU packed weights; the layers that got them.
 
     Nothing happens on other devices and types, for quantised models, where torch has no oneDNN, or
@@ -42,13 +45,13 @@ def pack(model: Any) -> list[Any]:
         return [layer for layer in layers if _pack_layer(layer)]
 
 
-def unpack(layers: list[Any]) -> None:
+def unpack(layers: list[torch.nn.Module]) -> None:
     """Put layers back to their plain product."""
     for layer in layers:
         del layer.forward
 
 
-def packed(model: Any) -> list[Any]:
+def packed(model: PreTrainedModel) -> list[torch.nn.Module]:
     """A model's packed layers."""
     return [m for m in model.modules() if isinstance(vars(m).get("forward"), PackedLinear)]
 
@@ -60,8 +63,8 @@ class PackedLinear:
     weights that have changed since, and a single row, which is a product with a vector.
     """
 
-    def __init__(self, module: Any) -> None:
-        self._operators: Any = torch.ops.mkldnn
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._operators = torch.ops.mkldnn
         self._module = module
         self._plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
         self._weight, self._version, self._bias = module.weight, module.weight._version, module.bias
@@ -75,19 +78,19 @@ class PackedLinear:
         """The layer's output."""
         if not self._serves(inputs):
             return self._plain(inputs)
-        found: torch.Tensor = self._operators._linear_pointwise(
+        output: torch.Tensor = self._operators._linear_pointwise(
             inputs, self._packed, self._bias, "none", [], ""
         )
-        return found
+        return output
 
     def plus(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """``output + other``, where ``other`` has the output's shape."""
         if not self._serves(inputs):
             return self._plain(inputs) + other
-        found: torch.Tensor = self._operators._linear_pointwise.binary(
+        output: torch.Tensor = self._operators._linear_pointwise.binary(
             inputs, other, self._packed, self._bias, "add"
         )
-        return found
+        return output
 
     def _serves(self, inputs: torch.Tensor) -> bool:
         weight = self._module.weight
@@ -97,21 +100,24 @@ class PackedLinear:
         return current and many and inputs.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
-def _is_plain(module: Any) -> bool:
+def _is_plain(module: torch.nn.Module) -> bool:
     """Whether a module is a linear layer of fp32 weights that nobody has changed the ways of."""
     if type(module) is not torch.nn.Linear and type(module).__name__ != "Conv1D":
         return False
-    weight: Any = getattr(module, "weight", None)
-    known = isinstance(weight, torch.nn.Parameter) and weight.dtype == torch.float32
-    return known and weight.dim() == 2 and "forward" not in vars(module)
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, torch.nn.Parameter) or weight.dtype != torch.float32:
+        return False
+    return weight.dim() == 2 and "forward" not in vars(module)
 
 
-def _pack_layer(module: Any) -> bool:
+def _pack_layer(module: torch.nn.Module) -> bool:
     packed = PackedLinear(module)
     draw = torch.Generator().manual_seed(0)
     probe = torch.randn((2, packed.width), generator=draw)
-    expected, found = module.forward(probe), packed(probe)
-    apart = (found - expected).abs().max()
+    expected = module.forward(probe)
+    apart = (packed(probe) - expected).abs().max()
+    # Another order of n terms is off by about sqrt(n) roundings, a few 1e-6 of the largest output;
+    # a wrong layout or a missing bias is off by all of it.
     if not bool(apart <= _TOLERANCE * expected.abs().max().clamp_min(1e-30)):
         return False
     module.forward = packed

@@ -9,16 +9,21 @@ too short to tell.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def longest_alike(model: Any) -> int | None:
+def longest_alike(model: PreTrainedModel) -> int | None:
     """Sequences of up to so many tokens have the same frequencies; None where all have."""
     lengths = [_switch(module, kind, layers) for module, layers, kind in _embeddings(model)]
     return min(lengths, default=None)
 
 
-def forget(model: Any) -> None:
+def forget(model: PreTrainedModel) -> None:
     """Back to the frequencies of short sequences; dynamic NTK keeps those of the longest so far."""
     for module, layers, kind in _embeddings(model):
         if "dynamic" in kind:
@@ -28,7 +33,7 @@ def forget(model: Any) -> None:
             setattr(module, f"{prefix}max_seq_len_cached", module.original_max_seq_len)
 
 
-def _embeddings(model: Any) -> Iterator[tuple[Any, str, str]]:
+def _embeddings(model: PreTrainedModel) -> Iterator[tuple[torch.nn.Module, str, str]]:
     """Each such embedding, the type of the layers that it serves or ``""``, and its kind."""
     for module in model.modules():
         kinds = getattr(module, "rope_type", None)
@@ -39,7 +44,7 @@ def _embeddings(model: Any) -> Iterator[tuple[Any, str, str]]:
                 yield module, layers, kind
 
 
-def _switch(module: Any, kind: str, layers: str) -> int:
+def _switch(module: torch.nn.Module, kind: str, layers: str) -> int:
     if "dynamic" in kind:
         return int(module.original_max_seq_len)
     parameters = module.config.rope_parameters

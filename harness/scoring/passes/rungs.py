@@ -16,17 +16,22 @@ import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.passes.asked_positions import only_rows
 from steelyard.harness.scoring.passes.flat import AnchoredCache, FlatPass, token_ids
 from steelyard.harness.scoring.passes.kv_cache import BufferCache, PassingCache
 from steelyard.harness.scoring.passes.segments import Segments, in_segments
-from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack, Tree, lay_out
+from steelyard.harness.scoring.passes.trie import Forest, Leaf, Pack, Tokens, Tree, lay_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.cache_utils import Cache
 
 #: What a pack holds whose segments do not look at each other: so many tokens, or twice the budget;
 #: if a leaf adds so many on average, for shorter ones are not worth a call of their own.
@@ -43,7 +48,7 @@ class Logits:
     """``values`` is ``[rows, vocabulary]``; ``of_leaf[i]`` are the rows of leaf i, in order."""
 
     values: torch.Tensor
-    of_leaf: list[np.ndarray[Any, np.dtype[np.int64]]]
+    of_leaf: list[NDArray[np.int64]]
 
 
 class Rung(Protocol):
@@ -75,7 +80,9 @@ class TreeRung:
     name = "tree"
 
     def __init__(
-        self, model: Any, by_segments: Literal["never", "where worth it", "always"] = "never"
+        self,
+        model: PreTrainedModel,
+        by_segments: Literal["never", "where worth it", "always"] = "never",
     ) -> None:
         """``by_segments``: whether packs without an anchor attend so; they then hold more."""
         self._flat = FlatPass(model)
@@ -112,6 +119,7 @@ class TreeRung:
         if pack.anchors:
             cache = self._anchored.at(leaves[0].tokens, pack.anchors)
         tree = lay_out(leaves, forest.shared[pack.start : pack.stop], pack.depth, STEP)
+        # Leaves that end inside another ask for the same nodes: each goes through the head once.
         rows, inverse = np.unique(np.concatenate(tree.paths), return_inverse=True)
         rows = np.pad(rows, (0, -len(rows) % STEP), mode="edge")
         seen = np.ones((len(tree.tokens), pack.depth + len(tree.tokens)), dtype=np.bool_)
@@ -136,11 +144,11 @@ class CopiedRung:
 
     name = "copied"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.tokens = 0
         self._argument = _cache_argument(model)
-        self._chain: list[tuple[np.ndarray[Any, Any], Any]] = []
+        self._chain: list[tuple[Tokens, Cache]] = []
 
     def fits(self, forest: Forest, budget: int, start: int, stop: int, depth: int) -> bool:
         """See :class:`Rung`."""
@@ -160,15 +168,15 @@ class CopiedRung:
         cache.reorder_cache(torch.zeros(len(leaves), dtype=torch.long, device=self.model.device))
         return self._batch(leaves, pack.depth, cache)
 
-    def _anchored(self, leaf: Leaf, anchors: tuple[int, ...]) -> Any:
+    def _anchored(self, leaf: Leaf, anchors: tuple[int, ...]) -> Cache | None:
         """A fresh copy of the cache after the anchors; None where there are none."""
-        kept = 0
+        equal = 0
         for (prefix, _), depth in zip(self._chain, anchors, strict=False):
             if len(prefix) != depth or not np.array_equal(prefix, leaf.tokens[:depth]):
                 break
-            kept += 1
-        del self._chain[kept:]
-        for depth in anchors[kept:]:
+            equal += 1
+        del self._chain[equal:]
+        for depth in anchors[equal:]:
             begin = len(self._chain[-1][0]) if self._chain else 0
             cache = copy.deepcopy(self._chain[-1][1]) if self._chain else None
             part = token_ids(leaf.tokens[begin:depth], self.model.device)[None]
@@ -177,10 +185,10 @@ class CopiedRung:
             self._chain.append((leaf.tokens[:depth].copy(), output[self._argument]))
         return copy.deepcopy(self._chain[-1][1]) if self._chain else None
 
-    def _batch(self, leaves: Sequence[Leaf], depth: int, cache: Any) -> Logits:
+    def _batch(self, leaves: Sequence[Leaf], depth: int, cache: Cache | None) -> Logits:
         ids, rows = _right_padded(leaves, depth, self.model.device)
         self.tokens += ids.numel()
-        options: dict[str, Any] = {"use_cache": False}
+        options: dict[str, object] = {"use_cache": False}
         if cache is not None:
             options = self._options(cache, len(leaves), depth + ids.shape[1]) | {"use_cache": True}
         flat = torch.as_tensor(np.concatenate(rows), device=self.model.device)
@@ -188,7 +196,7 @@ class CopiedRung:
             logits = self.model(input_ids=ids, **options).logits[0]
         return Logits(logits, _numbered(rows))
 
-    def _options(self, cache: Any, rows: int, length: int) -> dict[str, Any]:
+    def _options(self, cache: Cache | None, rows: int, length: int) -> dict[str, object]:
         if cache is None:
             return {}
         mask = torch.ones((rows, length), dtype=torch.long, device=self.model.device)
@@ -200,7 +208,7 @@ class PaddedRung:
 
     name = "padded"
 
-    def __init__(self, model: Any, one_by_one: bool = False) -> None:
+    def __init__(self, model: PreTrainedModel, one_by_one: bool = False) -> None:
         self.model = model
         self.tokens = 0
         self._one_by_one = one_by_one
@@ -226,8 +234,8 @@ class PaddedRung:
 
 
 def _right_padded(
-    leaves: Sequence[Leaf], depth: int, device: Any
-) -> tuple[torch.Tensor, list[np.ndarray[Any, np.dtype[np.int64]]]]:
+    leaves: Sequence[Leaf], depth: int, device: torch.device
+) -> tuple[torch.Tensor, list[NDArray[np.int64]]]:
     """Token ids ``[leaves, longest]`` beyond ``depth``, and the flat asked positions of each."""
     longest = max(len(leaf.tokens) for leaf in leaves) - depth
     ids = np.zeros((len(leaves), longest), dtype=np.int64)
@@ -239,14 +247,12 @@ def _right_padded(
     return torch.from_numpy(ids).to(device), rows
 
 
-def _numbered(
-    rows: Sequence[np.ndarray[Any, Any]],
-) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+def _numbered(rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
     ends = np.cumsum([len(part) for part in rows])
     return np.split(np.arange(ends[-1]), ends[:-1])
 
 
-def _cache_argument(model: Any) -> str:
+def _cache_argument(model: PreTrainedModel) -> str:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    known = inspect.signature(base.forward).parameters
-    return next((name for name in ("past_key_values", "cache_params") if name in known), "state")
+    takes = inspect.signature(base.forward).parameters
+    return next((name for name in ("past_key_values", "cache_params") if name in takes), "state")

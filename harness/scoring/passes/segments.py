@@ -11,11 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 NAME = "steelyard_segments"
 #: A call costs as much as so many pairs of positions; segments must save more than that.
@@ -33,7 +38,9 @@ class Segments:
             ``ancestors`` are positions before ``begin``.
     """
 
-    def __init__(self, spans: Sequence[tuple[int, int, NDArray[np.int64]]], device: Any) -> None:
+    def __init__(
+        self, spans: Sequence[tuple[int, int, NDArray[np.int64]]], device: torch.device
+    ) -> None:
         self.count = spans[-1][1]
         self._parts: list[tuple[slice, slice | torch.Tensor]] = []
         self.pairs = 0
@@ -68,10 +75,12 @@ class Segments:
         outputs = []
         for own, (_, keys), part in zip(queries, self._parts, self._cut(mask), strict=True):
             seen = [_chosen(states, keys).transpose(1, 2) for states in by_position]
-            found = torch.nn.functional.scaled_dot_product_attention(
+            # A key outside the segment's view has weight 0 under the whole mask: leaving it out of
+            # the softmax leaves its sum as it is, but for the order in which it is added up.
+            attended = torch.nn.functional.scaled_dot_product_attention(
                 own, *seen, attn_mask=part, scale=scale, enable_gqa=grouped
             )
-            outputs.append(found.transpose(1, 2))
+            outputs.append(attended.transpose(1, 2))
         return torch.cat(outputs, dim=1)
 
     def _cut(self, mask: torch.Tensor) -> list[torch.Tensor]:
@@ -93,38 +102,36 @@ _active: Segments | None = None
 
 
 def _attention(
-    module: Any,
+    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
-    **options: Any,
+    **options: object,
 ) -> tuple[torch.Tensor, None]:
     """What transformers calls; without active segments of this length it is torch's attention."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     count = None if _active is None else _active.count
-    known = attention_mask is not None and options.get("position_bias") is None
-    if not known or not query.shape[2] == key.shape[2] == count:
-        found, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return found, None
+    ours = attention_mask is not None and options.get("position_bias") is None
+    if not ours or not query.shape[2] == key.shape[2] == count:
+        attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return attended, None
     assert _active is not None and attention_mask is not None
-    return _active.attention(query, key, value, attention_mask, options.get("scaling")), None
+    scale = options.get("scaling")
+    assert scale is None or isinstance(scale, (int, float))
+    return _active.attention(query, key, value, attention_mask, scale), None
 
 
-def serves(model: Any) -> bool:
+def serves(model: PreTrainedModel) -> bool:
     """Whether a model's attention is torch's, which segments stand in for."""
     return getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
 
 
 @contextmanager
-def in_segments(model: Any, segments: Segments | None) -> Iterator[None]:
+def in_segments(model: PreTrainedModel, segments: Segments | None) -> Iterator[None]:
     """Within this block the model's attention runs by segments; None leaves it as it is."""
     if segments is None:
         yield
         return
-    from transformers import AttentionInterface
-
     global _active
     AttentionInterface.register(NAME, _attention)
     config = model.config.get_text_config()

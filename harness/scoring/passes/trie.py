@@ -62,6 +62,7 @@ class Forest:
 
         ``by_length`` sorts the longest first and shares nothing: for batches without anchors.
         """
+        # Big-endian bytes sort as the numbers do, and a prefix before what it begins.
         keys = [leaf.tokens.astype(">u4").tobytes() for leaf in leaves]
         self.by_length = by_length
         self.order = sorted(
@@ -80,6 +81,7 @@ class Forest:
 
     def nodes(self, start: int, stop: int, depth: int) -> int:
         """Distinct positions of ``[start, stop)`` beyond a shared prefix of ``depth`` tokens."""
+        # Every leaf but the first adds what it does not share with the one before it.
         inside = int(self._added[stop] - self._added[start + 1])
         return len(self.leaves[start].tokens) - depth + inside
 
@@ -90,10 +92,10 @@ class Forest:
 
     def packs(self, fits: Callable[[int, int, int], bool]) -> list[Pack]:
         """Cut into packs: ``fits(start, stop, depth)`` says whether one pack may hold a run."""
-        found: list[Pack] = []
+        packs: list[Pack] = []
         if self.leaves:
-            self._cut(0, len(self.leaves), (), fits, found)
-        return found
+            self._cut(0, len(self.leaves), (), fits, packs)
+        return packs
 
     def _cut(
         self,
@@ -101,12 +103,12 @@ class Forest:
         stop: int,
         anchors: tuple[int, ...],
         fits: Callable[[int, int, int], bool],
-        found: list[Pack],
+        packs: list[Pack],
         level: int = 0,
     ) -> None:
         depth = anchors[-1] if anchors else 0
         if stop - start == 1 or fits(start, stop, depth):
-            found.append(Pack(start, stop, anchors))
+            packs.append(Pack(start, stop, anchors))
             return
         branch = min(self.shared[start + 1 : stop])
         first_scored = min(leaf.first_scored for leaf in self.leaves[start:stop])
@@ -115,15 +117,15 @@ class Forest:
             anchors, depth = (*anchors, anchor), anchor
         edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
         if len(edges) == stop - start - 1 or level == _MOST_LEVELS:
-            self._cut_flat(start, stop, anchors, fits, found)
+            self._cut_flat(start, stop, anchors, fits, packs)
             return
         begin = end = start
         for _, child_end in self._branches(start, stop, depth, fits):
             if end > begin and not fits(begin, child_end, depth):
-                self._emit(begin, end, anchors, fits, found, level)
+                self._emit(begin, end, anchors, fits, packs, level)
                 begin = end
             end = child_end
-        self._emit(begin, end, anchors, fits, found, level)
+        self._emit(begin, end, anchors, fits, packs, level)
 
     def _branches(
         self, start: int, stop: int, depth: int, fits: Callable[[int, int, int], bool]
@@ -132,8 +134,8 @@ class Forest:
         branch = min(self.shared[start + 1 : stop])
         edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
         for begin, end in pairwise([start, *edges, stop]):
-            one = end - begin == 1 or fits(begin, end, depth)
-            if one or min(self.shared[begin + 1 : end]) - depth >= SHORTEST_ANCHOR:
+            whole = end - begin == 1 or fits(begin, end, depth)
+            if whole or min(self.shared[begin + 1 : end]) - depth >= SHORTEST_ANCHOR:
                 yield begin, end
             else:
                 yield from self._branches(begin, end, depth, fits)
@@ -144,13 +146,13 @@ class Forest:
         stop: int,
         anchors: tuple[int, ...],
         fits: Callable[[int, int, int], bool],
-        found: list[Pack],
+        packs: list[Pack],
         level: int,
     ) -> None:
         if fits(start, stop, anchors[-1] if anchors else 0):
-            found.append(Pack(start, stop, anchors))
+            packs.append(Pack(start, stop, anchors))
         else:
-            self._cut(start, stop, anchors, fits, found, level + 1)
+            self._cut(start, stop, anchors, fits, packs, level + 1)
 
     def _cut_flat(
         self,
@@ -158,16 +160,16 @@ class Forest:
         stop: int,
         anchors: tuple[int, ...],
         fits: Callable[[int, int, int], bool],
-        found: list[Pack],
+        packs: list[Pack],
     ) -> None:
         """Leaves that share nothing more, or too deep: fill packs in order."""
         depth = anchors[-1] if anchors else 0
         begin = start
         for end in range(start + 1, stop + 1):
             if end > begin + 1 and not fits(begin, end, depth):
-                found.append(Pack(begin, end - 1, anchors))
+                packs.append(Pack(begin, end - 1, anchors))
                 begin = end - 1
-        found.append(Pack(begin, stop, anchors))
+        packs.append(Pack(begin, stop, anchors))
 
 
 @dataclass(frozen=True)
@@ -207,15 +209,18 @@ def lay_out(leaves: Sequence[Leaf], shared: Sequence[int], depth: int, step: int
     path: NDArray[np.int64] = np.empty(0, dtype=np.int64)
     begin = 0
     for index, leaf in enumerate(leaves):
-        kept = 0 if index == 0 else shared[index] - depth
-        end = begin + len(leaf.tokens) - depth - kept
-        tokens[begin:end] = leaf.tokens[depth + kept :]
-        positions[begin:end] = np.arange(depth + kept, len(leaf.tokens))
-        visible[begin:end, path[:kept]] = True
+        # ``path`` holds the nodes of the leaf before; sorted as they are, what a leaf shares with
+        # any earlier one it shares with that one, so the start of the path is all its ancestors.
+        ancestors = path[: 0 if index == 0 else shared[index] - depth]
+        first = depth + len(ancestors)
+        end = begin + len(leaf.tokens) - first
+        tokens[begin:end] = leaf.tokens[first:]
+        positions[begin:end] = np.arange(first, len(leaf.tokens))
+        visible[begin:end, ancestors] = True
         visible[begin:end, begin:end] = np.tri(end - begin, dtype=np.bool_)
         if end > begin:
-            spans.append((begin, end, path[:kept]))
-        path = np.concatenate([path[:kept], np.arange(begin, end)])
+            spans.append((begin, end, ancestors))
+        path = np.concatenate([ancestors, np.arange(begin, end)])
         paths.append(path[leaf.first_scored - depth :])
         begin = end
     if begin < count:

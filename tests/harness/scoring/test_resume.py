@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from steelyard.harness.scoring import open_model, scorer
+from steelyard.harness.scoring import decoder_only, open_model
 from steelyard.harness.scoring.journal import Journal
 from tests.harness.scoring import tiny
 
@@ -131,14 +131,14 @@ def test_an_out_of_memory_in_the_reduction_halves_the_pack_too(
     llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = answer(open_small(llama), "loglikelihood")
-    whole = scorer.token_scores
+    whole = decoder_only.token_scores
 
     def small_memory(logits: Any, *rest: Any) -> Any:
         if logits.shape[0] > 8:
             raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
         return whole(logits, *rest)
 
-    monkeypatch.setattr(scorer, "token_scores", small_memory)
+    monkeypatch.setattr(decoder_only, "token_scores", small_memory)
     lm = open_small(llama)
     found = answer(lm, "loglikelihood")
     assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
