@@ -71,11 +71,14 @@ class Games:
         residual = sums - null * sizes
         step = capital.steps + np.arange(len(residual), dtype=np.float64)
         before = capital.residual + np.cumsum(residual) - residual
+        # Without replacement the residuals of all steps add up to 0 under the null, so the rest
+        # must make up for those seen: the next is expected at -before / left.
         left = np.maximum(self.steps - step, 1)
         expected = np.zeros(len(left)) if self.replacement else -before / left
         growth = np.ones(len(left)) if self.replacement else self.steps / left
         variance = self._variance(residual, step, before, capital)
-        # The worst a step can do to either game, which bounds its bets.
+        # The worst a step can do to either game, which bounds its bets: a stake below 1 / worst
+        # leaves capital, and a game that is ruined by one step could never decide again.
         down = np.maximum(1e-9, expected - (self.low - null) * self.largest)
         up = np.maximum(1e-9, (self.high - null) * self.largest - expected)
         passing = _grow(
@@ -110,9 +113,13 @@ def _grow(
     logs: Floats, surprise: Floats, wanted: Floats, variance: Floats, worst: Floats
 ) -> Floats:
     """Log capital over all bets after each step; ``logs`` (bets,) is advanced in place."""
+    # The stake of fastest growth for a step of mean m and variance v: log(1 + s x) is to second
+    # order s x - (s x)^2 / 2, whose mean s m - s^2 (v + m^2) / 2 is highest at m / (v + m^2).
     stake = wanted / (variance[:, None] + wanted**2)
     stake = np.minimum(stake, (LARGEST_STAKE / worst)[:, None])
     gain = np.maximum(stake * surprise[:, None], -LARGEST_STAKE)
+    # Capital is a product of many factors, so its logarithms are added; the sum over bets is taken
+    # without leaving that scale, where 1e-400 is a number like any other.
     each = logs + np.cumsum(np.log1p(gain), axis=0)
     logs[:] = each[-1]
     result: Floats = np.logaddexp.reduce(each, axis=1)

@@ -25,6 +25,8 @@ def influences(columns: Floats, score: Score) -> Floats:
     n, k = columns.shape
     total, spread = columns.sum(axis=0), columns.std(axis=0) * np.sqrt(n)
     active = np.flatnonzero(spread > 0)
+    # A step must stay where the score is smooth and above its rounding; some corpus scores cut
+    # their statistics off to whole numbers, between which nothing changes at all.
     whole = (columns == np.rint(columns)).all(axis=0)
     size = np.where(whole, np.ceil(0.1 * spread), 0.1 * spread)[active]
     steps = np.zeros((len(active), k))
@@ -56,11 +58,14 @@ def bca_interval(
             f"the score has no value for {(~np.isfinite(replicates)).sum()} of {draws} resamples",
             fix="too few samples for an interval of this metric; score more",
         )
+    # Ties count half, else a score with few values is given a bias that it has not; equal up to the
+    # rounding of single-precision sums.
     slack = 1e-5 * float(replicates.std())
     below = float((replicates < estimate - slack).mean())
     ties = float((abs(replicates - estimate) <= slack).mean())
     share = np.clip(below + ties / 2, 1 / (2 * draws), 1 - 1 / (2 * draws))
     bias = float(special.ndtri(share))
+    # The bootstrap's spread divides by n, not n - 1, and its tails are normal (Hesterberg 2015).
     z = float(special.stdtrit(n - 1, (1 + level) / 2)) * np.sqrt(n / (n - 1))
     levels = [_adjusted(bias, skew, side * z) for side in (-1.0, 1.0)]
     low, high = np.quantile(replicates, levels)
@@ -69,6 +74,7 @@ def bca_interval(
 
 def _adjusted(bias: float, skew: float, z: float) -> float:
     shifted = bias + z
+    # Efron's level: ndtr(bias + shifted / (1 - skew shifted)); past the pole it is at the end.
     denominator = 1 - skew * shifted
     if denominator <= 0:
         return 0.0 if z < 0 else 1.0

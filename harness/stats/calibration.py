@@ -66,6 +66,7 @@ def expected_calibration_error(wrong: Floats, right: Floats, confidence: Floats)
     size = wrong + right
     reached = np.cumsum(size, axis=1)
     total = reached[:, -1:]
+    # A little below the goal: sums of counts are whole, but total * k / 10 may round up past them.
     goals = total * np.arange(1, BINS + 1) / BINS - 1e-9
     ends = np.stack(
         [np.searchsorted(line, goal) for line, goal in zip(reached, goals, strict=True)]
@@ -76,6 +77,8 @@ def expected_calibration_error(wrong: Floats, right: Floats, confidence: Floats)
     belief = np.diff(np.cumsum(size * confidence, axis=1)[lines, ends], axis=1, prepend=0.0)
     counted = np.maximum(mass, 1e-12)
     share, gap = hits / counted, (hits - belief) / counted
+    # A bin's gap is the true one plus noise of this deviation, so that its size is on average
+    # E|N(gap, noise)| and not |gap|: what is beyond is taken off.
     noise = np.sqrt(np.maximum(share * (1 - share), 0.0) / counted)
     excess = _folded_mean(gap, noise) - np.abs(gap)
     error = ((np.abs(gap) - excess) * mass).sum(axis=1) / total[:, 0]
@@ -85,6 +88,7 @@ def expected_calibration_error(wrong: Floats, right: Floats, confidence: Floats)
 
 def _folded_mean(mean: Floats, deviation: Floats) -> Floats:
     """E|X| for X ~ N(mean, deviation^2), elementwise."""
+    # Beyond 40 deviations exp and ndtr are 0 and 1 in double precision.
     ratio = np.divide(mean, deviation, out=np.full_like(mean, 40.0), where=deviation > 0)
     ratio = np.clip(ratio, -40.0, 40.0)
     result: Floats = np.where(
@@ -104,6 +108,7 @@ def area_under_risk_coverage(wrong: Floats, right: Floats) -> Floats:
     """
     size = (wrong + right)[:, ::-1]
     reached = np.cumsum(size, axis=1)
+    # digamma(n + 1) is H_n less Euler's constant, which a difference of two does not see.
     harmonic = special.digamma(reached + 1)
     weight = reached * (1 + harmonic[:, -1:] - harmonic)
     mass = np.diff(weight, axis=1, prepend=0.0)
@@ -157,6 +162,7 @@ def swapped_deltas(
     n, parts = len(before), []
     for size in _chunk_sizes(n, draws):
         units = n if codes is None else int(codes.max()) + 1
+        # One swap for each cluster: samples of a document change sides together.
         stay = rng.integers(0, 2, size=(units, size)).astype(np.float64)
         left = (swap @ (stay if codes is None else stay[codes])).T + second
         parts.append(ladder.error(left, method) - ladder.error(total - left, method))

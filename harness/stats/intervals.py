@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from steelyard.harness.errors import StatisticsError, did_you_mean
@@ -24,6 +23,7 @@ from steelyard.harness.stats.bootstrap import (
 from steelyard.harness.stats.proportions import share_interval
 from steelyard.harness.stats.resampling import bootstrap_sums
 from steelyard.harness.stats.rows import (
+    Clusters,
     Floats,
     Labels,
     check_clusters,
@@ -47,7 +47,7 @@ def score_interval(
     *,
     kind: str,
     aggregate: Aggregate | None = None,
-    clusters: Sequence[Hashable] | NDArray[Any] | None = None,
+    clusters: Clusters = None,
     alpha: float = 0.05,
     method: str | None = None,
     draws: int = 10_000,

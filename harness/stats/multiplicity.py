@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ from steelyard.harness.stats.rows import Floats, check_pair
 from steelyard.harness.stats.scores import Aggregate
 
 Side = Literal["worse", "better"]
-Slices = Sequence[Hashable] | NDArray[Any] | Mapping[str, ArrayLike]
+Slices = Sequence[Hashable] | NDArray[np.generic] | Mapping[str, ArrayLike]
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -105,13 +105,13 @@ def slice_tests(
         else:
             p_values.append(_one_sided_p_value(result, margin, side))
     adjusted = (benjamini_hochberg if adjust == "bh" else holm)(p_values)
-    found = [
+    slice_results = [
         SliceResult(name, result, p_value, float(corrected), bool(corrected < alpha))
         for name, result, p_value, corrected in zip(
             members, results, p_values, adjusted, strict=True
         )
     ]
-    return sorted(found, key=lambda one: (one.p_adjusted, one.p_value))
+    return sorted(slice_results, key=lambda each: (each.p_adjusted, each.p_value))
 
 
 def _members(slices: Slices, n: int) -> dict[Hashable, NDArray[np.intp]]:
@@ -133,7 +133,7 @@ def _members(slices: Slices, n: int) -> dict[Hashable, NDArray[np.intp]]:
     return chosen
 
 
-def _indices(rows: NDArray[Any], n: int, name: object) -> NDArray[np.intp]:
+def _indices(rows: NDArray[np.bool_] | NDArray[np.intp], n: int, name: object) -> NDArray[np.intp]:
     if rows.dtype == bool:
         if rows.shape != (n,):
             raise StatisticsError(f"slice {name}: the mask has {rows.size} entries for {n} rows")

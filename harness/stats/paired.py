@@ -6,12 +6,11 @@ that hold them: ``proportions`` (0/1), ``bootstrap``, ``randomisation``, ``calib
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from steelyard.harness.errors import StatisticsError, did_you_mean
@@ -36,6 +35,7 @@ from steelyard.harness.stats.calibration import (
 from steelyard.harness.stats.randomisation import exceedance_p_value, randomised_deltas
 from steelyard.harness.stats.resampling import bootstrap_sums, sign_flip_sums
 from steelyard.harness.stats.rows import (
+    Clusters,
     Floats,
     Labels,
     check_clusters,
@@ -43,7 +43,7 @@ from steelyard.harness.stats.rows import (
     check_pair,
     sum_clusters,
 )
-from steelyard.harness.stats.scores import Aggregate, summed_score
+from steelyard.harness.stats.scores import Aggregate, Score, SummedScore, summed_score
 
 Verdict = Literal["better", "not_worse", "worse", "inconclusive"]
 Interval = tuple[float, float]
@@ -71,6 +71,24 @@ class PairedResult:
 
 
 @dataclass(frozen=True)
+class _Question:
+    """Two runs' rows, checked and aligned, and how they are to be compared."""
+
+    before: Floats
+    after: Floats
+    codes: Labels | None
+    """Clusters 0..G-1; None where every sample stands alone."""
+    kind: str
+    method: str | None
+    aggregate: Aggregate | None
+    higher_is_better: bool | None
+    levels: tuple[float, float]
+    """Confidence of the interval that decides, and of the one that is shown."""
+    draws: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class _Inference:
     delta: float
     p_value: float
@@ -84,7 +102,7 @@ def paired_test(
     candidate: ArrayLike,
     *,
     kind: str,
-    clusters: Sequence[Hashable] | NDArray[Any] | None = None,
+    clusters: Clusters = None,
     margin: float = 0.0,
     alpha: float = 0.05,
     method: str | None = None,
@@ -120,28 +138,29 @@ def paired_test(
     before, after = check_pair(baseline, candidate, kind)
     codes = check_clusters(clusters, len(before))
     _check_method(kind, method)
-    levels = (1 - 2 * alpha, 0.95)
-    if kind == "accuracy":
-        found = _accuracy(before, after, codes, levels, draws, seed, higher_is_better)
-    elif kind == "calibration" and method != "brier":
-        found = _calibration(before, after, codes, levels, draws, seed, method or "ece")
-    else:
-        if kind == "calibration":
-            kind, higher_is_better, method = "bounded", False, None
-            before, after = _brier(before), _brier(after)
-        found = _summed(
-            before, after, codes, levels, draws, seed, kind, aggregate, higher_is_better, method
-        )
-    low, high = found.intervals[1] if found.intervals else (None, None)
+    question = _Question(
+        before,
+        after,
+        codes,
+        kind,
+        method,
+        aggregate,
+        higher_is_better,
+        levels=(1 - 2 * alpha, 0.95),
+        draws=draws,
+        seed=seed,
+    )
+    inference = _answer(question)
+    low, high = inference.intervals[1] if inference.intervals else (None, None)
     return PairedResult(
-        delta=found.delta,
+        delta=inference.delta,
         low=low,
         high=high,
-        p_value=found.p_value,
-        verdict=_decide(found, margin),
+        p_value=inference.p_value,
+        verdict=_decide(inference, margin),
         mde=_detectable(low, high, alpha),
         n=len(before),
-        method=found.method,
+        method=inference.method,
     )
 
 
@@ -156,10 +175,31 @@ def _check_method(kind: str, method: str | None) -> None:
         )
 
 
-def _decide(found: _Inference, margin: float) -> Verdict:
-    if found.intervals is None:
+def _answer(question: _Question) -> _Inference:
+    if question.kind == "accuracy":
+        return _accuracy(question)
+    if question.kind != "calibration":
+        return _summed(question)
+    if question.method != "brier":
+        return _calibration(question, question.method or "ece")
+    # A Brier score is the mean of the samples' own squared errors.
+    before, after = _brier(question.before), _brier(question.after)
+    return _summed(
+        replace(
+            question,
+            before=before,
+            after=after,
+            kind="bounded",
+            method=None,
+            higher_is_better=False,
+        )
+    )
+
+
+def _decide(inference: _Inference, margin: float) -> Verdict:
+    if inference.intervals is None:
         return "inconclusive"
-    low, high = found.intervals[0]
+    low, high = inference.intervals[0]
     if low > 0:
         return "better"
     if high < -margin:
@@ -174,75 +214,52 @@ def _detectable(low: float | None, high: float | None, alpha: float) -> float | 
     return float((special.ndtri(1 - alpha) + special.ndtri(POWER)) * standard_error)
 
 
-def _accuracy(
-    before: Floats,
-    after: Floats,
-    codes: Labels | None,
-    levels: tuple[float, float],
-    draws: int,
-    seed: int,
-    higher_is_better: bool | None,
-) -> _Inference:
-    if higher_is_better is False:
+def _accuracy(question: _Question) -> _Inference:
+    before, after, codes = question.before, question.after, question.codes
+    if question.higher_is_better is False:
         before, after = after, before
     change = after - before
     delta = float(change.mean())
     if codes is not None and codes.max() == 0:
         return _Inference(delta, 1.0, None, "one cluster: no interval")
     correction = proportions.DECISION_CORRECTION
-    decisive = proportions.paired_interval(before, after, codes, levels[0], correction)
-    shown = proportions.paired_interval(before, after, codes, levels[1])
+    decisive = proportions.paired_interval(before, after, codes, question.levels[0], correction)
+    shown = proportions.paired_interval(before, after, codes, question.levels[1])
     if codes is None:
         p_value = proportions.mcnemar_p_value(*proportions.flips(before, after))
         return _Inference(delta, p_value, (decisive, shown), "exact McNemar; Tango score interval")
     sums = sum_clusters(change, codes)
-    null = sign_flip_sums(sums, draws, seed, sums[:, 0])[:, 0]
+    null = sign_flip_sums(sums, question.draws, question.seed, sums[:, 0])[:, 0]
     p_value = exceedance_p_value(null, float(sums.sum()))
     return _Inference(
         delta, p_value, (decisive, shown), "cluster sign flips; clustered score interval"
     )
 
 
-def _summed(
-    before: Floats,
-    after: Floats,
-    codes: Labels | None,
-    levels: tuple[float, float],
-    draws: int,
-    seed: int,
-    kind: str,
-    aggregate: Aggregate | None,
-    higher_is_better: bool | None,
-    method: str | None,
-) -> _Inference:
-    form = summed_score(kind, aggregate, before)
-    upward = form.higher_is_better if higher_is_better is None else higher_is_better
-    sign = 1.0 if upward or kind == "perplexity" else -1.0
-    old, new = (sum_clusters(form.columns(rows), codes) for rows in (before, after))
-    n, k = old.shape
-
-    def delta_of(sums: Floats) -> Floats:
-        result: Floats = sign * (form.score(sums[:, k:]) - form.score(sums[:, :k]))
-        return result
-
+def _summed(question: _Question) -> _Inference:
+    kind, levels = question.kind, question.levels
+    form = summed_score(kind, question.aggregate, question.before)
+    old, new = (
+        sum_clusters(form.columns(rows), question.codes)
+        for rows in (question.before, question.after)
+    )
+    delta_of = _delta_of(question, form, old.shape[1])
+    # A row of both runs is drawn together: what a sample has in common in both cancels.
     both = np.hstack([old, new])
     delta = float(delta_of(both.sum(axis=0)[None, :])[0])
+    n = len(old)
     if n < 2:
         return _Inference(delta, 1.0, None, "one unit: no interval")
     identical = np.array_equal(old, new)
-    scale = None
-    if kind == "bounded":
-        scale = largest_change(np.vstack([before, after]), old)
-    elif kind == "corpus":
-        scale = abs(float(form.score(old.sum(axis=0)[None, :])[0]))
-    elif few(n, levels[0]) and not identical:
+    scale = _scale(question, form, old)
+    if scale is None and few(n, levels[0]) and not identical:
         return _Inference(delta, 1.0, None, f"{n} units: no interval")
     if scale is not None and identical:
         # Log-likelihoods that agree to the last bit, in contrast, are one model's.
         unchanged = [few_interval(0, n, scale, 0.0, level) for level in levels]
         return _Inference(delta, 1.0, (unchanged[0], unchanged[1]), "no sample changed")
     effects = influences(both, delta_of)
-    replicates = delta_of(bootstrap_sums(both, draws, seed, effects))
+    replicates = delta_of(bootstrap_sums(both, question.draws, question.seed, effects))
     skew = acceleration(effects)
     decisive, shown = (bca_interval(replicates, delta, skew, n, level) for level in levels)
     if scale is not None:
@@ -251,13 +268,37 @@ def _summed(
             _reaching(interval, changed, n, scale, delta, level)
             for interval, level in zip((decisive, shown), levels, strict=True)
         )
-    units = "" if codes is None else "cluster "
-    if method == "bootstrap":
+    units = "" if question.codes is None else "cluster "
+    if question.method == "bootstrap":
         p_value = shift_p_value(replicates, delta)
         return _Inference(delta, p_value, (decisive, shown), f"{units}bootstrap p; BCa interval")
-    null = randomised_deltas(old, new, form.score, draws, seed, effects)
+    null = randomised_deltas(old, new, form.score, question.draws, question.seed, effects)
     p_value = exceedance_p_value(null, delta)
     return _Inference(delta, p_value, (decisive, shown), f"{units}randomisation; BCa interval")
+
+
+def _delta_of(question: _Question, form: SummedScore, k: int) -> Score:
+    """(m, 2k) sums of both runs -> (m,) changes of the score, positive is better."""
+    upward = question.higher_is_better
+    if upward is None:
+        upward = form.higher_is_better
+    # Perplexity is compared by its log-likelihood, whose direction is its own.
+    sign = 1.0 if upward or question.kind == "perplexity" else -1.0
+
+    def delta_of(sums: Floats) -> Floats:
+        result: Floats = sign * (form.score(sums[:, k:]) - form.score(sums[:, :k]))
+        return result
+
+    return delta_of
+
+
+def _scale(question: _Question, form: SummedScore, old: Floats) -> float | None:
+    """The most that one unit may change the score by its kind; None: there is no such bound."""
+    if question.kind == "bounded":
+        return largest_change(np.vstack([question.before, question.after]), old)
+    if question.kind == "corpus":
+        return abs(float(form.score(old.sum(axis=0)[None, :])[0]))
+    return None
 
 
 def _reaching(
@@ -274,20 +315,19 @@ def _brier(rows: Floats) -> Floats:
     return np.asarray((rows[:, :1] - rows[:, 1:]) ** 2)
 
 
-def _calibration(
-    before: Floats,
-    after: Floats,
-    codes: Labels | None,
-    levels: tuple[float, float],
-    draws: int,
-    seed: int,
-    method: str,
-) -> _Inference:
+def _calibration(question: _Question, method: str) -> _Inference:
+    before, after, codes = question.before, question.after, question.codes
     delta = calibration_error(before, method) - calibration_error(after, method)
     units = len(before) if codes is None else int(codes.max()) + 1
     if units < 2:
         return _Inference(delta, 1.0, None, "one unit: no interval")
+    draws, seed = question.draws, question.seed
     shifts = bootstrap_shifts([before, after], codes, method, draws, seed) @ [1.0, -1.0]
-    decisive, shown = (basic_interval(shifts, delta, level) for level in levels)
-    p_value = exceedance_p_value(swapped_deltas(before, after, codes, method, draws, seed), delta)
-    return _Inference(delta, p_value, (decisive, shown), f"{method} randomisation; basic bootstrap")
+    decisive, shown = (basic_interval(shifts, delta, level) for level in question.levels)
+    null = swapped_deltas(before, after, codes, method, draws, seed)
+    return _Inference(
+        delta,
+        exceedance_p_value(null, delta),
+        (decisive, shown),
+        f"{method} randomisation; basic bootstrap",
+    )

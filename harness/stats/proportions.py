@@ -80,6 +80,7 @@ def tango_score(
 
     The variance uses the restricted maximum-likelihood estimate of p(regressed).
     """
+    # p(regressed) given the difference is the larger root of 2n q^2 + linear q + constant = 0.
     linear = -improved - regressed + (2 * n - improved + regressed) * difference
     constant = -regressed * difference * (1 - difference)
     restricted = (math.sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
@@ -101,6 +102,7 @@ def design_effect(differences: Floats, codes: Labels) -> float:
     independent = float((centred**2).sum())
     if independent == 0.0:
         return n / groups
+    # Residuals are summed within a cluster before they are squared: what its samples share adds up.
     clustered = float((sum_clusters(centred, codes) ** 2).sum()) * groups / max(groups - 1, 1)
     return max(clustered / independent, 1.0 / groups)
 

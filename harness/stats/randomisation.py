@@ -21,6 +21,8 @@ def randomised_deltas(
 
     ``before`` and ``after`` are (n, k) columns, ``by`` the (n,) influences of the swap.
     """
+    # A row of either run is the pair's middle plus or less half its difference, and a swap turns
+    # the sign of the half: both runs' sums follow from one sum of signed halves.
     middle = (before.sum(axis=0) + after.sum(axis=0)) / 2
     half = sign_flip_sums((after - before) / 2, draws, seed, by)
     result: Floats = score(middle + half) - score(middle - half)

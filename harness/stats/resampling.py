@@ -42,8 +42,10 @@ def bootstrap_sums(columns: Floats, draws: int, seed: int, by: Floats) -> Floats
         picks = rng.multinomial(n, sizes / n, size=draws).astype(np.float64)
         return _whole(_by_blocks(ordered, starts, sizes, picks, rng), columns)
     centre = columns.mean(axis=0)
-    kept = n * draws <= KEPT_CELLS
-    counts = _single(_kept_counts(n, draws, seed)) if kept else _counts(n, draws, rng)
+    remembered = n * draws <= KEPT_CELLS
+    counts = _single(_kept_counts(n, draws, seed)) if remembered else _counts(n, draws, rng)
+    # Centred, so that single precision rounds the spread and not the level; a draw has n rows, so
+    # the level comes back as n times the centre.
     return _whole(_products(counts, columns - centre) + n * centre, columns)
 
 
@@ -55,14 +57,15 @@ def sign_flip_sums(columns: Floats, draws: int, seed: int, by: Floats) -> Floats
         ordered, starts, sizes = _blocks(columns, by)
         heads = rng.binomial(sizes, 0.5, size=(draws, len(sizes))).astype(np.float64)
         return _by_blocks(ordered, starts, sizes, 2 * heads - sizes, rng)
-    kept = n * draws <= KEPT_CELLS
-    signs = _single(_kept_signs(n, draws, seed)) if kept else _signs(n, draws, rng)
+    remembered = n * draws <= KEPT_CELLS
+    signs = _single(_kept_signs(n, draws, seed)) if remembered else _signs(n, draws, rng)
     return _products(signs, columns)
 
 
 def bootstrap_counts(n: int, draws: int, rng: np.random.Generator) -> Counts:
     """How often each of n rows is drawn, (draws, n); every line sums to n."""
     picks = rng.integers(0, n, size=(draws, n), dtype=np.int64)
+    # Each draw counts in n cells of its own, so one bincount serves all of them.
     picks += np.arange(draws)[:, None] * n
     return np.bincount(picks.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
 
@@ -126,10 +129,10 @@ def _kept_signs(n: int, draws: int, seed: int) -> NDArray[np.int8]:
     return np.vstack([lines.astype(np.int8) for lines in signs])
 
 
-def _single(kept: NDArray[np.int8]) -> Iterator[Counts]:
+def _single(table: NDArray[np.int8]) -> Iterator[Counts]:
     """In pieces that stay in the processor's cache: bytes travel, not words."""
-    step = max(1, _CACHED_CELLS // kept.shape[1])
-    return (kept[start : start + step].astype(np.float32) for start in range(0, len(kept), step))
+    step = max(1, _CACHED_CELLS // table.shape[1])
+    return (table[start : start + step].astype(np.float32) for start in range(0, len(table), step))
 
 
 def _blocks(columns: Floats, by: Floats) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
@@ -147,6 +150,8 @@ def _by_blocks(
 ) -> Floats:
     means = np.add.reduceat(ordered, starts, axis=0) / sizes[:, None]
     inside = ordered - np.repeat(means, sizes, axis=0)
+    # A normal vector with the covariance of the rows inside their blocks: X'X = V diag(values) V',
+    # so standard normals times sqrt(values), turned by V. Rounding may leave a value below 0.
     values, vectors = np.linalg.eigh(inside.T @ inside)
     noise = rng.standard_normal((len(weights), len(values))) * np.sqrt(np.maximum(values, 0.0))
     result: Floats = weights @ means + noise @ vectors.T

@@ -17,7 +17,6 @@ kind            k    columns
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +25,8 @@ from steelyard.harness.errors import StatisticsError, did_you_mean
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
+#: What samples belong together, a label a sample; None: every sample stands alone.
+Clusters = Sequence[Hashable] | NDArray[np.generic] | None
 
 #: Below it 1 - 2 alpha loses its digits; no resampling reaches so far into a tail.
 SMALLEST_ALPHA = 1e-9
@@ -105,7 +106,7 @@ def check_pair(baseline: ArrayLike, candidate: ArrayLike, kind: str) -> tuple[Fl
     return before, after
 
 
-def check_clusters(clusters: Sequence[Hashable] | NDArray[Any] | None, n: int) -> Labels | None:
+def check_clusters(clusters: Clusters, n: int) -> Labels | None:
     """Cluster labels as codes 0..G-1, or None where every sample stands alone."""
     if clusters is None:
         return None
@@ -133,6 +134,7 @@ def sum_clusters(columns: Floats, codes: Labels | None) -> Floats:
     """Column sums of each cluster, (G, k); the columns themselves without clusters."""
     if codes is None:
         return columns
+    # Unbuffered, row after row: ``sums[codes] += columns`` would count a repeated code once.
     sums = np.zeros((int(codes.max()) + 1, columns.shape[1]))
     np.add.at(sums, codes, columns)
     return sums

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from steelyard.harness.errors import StatisticsError
 from steelyard.harness.stats.rows import Floats
 
-Aggregate = Callable[[Any], Any]
+Aggregate = Callable[[Floats], ArrayLike]
 Score = Callable[[Floats], Floats]
 
 
@@ -72,7 +72,7 @@ def vectorised(aggregate: Aggregate, rows: Floats) -> Score:
     ``rows``.
     """
 
-    def one(sums: Floats) -> float:
+    def of_line(sums: Floats) -> float:
         try:
             value = np.asarray(aggregate(sums), dtype=np.float64)
         except (IndexError, TypeError, ValueError):
@@ -82,7 +82,7 @@ def vectorised(aggregate: Aggregate, rows: Floats) -> Score:
         return float(value.reshape(()))
 
     def each(sums: Floats) -> Floats:
-        return np.array([one(line) for line in sums])
+        return np.array([of_line(line) for line in sums])
 
     def at_once(sums: Floats) -> Floats:
         return np.asarray(aggregate(sums), dtype=np.float64)

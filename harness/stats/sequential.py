@@ -17,16 +17,16 @@ How the capital is bet stands in ``betting``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from steelyard.harness.errors import StatisticsError
 from steelyard.harness.stats.betting import PRIOR_VARIANCE, Capital, Games
 from steelyard.harness.stats.rows import (
+    Clusters,
     Floats,
     check_clusters,
     check_levels,
@@ -179,6 +179,8 @@ class SequentialTest:
             wealth = self._games.play(sums, counts, null, Capital.fresh())[side]
             return bool(wealth.max() >= -np.log(self.alpha))
 
+        # 24 halvings leave 6e-8 of the way; what is returned is still ruled out, so that rounding
+        # widens the interval and never narrows it.
         outer, inner = end, float(np.clip(mean, self.low, self.high))
         for _ in range(24):
             middle = (outer + inner) / 2
@@ -197,7 +199,7 @@ def sequential_test(
     alpha: float,
     low: float = -1.0,
     high: float = 1.0,
-    clusters: Sequence[Hashable] | NDArray[Any] | None = None,
+    clusters: Clusters = None,
     claim: Claim = "benchmark",
 ) -> SequentialResult:
     """Take (n,) differences in the order given and stop where they decide; see ``SequentialTest``.
