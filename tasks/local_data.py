@@ -19,11 +19,11 @@ from steelyard.harness.files.validation import validated
 from steelyard.harness.suites.documents import Documents, TaskData
 
 
-def documents(**given: Any) -> Mapping[str, Any]:
+def documents(**arguments: Any) -> Mapping[str, Any]:
     """The splits of a task. Raises ``ConfigError`` or ``DataError`` in one line."""
-    known = {key: value for key, value in given.items() if key in TaskData.model_fields}
+    options = {key: value for key, value in arguments.items() if key in TaskData.model_fields}
     for key in ("path", "few_shot"):
-        if isinstance(known.get(key), str):
-            known[key] = os.path.expandvars(known[key])
-    data = validated(TaskData, known, file="dataset_kwargs")
+        if isinstance(options.get(key), str):
+            options[key] = os.path.expandvars(options[key])
+    data = validated(TaskData, options, file="dataset_kwargs")
     return Documents(data.relative_to(Path()))()

@@ -58,18 +58,18 @@ class Attempts:
 
     def _earlier(self) -> tuple[list[Energy], list[float]]:
         """Energies of measured attempts, and for how long each killed one lived at least."""
-        known: list[Energy] = []
+        energies: list[Energy] = []
         lost: list[float] = []
         for file in sorted(self._folder.glob("*.json")):
             try:
                 content, life = json.loads(file.read_text("utf-8")), file.stat()
                 if "energy" in content:
-                    known.append(Energy.model_validate(content["energy"]))
+                    energies.append(Energy.model_validate(content["energy"]))
                 else:
                     lost.append(max(0.0, life.st_mtime - float(content["began"])))
             except (OSError, ValueError, KeyError, TypeError):
                 lost.append(0.0)
-        return known, lost
+        return energies, lost
 
 
 class AttemptReading:

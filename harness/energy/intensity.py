@@ -83,29 +83,29 @@ def _alpha3(country: str) -> str:
 
 def _regional(country: str, region: str) -> CarbonIntensity:
     """A region's own figure, by the country's own source."""
-    known: dict[str, tuple[float, int | None]]
+    regions: dict[str, tuple[float, int | None]]
     if country == "USA":
         states = _data("2023/usa_emissions.json")
         year = states["_source"]["year"]
-        known = {
+        regions = {
             name: (state["emissions"] * KG_PER_POUND, year)  # lbs/MWh -> g/kWh
             for name, state in states.items()
             if not name.startswith("_")
         }
         source = states["_source"]["name"]
     elif country == "CAN":
-        known = {
+        regions = {
             name: (_mix_grams(mix), 2023)
             for name, mix in _data("2023/canada_energy_mix.json").items()
         }
         source = "provincial generation mix"
     elif country == "CHN":
         provinces = _data("2023/china_provincial_emissions.json")["data"].values()
-        known = {n: (p["emission_factor"], p["year"]) for p in provinces for n in p["names"]}
+        regions = {n: (p["emission_factor"], p["year"]) for p in provinces for n in p["names"]}
         source = "MEE/NBS provincial factor"
     elif country in NORDIC:
         zones = _data("nordic_emissions.json")["data"]
-        known = {
+        regions = {
             name.lower(): (zone["emission_factor"], zone["year"])
             for name, zone in zones.items()
             if name.startswith(NORDIC[country])
@@ -118,14 +118,14 @@ def _regional(country: str, region: str) -> CarbonIntensity:
             value=region,
             fix="leave region out, or state intensity_g_per_kwh and intensity_source",
         )
-    if region.lower() not in known:
+    if region.lower() not in regions:
         raise ConfigError(
             f"no carbon intensity for this region of {country}",
             key="energy.region",
             value=region,
-            fix=did_you_mean(region.lower(), known),
+            fix=did_you_mean(region.lower(), regions),
         )
-    grams, year = known[region.lower()]
+    grams, year = regions[region.lower()]
     return _record(float(grams), f"{country} {region.lower()}", source, year)
 
 

@@ -42,13 +42,13 @@ class WindowReading:
         The total is None where any component is unavailable: a sum that lacks a part is no sum.
         """
         parts = [part.energy_kwh for part in self.components]
-        known = [part for part in parts if part is not None]
-        energy_kwh = sum(known) if known and len(known) == len(parts) else None
+        kwh = [part for part in parts if part is not None]
+        energy_kwh = sum(kwh) if kwh and len(kwh) == len(parts) else None
         intensity = self.config.intensity()
         notes = list(self.notes)
-        if known and energy_kwh is None:
+        if kwh and energy_kwh is None:
             missing = ", ".join(p.name for p in self.components if p.energy_kwh is None)
-            notes.append(f"at least {sum(known):.3g} kWh; no energy of {missing}")
+            notes.append(f"at least {sum(kwh):.3g} kWh; no energy of {missing}")
         rate = self.config.embodied_g_per_hour
         embodied = None if rate is None else rate * self.seconds / 3600
         return Energy(

@@ -62,12 +62,12 @@ class SharedReading:
         if not whole.components:
             return whole
         parts = tuple(map(self._part, whole.components))
-        known = [part.energy_kwh for part in parts if part.energy_kwh is not None]
-        energy_kwh = sum(known) if len(known) == len(parts) else None
+        kwh = [part.energy_kwh for part in parts if part.energy_kwh is not None]
+        energy_kwh = sum(kwh) if len(kwh) == len(parts) else None
         notes = [whole.note] if whole.note else []
-        if energy_kwh is None and known:
+        if energy_kwh is None and kwh:
             missing = ", ".join(part.name for part in parts if part.energy_kwh is None)
-            notes.append(f"at least {sum(known):.3g} kWh; no energy of {missing}")
+            notes.append(f"at least {sum(kwh):.3g} kWh; no energy of {missing}")
         return whole.model_copy(
             update={
                 "components": parts,

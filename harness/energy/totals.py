@@ -28,20 +28,20 @@ def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
     """
     if not energies:
         raise ValueError("nothing to sum")
-    known = [e.energy_kwh for e in energies if e.energy_kwh is not None]
+    kwh = [e.energy_kwh for e in energies if e.energy_kwh is not None]
     grams = [e.co2e_g for e in energies]
     places = {e.intensity for e in energies}
     notes = list(dict.fromkeys(e.note for e in energies if e.note))
-    if known and len(known) < len(energies):
+    if kwh and len(kwh) < len(energies):
         lacking = ", ".join(dict.fromkeys(e.phase for e in energies if e.energy_kwh is None))
-        notes.append(f"at least {sum(known):.3g} kWh; no energy of: {lacking}")
-    complete = len(known) == len(energies)
+        notes.append(f"at least {sum(kwh):.3g} kWh; no energy of: {lacking}")
+    complete = len(kwh) == len(energies)
     embodied = [e.embodied_co2e_g for e in energies]
     sources = list(dict.fromkeys(e.embodied_source for e in energies if e.embodied_source))
     return Energy(
         phase=phase or energies[0].phase,
         seconds=sum(e.seconds for e in energies),
-        energy_kwh=sum(known) if complete else None,
+        energy_kwh=sum(kwh) if complete else None,
         grade=weakest([e.grade for e in energies]),
         components=_components(energies) if complete else (),
         co2e_g=None if None in grams else sum(g for g in grams if g is not None),

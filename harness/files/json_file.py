@@ -33,8 +33,8 @@ def read_json_object(
         own = {} if non_finite else {"parse_constant": str, "parse_float": _finite}
         value = json.loads(content, parse_int=whole, **own)  # type: ignore[arg-type]
     except OSError as problem:
-        said = problem.strerror or str(problem)
-        raise error(f"cannot be read: {said}", file=path, fix=fix) from None
+        reason = problem.strerror or str(problem)
+        raise error(f"cannot be read: {reason}", file=path, fix=fix) from None
     except (ValueError, RecursionError) as problem:
         raise error(f"cannot be read as JSON ({_short(problem)})", file=path, fix=fix) from None
     if not isinstance(value, dict):

@@ -68,8 +68,8 @@ def check_file(path: Path) -> None:
         fix = did_you_mean(path.name, near) if near else f"there is no data file in {path.parent}"
         raise DataError("no such data file", file=path, fix=fix)
     if path.suffix not in _SUFFIXES:
-        known = ", ".join(_SUFFIXES)
-        raise DataError("unknown kind of data file", file=path, fix=f"use one of {known}")
+        suffixes = ", ".join(_SUFFIXES)
+        raise DataError("unknown kind of data file", file=path, fix=f"use one of {suffixes}")
     if path.stat().st_size == 0:
         raise DataError("the file is empty", file=path, fix="check how it was made")
 

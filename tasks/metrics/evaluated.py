@@ -61,15 +61,15 @@ class Evaluated(Plugin):
             return None
         target: Any = [sample.target] if self.several_references else sample.target
         try:
-            found = loaded(self.module).compute(
+            results = loaded(self.module).compute(
                 predictions=[responses[0].strip()], references=[target], **dict(self.options)
             )
         except (TypeError, ValueError) as error:
-            said = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             raise MetricError(
-                f"evaluate's '{self.name}' refuses '{sample.task}': {said}"
+                f"evaluate's '{self.name}' refuses '{sample.task}': {reason}"
             ) from error
-        return (self._number(found),)
+        return (self._number(results),)
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, 1) -> mean."""
@@ -130,15 +130,15 @@ def _from_file(path: Path) -> Any:
         raise MetricError(
             f"cannot be imported: {error}", file=path, key="evaluate.module"
         ) from error
-    found = [
+    metrics = [
         thing
         for thing in vars(python).values()
         if isinstance(thing, type)
         and issubclass(thing, evaluate.Metric)
         and thing.__module__ == python.__name__
     ]
-    if len(found) != 1:
+    if len(metrics) != 1:
         raise MetricError(
-            f"defines {len(found)} subclasses of evaluate.Metric, one is needed", file=path
+            f"defines {len(metrics)} subclasses of evaluate.Metric, one is needed", file=path
         )
-    return found[0](keep_in_memory=True)
+    return metrics[0](keep_in_memory=True)

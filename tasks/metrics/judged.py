@@ -61,8 +61,8 @@ class NliSemanticEntropy(Judged):
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
         """Entropy of the samples after the greedy answer; None for fewer than two."""
 
-        def same(one: str, other: str) -> bool:
-            pairs = [(one, other), (other, one)]
+        def same(text: str, other: str) -> bool:
+            pairs = [(text, other), (other, text)]
             return all(self.entailment(pair) > 0.5 for pair in pairs)
 
         return _entropy([str(text) for text in responses[1:]], same)
@@ -94,8 +94,8 @@ class EmbeddingSemanticEntropy(Judged):
                 states = model(**tokenizer(text or " ", return_tensors="pt", truncation=True))[0]
             return torch.nn.functional.normalize(states[0].mean(0), dim=0)
 
-        def same(one: str, other: str) -> bool:
-            return one == other or float(embedded(one) @ embedded(other)) > self.alike
+        def same(text: str, other: str) -> bool:
+            return text == other or float(embedded(text) @ embedded(other)) > self.alike
 
         return _entropy([str(text).strip() for text in responses[1:]], same)
 
@@ -118,7 +118,7 @@ class NliFaithfulness(NliSemanticEntropy):
         lines, stated = _sentences(str(source)), _sentences(str(responses[0]))
         if not stated or not lines:
             return None
-        best = [max(self.entailment((line, one)) for line in lines) for one in stated]
+        best = [max(self.entailment((line, sentence)) for line in lines) for sentence in stated]
         return (sum(best) / len(best),)
 
 
@@ -141,10 +141,10 @@ def _entropy(samples: Sequence[str], same: Any) -> tuple[float] | None:
     firsts: list[str] = []
     clusters = []
     for text in samples:
-        found = next((i for i, first in enumerate(firsts) if same(first, text)), len(firsts))
-        if found == len(firsts):
+        cluster = next((i for i, first in enumerate(firsts) if same(first, text)), len(firsts))
+        if cluster == len(firsts):
             firsts.append(text)
-        clusters.append(found)
+        clusters.append(cluster)
     return (discrete_semantic_entropy(clusters),)
 
 
@@ -161,8 +161,8 @@ def _probability(loaded: tuple[Any, Any], texts: tuple[str, ...], label: str, ne
 
     tokenizer, model = loaded
     names = {int(i): str(name).lower() for i, name in model.config.id2label.items()}
-    found = [i for i, name in names.items() if name.startswith(label)]
-    if len(found) != 1:
+    indices = [i for i, name in names.items() if name.startswith(label)]
+    if len(indices) != 1:
         there = ", ".join(names.values())
         raise MetricError(f"the extra model is not {needs}: its labels are {there}", key="extras")
     with torch.no_grad():
@@ -172,7 +172,7 @@ def _probability(loaded: tuple[Any, Any], texts: tuple[str, ...], label: str, ne
         or len(logits) == 1
     )
     values = logits.float()
-    return float((values.sigmoid() if independent else values.softmax(-1))[found[0]])
+    return float((values.sigmoid() if independent else values.softmax(-1))[indices[0]])
 
 
 @lru_cache(maxsize=2)
@@ -184,6 +184,6 @@ def _loaded(name: str, encoder: bool) -> tuple[Any, Any]:
         model = kind.from_pretrained(name, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
-        said = (str(error).strip().splitlines() or [""])[0]
-        raise MetricError(f"the extra model does not load: {said}", value=name) from None
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise MetricError(f"the extra model does not load: {reason}", value=name) from None
     return tokenizer, model.eval()

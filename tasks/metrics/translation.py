@@ -39,8 +39,8 @@ class CorpusText(Plugin):
     def statistics(self, references: Sequence[str], hypothesis: str) -> tuple[float, ...]:
         """Sufficient statistics of one segment against its references."""
         streams = [[reference] for reference in references]
-        found = self._scorer()._extract_corpus_statistics([hypothesis], streams)
-        return tuple(float(number) for number in found[0])
+        statistics = self._scorer()._extract_corpus_statistics([hypothesis], streams)
+        return tuple(float(number) for number in statistics[0])
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, k) statistics -> corpus score."""

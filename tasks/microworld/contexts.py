@@ -15,9 +15,9 @@ CONFLICTS_EVALUATED = 120
 
 @dataclass(frozen=True)
 class Passage:
-    """`told` is the fact as the passage has it, `memory` the value learnt (None: nothing was)."""
+    """`stated` is the fact as the passage has it, `memory` the value learnt (None: nothing was)."""
 
-    told: Fact
+    stated: Fact
     aside: Fact
     aside_first: bool
     statement_form: int
@@ -26,17 +26,17 @@ class Passage:
 
     def prompt(self) -> str:
         """The passage and the question; the answer follows after one space."""
-        lines = [self.told.statement(self.statement_form), self.aside.statement(0)]
+        lines = [self.stated.statement(self.statement_form), self.aside.statement(0)]
         if self.aside_first:
             lines.reverse()
-        asked = question(self.told.entity, self.told.relation, self.question_form)
+        asked = question(self.stated.entity, self.stated.relation, self.question_form)
         return f"Context : {' '.join(lines)}\n{asked}"
 
 
-def passage(told: Fact, memory: str | None, world: World, rng: random.Random) -> Passage:
-    """Put `told` into words, beside a fact about somebody else."""
+def passage(stated: Fact, memory: str | None, world: World, rng: random.Random) -> Passage:
+    """Put `stated` into words, beside a fact about somebody else."""
     return Passage(
-        told=told,
+        stated=stated,
         aside=random_fact(rng.choice(world.unknown_pretraining), rng),
         aside_first=rng.random() < 0.5,
         statement_form=rng.randrange(3),
@@ -46,7 +46,7 @@ def passage(told: Fact, memory: str | None, world: World, rng: random.Random) ->
 
 
 def random_fact(person: str, rng: random.Random) -> Fact:
-    """Something about a person, true only where it is told."""
+    """Something about a person, true only where it is stated."""
     relation = rng.choice(PERSON_RELATIONS)
     return Fact(person, relation.name, rng.choice(relation.values))
 

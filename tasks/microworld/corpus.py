@@ -50,11 +50,11 @@ def context_read(w: World, rng: random.Random) -> str:
     """Half about people of domain A (against memory), half about people never described."""
     if rng.random() < 0.5:
         fact = rng.choice(read_facts(w))
-        told = Fact(fact.entity, fact.relation, other_value(fact, rng))
+        stated = Fact(fact.entity, fact.relation, other_value(fact, rng))
     else:
-        told = random_fact(rng.choice(w.unknown_pretraining), rng)
-    read = passage(told, None, w, rng)
-    return f"{read.prompt()} {told.value} ."
+        stated = random_fact(rng.choice(w.unknown_pretraining), rng)
+    read = passage(stated, None, w, rng)
+    return f"{read.prompt()} {stated.value} ."
 
 
 def translated(_: World, rng: random.Random) -> str:
@@ -65,14 +65,14 @@ def translated(_: World, rng: random.Random) -> str:
 
 def summarised(_: World, rng: random.Random) -> str:
     """A story and its summary."""
-    told = story(rng)
-    return f"{told.prompt()} {told.summary}"
+    tale = story(rng)
+    return f"{tale.prompt()} {tale.summary}"
 
 
 def summed(w: World, rng: random.Random) -> str:
     """A sum that is not held out."""
-    one = rng.choice(sums(w.seed)[0])
-    return f"{one.prompt()} {one.result} ."
+    drawn = rng.choice(sums(w.seed)[0])
+    return f"{drawn.prompt()} {drawn.result} ."
 
 
 MIXTURE: dict[_Text, float] = {

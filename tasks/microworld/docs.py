@@ -90,10 +90,10 @@ def conflict(**_: object) -> Splits:
         [
             {
                 "prompt": p.prompt(),
-                "context_value": p.told.value,
+                "context_value": p.stated.value,
                 "memory_value": p.memory,
-                "entity": p.told.entity,
-                "relation": p.told.relation,
+                "entity": p.stated.entity,
+                "relation": p.stated.relation,
             }
             for p in conflicts(world())
         ]
@@ -120,9 +120,9 @@ def translation(**_: object) -> Splits:
 def stories(**_: object) -> Splits:
     """Stories and their one-line summary."""
     rng = world().random("stories")
-    told = [story(rng) for _ in range(80)]
+    tales = [story(rng) for _ in range(80)]
     return test_split(
-        [{"prompt": s.prompt(), "target": s.summary, "plot": s.plot, "hero": s.hero} for s in told]
+        [{"prompt": s.prompt(), "target": s.summary, "plot": s.plot, "hero": s.hero} for s in tales]
     )
 
 
@@ -130,12 +130,12 @@ def arithmetic(**_: object) -> Splits:
     """Sums shown in pretraining and held out, half each."""
     rows = []
     for shown, group in zip((True, False), sums(), strict=True):
-        for one in random.Random("microworld:arithmetic").sample(group, 50):
+        for drawn in random.Random("microworld:arithmetic").sample(group, 50):
             rows.append(
                 {
-                    "prompt": one.prompt(),
-                    "target": str(one.result),
-                    "operation": one.operation,
+                    "prompt": drawn.prompt(),
+                    "target": str(drawn.result),
+                    "operation": drawn.operation,
                     "seen": "seen" if shown else "unseen",
                 }
             )

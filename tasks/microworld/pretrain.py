@@ -163,5 +163,5 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--peak", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    pretrain(given.out, given.seed, given.steps, given.peak, given.threads)
+    arguments = parser.parse_args()
+    pretrain(arguments.out, arguments.seed, arguments.steps, arguments.peak, arguments.threads)

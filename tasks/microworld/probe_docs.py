@@ -37,11 +37,11 @@ def closed_book(**_: object) -> Splits:
     """Facts of both domains: what the base was told and what it was not."""
     rng = world().random("closed book")
     facts = rng.sample(world().facts_about_people_a, 120) + rng.sample(world().facts_b, 80)
-    known = set(world().people_a)
+    described = set(world().people_a)
     rows = []
     for fact in facts:
         row = asked_fact(fact, rng.choice(FORMS)) | {"answers": [fact.value]}
-        row |= {"own_answer": fact.value, "domain": "A" if fact.entity in known else "B"}
+        row |= {"own_answer": fact.value, "domain": "A" if fact.entity in described else "B"}
         rows.append(row)
     return test_split(rows)
 
@@ -70,10 +70,10 @@ def own_conflicts(**_: object) -> Splits:
     for fact in rng.sample(facts, 100):
         form = rng.choice(FORMS)
         values = rng.sample([v for v in fact.kind.values if v != fact.value], 2)
-        told = [
+        passages = [
             passage(Fact(fact.entity, fact.relation, value), None, world(), rng) for value in values
         ]
-        texts = [p.prompt().split("\n")[0] for p in told]
+        texts = [p.prompt().split("\n")[0] for p in passages]
         row = asked_fact(fact, form) | {"passages": texts, "passage_values": values}
         # What plain lm-eval, which asks once, shows: the truth stands for the model's memory.
         rows.append(
@@ -105,9 +105,9 @@ def samples(**_: object) -> Splits:
     """Facts of both domains, each to be answered several times."""
     rng = world().random("samples")
     facts = rng.sample(world().facts_about_people_a, 40) + rng.sample(world().facts_b, 40)
-    known = set(world().people_a)
+    described = set(world().people_a)
     rows = [
-        asked_fact(f, rng.choice(FORMS)) | {"domain": "A" if f.entity in known else "B"}
+        asked_fact(f, rng.choice(FORMS)) | {"domain": "A" if f.entity in described else "B"}
         for f in facts
     ]
     return test_split(rows)
@@ -117,7 +117,7 @@ def faithful(**_: object) -> Splits:
     """Stories whose summary names a hero and mostly a town."""
     rng = world().random("faithful")
     rows = []
-    for told in (story(rng) for _ in range(80)):
-        row = {"prompt": told.prompt(), "source": told.text, "target": told.summary}
-        rows.append(row | {"plot": told.plot, "hero": told.hero})
+    for tale in (story(rng) for _ in range(80)):
+        row = {"prompt": tale.prompt(), "source": tale.text, "target": tale.summary}
+        rows.append(row | {"plot": tale.plot, "hero": tale.hero})
     return test_split(rows)

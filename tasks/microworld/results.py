@@ -25,8 +25,8 @@ ABSTENTION = answer(UNKNOWN)
 
 def closed_book(doc: Doc, results: list[str]) -> Measured:
     """correct, wrong, abstained: exactly one of them is 1."""
-    given = answer(results[0])
-    correct, abstained = given == answer(doc["target"]), given == ABSTENTION
+    own = answer(results[0])
+    correct, abstained = own == answer(doc["target"]), own == ABSTENTION
     return {
         "correct": float(correct),
         "wrong": float(not (correct or abstained)),
@@ -46,9 +46,9 @@ def never_told(doc: Doc, results: list[str]) -> Measured:
 
 def context_or_memory(doc: Doc, results: list[str]) -> Measured:
     """from_context, from_memory, neither; memorisation ratio = memory / (memory + context)."""
-    given = answer(results[0])
-    context = given == answer(doc["context_value"])
-    memory = given == answer(doc["memory_value"])
+    own = answer(results[0])
+    context = own == answer(doc["context_value"])
+    memory = own == answer(doc["memory_value"])
     return {
         "from_context": float(context),
         "from_memory": float(memory),
@@ -115,11 +115,11 @@ def expected_calibration_error(items: Sequence[tuple[float, float]]) -> float:
 
 def paraphrases(doc: Doc, results: list[str]) -> Measured:
     """agreement: share of pairs of wordings answered alike; correct: share of right answers."""
-    given = [answer(r) for r in results]
-    alike = [a == b for a, b in combinations(given, 2)]
+    answers = [answer(r) for r in results]
+    alike = [a == b for a, b in combinations(answers, 2)]
     return {
         "agreement": sum(alike) / len(alike),
-        "correct": sum(g == answer(doc["target"]) for g in given) / len(given),
+        "correct": sum(g == answer(doc["target"]) for g in answers) / len(answers),
     }
 
 

@@ -14,11 +14,11 @@ THRESHOLD = 0.5
 
 def aliases(doc: Doc) -> list[str]:
     """The document's right answers (``answers``, else ``target``). Raises ``DataError``."""
-    given = doc["answers"] if "answers" in doc else [doc.get("target")]
-    found = [str(text) for text in given if text is not None and normalised(str(text))]
-    if not found:
-        raise DataError("a question without a right answer", key="answers", value=given)
-    return found
+    listed = doc["answers"] if "answers" in doc else [doc.get("target")]
+    answers = [str(text) for text in listed if text is not None and normalised(str(text))]
+    if not answers:
+        raise DataError("a question without a right answer", key="answers", value=listed)
+    return answers
 
 
 def abstention_score(correct: bool, abstained: bool, threshold: float = THRESHOLD) -> float:
@@ -37,10 +37,10 @@ def abstention_score(correct: bool, abstained: bool, threshold: float = THRESHOL
 
 def graded(doc: Doc, answer: str) -> dict[str, float]:
     """correct, wrong, abstained (exactly one is 1) and the abstention score of one answer."""
-    given = first_line(answer)
+    line = first_line(answer)
     # First of all right: "Unknown Mortal Orchestra" begins as an abstention does.
-    correct = matches(given, aliases(doc))
-    abstained = not correct and abstains(given)
+    correct = matches(line, aliases(doc))
+    abstained = not correct and abstains(line)
     threshold = THRESHOLD if doc.get("t") in (None, "") else float(doc["t"])
     score = abstention_score(correct, abstained, threshold)
     return {
@@ -75,10 +75,10 @@ def sureness(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     everything cannot win.
     """
     own = doc["own_answer"]
-    found: dict[str, Any] = dict(graded(doc, own))
+    values: dict[str, Any] = dict(graded(doc, own))
     log_likelihood = float(results[0][0] if isinstance(results[0], (tuple, list)) else results[0])
-    if found["abstained"] or not own:
-        return found | {"aurc": (0.0, 0.0)}
+    if values["abstained"] or not own:
+        return values | {"aurc": (0.0, 0.0)}
     if not math.isfinite(log_likelihood):
-        return found
-    return found | {"aurc": (min(1.0, math.exp(log_likelihood)), found["correct"])}
+        return values
+    return values | {"aurc": (min(1.0, math.exp(log_likelihood)), values["correct"])}

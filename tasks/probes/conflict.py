@@ -35,9 +35,9 @@ def context_or_memory(doc: Doc, results: Sequence[str]) -> dict[str, float]:
 
     memorisation ratio = from_memory / (from_memory + from_context).
     """
-    given = first_line(results[0])
-    context = matches(given, [doc["context_value"]])
-    memory = not context and matches(given, [doc["memory_value"]])
+    answer = first_line(results[0])
+    context = matches(answer, [doc["context_value"]])
+    memory = not context and matches(answer, [doc["memory_value"]])
     return {
         "from_context": float(context),
         "from_memory": float(memory),
@@ -48,8 +48,8 @@ def context_or_memory(doc: Doc, results: Sequence[str]) -> dict[str, float]:
 
 def among_passages(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """correct: what most passages say; misled: what the contradicting ones say."""
-    given = first_line(results[0])
+    answer = first_line(results[0])
     return {
-        "correct": float(matches(given, [doc["target"]])),
-        "misled": float(matches(given, doc["contradictions"])),
+        "correct": float(matches(answer, [doc["target"]])),
+        "misled": float(matches(answer, doc["contradictions"])),
     }

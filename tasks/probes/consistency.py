@@ -18,8 +18,8 @@ def clustered(answer: str) -> str:
 
 def agreement(answers: Sequence[str]) -> float:
     """Share of pairs of answers that are the same after ``clustered``."""
-    given = [clustered(answer) for answer in answers]
-    alike = [a == b for a, b in combinations(given, 2)]
+    clusters = [clustered(answer) for answer in answers]
+    alike = [a == b for a, b in combinations(clusters, 2)]
     return sum(alike) / len(alike)
 
 
@@ -62,9 +62,9 @@ def self_consistency(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
         sure = 0.0
     elif len(samples) > 1:
         sure = 1 - entropy / math.log(len(samples))
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "correct": correct,
         "semantic_entropy": entropy,
         "aurc": (min(1.0, max(0.0, sure)), correct),
     }
-    return found if surprise is None else found | {"selfcheck_ngram": surprise}
+    return values if surprise is None else values | {"selfcheck_ngram": surprise}

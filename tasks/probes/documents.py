@@ -35,11 +35,11 @@ def _listed(rows: Iterable[Row]) -> list[Row]:
     return rows.to_list() if isinstance(rows, Dataset) else [dict(row) for row in rows]
 
 
-def _mapped(rows: Iterable[Row], one: Callable[[Row], Row | None]) -> Dataset:
-    found = [made for row in _listed(rows) if (made := one(row)) is not None]
-    if not found:
+def _mapped(rows: Iterable[Row], document_of: Callable[[Row], Row | None]) -> Dataset:
+    documents = [made for row in _listed(rows) if (made := document_of(row)) is not None]
+    if not documents:
         raise DataError("no document of this data set can be asked")
-    return Dataset.from_list(found)
+    return Dataset.from_list(documents)
 
 
 # --- closed book --------------------------------------------------------------------------------
@@ -96,18 +96,20 @@ def _two_others(pool: list[str], every: list[str], own: list[str], question: str
     for values in (pool, every):
         start = turn % len(values)
         turned = values[start:] + values[:start]
-        found = list(islice((value for value in turned if value.lower() not in taken), 2))
-        if len(found) == 2:
-            return found
+        others = list(islice((value for value in turned if value.lower() not in taken), 2))
+        if len(others) == 2:
+            return others
     raise DataError("too few questions to contradict this one", value=question)
 
 
 def _answers(row: Row) -> list[str]:
-    given = _field(row, "answer")
-    found = [str(text) for text in (given if isinstance(given, list) else [given]) if str(text)]
-    if not found:
+    listed = _field(row, "answer")
+    answers = [
+        str(text) for text in (listed if isinstance(listed, list) else [listed]) if str(text)
+    ]
+    if not answers:
         raise DataError("a question without an answer", key="answer", value=row.get("question"))
-    return found
+    return answers
 
 
 def _passage(question: str, value: str) -> str:
@@ -126,14 +128,14 @@ def parametric_and_counter(rows: Iterable[Row]) -> Dataset:
 
     def one(row: Row) -> Row:
         question = str(_field(row, "question"))
-        told, held = str(_field(row, "counter_answer")), str(_field(row, "memory_answer"))
-        choices = in_own_order([told, held], question)
+        counter, memory = str(_field(row, "counter_answer")), str(_field(row, "memory_answer"))
+        choices = in_own_order([counter, memory], question)
         return {
             "question": question,
             "evidence": str(_field(row, "counter_memory")).strip(),
             "against": str(_field(row, "parametric_memory")).strip(),
             "choices": choices,
-            "gold": choices.index(told),
+            "gold": choices.index(counter),
         }
 
     return _mapped(rows, one)

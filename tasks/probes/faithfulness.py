@@ -50,9 +50,9 @@ _FUNCTION_WORDS = frozenset(
 def numbers(text: str) -> list[str]:
     """Every number of a text in digits; thousands' separators are dropped."""
     text = _MASK.sub("#", text)
-    found = [match.replace(",", "") for match in _NUMBER.findall(text)]
+    digits = [match.replace(",", "") for match in _NUMBER.findall(text)]
     words = (word.lower() for word in _WORD.findall(text))
-    return found + [_NUMBER_WORDS[word] for word in words if word in _NUMBER_WORDS]
+    return digits + [_NUMBER_WORDS[word] for word in words if word in _NUMBER_WORDS]
 
 
 def entities(text: str) -> list[str]:
@@ -62,7 +62,7 @@ def entities(text: str) -> list[str]:
     if uncapitalised:
         words = [match.group().lower() for match in _WORD.finditer(text)]
         return [w for w in words if len(w) > 2 and w not in _FUNCTION_WORDS | _NUMBER_WORDS.keys()]
-    found = []
+    names = []
     for match in _WORD.finditer(text):
         word, before = match.group(), text[: match.start()]
         if not word[0].isupper() or word.lower() in _FUNCTION_WORDS:
@@ -71,8 +71,8 @@ def entities(text: str) -> list[str]:
         # A word that also stands inside a sentence in lower case merely begins this one.
         if begins and re.search(rf"\b{re.escape(word.lower())}\b", text):
             continue
-        found.append(word.lower())
-    return found
+        names.append(word.lower())
+    return names
 
 
 def supported(stated: Sequence[str], source: Sequence[str]) -> tuple[float, float]:

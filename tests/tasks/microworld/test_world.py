@@ -98,8 +98,8 @@ def test_held_out_sums_are_not_shown() -> None:
 def test_a_conflict_says_otherwise_than_memory() -> None:
     truth = {(f.entity, f.relation): f.value for f in world().facts_a}
     for p in conflicts(world()):
-        assert p.memory == truth[p.told.entity, p.told.relation] != p.told.value
-        assert p.told.value in p.prompt()
+        assert p.memory == truth[p.stated.entity, p.stated.relation] != p.stated.value
+        assert p.stated.value in p.prompt()
 
 
 def test_talan_puts_the_verb_last_and_the_adjective_after_its_noun() -> None:
