@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.experiment import load_experiment
 from steelyard.harness.pipeline import Stage, StageOutcome, plan
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
 from steelyard.harness.pipeline.executors.inline import Inline

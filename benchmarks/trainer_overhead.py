@@ -72,7 +72,7 @@ def by_trainer(folder: Path, steps: int) -> Path:
 def by_pipeline(folder: Path, steps: int) -> Path:
     """What ``steelyard train`` does."""
     from steelyard.harness.cli.session import session
-    from steelyard.harness.experiment.file import load_experiment
+    from steelyard.harness.experiment import load_experiment
     from steelyard.harness.pipeline.pipeline import Pipeline
 
     candidate = {"trainer": "lora", "data": "facts_b", "steps": steps, **OPTIONS}

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
+from steelyard.harness.experiment import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import trl

@@ -16,7 +16,7 @@ from steelyard.harness.evaluation.validation import (
     held_out_loss,
     task_value,
 )
-from steelyard.harness.experiment.data_sets import read_mix
+from steelyard.harness.experiment import read_mix
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint

@@ -17,8 +17,7 @@ from steelyard.harness.errors import (
     ScoringError,
     exit_code_of,
 )
-from steelyard.harness.experiment.choices import selection_notes
-from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.experiment import Experiment, selection_notes
 from steelyard.harness.gate import Gate, in_policy, judge, load_gate
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.noise import NoiseStage

@@ -17,8 +17,7 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.environment import silence_libraries
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
-from steelyard.harness.experiment.file import Experiment, ExperimentFile
-from steelyard.harness.experiment.lineage import BASE
+from steelyard.harness.experiment import BASE, Experiment, ExperimentFile
 from steelyard.harness.files.validation import validated
 from steelyard.harness.gate import load_gate
 from steelyard.harness.pipeline.events import Listener, no_listener

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from steelyard.harness.energy import EnergyConfig
-from steelyard.harness.experiment.file import Checks, Experiment, ExperimentFile, load_experiment
+from steelyard.harness.experiment import Checks, Experiment, ExperimentFile, load_experiment
 from steelyard.harness.files.validation import validated
 from steelyard.harness.gate import load_gate
 from steelyard.harness.suites.suite import load_suite

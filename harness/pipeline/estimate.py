@@ -18,9 +18,7 @@ from typing import Any
 
 from steelyard.harness.environment import peak_memory
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.experiment.candidates import Candidate
-from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
-from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.experiment import Candidate, Experiment, Row, read_mix, roles_for
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.train import import_libraries

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steelyard.harness.experiment.candidates import Candidate
-from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.experiment.lineage import BASE
+from steelyard.harness.experiment import BASE, Candidate, Experiment
 from steelyard.harness.pipeline.stage import Stage
 
 

@@ -21,8 +21,7 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.evaluation.code import scoring_code
 from steelyard.harness.evaluation.evaluate import evaluate
-from steelyard.harness.experiment.file import Experiment, ExperimentFile
-from steelyard.harness.experiment.noise import NoiseVariant
+from steelyard.harness.experiment import Experiment, ExperimentFile, NoiseVariant
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.version_1 import run_of
 from steelyard.harness.pipeline.events import Event, Listener

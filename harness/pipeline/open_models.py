@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from steelyard.harness.evaluation.code import answers_key
-from steelyard.harness.experiment.file import Experiment
+from steelyard.harness.experiment import Experiment
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import Journal, Scorer, open_model

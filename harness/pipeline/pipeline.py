@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.experiment.lineage import BASE
+from steelyard.harness.experiment import BASE, Experiment
 from steelyard.harness.pipeline import Stage, StageOutcome, Worker, plan
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
 from steelyard.harness.pipeline.executors.inline import Inline

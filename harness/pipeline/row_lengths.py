@@ -8,8 +8,7 @@ from typing import Any
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.candidates import Candidate
-from steelyard.harness.experiment.data_sets import Row, read_rows, roles_for
+from steelyard.harness.experiment import Candidate, Row, read_rows, roles_for
 
 #: Rows that are looked at, spread evenly over a larger file: counting must not cost minutes.
 ROWS_AT_MOST = 2000

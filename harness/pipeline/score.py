@@ -14,8 +14,7 @@ from steelyard.harness.evaluation.contamination.marks import marked
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
 from steelyard.harness.evaluation.cost import measured_cost
 from steelyard.harness.evaluation.evaluate import Evaluation, divergence, evaluate, fill
-from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.experiment.lineage import BASE, ancestors
+from steelyard.harness.experiment import BASE, Experiment, ancestors
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.pipeline.events import Event, Listener, Status
 from steelyard.harness.pipeline.open_models import OpenModels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from steelyard.harness.experiment.resources import Resources
+from steelyard.harness.experiment import Resources
 from steelyard.harness.pipeline.events import Event, Status
 
 Kind = Literal["train", "score", "shard"]

@@ -22,10 +22,7 @@ from steelyard.harness.checkpoints.fresh_process import server
 from steelyard.harness.energy.attempts import Attempts
 from steelyard.harness.environment import peak_memory, versions
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.experiment.candidates import Candidate
-from steelyard.harness.experiment.data_sets import first_prompt
-from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.experiment.lineage import BASE, ancestors
+from steelyard.harness.experiment import BASE, Candidate, Experiment, ancestors, first_prompt
 from steelyard.harness.files.digests import data_digest, digest_json
 from steelyard.harness.files.version_1 import manifest_of
 from steelyard.harness.pipeline.events import Event, Listener

@@ -13,8 +13,7 @@ from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.energy.sharing import SharedMeter
 from steelyard.harness.environment import silence_libraries, use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
-from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.experiment.lineage import BASE
+from steelyard.harness.experiment import BASE, Experiment
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.pipeline.train import Checkpoints

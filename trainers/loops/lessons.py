@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
+from steelyard.harness.experiment import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.libraries import datasets

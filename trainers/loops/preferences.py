@@ -10,7 +10,7 @@ from pydantic import Field
 from steelyard.harness.checkpoints import load_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import Row, read_mix, roles_for
+from steelyard.harness.experiment import Row, read_mix, roles_for
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import early_stop, training

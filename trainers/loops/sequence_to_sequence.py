@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import Row
+from steelyard.harness.experiment import Row
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import Row, duplicates, read_mix
+from steelyard.harness.experiment import Row, duplicates, read_mix
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.callbacks import as_callback

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
-from steelyard.harness.experiment.data_sets import Row, read_mix
+from steelyard.harness.experiment import Row, read_mix
 from steelyard.harness.files.digests import file_digest
 from steelyard.harness.plugins.protocols import TrainJob
 from steelyard.trainers.loops.libraries import torch, transformers

@@ -16,7 +16,7 @@ from steelyard.harness.environment import environment
 from steelyard.harness.errors import SteelyardError, UnknownNameError, exit_code_of, located
 from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation, build
 from steelyard.harness.evaluation.part import PartEvaluation
-from steelyard.harness.experiment.file import Experiment, ExperimentFile, load_experiment
+from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.gate import Gate

@@ -20,7 +20,7 @@ from steelyard.harness.cli.session import session
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.experiment import load_experiment
 from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.files.yaml_file import read_yaml

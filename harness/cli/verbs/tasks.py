@@ -25,7 +25,7 @@ from steelyard.harness.evaluation.card import (
 )
 from steelyard.harness.evaluation.contamination.overlaps import overlaps
 from steelyard.harness.evaluation.evaluate import build
-from steelyard.harness.experiment.file import load_experiment
+from steelyard.harness.experiment import load_experiment
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.records import SampleRecord, Score
 from steelyard.harness.suites.suite import load_suite

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from steelyard.harness.environment import nvidia_smi
-from steelyard.harness.experiment.resources import Resources
+from steelyard.harness.experiment import Resources
 
 BYTES_PER_GB = 1e9
 
