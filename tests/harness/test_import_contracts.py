@@ -32,7 +32,8 @@ def tree(tmp_path: Path) -> Path:
     """The folders under their import name; ``harness/store`` is a folder of links of its own."""
     house = tmp_path / "steelyard"
     house.mkdir()
-    (house / "__init__.py").symlink_to(ROOT / "steelyard" / "__init__.py")
+    for path in (ROOT / "steelyard").glob("*.py"):
+        (house / path.name).symlink_to(path)
     for folder in FOLDERS[1:]:
         (house / folder).symlink_to(ROOT / folder)
     (house / "harness" / "store").mkdir(parents=True)
