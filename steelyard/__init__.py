@@ -19,6 +19,9 @@ may change its shape. Importing it loads nothing heavy: a name is imported when 
   :class:`Score`, :class:`Comparison`, :class:`Verdict`.
 * What a plugin is: :class:`Plugin`, and the protocols :class:`Trainer`, :class:`Metric`,
   :class:`Executor`, :class:`Renderer`, :class:`Meter`, :class:`Store`.
+* What a trainer of your own calls: :func:`read_mix`, :func:`load_model`, :func:`save_full`,
+  :func:`save_adapter`, :func:`finish`; what a meter needs: :class:`EnergyConfig`,
+  :class:`WindowReading`.
 * Errors: a mistake that can be mended is a :class:`SteelyardError`, one line that names the fix.
 """
 
@@ -28,6 +31,13 @@ from typing import TYPE_CHECKING
 from steelyard.harness import __version__ as __version__
 
 if TYPE_CHECKING:
+    from steelyard.harness.checkpoints import finish as finish
+    from steelyard.harness.checkpoints import load_model as load_model
+    from steelyard.harness.checkpoints import save_adapter as save_adapter
+    from steelyard.harness.checkpoints import save_full as save_full
+    from steelyard.harness.energy import JOULES_PER_KWH as JOULES_PER_KWH
+    from steelyard.harness.energy import EnergyConfig as EnergyConfig
+    from steelyard.harness.energy import WindowReading as WindowReading
     from steelyard.harness.errors import CheckpointError as CheckpointError
     from steelyard.harness.errors import ConfigError as ConfigError
     from steelyard.harness.errors import DataError as DataError
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from steelyard.harness.errors import StoreError as StoreError
     from steelyard.harness.errors import TrainingError as TrainingError
     from steelyard.harness.errors import UnknownNameError as UnknownNameError
+    from steelyard.harness.experiment.data_sets import read_mix as read_mix
     from steelyard.harness.pipeline.events import Event as Event
     from steelyard.harness.pipeline.executors.executor import Executor as Executor
     from steelyard.harness.pipeline.stage import Stage as Stage
@@ -100,11 +111,14 @@ if TYPE_CHECKING:
 #: Module -> the names that are taken from it on first use (PEP 562). The imports above are the
 #: same for type checkers and editors; a test holds the two together.
 _NAMES = {
+    "steelyard.harness.checkpoints": "finish load_model save_adapter save_full",
+    "steelyard.harness.energy": "JOULES_PER_KWH EnergyConfig WindowReading",
     "steelyard.harness.errors": (
         "CheckpointError ConfigError DataError MetricError MissingExtraError NotComparableError "
         "ScoringError SeveralError StatisticsError SteelyardError StoreError TrainingError "
         "UnknownNameError"
     ),
+    "steelyard.harness.experiment.data_sets": "read_mix",
     "steelyard.harness.pipeline.events": "Event",
     "steelyard.harness.pipeline.executors.executor": "Executor",
     "steelyard.harness.pipeline.stage": "Stage StageOutcome",

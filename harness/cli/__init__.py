@@ -1,1 +1,1 @@
-"""One file per verb; the composition root, imported by nobody."""
+"""One file per verb; the composition root, imported by the public face alone."""

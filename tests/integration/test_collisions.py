@@ -41,14 +41,16 @@ def test_the_gate_is_at_hand(steelyard_gate):
 """
 
 
-def called(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command with no import path but ``environment``'s; it must exit with 0."""
+def called(
+    *command: str | Path, cwd: Path, exit_code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A command with no import path but ``environment``'s; it must exit with ``exit_code``."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "STEELYARD"))}
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False,
         env={**inherited, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **environment},
     )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == exit_code, f"{command}\n{done.stdout}\n{done.stderr}"
     return done
 
 
@@ -192,3 +194,21 @@ def test_a_model_is_scored_from_the_wheel(bin_folder: Path, project: Path) -> No
     words = ("eval", "microworld", "--suite", "microworld", "--limit", "2", "--format", "json")
     done = called(bin_folder / "steelyard", *words, cwd=project, PYTHONPATH=".")
     assert "microworld_known" in done.stdout
+
+
+def test_a_type_checker_reads_the_installed_package(bin_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import steelyard\n"
+        "reveal_type(steelyard.load('a/b').scores)\n"
+        "reveal_type(steelyard.gate('policy.yaml', 'a/b').exit_code)\n"
+        "steelyard.evalute('microworld')\n"
+    )
+    # What third parties' types are is theirs, and reading them takes a minute.
+    settings = "[mypy]\nignore_missing_imports = True\n[mypy-torch.*,transformers.*,peft.*]\n"
+    (tmp_path / "mypy.ini").write_text(settings + "follow_imports = skip\n")
+    mypy = (sys.executable, "-m", "mypy", "--python-executable", bin_folder / "python")
+    done = called(*mypy, "program.py", cwd=tmp_path, exit_code=1)
+    assert "Found 1 error in 1 file" in done.stdout, done.stdout
+    assert 'program.py:2: note: Revealed type is "pandas.core.frame.DataFrame"' in done.stdout
+    assert 'program.py:3: note: Revealed type is "int"' in done.stdout
+    assert 'program.py:4: error: Module has no attribute "evalute"' in done.stdout
