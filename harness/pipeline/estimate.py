@@ -96,7 +96,7 @@ class Planner:
 
     def _planned(self, candidate: Candidate) -> CandidatePlan:
         trainer = candidate.trainer.inner
-        rows = _rows(candidate)
+        rows = _training_rows(candidate)
         digests = {source.name: data_digest(source.path) for source in candidate.data}
         data = [[s.name, s.weight, dict(s.columns), digests[s.name]] for s in candidate.data]
         recipe = digest_json(
@@ -186,7 +186,9 @@ class Planner:
                 self._trials[key] = self._tried(candidate, trainer)
         return self._trials[key]
 
-    def _alike(self, candidate: Candidate, options: Mapping[str, Any]) -> CheckpointManifest | None:
+    def _alike(
+        self, candidate: Candidate, options: Mapping[str, object]
+    ) -> CheckpointManifest | None:
         """A past run on this base with the same options, whatever its length."""
         for manifest in self._past.values():
             recipe = {k: v for k, v in manifest.recipe.items() if k not in _NOT_A_STEP_S}
@@ -234,7 +236,7 @@ class Planner:
         )
 
 
-def _rows(candidate: Candidate) -> list[Row]:
+def _training_rows(candidate: Candidate) -> list[Row]:
     choices = candidate.trainer.inner.data_choices()
     return [
         row
@@ -246,7 +248,7 @@ def _rows(candidate: Candidate) -> list[Row]:
 def _sequences(row: Row) -> list[str]:
     """The texts that pass through the model: a pair's prompt goes with either answer."""
 
-    def text(value: Any) -> str:
+    def text(value: object) -> str:
         if isinstance(value, list):
             return " ".join(str(message.get("content", "")) for message in value)
         return str(value)

@@ -28,7 +28,7 @@ def storage_errors(root: Path, what: str) -> AbstractContextManager[None]:
     return atomic.storage_errors(root, what, "choose another workspace with --workspace")
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     """Stable JSON text: sorted keys, one space of indent; equal records are equal files.
 
     Raises ``ValueError`` for NaN and infinities: missing is null.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sqlalchemy import (
     Boolean,
@@ -62,7 +62,7 @@ RUNS = Table(
 WHERE = ("id", "experiment", "candidate", "suite", "checkpoint", "complete")
 
 
-def entry(run: Run, stored_ns: int) -> dict[str, Any]:
+def entry(run: Run, stored_ns: int) -> dict[str, object]:
     """The index row of ``run``; ``stored_ns`` orders runs that were made in the same second."""
     try:
         created = datetime.fromisoformat(run.created_at).timestamp()
@@ -71,7 +71,7 @@ def entry(run: Run, stored_ns: int) -> dict[str, Any]:
     return described(run) | {"created": created, "stored_ns": stored_ns}
 
 
-def described(run: Run) -> dict[str, Any]:
+def described(run: Run) -> dict[str, object]:
     """What every index says of a run."""
     return {
         "id": run.id,
@@ -131,7 +131,7 @@ class Index:
         path: Path,
         lock: Path,
         listing: Callable[[], set[str]],
-        read: Callable[[str], dict[str, Any] | None],
+        read: Callable[[str], dict[str, object] | None],
     ) -> None:
         self._path = path
         self._lock = lock

@@ -21,15 +21,15 @@ METADATA_KEY, _OLD_KEY = NAME.encode(), OLD_NAME.encode()
 #: What reading a damaged or foreign file may raise besides Arrow's own errors.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 #: Every page carries a checksum, so that a flipped bit is an error and never another number.
-WRITE_OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+WRITE_OPTIONS: dict[str, object] = {"compression": "zstd", "write_page_checksum": True}
 
 
-def with_metadata(schema: pa.Schema, value: Any) -> pa.Schema:
+def with_metadata(schema: pa.Schema, value: object) -> pa.Schema:
     """``schema`` with a JSON value of ours beside it."""
     return schema.with_metadata({METADATA_KEY: json.dumps(value).encode()})
 
 
-def text_column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def text_column(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     """A column of text; what UTF-8 cannot hold is replaced where a value has it."""
     import pyarrow as pa
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.files.parquet_file import read_row_group
@@ -26,6 +26,10 @@ from steelyard.harness.store.parquet import (
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+
+_GroupShape = tuple[str, str, int, int]
+"""Task, metric, samples, and the width k of a group, as the file's metadata has them."""
 
 
 def _rows_schema() -> pa.Schema:
@@ -91,19 +95,21 @@ def read_rows(path: Path, task: str | None = None) -> tuple[Rows, ...]:
         return tuple(_rows_of(file, groups, task))
 
 
-def _rows_of(file: pq.ParquetFile, groups: list[Any], task: str | None) -> Iterator[Rows]:
+def _rows_of(
+    file: pq.ParquetFile, groups: Sequence[_GroupShape], task: str | None
+) -> Iterator[Rows]:
     row_group = 0
     for name, metric, n, k in groups:
         wanted = task is None or name == task
         if n == 0:
             if wanted:
-                yield _rows(name, metric, k, None)
+                yield _rows_from_table(name, metric, k, None)
             continue
         if wanted:
             table = read_row_group(file, row_group)
             if table.num_rows != n or _names(table) != {(name, metric)}:
                 raise ValueError(f"not the {n} rows of {name} {metric}")
-            yield _rows(name, metric, k, table)
+            yield _rows_from_table(name, metric, k, table)
         row_group += 1
     if row_group != file.metadata.num_row_groups:
         raise ValueError(f"{file.metadata.num_row_groups} row groups, not {row_group}")
@@ -116,7 +122,7 @@ def _names(table: pa.Table) -> set[tuple[str, str]]:
     return {(task, metric) for task in tasks for metric in metrics}
 
 
-def _rows(task: str, metric: str, k: int, table: pa.Table | None) -> Rows:
+def _rows_from_table(task: str, metric: str, k: int, table: pa.Table | None) -> Rows:
     import numpy as np
 
     if table is None:

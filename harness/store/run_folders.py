@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from steelyard.harness.errors import StoreError, UnknownNameError, did_you_mean
 from steelyard.harness.records import Rows, Run, SampleRecord
@@ -95,7 +94,7 @@ def run_ids(layout: Layout) -> set[str]:
     return {path.name for path in layout.runs.iterdir()} if layout.runs.is_dir() else set()
 
 
-def index_entry(layout: Layout, id: str) -> dict[str, Any] | None:
+def index_entry(layout: Layout, id: str) -> dict[str, object] | None:
     """The index row of a run; None where its folder cannot be read (a check names it)."""
     folder = layout.runs / id
     try:

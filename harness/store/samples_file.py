@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.files.parquet_file import batches
 from steelyard.harness.records import SampleRecord
@@ -51,13 +51,13 @@ def write_samples(path: Path, samples: Sequence[SampleRecord]) -> None:
     with pq.ParquetWriter(path, schema, **WRITE_OPTIONS) as writer:
         for start in range(0, len(samples), SAMPLES_PER_ROW_GROUP):
             part = samples[start : start + SAMPLES_PER_ROW_GROUP]
-            columns: list[list[Any]] = [
+            columns: list[list[object]] = [
                 [s.task for s in part],
                 [s.sample_id for s in part],
                 [s.prompt for s in part],
                 [s.target for s in part],
                 [list(s.responses) for s in part],
-                [json.dumps(s.document, default=_plain) for s in part],
+                [json.dumps(s.document, default=_json_value) for s in part],
                 [json.dumps(dict(s.slices)) for s in part],
                 [s.cluster for s in part],
             ]
@@ -65,7 +65,7 @@ def write_samples(path: Path, samples: Sequence[SampleRecord]) -> None:
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: object) -> object:
     """A JSON value for what data sets hold besides: numpy numbers, dates, bytes, pictures."""
     for method in ("tolist", "isoformat"):
         if hasattr(value, method):

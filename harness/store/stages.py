@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class StageFiles:
             return None
         return value if isinstance(value, dict) else None
 
-    def finish(self, key: str, payload: dict[str, Any]) -> None:
+    def finish(self, key: str, payload: Mapping[str, object]) -> None:
         """Record that a stage has finished, and what it produced, in one rename on the disk."""
         path = self._layout.stages / f"{safe_name(key, 'stage key')}.json"
         text, temporary = to_json(plain(payload)), self._layout.scratch()

@@ -139,9 +139,9 @@ def _remove(layout: Layout, path: Path) -> None:
 
 def _unreferenced(layout: Layout) -> Iterator[Garbage]:
     texts = [p / RUN_FILE for p in _children(layout.runs)] + _children(layout.stages)
-    named = " ".join(_text(path) for path in texts)
+    named = " ".join(_json_text(path) for path in texts)
     manifests = {
-        folder.name: _text(folder / MANIFEST_FILE) for folder in _children(layout.checkpoints)
+        folder.name: _json_text(folder / MANIFEST_FILE) for folder in _children(layout.checkpoints)
     }
     needed = {name for name in manifests if name in named}
     waiting = list(needed)
@@ -170,7 +170,7 @@ def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _text(path: Path) -> str:
+def _json_text(path: Path) -> str:
     try:
         return json.dumps(read_json(path))
     except (StoreError, OSError):

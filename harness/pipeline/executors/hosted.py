@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.pipeline.events import Event
@@ -51,7 +51,7 @@ class Hosted:
             raise WorkerLostError(f"its worker was lost while it started ({error!r})") from error
 
     def carry_out(
-        self, stage: Stage, threads: int, ring: Callable[[Event | str], Any]
+        self, stage: Stage, threads: int, ring: Callable[[Event | str], object]
     ) -> StageOutcome:
         """One stage; what the process tells meanwhile is passed to ``ring``.
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
+    from steelyard.harness.pipeline.executors.starting import Context
     from steelyard.harness.pipeline.worker import Worker
 
 #: How long idle workers are given to leave by themselves at the end.
@@ -53,7 +54,7 @@ class _Process:
     """One worker process, and the stage that it is at."""
 
     def __init__(
-        self, worker: Worker, context: Any, threads: int, gpus: tuple[str, ...], shared: bool
+        self, worker: Worker, context: Context, threads: int, gpus: tuple[str, ...], shared: bool
     ) -> None:
         self.gpus = gpus
         self.threads = threads

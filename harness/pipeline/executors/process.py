@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steelyard.harness.checkpoints.fresh_process import fork_server
 from steelyard.harness.pipeline.events import Event, Listener
-from steelyard.harness.pipeline.stage import Stage
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from steelyard.harness.pipeline.worker import Worker, Workplace
 
 #: Progress is passed on at most so often.
@@ -45,7 +47,7 @@ class NotOpened(NamedTuple):
     message: str
 
 
-def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
+def work(place: Workplace, pipe: Connection[Any, Any], how: Surroundings) -> None:
     """Carry out the stages that come through ``pipe`` until it closes.
 
     A stage comes with its log, where its output goes, and with its threads. The process ends with
@@ -76,7 +78,7 @@ def work(place: Workplace, pipe: Any, how: Surroundings) -> None:
                     worker = place.open(seldom(pipe.send))
                     worker.logged, worker.shared = log is not None, how.shared
                 pipe.send(stage.name)  # it begins: its time runs from here
-                outcome: Any = worker.carry_out(stage, threads)
+                outcome: StageOutcome | NotOpened = worker.carry_out(stage, threads)
             except Exception as error:  # the worker could not be opened
                 traceback.print_exc()
                 outcome = NotOpened(f"{type(error).__name__}: {error}")

@@ -21,10 +21,16 @@ from steelyard.harness.pipeline.executors.machine import Machine
 from steelyard.harness.pipeline.executors.process import Surroundings, work
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerContext, SpawnContext
+    from multiprocessing.process import BaseProcess
+
     from steelyard.harness.pipeline.worker import Workplace
 
+    Context = SpawnContext | ForkServerContext
 
-def context_for(machine: Machine, threads: int) -> Any:
+
+def context_for(machine: Machine, threads: int) -> Context:
     """The multiprocessing context that workers of ``threads`` threads come from."""
     if machine.gpus or sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -39,13 +45,13 @@ def context_for(machine: Machine, threads: int) -> Any:
 
 
 def start(
-    context: Any,
+    context: Context,
     place: Workplace,
     *,
     threads: int,
     gpus: tuple[str, ...] | None,
     shared: bool,
-) -> tuple[Any, Any]:
+) -> tuple[Connection[Any, Any], BaseProcess]:
     """A worker process that has begun, and the end of the pipe that its stages go through."""
     ours, theirs = context.Pipe()
     how = Surroundings(context.get_start_method(), dict(os.environ), threads, gpus, shared)

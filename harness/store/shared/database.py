@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
@@ -23,7 +23,7 @@ from steelyard.harness.store.shared.tables import HEAD
 from steelyard.harness.store.urls import redacted
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 T = TypeVar("T")
 #: Any number will do; drivers that open a new database at the same moment migrate it in turn.
@@ -60,7 +60,7 @@ class Database:
         _require("psycopg")
         self._secret = parsed.password
         self.parsed = parsed.set(drivername="postgresql+psycopg")
-        self.name = _shown(self.parsed)
+        self.name = _address(self.parsed)
         """The address without password and options, for people."""
         self._say = say
         self._patience_seconds = patience_seconds
@@ -153,7 +153,7 @@ class Database:
 _CONNECTION_ERRORS = ("OperationalError", "InterfaceError", "ConnectionTimeout", "AdminShutdown")
 
 
-def _engine(url: Any) -> Engine:
+def _engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         pool_size=2,
@@ -192,7 +192,7 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _shown(url: Any) -> str:
+def _address(url: URL) -> str:
     place = f"{url.host or 'local socket'}" + (f":{url.port}" if url.port else "")
     return f"postgresql://{place}/{url.database or ''}"
 

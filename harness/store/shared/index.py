@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 BATCH = 1_000
 
 
-def entry(run: Run) -> dict[str, Any]:
+def entry(run: Run) -> dict[str, object]:
     """The index row of ``run``; when it was stored is the database's to say."""
     return {name: _storable(value) for name, value in described(run).items()}
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: object) -> object:
     """PostgreSQL's text holds every character but NUL."""
     return plain(value).replace("\0", "\ufffd") if isinstance(value, str) else value
 
@@ -59,7 +59,7 @@ class SharedIndex:
         statement = select(RUNS.c.id).where(starts).order_by(RUNS.c.id)
         return list(self._database.ask(lambda c: c.scalars(statement).all()))
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add runs; one that is there already stays as it is."""
         for start in range(0, len(rows), BATCH):
             part = [dict(row) for row in rows[start : start + BATCH]]
@@ -84,7 +84,7 @@ class SharedIndex:
             return None
         return value if isinstance(value, dict) else None
 
-    def finish_stages(self, payloads: Mapping[str, Mapping[str, Any]]) -> None:
+    def finish_stages(self, payloads: Mapping[str, Mapping[str, object]]) -> None:
         """Record what stages produced; a later word replaces an earlier one."""
         rows = [{"key": k, "payload": json.dumps(v)} for k, v in payloads.items()]
         for start in range(0, len(rows), BATCH):

@@ -11,10 +11,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from steelyard.harness.errors import StoreError
@@ -73,7 +73,7 @@ class LeaseTable:
         return int(self._database.ask(lambda c: c.execute(statement).rowcount))
 
     def _acquire(self, key: str, owner: str) -> bool:
-        expires: Any = func.clock_timestamp() + self._length
+        expires: ColumnElement[datetime] = func.clock_timestamp() + self._length
         new = insert(LEASES).values(key=key, owner=owner, holder=this_process(), expires_at=expires)
         # Our own: the answer to a first attempt was lost on the way, and this is the second.
         free = or_(LEASES.c.expires_at < func.clock_timestamp(), LEASES.c.owner == owner)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
@@ -121,10 +121,10 @@ class Location:
             target = self._path(kind, name, attempt, relative)
             files[relative] = self._patient(partial(self._upload, path, target))
         marker = Marker(attempt, files, about)
-        self.write_json(kind, name, _written(marker))
+        self.write_json(kind, name, _marker_json(marker))
         return marker
 
-    def write_json(self, kind: str, name: str, value: Any) -> None:
+    def write_json(self, kind: str, name: str, value: object) -> None:
         """Put a small JSON document at ``<kind>/<name>.json``; a torn one counts as missing."""
         content = json.dumps(value, sort_keys=True).encode()
         self._patient(lambda: self._replace(self._path(kind, f"{name}.json"), content))
@@ -168,7 +168,7 @@ class Location:
         Raises ``DamagedError`` for a marker that no version of ours wrote.
         """
         value = self.read_json(kind, name)
-        return None if value is None else _read(value, f"{self.name}/{kind}/{name}.json")
+        return None if value is None else _read_marker(value, f"{self.name}/{kind}/{name}.json")
 
     def is_whole(self, kind: str, name: str, marker: Marker) -> bool:
         """Whether every file is there in its size; contents are not read."""
@@ -240,7 +240,7 @@ class Location:
         protocol = self._fs.protocol
         return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
-    def _flush(self, stream: Any) -> None:
+    def _flush(self, stream: IO[bytes]) -> None:
         """To the disk, where the place is a folder: the marker promises that they are there."""
         if self._is_folder:
             stream.flush()
@@ -305,7 +305,7 @@ def _fix(error: OSError) -> str | None:
     return "see docs/scaling.md, 'Where things lie'"
 
 
-def _written(marker: Marker) -> dict[str, Any]:
+def _marker_json(marker: Marker) -> dict[str, object]:
     files = {
         name: {"size": size, "sha256": digest} for name, (size, digest) in marker.files.items()
     }
@@ -317,7 +317,7 @@ def _written(marker: Marker) -> dict[str, Any]:
     }
 
 
-def _read(value: Any, where: str) -> Marker:
+def _read_marker(value: Any, where: str) -> Marker:
     try:
         if value["version"] != MARKER_VERSION:
             raise StoreError("written by a newer Steelyard", file=where, fix="upgrade steelyard")

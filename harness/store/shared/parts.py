@@ -86,7 +86,7 @@ class SharedStages(StageFiles):
         """What the stage ``key`` produced; None where it has not finished."""
         return self._transfer.index.stage(safe_name(key, "stage key"))
 
-    def finish(self, key: str, payload: dict[str, Any]) -> None:
+    def finish(self, key: str, payload: Mapping[str, object]) -> None:
         """Record that a stage has finished: in the location, then in the index."""
         content = plain(payload)
         self._transfer.location.write_json(STAGES, safe_name(key, "stage key"), content)

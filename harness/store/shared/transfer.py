@@ -46,7 +46,7 @@ class Transfer:
 
     def publish(self, kind: str, name: str, folder: Path) -> None:
         """Put a folder into the location, with what a later removal of garbage must know of it."""
-        about: dict[str, Any] = {"stored_at": self.index.now()}
+        about: dict[str, object] = {"stored_at": self.index.now()}
         if kind == CHECKPOINTS:
             about |= {"on": _bases(folder), "refers_to": _referred(folder)}
         self.location.publish(kind, name, folder, about)

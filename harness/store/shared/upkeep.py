@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from steelyard.harness.errors import StoreError
 from steelyard.harness.store.leases import FileLeases
@@ -89,7 +88,7 @@ class SharedUpkeep(FolderUpkeep):
             if self._transfer.stage(key) is None:
                 yield f"{location.name}/{STAGES}/{key}.json: damaged JSON"
 
-    def _row(self, name: str) -> dict[str, Any] | None:
+    def _row(self, name: str) -> dict[str, object] | None:
         """The index row of a run in the location; None where it cannot be read."""
         with self._transfer.verified(RUNS, name, only=(RUN_FILE,)) as copy:
             if isinstance(copy, str):
