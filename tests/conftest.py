@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # rooms where the editable install points, which may be another checkout.
 _FOLDERS = (str(ROOT / "build" / "types"), str(ROOT), os.environ.get("PYTHONPATH"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _FOLDERS))
+if str(ROOT) not in sys.path:  # as under PYTHONSAFEPATH
+    sys.path.append(str(ROOT))
 
 if not Path(steelyard.harness.__file__).resolve().is_relative_to(ROOT):
     pytest.exit(

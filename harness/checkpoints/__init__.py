@@ -17,6 +17,7 @@ from steelyard.harness.checkpoints.writing import (
     save_beside,
     save_full,
     with_checks,
+    with_copies,
     with_energy,
     write_manifest,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "take_in",
     "tokenizer_folder",
     "with_checks",
+    "with_copies",
     "with_energy",
     "write_manifest",
 ]

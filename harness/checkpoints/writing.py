@@ -156,6 +156,18 @@ def with_energy(
     return open_checkpoint(checkpoint.folder)
 
 
+def with_copies(checkpoint: Checkpoint, copies: Mapping[str, str]) -> Checkpoint:
+    """The same checkpoint; it says of which candidates it and those in its recipe are copies.
+
+    ``copies``: a seed's copy -> its name in the experiment file. The digest does not change.
+    """
+    of_itself = copies.get(checkpoint.manifest.candidate)
+    others = {k: v for k, v in copies.items() if k != checkpoint.manifest.candidate}
+    update = {"copy_of": of_itself, "copies": others}
+    write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update=update))
+    return open_checkpoint(checkpoint.folder)
+
+
 def with_checks(checkpoint: Checkpoint, checks: Mapping[str, str]) -> Checkpoint:
     """The same checkpoint with what was checked in the manifest; its digest does not change."""
     update = {"checks": {**checkpoint.manifest.checks, **checks}}

@@ -29,6 +29,7 @@ from steelyard.harness.records import (
     Failure,
     Run,
     Verdict,
+    stage_name,
 )
 from steelyard.harness.store import FolderStore
 from steelyard.reports.build import build_report
@@ -119,7 +120,7 @@ def _require_baseline(gate: Gate | None, outcome: Outcome) -> None:
     """Without its baseline nothing can be compared: say why it is not there."""
     name = _baseline_name(gate)
     for failure in outcome.failures:
-        if failure.stage == f"score {name}" or not outcome.runs:
+        if failure.stage == stage_name("score", name) or not outcome.runs:
             raise ScoringError(f"{failure.stage}: {failure.message}")
 
 

@@ -18,19 +18,17 @@ def recipe_of(
 ) -> str:
     """A digest of how a checkpoint was made, its parents' recipes included, every seed left out.
 
-    ``ancestors`` holds manifests by digest; a parent that is not among them counts as itself. Names
-    of candidates in a recipe (``sources``) are read without the ``-seedN`` that names the copy.
+    ``ancestors`` holds manifests by digest; a parent that is not among them counts as itself. A
+    candidate in a recipe (``sources``) that is a seed's copy counts as what it is a copy of.
     """
     parent = (ancestors or {}).get(manifest.parent or "")
     # What came back to weights that it was made from (nothing changed) ends the chain.
     above = {k: m for k, m in (ancestors or {}).items() if k != manifest.digest}
-    recipe: object = {k: v for k, v in manifest.recipe.items() if k != "seed"}
-    if manifest.seed is not None:
-        recipe = _without_seed(recipe, f"-seed{manifest.seed}")
+    recipe = {k: v for k, v in manifest.recipe.items() if k != "seed"}
     return digest_json(
         {
             "trainer": manifest.trainer,
-            "recipe": recipe,
+            "recipe": _with_originals(recipe, manifest.copies),
             "data": dict(manifest.data_digests),
             "base": manifest.base_digest,
             "parent": manifest.parent
@@ -45,13 +43,14 @@ def manifests(candidates: Sequence[Scored]) -> dict[str, CheckpointManifest]:
     return {c.run.checkpoint.digest: c.run.checkpoint for c in candidates}
 
 
-def _without_seed(value: object, ending: str) -> object:
+def _with_originals(value: object, copies: Mapping[str, str]) -> object:
+    """``value`` with each name in ``copies`` replaced by the name in the experiment file."""
     if isinstance(value, str):
-        return value.removesuffix(ending)
+        return copies.get(value, value)
     if isinstance(value, list | tuple):
-        return [_without_seed(item, ending) for item in value]
+        return [_with_originals(item, copies) for item in value]
     if isinstance(value, Mapping):
-        return {key: _without_seed(item, ending) for key, item in value.items()}
+        return {key: _with_originals(item, copies) for key, item in value.items()}
     return value
 
 

@@ -25,6 +25,7 @@ from steelyard.harness.records import (
     SampleRecord,
     Score,
     TaskSignature,
+    stage_name,
 )
 from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.suites.build import build
@@ -215,6 +216,8 @@ def _versions(task: BuiltTask) -> dict[str, str]:
 
 def _failure(task: str, error: Exception) -> Failure:
     if isinstance(error, SteelyardError):
-        return Failure(stage=f"score {task}", message=str(error))
+        return Failure(stage=stage_name("score", task), message=str(error))
     first = (str(error).strip().splitlines() or [""])[0]
-    return Failure(stage=f"score {task}", message=f"{type(error).__name__}: {first}"[:500])
+    return Failure(
+        stage=stage_name("score", task), message=f"{type(error).__name__}: {first}"[:500]
+    )

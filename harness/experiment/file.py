@@ -108,6 +108,11 @@ class Experiment:
         return frozenset(candidate.name for candidate in self.candidates)
 
     @cached_property
+    def copies(self) -> dict[str, str]:
+        """Each candidate that is one seed's copy, and the name in the file that it is a copy of."""
+        return {copy: name for name, group in self.groups.items() for copy in group if copy != name}
+
+    @cached_property
     def graph(self) -> dict[str, tuple[str, ...]]:
         """What each candidate is made from, by name: its parent, and its sources."""
         return {c.name: (c.parent, *c.sources) for c in self.candidates}

@@ -16,7 +16,7 @@ from steelyard.harness.experiment import BASE, Experiment
 from steelyard.harness.pipeline import Stage, StageOutcome, Worker, plan
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
 from steelyard.harness.pipeline.executors.inline import Inline
-from steelyard.harness.records import Checkpoint, Failure, Run
+from steelyard.harness.records import Checkpoint, Failure, Run, stage_name
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.executors.executor import Executor
@@ -61,7 +61,9 @@ class Pipeline:
         where = type(self.executor).__name__.lower()
         self.store.logs.event(f"{name}: start, {len(stages)} stages, executor {where}")
         for ending in self.executor.run(stages, worker):
-            ended[ending.stage] = self._explained(by_name[ending.stage], ending, worker)
+            lacking = [by_name[name].candidate for name in ending.failed]
+            stage = by_name[ending.stage]
+            ended[ending.stage] = self._explained(stage, ending, lacking, worker)
         # A start without an end is a driver that was killed.
         failed = sum(ending.status == "failed" for ending in ended.values())
         self.store.logs.event(f"{name}: end, {failed} failed")
@@ -70,11 +72,12 @@ class Pipeline:
             self._collect(stage, ended[stage.name], outcome, worker)
         return outcome
 
-    def _explained(self, stage: Stage, ended: StageOutcome, worker: Worker) -> StageOutcome:
-        """A training that lacked its parent or a source says which one failed."""
-        if stage.kind != "train" or not ended.failed:
+    def _explained(
+        self, stage: Stage, ended: StageOutcome, lacking: Sequence[str], worker: Worker
+    ) -> StageOutcome:
+        """A training that lacked its parent or a source says which one of ``lacking`` failed."""
+        if stage.kind != "train" or not lacking:
             return ended
-        lacking = [name.removeprefix("train ") for name in ended.failed]
         parent = self.experiment.candidate(stage.candidate).parent
         what = "parent" if parent in lacking else "source"
         failed = parent if what == "parent" else ", ".join(sorted(lacking))
@@ -94,6 +97,6 @@ class Pipeline:
         # What is scored of a candidate that failed is not missing twice.
         elif ended.status == "failed" or (stage.kind == "train" and ended.status == "skipped"):
             kind = "train" if stage.kind == "train" else "score"
-            failure = Failure(stage=f"{kind} {stage.candidate}", message=ended.message)
+            failure = Failure(stage=stage_name(kind, stage.candidate), message=ended.message)
             if failure not in outcome.failures:
                 outcome.failures.append(failure)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from steelyard.harness.experiment import Resources
 from steelyard.harness.pipeline.events import Event, Status
+from steelyard.harness.records import stage_log
 
 Kind = Literal["train", "score", "shard"]
 StageStatus = Literal["done", "failed", "skipped", "busy"]
@@ -32,12 +33,14 @@ class Stage:
     @property
     def label(self) -> str:
         """The candidate, and of a shard which one: ``lora 2/4``."""
-        return self.name.partition(" ")[2]
+        if self.kind != "shard":
+            return self.candidate
+        return f"{self.candidate} {self.share[0] + 1}/{self.share[1]}"
 
     @property
     def log(self) -> str:
         """The name of its log: ``train-lora``."""
-        return self.name.replace(" ", "-")
+        return stage_log(self.name)
 
     def event(self, status: Status, message: str) -> Event:
         """Something that happened to it, for those who watch."""

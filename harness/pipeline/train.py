@@ -16,6 +16,7 @@ from steelyard.harness.checkpoints import (
     relink,
     tokenizer_folder,
     with_checks,
+    with_copies,
     with_energy,
 )
 from steelyard.harness.checkpoints.fresh_process import server
@@ -220,6 +221,9 @@ class Checkpoints:
             asked = first_prompt(candidate.data)
             checks = check_in_fresh_process(checkpoint, start, prompt=asked)
             checkpoint = with_checks(checkpoint, {**lengths, **checks})
+            named = (candidate.name, *candidate.sources)
+            copies = {n: self.experiment.copies[n] for n in named if n in self.experiment.copies}
+            checkpoint = with_copies(checkpoint, copies)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -64,6 +64,8 @@ from steelyard.harness.records.words import (
     flags_in,
     flags_text,
     metric_name,
+    stage_log,
+    stage_name,
 )
 
 __all__ = [
@@ -117,4 +119,6 @@ __all__ = [
     "flags_in",
     "flags_text",
     "metric_name",
+    "stage_log",
+    "stage_name",
 ]

@@ -76,3 +76,13 @@ def metric_name(metric: str) -> str:
 def filter_name(metric: str) -> str | None:
     """The filter that ``metric`` was measured behind; None where the task has one filter only."""
     return metric.partition(",")[2] or None
+
+
+def stage_name(kind: str, subject: str) -> str:
+    """What a stage is called in messages and in ``Failure.stage``: ``train lora``."""
+    return f"{kind} {subject}"
+
+
+def stage_log(stage: str) -> str:
+    """The name of the log of a stage, by the stage's name: ``train-lora``."""
+    return stage.replace(" ", "-")

@@ -32,6 +32,7 @@ from steelyard.harness.experiment import Experiment
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.pipeline.executors.executor import Executor as ExecutorPlugin
 from steelyard.harness.pipeline.pipeline import Outcome
+from steelyard.harness.records import stage_log
 from steelyard.harness.store import FolderStore
 
 app = typer.Typer(add_completion=False)
@@ -118,7 +119,7 @@ def run_watched(
 def show_logs(outcome: Outcome, store: FolderStore) -> None:
     """The end of each failed stage's log, where it left one."""
     for failure in outcome.failures:
-        path = store.logs.path(failure.stage.replace(" ", "-"))
+        path = store.logs.path(stage_log(failure.stage))
         if not path.is_file():
             continue
         with path.open("rb") as file:

@@ -247,6 +247,20 @@ def test_a_change_no_larger_than_the_noise_floor_is_not_a_claim():
         compare(base, [new], noise=[new])
 
 
+def test_seeds_that_were_made_from_copies_of_one_candidate_are_one_recipe():
+    base = scored("base", [rows("known", "acc", BASE)])
+
+    def merged(seed, copies):
+        recipe = {"sources": [{"model": f"a-seed{seed}"}, "b"]}
+        made = {"trainer": "merge", "recipe": recipe, "seed": seed, "copies": copies}
+        return scored(f"soup-{seed}", [rows("known", "acc", BASE)], checkpoint=made)
+
+    copies = [merged(seed, {f"a-seed{seed}": "a"}) for seed in range(3)]
+    assert "over 3 seeds" in compare(base, copies)[0].claim
+    # A name alone says nothing: a user may call a candidate so.
+    assert "one seed" in compare(base, [merged(seed, {}) for seed in range(3)])[0].claim
+
+
 def test_the_spread_over_seeds_is_students():
     # Deltas -.02, -.04, -.06: mean -.04, s .02, t(2) = 4.3027, reach .0497.
     base = scored("base", [rows("known", "acc", BASE)])

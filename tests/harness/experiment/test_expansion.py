@@ -67,6 +67,7 @@ def test_seeds_follow_a_candidate_to_all_that_is_made_from_it(tmp_path: Path) ->
     assert graph["d-seed0"] == ("base", "c-seed0", "b")
     assert [c.seed for c in found.candidates] == [0, 7, 0, 0, 7, 0, 7]
     assert found.meant_by(["d", "b"]) == ("d-seed0", "d-seed7", "b")
+    assert found.copies["c-seed7"] == "c" and "b" not in found.copies
 
 
 def test_the_experiment_s_seeds_hold_for_every_candidate_and_sweep(tmp_path: Path) -> None:
