@@ -61,18 +61,18 @@ def build_report(
         recipes: differences over the seeds of recipes that were trained with several.
         unscored: checkpoints that were trained here and not scored; their energy counts.
     """
-    material = Material.of(
-        experiment,
-        runs,
-        comparisons,
-        verdicts,
+    material = Material(
+        experiment=experiment,
         baseline=baseline,
-        commands=commands,
-        notes=notes,
-        failures=failures,
-        recipes=recipes,
-        unscored=unscored,
-    )
+        runs=tuple(runs),
+        comparisons=tuple(comparisons),
+        verdicts=tuple(verdicts),
+        commands=tuple(commands),
+        notes=tuple(notes),
+        failures=tuple(failures),
+        recipes=tuple(recipes),
+        unscored=tuple(unscored),
+    ).ordered()
     answer, sense = headline(material)
     sections: list[Section | None] = [
         verdicts_section(material),

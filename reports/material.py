@@ -67,40 +67,21 @@ class Material:
     unscored: tuple[CheckpointManifest, ...] = ()
     """Checkpoints that were trained and not scored, such as the trials of a sweep."""
 
-    @classmethod
-    def of(
-        cls,
-        experiment: str,
-        runs: Sequence[Run],
-        comparisons: Sequence[Comparison],
-        verdicts: Sequence[Verdict],
-        *,
-        baseline: str,
-        commands: Sequence[str],
-        notes: Sequence[str],
-        failures: Sequence[Failure],
-        recipes: Sequence[RecipeDelta] = (),
-        unscored: Sequence[CheckpointManifest] = (),
-    ) -> Material:
-        """Order the runs, baseline first; a baseline that shares its name is told apart."""
-        first = next((run for run in runs if run.candidate == baseline), None)
-        others = [run for run in runs if run is not first]
-        if first is not None and any(run.candidate == baseline for run in others):
-            name = f"{baseline} (baseline {first.id[:8]})"
-            comparisons = [_renamed(c, first.id, name) for c in comparisons]
-            verdicts = [v.model_copy(update={"baseline": name}) for v in verdicts]
-            first, baseline = first.model_copy(update={"candidate": name}), name
-        return cls(
-            experiment,
-            baseline,
-            (*([first] if first else []), *others),
-            tuple(comparisons),
-            tuple(verdicts),
-            tuple(commands),
-            tuple(notes),
-            tuple(failures),
-            tuple(recipes),
-            tuple(unscored),
+    def ordered(self) -> Material:
+        """The same with the baseline's run first, told apart from a candidate of its name."""
+        first = next((run for run in self.runs if run.candidate == self.baseline), None)
+        if first is None:
+            return self
+        others = tuple(run for run in self.runs if run is not first)
+        if all(run.candidate != self.baseline for run in others):
+            return replace(self, runs=(first, *others))
+        name = f"{self.baseline} (baseline {first.id[:8]})"
+        return replace(
+            self,
+            baseline=name,
+            runs=(first.model_copy(update={"candidate": name}), *others),
+            comparisons=tuple(_renamed(c, first.id, name) for c in self.comparisons),
+            verdicts=tuple(v.model_copy(update={"baseline": name}) for v in self.verdicts),
         )
 
     @property

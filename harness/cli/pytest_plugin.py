@@ -142,7 +142,7 @@ def steelyard_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
     """
 
     def hold(
-        policy: str | Path | Mapping[str, Any],
+        policy: str | Path | Mapping[str, object],
         candidate: str | Path | Scored,
         baseline: str | Path | Scored | None = None,
         workspace: str | Path | None = None,

@@ -19,10 +19,9 @@ from steelyard.harness.imports.imported import (
     imported_run,
     plain_name,
 )
-from steelyard.harness.imports.numbers import number
+from steelyard.harness.imports.numbers import Z95, number
 from steelyard.harness.records import IMPORTED, Score, TaskSignature
 
-_Z95 = 1.959963984540054
 _REQUIRED = ("evaluation_id", "model_info", "evaluation_results")
 _CONFIDENCE = 0.95
 
@@ -128,7 +127,7 @@ def _interval(
     error = number(_record_part(doubt, "standard_error").get("value"))
     if error is None:
         return None, None, _CONFIDENCE, None
-    spread = _Z95 * error
+    spread = Z95 * error
     return value - spread, value + spread, _CONFIDENCE, "interval from the record's standard error"
 
 

@@ -15,12 +15,10 @@ from steelyard.harness.files import old_names
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
-from steelyard.harness.imports.numbers import number, whole_number
+from steelyard.harness.imports.numbers import Z95, number, whole_number
 from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature
 from steelyard.harness.suites.identity import NOT_IDENTITY
 
-#: Two-sided 95% of the normal distribution; lm-eval gives a standard error and no interval.
-_Z95 = 1.959963984540054
 PRIMARY = ("acc", "exact_match", "word_perplexity", "ppl", "bleu", "rougeL", "f1", "em")
 _LOWER_IS_BETTER = ("ppl", "perplexity", "bits_per_byte", "ter", "brier", "loss", "difference")
 _NO_METRIC = ("alias", "name", "sample_len", "sample_count", "bypass")
@@ -159,7 +157,7 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
         "family": IMPORTED,
     }
     perplexity = "perplexity" in name or name == "ppl"
-    spread = None if error is None or value is None else _Z95 * error
+    spread = None if error is None or value is None else Z95 * error
     yield Score(
         **shared,
         metric=name + suffix,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import SupportsFloat
 
+#: Two-sided 95% of the normal distribution, where a file gives a standard error and no interval.
+Z95 = 1.959963984540054
+
 
 def number(value: object) -> float | None:
     """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
