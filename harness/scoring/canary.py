@@ -88,7 +88,7 @@ def choose(model: PreTrainedModel, first: str = "tree") -> tuple[Rung, Choice]:
     names = [name for name, _ in candidates]
     tried: dict[str, str] = {}
     with torch.inference_mode(), _short_window(model):
-        expected = _plain(model, leaves)
+        expected = _forward_passes(model, leaves)
         if not np.isfinite(expected).all():
             fix = "the weights are damaged, or overflow in this dtype"
             raise ScoringError("the model gives NaN or infinite log-likelihoods", fix=fix)
@@ -183,7 +183,7 @@ def _leaves(vocabulary: int) -> list[Leaf]:
     return leaves
 
 
-def _plain(model: PreTrainedModel, leaves: list[Leaf]) -> _LogP:
+def _forward_passes(model: PreTrainedModel, leaves: list[Leaf]) -> _LogP:
     """What :func:`_scores` should give, by nothing but the model's own forward pass."""
     scores = []
     for leaf in Forest(leaves).leaves:

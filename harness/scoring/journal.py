@@ -211,7 +211,7 @@ def _payloads(file: int, start: int, end: int) -> Iterator[bytes]:
     """
     window, position, at = b"", 0, start
     while True:
-        record = _record(window, position)
+        record = _payload_at(window, position)
         if record is not None:
             yield record
             position += _HEADER.size + len(record)
@@ -222,14 +222,14 @@ def _payloads(file: int, start: int, end: int) -> Iterator[bytes]:
             missing += int(_HEADER.unpack_from(window)[0])
             if missing <= 0 or missing > MAX_RECORD_BYTES:
                 return  # it is there and damaged, or its length is
-        more = _read(file, min(max(missing, WINDOW_BYTES), end - at), at)
+        more = _read_at(file, min(max(missing, WINDOW_BYTES), end - at), at)
         if not more:
             return
         window += more
         at += len(more)
 
 
-def _record(window: bytes, position: int) -> bytes | None:
+def _payload_at(window: bytes, position: int) -> bytes | None:
     """The payload that starts here, or None where it is not whole."""
     start = position + _HEADER.size
     if start > len(window):
@@ -247,7 +247,7 @@ def _parsed(payload: bytes) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _read(file: int, count: int, offset: int) -> bytes:
+def _read_at(file: int, count: int, offset: int) -> bytes:
     chunks = []
     while count > 0 and (chunk := os.pread(file, count, offset)):
         chunks.append(chunk)

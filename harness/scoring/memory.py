@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ def free_bytes(device: torch.device) -> int:
     """Free memory of a device, or of the machine for a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
     return int(psutil.virtual_memory().available)
 
 
@@ -68,8 +67,6 @@ def total_bytes(device: torch.device) -> int:
     """All the memory of a device, or of the machine for a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
-    import psutil
-
     return int(psutil.virtual_memory().total)
 
 

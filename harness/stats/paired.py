@@ -150,7 +150,7 @@ def paired_test(
         draws=draws,
         seed=seed,
     )
-    inference = _answer(question)
+    inference = _inferred(question)
     low, high = inference.intervals[1] if inference.intervals else (None, None)
     return PairedResult(
         delta=inference.delta,
@@ -175,7 +175,7 @@ def _check_method(kind: str, method: str | None) -> None:
         )
 
 
-def _answer(question: _Question) -> _Inference:
+def _inferred(question: _Question) -> _Inference:
     if question.kind == "accuracy":
         return _accuracy(question)
     if question.kind != "calibration":
@@ -251,7 +251,7 @@ def _summed(question: _Question) -> _Inference:
     if n < 2:
         return _Inference(delta, 1.0, None, "one unit: no interval")
     identical = np.array_equal(old, new)
-    scale = _scale(question, form, old)
+    scale = _largest_change_by_kind(question, form, old)
     if scale is None and few(n, levels[0]) and not identical:
         return _Inference(delta, 1.0, None, f"{n} units: no interval")
     if scale is not None and identical:
@@ -292,7 +292,7 @@ def _delta_of(question: _Question, form: SummedScore, k: int) -> Score:
     return delta_of
 
 
-def _scale(question: _Question, form: SummedScore, old: Floats) -> float | None:
+def _largest_change_by_kind(question: _Question, form: SummedScore, old: Floats) -> float | None:
     """The most that one unit may change the score by its kind; None: there is no such bound."""
     if question.kind == "bounded":
         return largest_change(np.vstack([question.before, question.after]), old)

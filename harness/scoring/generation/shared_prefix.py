@@ -188,6 +188,8 @@ class FlatGeneration:
             last.append(len(new) - 1)
         end = max(max(new) + 1, slots.depth)
         for row in rows:
+            # A prompt's token sees the shared prefix and, of all slots, its own row's up to itself:
+            # what is attended is what a sequence by itself would hold, wherever its slots lie.
             block = np.zeros((len(row.own), end), dtype=np.bool_)
             block[:, : slots.depth] = True
             for index, slot in enumerate(row.own):
@@ -204,6 +206,8 @@ class FlatGeneration:
         new = slots.take(len(rows))
         end = 1 + max(*new, *(max(row.own) for row in rows))
         seen = np.zeros((len(rows), end), dtype=np.bool_)
+        # A slot that was given back holds another row's keys until this pass writes over them; a
+        # row sees only slots that it has taken since.
         for index, (row, slot) in enumerate(zip(rows, new, strict=True)):
             if len(row.seen) < slot + 1:
                 row.seen = np.concatenate([row.seen, np.zeros(slot + 257, dtype=np.bool_)])

@@ -74,7 +74,7 @@ class Segments:
         by_position = [states.transpose(1, 2).contiguous() for states in (key, value)]
         outputs = []
         for own, (_, keys), part in zip(queries, self._parts, self._cut(mask), strict=True):
-            seen = [_chosen(states, keys).transpose(1, 2) for states in by_position]
+            seen = [_at_positions(states, keys).transpose(1, 2) for states in by_position]
             # A key outside the segment's view has weight 0 under the whole mask: leaving it out of
             # the softmax leaves its sum as it is, but for the order in which it is added up.
             attended = torch.nn.functional.scaled_dot_product_attention(
@@ -93,7 +93,7 @@ class Segments:
         return self._masks[id(mask)][1]
 
 
-def _chosen(states: torch.Tensor, keys: slice | torch.Tensor) -> torch.Tensor:
+def _at_positions(states: torch.Tensor, keys: slice | torch.Tensor) -> torch.Tensor:
     """Positions ``keys`` of ``[batch, positions, heads, size]``."""
     return states[:, keys] if isinstance(keys, slice) else states.index_select(1, keys)
 

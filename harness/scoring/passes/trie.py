@@ -9,13 +9,15 @@ anchors follow from the sequences and the budget alone, so a resumed run compute
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.int32]
+#: ``(start, stop, depth)``: whether one pack may hold these leaves above so many anchor tokens.
+Fits = Callable[[int, int, int], bool]
 
 #: A shared prefix shorter than this is not worth a forward pass of its own.
 SHORTEST_ANCHOR = 16
@@ -90,46 +92,36 @@ class Forest:
         longest = max(len(leaf.tokens) for leaf in self.leaves[start:stop])
         return (longest - depth) * (stop - start)
 
-    def packs(self, fits: Callable[[int, int, int], bool]) -> list[Pack]:
+    def packs(self, fits: Fits) -> list[Pack]:
         """Cut into packs: ``fits(start, stop, depth)`` says whether one pack may hold a run."""
-        packs: list[Pack] = []
-        if self.leaves:
-            self._cut(0, len(self.leaves), (), fits, packs)
-        return packs
+        if not self.leaves:
+            return []
+        return list(self._cut(Pack(0, len(self.leaves), ()), fits))
 
-    def _cut(
-        self,
-        start: int,
-        stop: int,
-        anchors: tuple[int, ...],
-        fits: Callable[[int, int, int], bool],
-        packs: list[Pack],
-        level: int = 0,
-    ) -> None:
-        depth = anchors[-1] if anchors else 0
-        if stop - start == 1 or fits(start, stop, depth):
-            packs.append(Pack(start, stop, anchors))
+    def _cut(self, run: Pack, fits: Fits, level: int = 0) -> Iterator[Pack]:
+        """A run of leaves whole where it fits, else its branches, as many together as do."""
+        if run.stop - run.start == 1 or fits(run.start, run.stop, run.depth):
+            yield run
             return
-        branch = min(self.shared[start + 1 : stop])
-        first_scored = min(leaf.first_scored for leaf in self.leaves[start:stop])
+        branch = min(self.shared[run.start + 1 : run.stop])
+        first_scored = min(leaf.first_scored for leaf in self.leaves[run.start : run.stop])
+        # No further than the first asked position, whose logits are a pack's and no anchor's.
         anchor = min(branch, first_scored)
-        if anchor - depth >= SHORTEST_ANCHOR:
-            anchors, depth = (*anchors, anchor), anchor
-        edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
-        if len(edges) == stop - start - 1 or level == _MOST_LEVELS:
-            self._cut_flat(start, stop, anchors, fits, packs)
+        if anchor - run.depth >= SHORTEST_ANCHOR:
+            run = replace(run, anchors=(*run.anchors, anchor))
+        edges = [i for i in range(run.start + 1, run.stop) if self.shared[i] == branch]
+        if len(edges) == run.stop - run.start - 1 or level == _MOST_LEVELS:
+            yield from self._cut_flat(run, fits)
             return
-        begin = end = start
-        for _, child_end in self._branches(start, stop, depth, fits):
-            if end > begin and not fits(begin, child_end, depth):
-                self._emit(begin, end, anchors, fits, packs, level)
+        begin = end = run.start
+        for _, child_end in self._branches(run.start, run.stop, run.depth, fits):
+            if end > begin and not fits(begin, child_end, run.depth):
+                yield from self._cut(Pack(begin, end, run.anchors), fits, level + 1)
                 begin = end
             end = child_end
-        self._emit(begin, end, anchors, fits, packs, level)
+        yield from self._cut(Pack(begin, end, run.anchors), fits, level + 1)
 
-    def _branches(
-        self, start: int, stop: int, depth: int, fits: Callable[[int, int, int], bool]
-    ) -> Iterator[tuple[int, int]]:
+    def _branches(self, start: int, stop: int, depth: int, fits: Fits) -> Iterator[tuple[int, int]]:
         """The branches of a run, and theirs where one neither fits nor shares enough to anchor."""
         branch = min(self.shared[start + 1 : stop])
         edges = [i for i in range(start + 1, stop) if self.shared[i] == branch]
@@ -140,36 +132,14 @@ class Forest:
             else:
                 yield from self._branches(begin, end, depth, fits)
 
-    def _emit(
-        self,
-        start: int,
-        stop: int,
-        anchors: tuple[int, ...],
-        fits: Callable[[int, int, int], bool],
-        packs: list[Pack],
-        level: int,
-    ) -> None:
-        if fits(start, stop, anchors[-1] if anchors else 0):
-            packs.append(Pack(start, stop, anchors))
-        else:
-            self._cut(start, stop, anchors, fits, packs, level + 1)
-
-    def _cut_flat(
-        self,
-        start: int,
-        stop: int,
-        anchors: tuple[int, ...],
-        fits: Callable[[int, int, int], bool],
-        packs: list[Pack],
-    ) -> None:
+    def _cut_flat(self, run: Pack, fits: Fits) -> Iterator[Pack]:
         """Leaves that share nothing more, or too deep: fill packs in order."""
-        depth = anchors[-1] if anchors else 0
-        begin = start
-        for end in range(start + 1, stop + 1):
-            if end > begin + 1 and not fits(begin, end, depth):
-                packs.append(Pack(begin, end - 1, anchors))
+        begin = run.start
+        for end in range(run.start + 1, run.stop + 1):
+            if end > begin + 1 and not fits(begin, end, run.depth):
+                yield Pack(begin, end - 1, run.anchors)
                 begin = end - 1
-        packs.append(Pack(begin, stop, anchors))
+        yield Pack(begin, run.stop, run.anchors)
 
 
 @dataclass(frozen=True)
