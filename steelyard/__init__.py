@@ -51,18 +51,21 @@ if TYPE_CHECKING:
     from steelyard.harness.errors import StoreError as StoreError
     from steelyard.harness.errors import TrainingError as TrainingError
     from steelyard.harness.errors import UnknownNameError as UnknownNameError
-    from steelyard.harness.experiment.data_sets import read_mix as read_mix
+    from steelyard.harness.experiment import read_mix as read_mix
     from steelyard.harness.pipeline.events import Event as Event
     from steelyard.harness.pipeline.executors.executor import Executor as Executor
     from steelyard.harness.pipeline.stage import Stage as Stage
     from steelyard.harness.pipeline.stage import StageOutcome as StageOutcome
     from steelyard.harness.pipeline.worker import Worker as Worker
+    from steelyard.harness.plugins.fields import RelativePath as RelativePath
+    from steelyard.harness.plugins.fields import ValidationTask as ValidationTask
     from steelyard.harness.plugins.plugin import Plugin as Plugin
     from steelyard.harness.plugins.protocols import DataSource as DataSource
     from steelyard.harness.plugins.protocols import Meter as Meter
     from steelyard.harness.plugins.protocols import Metric as Metric
     from steelyard.harness.plugins.protocols import Reading as Reading
     from steelyard.harness.plugins.protocols import Sample as Sample
+    from steelyard.harness.plugins.protocols import Schedule as Schedule
     from steelyard.harness.plugins.protocols import Trainer as Trainer
     from steelyard.harness.plugins.protocols import TrainJob as TrainJob
     from steelyard.harness.records import BackwardTransfer as BackwardTransfer
@@ -118,14 +121,15 @@ _NAMES = {
         "ScoringError SeveralError StatisticsError SteelyardError StoreError TrainingError "
         "UnknownNameError"
     ),
-    "steelyard.harness.experiment.data_sets": "read_mix",
+    "steelyard.harness.experiment": "read_mix",
     "steelyard.harness.pipeline.events": "Event",
     "steelyard.harness.pipeline.executors.executor": "Executor",
     "steelyard.harness.pipeline.stage": "Stage StageOutcome",
     "steelyard.harness.pipeline.worker": "Worker",
+    "steelyard.harness.plugins.fields": "RelativePath ValidationTask",
     "steelyard.harness.plugins.plugin": "Plugin",
     "steelyard.harness.plugins.protocols": (
-        "DataSource Meter Metric Reading Sample TrainJob Trainer"
+        "DataSource Meter Metric Reading Sample Schedule TrainJob Trainer"
     ),
     "steelyard.harness.records": (
         "BackwardTransfer CarbonIntensity Checkpoint CheckpointManifest Comparison Contaminated "

@@ -21,7 +21,6 @@ from steelyard.harness.evaluation.evaluate import BuiltSuite
 from steelyard.harness.evaluation.validation import Measured, built, task_value
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import TrainJob
-from steelyard.harness.scoring.hf import wrap
 from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.libraries import datasets, numpy, torch, transformers
 
@@ -134,6 +133,8 @@ class ValidationNumber:
 
 def _as_lm(trainer: transformers.Trainer) -> Any:
     """The model in training as lm-eval's own ``hf`` model; a training step sets its mode again."""
+    from steelyard.harness.scoring.hf import wrap  # its class is lm-eval's, which imports torch
+
     model = trainer.accelerator.unwrap_model(trainer.model)
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
     loaded = LoadedModel(
