@@ -65,17 +65,17 @@ def gate(
         baseline: likewise; replaces the policy's own.
         workspace: where runs are looked up by name.
 
-    A regression is a verdict, not an error: ``verdict.exit_code`` is what the command would exit
-    with. Raises ``ConfigError`` for a policy that is wrong or names no baseline, and
+    Both are scored already; ``steelyard gate --sequential`` scores a model only until its verdict
+    is certain. A regression is a verdict, not an error: ``verdict.exit_code`` is what the command
+    would exit with. Raises ``ConfigError`` for a policy that is wrong or names no baseline, and
     ``UnknownNameError`` for a run that is not there.
 
         policy = {"rules": [{"task": "gsm8k", "margin": 0.02}]}
         verdict = steelyard.gate(policy, "support-bot/lora", "support-bot/base")
         assert verdict.exit_code == 0, verdict.summary
     """
-    sides = [each.scored if isinstance(each, LoadedRun) else each for each in (candidate, baseline)]
-    run, base = sides
-    assert run is not None
+    run = candidate.scored if isinstance(candidate, LoadedRun) else candidate
+    base = baseline.scored if isinstance(baseline, LoadedRun) else baseline
     (verdict,) = decide(policy, [run], base, workspace=Path(workspace))
     return verdict
 

@@ -65,8 +65,8 @@ def run(
         progress: True draws it on standard error; a function is called with each :class:`Event`.
 
     A regression, and a candidate that failed, are in the result and not errors. Raises
-    ``ConfigError`` or ``DataError`` for a wrong file, before anything is trained, and
-    ``ScoringError`` where the baseline could not be scored.
+    ``ConfigError``, ``DataError`` or ``UnknownNameError`` for a wrong file, before anything is
+    trained, and ``ScoringError`` where the baseline could not be scored.
 
         result = steelyard.run("experiment.yaml", limit=50)
         result.passed, result.verdicts["lora"].summary, result.candidates["lora"].scores

@@ -111,7 +111,7 @@ def test_a_run_s_checkpoint_can_be_asked_like_the_embedded_model(
 
 
 def test_a_wrong_experiment_is_one_line_with_its_key(folder: Path) -> None:
-    with pytest.raises(steelyard.ConfigError, match=r"experiment: candidates\.pruned"):
+    with pytest.raises(steelyard.SteelyardError, match=r"^experiment: candidates\.pruned"):
         steelyard.run({**EXPERIMENT, "candidates": {"pruned": {"trainer": "prun"}}})
 
 
