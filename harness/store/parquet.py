@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import StoreError, located
 from steelyard.harness.files.old_names import NAME, OLD_NAME
 from steelyard.harness.files.parquet_file import check_size
 from steelyard.harness.store.atomic import plain
@@ -43,7 +43,7 @@ def is_parquet(path: Path) -> bool:
     """Whether ``path`` opens as a Parquet file of ours (its pages are not read)."""
     try:
         with opened(path) as file:
-            metadata_of(file, path)
+            metadata_of(file)
     except StoreError:
         return False
     return True
@@ -55,18 +55,16 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            check_size(file)
-            yield file
-    except FileNotFoundError as error:
-        raise StoreError(
-            "missing", file=path, fix="'steelyard store check' lists damage"
-        ) from error
-    except (*_DAMAGE, pa.ArrowException) as error:
-        raise StoreError(
-            f"damaged ({error})", file=path, fix="'steelyard store check' lists all damage"
-        ) from error
+    with located(file=path):
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                check_size(file)
+                yield file
+        except FileNotFoundError as error:
+            raise StoreError("missing", fix="'steelyard store check' lists damage") from error
+        except (*_DAMAGE, pa.ArrowException) as error:
+            fix = "'steelyard store check' lists all damage"
+            raise StoreError(f"damaged ({error})", fix=fix) from error
 
 
 def require_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
@@ -75,10 +73,10 @@ def require_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
         raise ValueError("other columns than ours")
 
 
-def metadata_of(file: pq.ParquetFile, path: Path) -> Any:
+def metadata_of(file: pq.ParquetFile) -> Any:
     """The JSON value that ``with_metadata`` put there. Raises ``StoreError`` where it lacks."""
     metadata = file.schema_arrow.metadata or {}
     text = metadata.get(METADATA_KEY, metadata.get(_OLD_KEY))
     if text is None:
-        raise StoreError("not written by Steelyard: its metadata lacks 'steelyard'", file=path)
+        raise StoreError("not written by Steelyard: its metadata lacks 'steelyard'")
     return json.loads(text)

@@ -90,7 +90,7 @@ def read_rows(path: Path, task: str | None = None) -> tuple[Rows, ...]:
     Raises ``StoreError`` where the file is damaged or beyond the size limit.
     """
     with opened(path) as file:
-        groups = metadata_of(file, path)["groups"]
+        groups = metadata_of(file)["groups"]
         require_columns(file, _rows_schema())
         return tuple(_rows_of(file, groups, task))
 

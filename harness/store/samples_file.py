@@ -81,7 +81,7 @@ def read_samples(path: Path, task: str | None = None) -> tuple[SampleRecord, ...
     Raises ``StoreError`` where the file is damaged or beyond the size limit.
     """
     with opened(path) as file:
-        expected = metadata_of(file, path)["samples"]
+        expected = metadata_of(file)["samples"]
         require_columns(file, _samples_schema())
         if file.metadata.num_rows != expected:
             raise ValueError(f"{file.metadata.num_rows} samples, not {expected}")

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
+from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError, located
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 from steelyard.harness.store.urls import redacted
 
@@ -168,7 +168,8 @@ class Location:
         Raises ``DamagedError`` for a marker that no version of ours wrote.
         """
         value = self.read_json(kind, name)
-        return None if value is None else _read_marker(value, f"{self.name}/{kind}/{name}.json")
+        with located(file=f"{self.name}/{kind}/{name}.json"):
+            return None if value is None else _read_marker(value)
 
     def is_whole(self, kind: str, name: str, marker: Marker) -> bool:
         """Whether every file is there in its size; contents are not read."""
@@ -317,16 +318,16 @@ def _marker_json(marker: Marker) -> dict[str, object]:
     }
 
 
-def _read_marker(value: Any, where: str) -> Marker:
+def _read_marker(value: Any) -> Marker:
     try:
         if value["version"] != MARKER_VERSION:
-            raise StoreError("written by a newer Steelyard", file=where, fix="upgrade steelyard")
+            raise StoreError("written by a newer Steelyard", fix="upgrade steelyard")
         if not re.fullmatch("[0-9a-f]{32}", value["attempt"]):
             raise ValueError("not an attempt")
         files = dict(_entries(value["files"]))
         return Marker(value["attempt"], files, dict(value["about"]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError(f"not a marker ({error})", file=where) from None
+        raise DamagedError(f"not a marker ({error})") from None
 
 
 def _entries(files: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, str]]]:

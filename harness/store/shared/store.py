@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from steelyard.harness.errors import ConfigError
+from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.layout import Layout
 from steelyard.harness.store.logs import Logs
@@ -79,15 +79,22 @@ def open_shared(
     database = Database(address, say=say, patience_seconds=patience_seconds)
     database.migrate()
     index = SharedIndex(database)
-    place = _artifacts(index, artifacts, database.name)
+    with located(file=database.name):
+        place = _artifacts(index, artifacts)
     location = Location(place, say=say, patience_seconds=patience_seconds)
     cache = Path("shared") / index.settle("store", uuid.uuid4().hex)[:16]
     root = Path(root).absolute()
     # A worker that is handed the root of this very store works in the same cache.
     layout = Layout(root if root.parts[-2:] == cache.parts else root / cache)
     layout.clean()
-    transfer = Transfer(layout, location, index, say)
-    table = LeaseTable(database, lease_seconds)
+    return _assembled(
+        Transfer(layout, location, index, say), database, LeaseTable(database, lease_seconds)
+    )
+
+
+def _assembled(transfer: Transfer, database: Database, table: LeaseTable) -> SharedStore:
+    """The store of these places, in its parts."""
+    layout = transfer.layout
     leases = SharedLeases(layout, table, database.name)
     return SharedStore(
         layout,
@@ -102,8 +109,8 @@ def open_shared(
         logs=Logs(layout),
         upkeep=SharedUpkeep(transfer, table, leases, database.name),
         database=database,
-        location=location,
-        index=index,
+        location=transfer.location,
+        index=transfer.index,
     )
 
 
@@ -116,14 +123,13 @@ def _parted(url: str) -> tuple[str, str | None]:
     return before + ("?" + "&".join(rest) if rest else ""), (named[-1] or None) if named else None
 
 
-def _artifacts(index: SharedIndex, asked: str | None, where: str) -> str:
+def _artifacts(index: SharedIndex, asked: str | None) -> str:
     """The store's location: settled by whoever names it first, the same for everybody."""
     settled = index.setting("artifacts")
     if asked is None:
         if settled is None:
             raise ConfigError(
                 "a new store needs a place for runs and checkpoints",
-                file=where,
                 key="artifacts",
                 fix="add ?artifacts=s3://bucket/steelyard or ?artifacts=file:///shared/steelyard",
             )
@@ -135,7 +141,6 @@ def _artifacts(index: SharedIndex, asked: str | None, where: str) -> str:
     if settled != place:
         raise ConfigError(
             "the store has its files elsewhere",
-            file=where,
             key="artifacts",
             value=redacted(place),
             fix=f"leave it out, or write {settled}",
