@@ -15,8 +15,9 @@ rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steelyard.harness.errors import Collected, ConfigError, located
+from steelyard.harness.errors import Collected, ConfigError, SteelyardError
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import allowed_names, lines_of, read_yaml
 from steelyard.harness.records import Tier
@@ -38,6 +39,7 @@ Scope = Literal["all", "rules"]
 COSTS = ("energy_kwh", "co2e_g", "size_bytes", "parameters", "peak_memory_bytes", "seconds")
 #: Policies that extend one another deeper than this are a mistake.
 MAX_EXTENDS = 8
+_RULE_KEY = re.compile(r"rules\.(\d+)(\..*)?")
 
 
 class Rule(BaseModel):
@@ -208,8 +210,12 @@ def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) ->
         _Policy(source, file, "gate") if isinstance(source, Mapping) else _read_policy(Path(source))
     )
     with allowed_names(policy.file):
-        content = _extended(policy, ())
-    if not content.get("rules"):
+        policies = _extended(policy, ())
+    content: dict[str, Any] = {}
+    for each in policies:
+        content |= each.content
+    content["rules"] = [rule for each in policies for rule in each.rules]
+    if not content["rules"]:
         raise ConfigError(
             "no rules: a gate without rules passes everything",
             file=policy.file,
@@ -219,13 +225,36 @@ def load_gate(source: Path | str | Mapping[str, Any], *, file: object = None) ->
     return Gate.model_validate(content)
 
 
-def in_policy(file: object | None) -> AbstractContextManager[None]:
-    """Errors raised within name the policy ``file``, and the line of the rule they are about."""
-    if file is None:
-        return nullcontext()
-    lines = lines_of(str(file))
-    # In an experiment file the rules stand below `gate`.
-    return located(file=file, line_of=lambda key: lines(key) or lines(f"gate.{key}"))
+@contextmanager
+def in_policy(file: object | None) -> Iterator[None]:
+    """Errors raised within name the policy ``file``, and the line of the rule they are about.
+
+    A rule that another policy brings, which this one extends, is named where it is written.
+    """
+    try:
+        yield
+    except SteelyardError as error:
+        if error.file is None and file is not None:
+            place = Path(str(file))
+            if error.key is not None:
+                place, error.key = _written_at(place, error.key)
+                error.line = lines_of(place)(error.key)
+            error.file = str(place)
+        raise
+
+
+def _written_at(path: Path, key: str) -> tuple[Path, str]:
+    """File and key of what is called ``key`` where the rules of all policies stand in one list."""
+    policy = _read_policy(path)
+    match = _RULE_KEY.fullmatch(key)
+    if match is not None:
+        position = int(match[1])
+        for each in _extended(policy, ()):
+            if position < len(each.rules):
+                key = f"rules.{position}{match[2] or ''}"
+                return Path(str(each.file)), each.key_of(key)
+            position -= len(each.rules)
+    return path, policy.key_of(key)
 
 
 @dataclass(frozen=True)
@@ -239,6 +268,11 @@ class _Policy:
     def key_of(self, name: str) -> str:
         return f"{self.key}.{name}" if self.key else name
 
+    @property
+    def rules(self) -> Sequence[object]:
+        """Its own rules, without those of what it extends."""
+        return _rule_list(self.content.get("rules") or ())
+
     def check(self) -> None:
         """Raise every mistake of this policy; without rules it may be what another one extends."""
         lines = lines_of(str(self.file)) if self.file is not None else None
@@ -246,7 +280,7 @@ class _Policy:
         collecting = partial(problems.of, file=self.file, key=self.key or None, line_of=lines)
         rules: Sequence[object] = ()
         with collecting():
-            rules = _rule_list(self.content.get("rules") or ())
+            rules = self.rules
         # Each by itself, so that a misspelt key is answered with the keys of a rule.
         for i, rule in enumerate(rules):
             with collecting():
@@ -282,17 +316,15 @@ def _read_policy(path: Path) -> _Policy:
     return _Policy(content, path, "")
 
 
-def _extended(policy: _Policy, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The policy's keys over those of the policies that it extends, whose rules come first."""
+def _extended(policy: _Policy, seen: tuple[Path, ...]) -> list[_Policy]:
+    """The policy after those that it extends; raises every mistake of the first wrong one."""
     policy.check()
     name, file = policy.content.get("extends"), policy.file
     if name is None:
-        return dict(policy.content)
+        return [policy]
     folder = Path(str(file)).parent if file is not None else Path()
     path = (folder / str(name)).resolve()
     if path in seen or len(seen) >= MAX_EXTENDS:
         chain = " -> ".join(p.name for p in (*seen, path))
         raise ConfigError(f"policies extend one another in a circle: {chain}", file=file)
-    parent = _extended(_read_policy(path), (*seen, path))
-    rules = [*(parent.get("rules") or ()), *(policy.content.get("rules") or ())]
-    return {**parent, **policy.content, "rules": rules}
+    return [*_extended(_read_policy(path), (*seen, path)), policy]

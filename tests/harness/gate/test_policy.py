@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.gate import load_gate
+from steelyard.harness.gate import in_policy, load_gate
 
 RULE = {"task": "gsm8k", "margin": 0.02}
 
@@ -94,6 +94,21 @@ def test_a_gate_within_an_experiment_file_has_that_files_lines(tmp_path):
         with pytest.raises(ConfigError) as caught:
             load_gate(source, file=file)
         assert str(caught.value).startswith(f"{file}:4: gate.rules.0.margn: unknown key")
+
+
+def test_an_error_about_a_rule_names_the_policy_in_which_it_is_written(tmp_path):
+    house = tmp_path / "house.yaml"
+    house.write_text("rules:\n  - {task: safety, margin: 0}\n  - {task: other, margin: 0}\n")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("extends: house.yaml\nrules:\n  - {task: gsm8k, margin: 0.02}\n")
+    for key, place in [
+        ("rules.1.task", f"{house}:3: rules.1.task"),
+        ("rules.2", f"{policy}:3: rules.0"),
+        ("baseline", f"{policy}: baseline"),
+    ]:
+        with pytest.raises(ConfigError) as caught, in_policy(policy):
+            raise ConfigError("wrong", key=key)
+        assert str(caught.value) == f"{place}: wrong"
 
 
 def test_extends_keeps_the_other_policys_rules_and_gives_way_to_its_own_keys(tmp_path):
