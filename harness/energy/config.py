@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from steelyard.harness.energy.intensity import country_intensity
 from steelyard.harness.errors import ConfigError, did_you_mean
 from steelyard.harness.plugins.names import load_plugin, plugin_names, require_verbs
-
-if TYPE_CHECKING:
-    from steelyard.harness.plugins.protocols import Meter
-    from steelyard.harness.records import CarbonIntensity
+from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.records import CarbonIntensity
 
 
 class EnergyConfig(BaseModel):
@@ -56,9 +55,6 @@ class EnergyConfig(BaseModel):
 
         Raises ``ConfigError`` for a country or region without figures.
         """
-        from steelyard.harness.energy.intensity import country_intensity
-        from steelyard.harness.records import CarbonIntensity
-
         if self.intensity_g_per_kwh is not None:
             return CarbonIntensity(
                 g_per_kwh=self.intensity_g_per_kwh,

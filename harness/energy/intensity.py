@@ -56,7 +56,9 @@ def country_intensity(country: str, region: str | None = None) -> CarbonIntensit
             fix="state intensity_g_per_kwh and intensity_source",
         )
     name = figures["country_name"]
-    return _record(float(grams), f"{country} ({name})", "country average", figures.get("year"))
+    return _carbon_intensity(
+        float(grams), f"{country} ({name})", "country average", figures.get("year")
+    )
 
 
 def _country_fix(country: str, mix: dict[str, Any]) -> str:
@@ -126,7 +128,7 @@ def _regional(country: str, region: str) -> CarbonIntensity:
             fix=did_you_mean(region.lower(), regions),
         )
     grams, year = regions[region.lower()]
-    return _record(float(grams), f"{country} {region.lower()}", source, year)
+    return _carbon_intensity(float(grams), f"{country} {region.lower()}", source, year)
 
 
 def _mix_grams(mix: dict[str, float]) -> float:
@@ -135,7 +137,7 @@ def _mix_grams(mix: dict[str, float]) -> float:
     return 1000 * kilograms / mix["total"]
 
 
-def _record(grams: float, region: str, source: str, year: int | None) -> CarbonIntensity:
+def _carbon_intensity(grams: float, region: str, source: str, year: int | None) -> CarbonIntensity:
     origin = f"{source}, codecarbon {version('codecarbon')} data"
     return CarbonIntensity(g_per_kwh=round(grams, 3), region=region, source=origin, year=year)
 

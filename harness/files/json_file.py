@@ -30,7 +30,7 @@ def read_json_object(
     """
     try:
         content = limited_bytes(path, error, fix=fix).decode()
-        own = {} if non_finite else {"parse_constant": str, "parse_float": _finite}
+        own = {} if non_finite else {"parse_constant": str, "parse_float": _finite_float}
         value = json.loads(content, parse_int=whole, **own)  # type: ignore[arg-type]
     except OSError as problem:
         reason = problem.strerror or str(problem)
@@ -55,7 +55,7 @@ def whole(text: str) -> int | str:
     return int(text) if len(text) <= _MOST_DIGITS else text
 
 
-def _finite(text: str) -> float | str:
+def _finite_float(text: str) -> float | str:
     """A number; one that a float cannot hold stays the text that it is."""
     number = float(text)
     return text if number in (float("inf"), float("-inf")) else number

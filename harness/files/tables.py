@@ -32,11 +32,11 @@ def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix in (".csv", ".tsv"):
                 separator = "\t" if path.suffix == ".tsv" else ","
-                reader = csv.DictReader(_lines(file, path), delimiter=separator)
+                reader = csv.DictReader(_lines_of_text(file, path), delimiter=separator)
                 for record in reader:
                     yield f"line {reader.line_num}", _whole(record, reader.line_num, path)
                 return
-            for number, line in enumerate(_lines(file, path), start=1):
+            for number, line in enumerate(_lines_of_text(file, path), start=1):
                 if line.strip():
                     yield f"line {number}", _object(line, number, path)
     except UnicodeDecodeError as error:
@@ -47,7 +47,7 @@ def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise DataError(f"not CSV: {error}", file=path) from error
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
+def _lines_of_text(file: TextIO, path: Path) -> Iterator[str]:
     """The lines of a file; one that would fill the memory is refused before it does."""
     number = 0
     while line := file.readline(MAX_LINE_CHARACTERS + 1):

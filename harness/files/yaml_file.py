@@ -92,7 +92,7 @@ class YamlFile:
         text = read_text(path)
         with located(file=path):
             content, root = _parsed(text)
-        return cls(path, content, dict(_lines(root, "")))
+        return cls(path, content, dict(_lines_below(root, "")))
 
     def line_of(self, key: str) -> int | None:
         """The line of a dotted key (``rules.2.margin`` or ``rules[2].margin``).
@@ -122,7 +122,7 @@ def lines_of(path: Path | str) -> LineOf:
             root = yaml.compose(read_text(Path(path)), yaml.SafeLoader)
         except (SteelyardError, OSError, ValueError, RecursionError, yaml.YAMLError):
             return None
-        return None if root is None else _nearest(dict(_lines(root, "")), key)
+        return None if root is None else _nearest(dict(_lines_below(root, "")), key)
 
     return line_of
 
@@ -137,7 +137,7 @@ def _nearest(lines: Mapping[str, int], key: str) -> int | None:
 def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
     """A mapping and the nodes that it was built from, merged keys among them."""
     try:
-        content, root, duplicates = _loaded(text)
+        content, root, duplicates = _document_in(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
@@ -155,7 +155,7 @@ def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
     return {str(key): value for key, value in content.items()}, root
 
 
-def _loaded(text: str) -> tuple[object, yaml.Node | None, list[ConfigError]]:
+def _document_in(text: str) -> tuple[object, yaml.Node | None, list[ConfigError]]:
     """The document's value, its nodes, and an error for each key that stands twice."""
     if "*" in text:  # no alias without one; and each further reading of a long file costs
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader))
@@ -168,7 +168,7 @@ def _loaded(text: str) -> tuple[object, yaml.Node | None, list[ConfigError]]:
     return content, root, list(loader.duplicates.values())
 
 
-def _lines(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+def _lines_below(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
     """Dotted key and line of everything below ``node``; of a list, the line of each entry."""
     inside: list[tuple[str, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
@@ -176,13 +176,13 @@ def _lines(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
             if key.tag == _MERGE:  # first, so that a key of the mapping's own has its own line
                 merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
                 for mapping in merged:
-                    yield from _lines(mapping, prefix)
+                    yield from _lines_below(mapping, prefix)
         inside = [(str(key.value), key, value) for key, value in node.value if key.tag != _MERGE]
     elif isinstance(node, yaml.SequenceNode):
         inside = [(str(index), entry, entry) for index, entry in enumerate(node.value)]
     for name, where, value in inside:
         yield prefix + name, where.start_mark.line + 1
-        yield from _lines(value, f"{prefix}{name}.")
+        yield from _lines_below(value, f"{prefix}{name}.")
 
 
 def check_expansion(text: str) -> None:

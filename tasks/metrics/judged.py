@@ -40,7 +40,7 @@ class Judged(Mean):
                 key="extras",
                 fix=f"write extras: [{{metric: {self.name}, model: FOLDER or hub id}}]",
             )
-        return _loaded(self.model, self.needs == EMBEDDINGS)
+        return _judge(self.model, self.needs == EMBEDDINGS)
 
 
 NLI = "a classifier of entailment (NLI)"
@@ -176,7 +176,7 @@ def _probability(loaded: tuple[Any, Any], texts: tuple[str, ...], label: str, ne
 
 
 @lru_cache(maxsize=2)
-def _loaded(name: str, encoder: bool) -> tuple[Any, Any]:
+def _judge(name: str, encoder: bool) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
     kind = AutoModel if encoder else AutoModelForSequenceClassification

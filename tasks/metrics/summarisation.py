@@ -60,11 +60,11 @@ def rouge(
 ) -> dict[str, float]:
     """F-measures of a summary by ROUGE type, for a task's ``process_results``."""
     scores = [_scorer(tuple(types)).score(reference, summary) for reference in references]
-    join = max if several == "best" else _mean
+    join = max if several == "best" else _mean_over_references
     return {name: join([float(score[name].fmeasure) for score in scores]) for name in types}
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean_over_references(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 

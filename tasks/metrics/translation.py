@@ -78,7 +78,7 @@ class Bleu(CorpusText):
         """
         import numpy as np
 
-        system, reference, *_ = columns = _counts(_lines(sums, 10)).T
+        system, reference, *_ = columns = _counts(_checked_sums(sums, 10)).T
         correct, total = columns[2:6], columns[6:10]
         # Exponential smoothing [Chen & Cherry 2014, method 3]: each zero match halves again, and
         # nothing counts after the first order without any n-gram.
@@ -112,7 +112,7 @@ class Chrf(CorpusText):
         """(m, k) summed statistics -> (m,) scores, sacreBLEU's formula on whole columns."""
         import numpy as np
 
-        counts = _counts(_lines(sums, 3 * (6 + self.word_order)))
+        counts = _counts(_checked_sums(sums, 3 * (6 + self.word_order)))
         hypothesis, reference, match = (counts[:, part::3] for part in range(3))
         both = (hypothesis > 0) & (reference > 0)
         orders = np.maximum(both.sum(axis=1), 1)
@@ -151,7 +151,7 @@ class Ter(CorpusText):
         """(m, 2) summed statistics -> (m,) scores, sacreBLEU's formula on whole columns."""
         import numpy as np
 
-        edits, words = _lines(sums, 2).T
+        edits, words = _checked_sums(sums, 2).T
         without = np.where(edits > 0, 1.0, 0.0)
         rates: NDArray[np.float64] = np.divide(edits, words, out=without, where=words > 0)
         return 100.0 * rates
@@ -160,7 +160,7 @@ class Ter(CorpusText):
         return _ter(self.case_sensitive)
 
 
-def _lines(sums: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+def _checked_sums(sums: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
     if sums.ndim != 2 or sums.shape[1] != columns:
         raise ValueError(f"expected (m, {columns}) sums, got {sums.shape}")
     return sums

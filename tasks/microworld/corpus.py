@@ -110,8 +110,4 @@ def fidelity(w: World, size: int) -> list[str]:
 
 def fidelity_texts() -> list[str]:
     """The fixed text on which two models are compared token by token (KL divergence)."""
-    from steelyard.tasks.microworld.corpus import (
-        fidelity,  # corpus is written in terms of this module
-    )
-
     return fidelity(world(), 64)

@@ -30,13 +30,13 @@ def _field(row: Row, name: str) -> Any:
     return row[name]
 
 
-def _listed(rows: Iterable[Row]) -> list[Row]:
+def _all_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows at once: a data set gives its rows one by one ten times as slowly."""
     return rows.to_list() if isinstance(rows, Dataset) else [dict(row) for row in rows]
 
 
 def _mapped(rows: Iterable[Row], document_of: Callable[[Row], Row | None]) -> Dataset:
-    documents = [made for row in _listed(rows) if (made := document_of(row)) is not None]
+    documents = [made for row in _all_rows(rows) if (made := document_of(row)) is not None]
     if not documents:
         raise DataError("no document of this data set can be asked")
     return Dataset.from_list(documents)
@@ -61,7 +61,7 @@ def open_questions(rows: Iterable[Row]) -> Dataset:
     Each also carries two passages that give it another question's answer, of the same kind where
     there are two, for the conflict with the model's own memory. A threshold ``t`` stays.
     """
-    listed = _listed(rows)
+    listed = _all_rows(rows)
     thresholds = any(row.get("t") is not None for row in listed)
     by_kind: dict[str, list[str]] = {}
     for row in listed:
