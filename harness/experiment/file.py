@@ -236,7 +236,7 @@ class _Reading:
         written_out = as_written(specs)
         with self.problems.of():
             written_out = expanded(specs, seeds)
-        for name in set(written_out.specs) - set(specs):
+        for name in (name for name in written_out.specs if name not in specs):
             with self.problems.of(key=f"candidates.{written_out.origin(name)}"):
                 _check_candidate_name(name)
         return written_out
