@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.experiments import (
@@ -72,8 +72,9 @@ def run(
         result.passed, result.verdicts["lora"].summary, result.candidates["lora"].scores
     """
     place = Path(workspace)
+    source: Path | Mapping[str, object]
     if isinstance(experiment, Mapping):
-        source, commands = _with_text_paths(experiment), []
+        source, commands = {key: _in_yaml(value) for key, value in experiment.items()}, []
     else:
         source = Path(experiment)
         commands = [command(source, place, base, seed, limit)]
@@ -189,10 +190,10 @@ def _listening(progress: bool | Listener) -> Iterator[Listener]:
             yield listener
 
 
-def _with_text_paths(value: Any) -> Any:
-    """The mapping with paths as the text that stands in a file."""
+def _in_yaml(value: object) -> object:
+    """The value as it stands in a file: a path is text."""
     if isinstance(value, Mapping):
-        return {key: _with_text_paths(each) for key, each in value.items()}
+        return {str(key): _in_yaml(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_text_paths(each) for each in value]
+        return [_in_yaml(each) for each in value]
     return str(value) if isinstance(value, Path) else value
