@@ -75,7 +75,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "Build a leaderboard site; runs whose intervals overlap share a rank.",
     ),
     "export": ("exporting", "Write runs in the formats of other tools."),
-    "list": ("listing", "List trainers, tasks, suites, metrics, renderers, executors or runs."),
+    "list": (
+        "listing",
+        "List trainers, tasks, suites, metrics, renderers, executors, meters or runs.",
+    ),
     "show": (
         "show",
         "Show one thing in full: a trainer's options, a task's prompt and metrics, a run's scores.",

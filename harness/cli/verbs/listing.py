@@ -14,6 +14,7 @@ from rich.table import Table
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
+from steelyard.harness.errors import ConfigError
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.plugin import Plugin
@@ -36,6 +37,7 @@ class Thing(StrEnum):
     metrics = "metrics"
     renderers = "renderers"
     executors = "executors"
+    meters = "meters"
     runs = "runs"
 
 
@@ -49,7 +51,7 @@ def list_things(
     ] = None,
     format: OutputFormat = Format.terminal,
 ) -> None:
-    """List trainers, tasks, suites, metrics, renderers, executors or runs.
+    """List trainers, tasks, suites, metrics, renderers, executors, meters or runs.
 
     Example: `steelyard list trainers`
     """
@@ -87,12 +89,18 @@ def _rows_of(what: Thing, include: Sequence[Path]) -> list[Row]:
         return [
             {"task": name, **task_summary(p)} for name, p in sorted(task_files(folders).items())
         ]
-    single = what.value.removesuffix("s")
-    loaded = {name: load_plugin(what.value, name) for name in plugin_names(what.value)}
-    return [
-        {single: name, **_metric_fields(plugin), "does": _first_doc_line(plugin)}
-        for name, plugin in loaded.items()
-    ]
+    return [_plugin_row(what, name) for name in plugin_names(what.value)]
+
+
+def _plugin_row(what: Thing, name: str) -> Row:
+    """What a plugin does; of one that another package brings and that does not load, why."""
+    row: Row = {what.value.removesuffix("s"): name}
+    try:
+        plugin = load_plugin(what.value, name)
+    except ConfigError as error:
+        fields = {"kind": "", "better": ""} if what is Thing.metrics else {}
+        return row | fields | {"does": error.message}
+    return row | _metric_fields(plugin) | {"does": _first_doc_line(plugin)}
 
 
 def _metric_fields(plugin: type[Plugin]) -> dict[str, str]:

@@ -76,6 +76,8 @@ def _described(plugin: type[Plugin]) -> Fields:
         described["data columns"] = list(roles)
     if others:
         described["or data columns"] = [", ".join(choice) for choice in others]
+    if not hasattr(plugin, "model_fields"):  # a meter: its settings are the `energy:` block's
+        return described
     described["options"] = {
         option: " ".join(
             part
