@@ -22,6 +22,10 @@ from steelyard.harness.records import Flag
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.metadata import right_choices
 
+#: One of lm-eval's logged samples: ``doc``, ``target``, ``arguments`` and ``resps`` (a list a
+#: request), ``filter``, ``metrics`` (names), and each metric's value under its name.
+Entry = Mapping[str, Any]
+
 #: lm-eval's keys for the most tokens that a generation may have, and its default.
 _LIMIT_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _DEFAULT_LIMIT = 256
@@ -34,7 +38,7 @@ class Answer:
 
     prompt: str
     target: str
-    raw: tuple[Any, ...]
+    raw: tuple[object, ...]
     """As the scorer gave them, one a request."""
     shown: tuple[str, ...]
     unusable: Flag | None = None
@@ -43,9 +47,7 @@ class Answer:
     """Whether a generation ran into its length limit."""
 
 
-def answer_of(
-    built: BuiltTask, entry: Mapping[str, Any], count_tokens: Callable[[str], int]
-) -> Answer:
+def answer_of(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) -> Answer:
     """The answer in one of lm-eval's logged samples."""
     kind = built.output_type
     raw = tuple(response for responses in entry["resps"] for response in responses)
@@ -72,7 +74,7 @@ def answer_of(
 
 
 def question_of(
-    built: BuiltTask, document: Any, arguments: Sequence[Any], target: Any
+    built: BuiltTask, document: object, arguments: Sequence[Sequence[object]], target: object
 ) -> tuple[str, str]:
     """The prompt and the right answer of one document, as they stand in its record and its id.
 
@@ -87,9 +89,15 @@ def question_of(
 
 
 def _choice(
-    built: BuiltTask, document: Any, prompt: str, target: str, raw: tuple[Any, ...]
+    built: BuiltTask,
+    document: object,
+    prompt: str,
+    target: str,
+    raw: tuple[tuple[float, bool], ...],
 ) -> Answer:
     choices = [str(choice) for choice in built.task.doc_to_choice(document)]
+    # Requests beyond the choices ask for something else, such as the unconditional likelihoods of
+    # `acc_mutual_info`.
     values = [float(value) for value, _ in raw][: len(choices)]
     right = right_choices(built.task, document)
     chosen = choices[_first_highest(values)] if _finite(values) else ""
@@ -114,6 +122,7 @@ def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> 
 
 
 def _first_highest(values: Sequence[float]) -> int:
+    """The place of the highest value; of several the first, as numpy's argmax has it."""
     return max(range(len(values)), key=lambda index: values[index])
 
 
@@ -121,27 +130,27 @@ def _finite(values: Sequence[float]) -> bool:
     return all(math.isfinite(float(value)) for value in values)
 
 
-def _token_limit(settings: Any) -> int:
+def _token_limit(settings: object) -> int:
+    """The most tokens that a generation may have, by its settings."""
     if not isinstance(settings, Mapping):
         return _DEFAULT_LIMIT
-    given = next((settings[key] for key in _LIMIT_KEYS if settings.get(key)), _DEFAULT_LIMIT)
-    return int(given)
+    return int(next((settings[key] for key in _LIMIT_KEYS if settings.get(key)), _DEFAULT_LIMIT))
 
 
-def _text(target: Any) -> str:
+def _text(target: object) -> str:
     if isinstance(target, (list, tuple)):
         return "\n".join(str(part) for part in target)
     return str(target)
 
 
-def json_document(document: Mapping[str, Any]) -> dict[str, Any]:
+def json_document(document: Mapping[str, object]) -> dict[str, object]:
     """A document as JSON values, for a record; what JSON has no word for becomes text."""
     text = json.dumps(dict(document), default=_plain)
     if len(text) > _MOST_TEXT:
         return {"omitted": f"document of {len(text)} characters"}
-    parsed: dict[str, Any] = json.loads(text, parse_constant=str)
+    parsed: dict[str, object] = json.loads(text, parse_constant=str)
     return parsed
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.tolist() if hasattr(value, "tolist") else str(value)

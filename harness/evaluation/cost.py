@@ -13,22 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from steelyard.harness.environment import PeakMemory, peak_memory
 from steelyard.harness.errors import StatisticsError, SteelyardError
+from steelyard.harness.evaluation.evaluate import Evaluation
+from steelyard.harness.evaluation.serving import Server, Timing
 from steelyard.harness.files.digests import digest_json
+from steelyard.harness.plugins.protocols import Meter
 from steelyard.harness.records import COST, Checkpoint, Energy, Failure, Rows, Score, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.stats import percentile_interval, score_interval
+from steelyard.harness.suites.built import BuiltSuite
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
-
-    from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation
-    from steelyard.harness.evaluation.serving import Server, Timing
-    from steelyard.harness.plugins.protocols import Meter
 
 ENERGY_METRICS = (
     "kwh_per_1k_tokens",
@@ -55,63 +57,58 @@ def measured_cost(
 
     What cannot be measured is a failure of the task; nothing where the suite names no cost.
     """
-    from steelyard.harness.evaluation.evaluate import Evaluation
-
     lm = as_scorer(lm)
     measure, task = built.suite.cost, built.cost
     if measure is None or task is None:
         return Evaluation(), ()
     try:
-        from steelyard.harness.evaluation.serving import Server
-
         texts = [str(task.task.doc_to_target(document)) for document in task.documents]
         server = Server(lm, measure, texts)
         passes = _passes(server, meter)
     except Exception as error:  # whatever a model's generate raises: the scores stand all the same
-        said = (
+        problem = (
             error.message
             if isinstance(error, SteelyardError)
             else f"{type(error).__name__}: {error}"
         )
-        return Evaluation(failures=(Failure(stage=COST, message=said),)), ()
+        return Evaluation(failures=(Failure(stage=COST, message=problem),)), ()
     scores, rows = _scores(server, passes)
     signature = _signature(lm, server, task.data_digest, checkpoint)
-    energies = tuple(one.energy for one in passes)
+    energies = tuple(each.energy for each in passes)
     return Evaluation(scores=scores, rows=rows, signatures=(signature,)), energies
 
 
 def _passes(server: Server, meter: Callable[[], Meter]) -> list[_Pass]:
-    from steelyard.harness.environment import peak_memory
-
     measure = server.measure
-    with peak_memory() as held:
+    with peak_memory() as before:
         pass
     for index in range(measure.warmup):
         server.answer(server.batches[index % len(server.batches)])
-    found = []
+    passes = []
     for number in range(measure.passes):
         with meter().window(f"cost pass {number + 1}") as reading, peak_memory() as peak:
             timings = tuple(server.answer(batch) for batch in server.batches)
-        found.append(_Pass(timings, reading.energy("score"), _growth(held, peak)))
-    return found
+        passes.append(_Pass(timings, reading.energy("score"), _growth(before, peak)))
+    return passes
 
 
-def _growth(held: Any, peak: Any) -> int | None:
+def _growth(before: PeakMemory, peak: PeakMemory) -> int | None:
     """On a GPU what torch allocated, else what the process holds, above what it held before."""
-    before, after = held.bytes, peak.bytes
+    start, highest = before.bytes, peak.bytes
     if peak.gpu_bytes is not None:
-        before, after = held.gpu_bytes or 0, peak.gpu_bytes
-    return None if before is None or after is None else max(0, after - before)
+        start, highest = before.gpu_bytes or 0, peak.gpu_bytes
+    return None if start is None or highest is None else max(0, highest - start)
 
 
 def _scores(server: Server, passes: Sequence[_Pass]) -> tuple[tuple[Score, ...], tuple[Rows, ...]]:
     measure = server.measure
-    total = np.array([[t.seconds for t in one.timings] for one in passes])
-    first = np.array([[t.first_token_seconds for t in one.timings] for one in passes])
+    total = np.array([[t.seconds for t in each.timings] for each in passes])
+    first = np.array([[t.first_token_seconds for t in each.timings] for each in passes])
     prompt = measure.batch_size * measure.prompt_tokens
+    # The first new token comes out of the pass over the prompt; decoding makes the others.
     decoded = measure.batch_size * (measure.new_tokens - 1)
     latency = _rows("latency_p50_seconds", total)
-    kept = [
+    tables = [
         latency,
         _rows("time_to_first_token_p50_seconds", first),
         _rows("prefill_tokens_per_second", prompt / first),
@@ -124,19 +121,19 @@ def _scores(server: Server, passes: Sequence[_Pass]) -> tuple[tuple[Score, ...],
         _percentile(latency, total, 95).model_copy(
             update={"metric": "latency_p95_seconds", "note": "shown, not tested in pairs"}
         ),
-        _percentile(kept[1], first, 50),
-        _mean(kept[2], "tokens/s", higher_is_better=True, per_token=True),
-        _mean(kept[3], "tokens/s", higher_is_better=True, per_token=True),
+        _percentile(tables[1], first, 50),
+        _mean(tables[2], "tokens/s", higher_is_better=True, per_token=True),
+        _mean(tables[3], "tokens/s", higher_is_better=True, per_token=True),
     ]
     memory = _memory(server, passes)
     energy = _energy(server, passes)
     for score, rows in (memory, *energy):
         scores.append(score)
-        kept += [rows] if rows is not None else []
-    return tuple(scores), tuple(kept)
+        tables += [rows] if rows is not None else []
+    return tuple(scores), tuple(tables)
 
 
-def _rows(metric: str, values: np.ndarray[Any, Any]) -> Rows:
+def _rows(metric: str, values: NDArray[np.float64]) -> Rows:
     """Rows of (passes, queries) or (passes,) numbers; the passes are the clusters."""
     grid = values.reshape(len(values), -1)
     names = [
@@ -172,14 +169,14 @@ def _plain(
     )
 
 
-def _percentile(rows: Rows, seconds: np.ndarray[Any, Any], percent: float) -> Score:
+def _percentile(rows: Rows, seconds: NDArray[np.float64], percent: float) -> Score:
     """The median of the passes' percentiles, from (passes, queries), with its interval.
 
     Queries of one pass share what the machine did meanwhile, so they are no independent sample of
     it: the passes are, and the order statistics are theirs. Fewer than six have no interval.
     """
-    found = percentile_interval(np.percentile(seconds, percent, axis=1), 50)
-    numbers = {"value": found.value, "low": found.low, "high": found.high}
+    interval = percentile_interval(np.percentile(seconds, percent, axis=1), 50)
+    numbers = {"value": interval.value, "low": interval.low, "high": interval.high}
     return _plain(rows.metric, len(rows.values), "seconds").model_copy(update=numbers)
 
 
@@ -196,13 +193,14 @@ def _mean(
     )
     clusters = None if rows.clusters[0] is None else [str(c) for c in rows.clusters]
     try:
-        found = score_interval(rows.values, kind="ratio", clusters=clusters)
+        interval = score_interval(rows.values, kind="ratio", clusters=clusters)
     except StatisticsError as error:
         return plain.model_copy(update={"n": 0, "note": f"unavailable: {error.message}"})
-    return plain.model_copy(update={"value": found.value, "low": found.low, "high": found.high})
+    numbers = {"value": interval.value, "low": interval.low, "high": interval.high}
+    return plain.model_copy(update=numbers)
 
 
-def _conditions(server: Server, total: np.ndarray[Any, Any]) -> str:
+def _conditions(server: Server, total: NDArray[np.float64]) -> str:
     """Under what the numbers were taken, and how much the passes differ."""
     medians = np.median(total, axis=1)
     apart = medians.max() / medians.min() - 1
@@ -223,7 +221,7 @@ def _query(server: Server) -> str:
 
 def _memory(server: Server, passes: Sequence[_Pass]) -> tuple[Score, Rows | None]:
     name = "serving_memory_bytes"
-    peaks = [one.peak_bytes for one in passes]
+    peaks = [each.peak_bytes for each in passes]
     if None in peaks:
         return _unavailable(name, "bytes", "the system does not tell"), None
     weights = server.weight_bytes()
@@ -237,36 +235,35 @@ def _energy(server: Server, passes: Sequence[_Pass]) -> list[tuple[Score, Rows |
     measure = server.measure
     queries = measure.queries * measure.batch_size
     tokens = queries * (measure.prompt_tokens + measure.new_tokens)
-    used = [one.energy for one in passes]
-    found: list[tuple[Score, Rows | None]] = []
-    known = [energy.energy_kwh for energy in used]
-    if any(kwh is None or kwh <= 0 for kwh in known):
+    used = [each.energy for each in passes]
+    readings = [energy.energy_kwh for energy in used]
+    if any(kwh is None or kwh <= 0 for kwh in readings):
         why = next((e.note for e in used if e.note), None) or f"meter {used[0].meter}"
         units = ("kWh", "kWh", "g", "g")
         return [
             (_unavailable(name, unit, why), None)
             for name, unit in zip(ENERGY_METRICS, units, strict=True)
         ]
-    kwh = np.array(known, dtype=np.float64)
+    scores: list[tuple[Score, Rows | None]] = []
+    kwh = np.array(readings, dtype=np.float64)
     standing = _standing(used)
     counts = ((tokens, True), (queries, False))
     for name, (count, per_token) in zip(ENERGY_METRICS[:2], counts, strict=True):
         rows = _rows(name, 1000 * kwh / count)
-        found.append((_mean(rows, "kWh", per_token=per_token).model_copy(update=standing), rows))
-    for name, (score, _) in zip(ENERGY_METRICS[2:], tuple(found), strict=True):
-        found.append((_derived(name, score, used[0]), None))
-    return found
+        scores.append((_mean(rows, "kWh", per_token=per_token).model_copy(update=standing), rows))
+    for name, (score, _) in zip(ENERGY_METRICS[2:], tuple(scores), strict=True):
+        scores.append((_derived(name, score, used[0]), None))
+    return scores
 
 
-def _standing(used: Sequence[Energy]) -> dict[str, Any]:
-    """How the energy is known: only what was measured may be gated on."""
-    methods = dict.fromkeys(f"{c.name}: {c.method}" for e in used for c in e.components)
-    said = "; ".join(methods)
+def _standing(used: Sequence[Energy]) -> dict[str, object]:
+    """How good the energy's figures are: only what was measured may be gated on."""
+    methods = "; ".join(dict.fromkeys(f"{c.name}: {c.method}" for e in used for c in e.components))
     short = next((e.note for e in used if e.too_short), None)
     if short is None and all(e.grade == "measured" for e in used):
-        return {"note": f"measured ({said})"}
+        return {"note": f"measured ({methods})"}
     grade = min((e.grade for e in used), key=("estimated", "measured").index)
-    parts = (f"advisory: {grade}, shown and never gated on ({said})", short)
+    parts = (f"advisory: {grade}, shown and never gated on ({methods})", short)
     return {"advisory": True, "note": "; ".join(filter(None, parts))}
 
 

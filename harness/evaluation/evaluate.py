@@ -8,12 +8,15 @@ A task that fails is a ``Failure`` and the others go on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import quiet, versions
 from steelyard.harness.errors import ScoringError, SteelyardError
+from steelyard.harness.evaluation.answers import Entry
+from steelyard.harness.evaluation.fidelity import measured_divergence
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.plugins.protocols import Progress, no_progress
@@ -121,8 +124,6 @@ def divergence(
     Scores stand under the task ``fidelity``; an evaluation without scores where the suite names no
     fidelity task.
     """
-    from steelyard.harness.evaluation.fidelity import measured_divergence
-
     task = built.fidelity
     if task is None:
         return Evaluation()
@@ -160,7 +161,7 @@ def evaluate_task(
 
 def _answered(
     lm: Scorer, built: BuiltTask, requests: list[Instance]
-) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+) -> tuple[Sequence[Entry], Mapping[str, object]]:
     """lm-eval's logged samples and its results for one task."""
     import lm_eval
 
@@ -200,9 +201,7 @@ def signature_of(
     )
 
 
-def _one_line(value: Any) -> str:
-    import json
-
+def _one_line(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
+from steelyard.harness.evaluation.divergence import Divergence, divergence
+from steelyard.harness.evaluation.measuring import Measured
 from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
-from steelyard.harness.plugins.protocols import Sample
-from steelyard.harness.records import FIDELITY, Flag, Rows, SampleRecord
+from steelyard.harness.plugins.protocols import Metric, Row, Sample
+from steelyard.harness.records import FIDELITY, Flag, Rows, SampleRecord, Score
 from steelyard.harness.scoring import Scorer
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.identity import sample_ids
@@ -23,22 +25,22 @@ def measured_divergence(child: Scorer, parent: Scorer, built: BuiltTask) -> Scor
 
     Raises ``NotComparableError`` where the tokenizers differ, ``ScoringError`` on NaN.
     """
-    from steelyard.harness.evaluation.divergence import divergence
-
     texts = [_text(built, document) for document in built.documents]
-    found = divergence(child, parent, texts)
-    samples = _samples(built, texts, found)
-    scores, kept = [], []
+    samples = _samples(built, texts, divergence(child, parent, texts))
+    scores: list[Score] = []
+    tables: list[Rows] = []
     for name in METRICS:
         metric = load_metric(name)
-        rows = _rows(name, built, samples, [metric.measure(sample, ()) for sample in samples])
+        rows = [_finite_row(metric, sample) for sample in samples]
+        flags = ["" if row is not None else Flag.NOT_FINITE for row in rows]
+        table = Measured(FIDELITY, name, samples, rows, flags).as_rows(built.metadata)
         update = {"family": FIDELITY, "primary": name == METRICS[0]}
-        scores.append(score_of(metric, rows).model_copy(update=update))
-        kept.append(rows)
-    return ScoredTask(tuple(scores), tuple(kept), tuple(map(_record, samples)))
+        scores.append(score_of(metric, table).model_copy(update=update))
+        tables.append(table)
+    return ScoredTask(tuple(scores), tuple(tables), tuple(map(_record, samples)))
 
 
-def _text(built: BuiltTask, document: Any) -> str:
+def _text(built: BuiltTask, document: object) -> str:
     """The document's whole text: what is rolled over, or its prompt with its target."""
     target = str(built.task.doc_to_target(document))
     if built.output_type == "loglikelihood_rolling":
@@ -47,7 +49,9 @@ def _text(built: BuiltTask, document: Any) -> str:
     return f"{built.task.doc_to_text(document)}{delimiter}{target}"
 
 
-def _samples(built: BuiltTask, texts: Sequence[str], found: Sequence[Any]) -> list[Sample]:
+def _samples(
+    built: BuiltTask, texts: Sequence[str], divergences: Sequence[Divergence]
+) -> list[Sample]:
     ids = sample_ids([("", "", text) for text in texts])
     return [
         Sample(
@@ -56,38 +60,28 @@ def _samples(built: BuiltTask, texts: Sequence[str], found: Sequence[Any]) -> li
             document=document,
             prompt="",
             target=text,
-            values={
-                "kl_per_token": (one.kl_sum, one.tokens),
-                "kl_p99": one.kl_per_token,
-                "top1_agreement": (one.top1_agreements, one.tokens),
-                "delta_log_likelihood": (
-                    one.child_loglikelihood - one.parent_loglikelihood,
-                    one.tokens,
-                ),
-            },
+            values=_values(moved),
         )
-        for sample_id, text, one, document in zip(ids, texts, found, built.documents, strict=True)
+        for sample_id, text, moved, document in zip(
+            ids, texts, divergences, built.documents, strict=True
+        )
     ]
 
 
-def _rows(metric: str, built: BuiltTask, samples: Sequence[Sample], found: Sequence[Any]) -> Rows:
-    import numpy as np
+def _values(moved: Divergence) -> dict[str, object]:
+    """What the metrics of :data:`METRICS` read: sums over tokens, and how many tokens."""
+    gained = moved.child_loglikelihood - moved.parent_loglikelihood
+    return {
+        "kl_per_token": (moved.kl_sum, moved.tokens),
+        "kl_p99": moved.kl_per_token,
+        "top1_agreement": (moved.top1_agreements, moved.tokens),
+        "delta_log_likelihood": (gained, moved.tokens),
+    }
 
-    width = next((len(row) for row in found if row is not None), 1)
-    values = np.full((len(found), width), np.nan)
-    for index, row in enumerate(found):
-        if row is not None and np.isfinite(row).all():
-            values[index] = row
-    scored = np.isfinite(values).all(axis=1)
-    return Rows(
-        task=FIDELITY,
-        metric=metric,
-        sample_ids=tuple(sample.sample_id for sample in samples),
-        values=values,
-        scored=scored,
-        flags=tuple("" if good else Flag.NOT_FINITE for good in scored),
-        clusters=tuple(built.metadata.cluster_of(sample.document) for sample in samples),
-    )
+
+def _finite_row(metric: Metric, sample: Sample) -> Row | None:
+    row = metric.measure(sample, ())
+    return row if row is not None and all(map(math.isfinite, row)) else None
 
 
 def _record(sample: Sample) -> SampleRecord:

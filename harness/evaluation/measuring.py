@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 from steelyard.harness.errors import MetricError, SteelyardError
 from steelyard.harness.plugins.names import is_built_in
 from steelyard.harness.plugins.protocols import Metric, Row, Sample
+from steelyard.harness.records import Rows
+from steelyard.harness.suites.metadata import TaskMetadata
 
 
-def row_of(metric: Metric, sample: Sample, responses: Sequence[Any]) -> Row | None:
+def row_of(metric: Metric, sample: Sample, responses: Sequence[object]) -> Row | None:
     """The sample's row, or None where the metric leaves it unscored.
 
     Raises:
@@ -70,3 +72,33 @@ def _named(metric: Metric, task: str, problem: str, error: Exception) -> MetricE
         error.message if isinstance(error, SteelyardError) else f"{type(error).__name__}: {error}"
     )
     return MetricError(f"metric '{metric.name}': {problem}: {reason}", key=f"task {task}")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric's rows of a task's samples, None where a sample has none, and their flags."""
+
+    task: str
+    metric: str
+    samples: Sequence[Sample]
+    rows: Sequence[Row | None]
+    flags: Sequence[str]
+
+    def as_rows(self, metadata: TaskMetadata) -> Rows:
+        """The record: (samples, k) numbers, NaN where there is no row."""
+        import numpy as np
+
+        width = next((len(row) for row in self.rows if row is not None), 1)
+        values = np.full((len(self.rows), width), np.nan)
+        for place, row in enumerate(self.rows):
+            if row is not None:
+                values[place] = row
+        return Rows(
+            task=self.task,
+            metric=self.metric,
+            sample_ids=tuple(sample.sample_id for sample in self.samples),
+            values=values,
+            scored=np.array([row is not None for row in self.rows], dtype=np.bool_),
+            flags=tuple(self.flags),
+            clusters=tuple(metadata.cluster_of(sample.document) for sample in self.samples),
+        )

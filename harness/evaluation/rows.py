@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.evaluation.answers import Answer, answer_of, json_document
-from steelyard.harness.evaluation.measuring import naming, row_of
+from steelyard.harness.evaluation.answers import Answer, Entry, answer_of, json_document
+from steelyard.harness.evaluation.measuring import Measured, naming, row_of
 from steelyard.harness.evaluation.metric_choice import choose_metrics
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.names import is_built_in
-from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.plugins.protocols import Metric, Row, Sample
 from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.identity import sample_ids
@@ -37,10 +36,36 @@ class ScoredTask:
     samples: tuple[SampleRecord, ...]
 
 
+@dataclass(frozen=True)
+class _Filtered:
+    """What a model answered to a task, as one of the task's filters gives it."""
+
+    built: BuiltTask
+    name: str
+    suffix: str
+    """Behind a metric's name where the task has several filters."""
+    first: bool
+    samples: Sequence[Sample]
+    answers: Sequence[Answer]
+    all_alike: bool
+    """Whether the model gave one and the same text to every prompt."""
+
+    def unfit(self, metric: Metric, sample: Sample, answer: Answer) -> Flag | None:
+        """Why the metric may not be measured on this answer; None where it may."""
+        if answer.unusable is not None:
+            return answer.unusable
+        if self.all_alike and metric.name in self.built.metadata.needs_variety:
+            return Flag.ONE_ANSWER
+        # An empty answer equals an empty reference, which says nothing of the model. BLEU, chrF,
+        # TER and ROUGE look for themselves: their references come with the values.
+        empty = metric.name == "exact_match" and not sample.target.strip()
+        return Flag.EMPTY_REFERENCE if empty else None
+
+
 def score_task(
     built: BuiltTask,
-    entries: Sequence[Mapping[str, Any]],
-    printed: Mapping[str, Any],
+    entries: Sequence[Entry],
+    printed: Mapping[str, object],
     count_tokens: Callable[[str], int],
     *,
     ids: Sequence[str] | None = None,
@@ -51,34 +76,36 @@ def score_task(
     (``"metric,filter"`` -> value), ``count_tokens`` the length of a response in tokens. ``ids``
     name the documents where they are a part of the task, whose duplicates were numbered before.
     """
-    filters = list(dict.fromkeys(str(entry["filter"]) for entry in entries))
+    names = list(dict.fromkeys(str(entry["filter"]) for entry in entries))
     scores: list[Score] = []
     rows: list[Rows] = []
     records: tuple[SampleRecord, ...] = ()
-    for index, name in enumerate(filters):
-        mine = [entry for entry in entries if entry["filter"] == name]
-        answers = [answer_of(built, entry, count_tokens) for entry in mine]
-        samples = _samples(built, mine, answers, ids)
-        suffix = f",{name}" if len(filters) > 1 else ""
-        alike = _all_alike(built, answers)
-        for metric in choose_metrics(built, samples):
-            unfit = (
-                Flag.ONE_ANSWER if alike and metric.name in built.metadata.needs_variety else None
-            )
-            measured = _measure(metric, built, samples, answers, suffix, unfit)
-            value = printed.get(f"{_source(metric)},{name}")
-            score, kept = _scored(metric, built, samples, measured, value, first=index == 0)
+    for name in names:
+        own = [entry for entry in entries if entry["filter"] == name]
+        answers = [answer_of(built, entry, count_tokens) for entry in own]
+        filtered = _Filtered(
+            built=built,
+            name=name,
+            suffix=f",{name}" if len(names) > 1 else "",
+            first=name == names[0],
+            samples=_samples(built, own, answers, ids),
+            answers=answers,
+            all_alike=_all_alike(built, answers),
+        )
+        for metric in choose_metrics(built, filtered.samples):
+            measured = _measured(metric, filtered).as_rows(built.metadata)
+            theirs = printed.get(f"{_source(metric)},{name}")
+            score, table = _scored(metric, filtered, measured, theirs)
             scores.append(score)
-            if kept is not None:
-                rows.append(kept)
-        if index == 0:
-            records = tuple(map(_record, [built] * len(mine), samples, answers))
+            rows += [] if table is None else [table]
+        if filtered.first:
+            records = tuple(map(_record, [built] * len(own), filtered.samples, answers))
     return ScoredTask(_with_a_primary(scores, built), tuple(rows), records)
 
 
 def _samples(
     built: BuiltTask,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[Entry],
     answers: Sequence[Answer],
     ids: Sequence[str] | None,
 ) -> list[Sample]:
@@ -114,64 +141,30 @@ def _record(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:
     )
 
 
-def _without_reference(metric: Metric, sample: Sample) -> Flag | None:
-    """An empty answer equals an empty reference, which says nothing of the model.
-
-    BLEU, chrF, TER and ROUGE look for themselves: their references come with the values.
-    """
-    compares = metric.name == "exact_match"
-    return Flag.EMPTY_REFERENCE if compares and not sample.target.strip() else None
-
-
-def _measure(
-    metric: Metric,
-    built: BuiltTask,
-    samples: Sequence[Sample],
-    answers: Sequence[Answer],
-    suffix: str,
-    unfit: Flag | None,
-) -> Rows:
-    """Rows of one metric; a sample whose answer is unusable has none, whatever it would score.
-
-    ``unfit`` says why no answer of this model may be measured.
-    """
-    import numpy as np
-
-    found: list[Sequence[float] | None] = []
+def _measured(metric: Metric, filtered: _Filtered) -> Measured:
+    """Rows of one metric; a sample whose answer is unusable has none, whatever it would score."""
+    rows: list[Row | None] = []
     flags: list[str] = []
-    for sample, answer in zip(samples, answers, strict=True):
-        flag = answer.unusable or unfit or _without_reference(metric, sample)
+    for sample, answer in zip(filtered.samples, filtered.answers, strict=True):
+        flag = filtered.unfit(metric, sample, answer)
         row = None if flag else row_of(metric, sample, answer.raw)
         if row is not None and not all(map(math.isfinite, row)):
             row, flag = None, Flag.NOT_A_NUMBER
         elif row is None:
             flag = flag or Flag.UNSCORED
-        found.append(row)
+        rows.append(row)
         marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None)
         flags.append(flags_text(mark for mark in marks if mark is not None))
-    width = _width(metric, built.name, found)
-    values = np.full((len(found), width), np.nan)
-    for index, row in enumerate(found):
-        if row is not None:
-            values[index] = row
-    return Rows(
-        task=built.name,
-        metric=metric.name + suffix,
-        sample_ids=tuple(sample.sample_id for sample in samples),
-        values=values,
-        scored=np.array([row is not None for row in found], dtype=np.bool_),
-        flags=tuple(flags),
-        clusters=tuple(built.metadata.cluster_of(sample.document) for sample in samples),
-    )
+    _require_one_width(metric, filtered.built.name, rows)
+    name = metric.name + filtered.suffix
+    return Measured(filtered.built.name, name, filtered.samples, rows, flags)
 
 
-def _width(metric: Metric, task: str, rows: Sequence[Sequence[float] | None]) -> int:
-    """How many numbers each row has; one where there is no row."""
-    widths = {len(row) for row in rows if row is not None} or {1}
+def _require_one_width(metric: Metric, task: str, rows: Sequence[Row | None]) -> None:
+    widths = {len(row) for row in rows if row is not None}
     with naming(metric, task, "its rows are not alike"):
         if len(widths) > 1:
             raise MetricError(f"they hold {' and '.join(map(str, sorted(widths)))} numbers")
-    return widths.pop()
 
 
 def _all_alike(built: BuiltTask, answers: Sequence[Answer]) -> bool:
@@ -182,37 +175,34 @@ def _all_alike(built: BuiltTask, answers: Sequence[Answer]) -> bool:
 
 
 def _scored(
-    metric: Metric,
-    built: BuiltTask,
-    samples: Sequence[Sample],
-    rows: Rows,
-    printed: Any,
-    *,
-    first: bool,
+    metric: Metric, filtered: _Filtered, rows: Rows, theirs: object
 ) -> tuple[Score, Rows | None]:
-    with naming(metric, built.name, f"its {rows.scored.sum()} rows give no score"):
-        score = score_of(metric, rows, samples)
-    whole = bool(rows.scored.all())
-    own = _number(printed)
-    kept: Rows | None = rows
+    """The score of one metric's rows as the task's metadata describes it, and the rows.
+
+    ``theirs`` is the value that lm-eval printed for it. Rows that do not give it are left out.
+    """
+    meta = filtered.built.metadata
+    with naming(metric, filtered.built.name, f"its {rows.scored.sum()} rows give no score"):
+        score = score_of(metric, rows, filtered.samples)
+    aggregate = _number(theirs) if rows.scored.all() else None
     is_theirs = is_built_in(metric) and score.kind != "calibration"
-    if whole and own is not None and is_theirs and not _same(score.value, own):
+    table: Rows | None = rows
+    if aggregate is not None and is_theirs and not _same(score.value, aggregate):
         # The task aggregates in a way of its own: its value stands, without rows that would
         # make another one of it. A metric of another package is there to aggregate otherwise.
         note = "the task's own aggregate: no interval and no paired test"
-        score = score.model_copy(update={"value": own, "low": None, "high": None, "note": note})
-        kept = None
-    meta = built.metadata
+        update = {"value": aggregate, "low": None, "high": None, "note": note}
+        score, table = score.model_copy(update=update), None
     base = metric.name
-    is_primary = meta.primary in (rows.metric, base if first else rows.metric)
+    is_primary = meta.primary in (rows.metric, base if filtered.first else rows.metric)
     floored = is_primary or (base in CHOICE_METRICS and meta.primary in (None, *CHOICE_METRICS))
-    update = {
+    described = {
         "family": meta.family,
         "primary": is_primary,
         "chance": meta.chance if floored else meta.chances.get(base),
         "majority": meta.majority if floored else None,
     }
-    return advised(score.model_copy(update=update), meta), kept
+    return advised(score.model_copy(update=described), meta), table
 
 
 def advised(score: Score, metadata: TaskMetadata) -> Score:
@@ -244,9 +234,9 @@ def _source(metric: Metric) -> str:
     return str(getattr(metric, "source", metric.name))
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     try:
-        number = float(value)
+        number = float(value)  # type: ignore[arg-type]  # whatever a task's aggregate gives
     except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

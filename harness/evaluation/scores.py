@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from steelyard.harness.errors import MetricError, StatisticsError
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Flag, Kind, Rows, Scale, Score, flags_in
+from steelyard.harness.stats import score_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Scor
     Where nothing is scored the value is None, and the flags say why.
     """
     scored = rows.values[rows.scored]
-    clusters = [c for c, kept in zip(rows.clusters, rows.scored, strict=True) if kept]
+    clusters = [c for c, has_row in zip(rows.clusters, rows.scored, strict=True) if has_row]
     plain = Score(
         task=rows.task,
         metric=rows.metric,
@@ -48,14 +49,14 @@ def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Scor
         return plain.model_copy(update={"note": "no sample could be scored"})
     value, low, high, note = _interval(metric, plain.kind, scored, clusters)
     signature = getattr(metric, "signature", None)
-    found = {
+    measured = {
         "value": value if value is not None and math.isfinite(value) else None,
         "low": low,
         "high": high,
         "signature": signature(samples) if callable(signature) and samples else None,
         "note": note,
     }
-    return plain.model_copy(update=found)
+    return plain.model_copy(update=measured)
 
 
 def flag_counts(flags: Sequence[str]) -> dict[Flag, int]:
@@ -97,17 +98,16 @@ def _kind(metric: Metric, scored: NDArray[np.float64]) -> Kind:
 def _interval(
     metric: Metric, kind: Kind, scored: NDArray[np.float64], clusters: Sequence[str | None]
 ) -> tuple[float | None, float | None, float | None, str | None]:
-    from steelyard.harness.stats import score_interval
-
     grouped = None if all(c is None for c in clusters) else _alone_where_none(clusters)
     own = float(metric.aggregate(scored))
     if math.isnan(own):
         return None, None, None, "not defined on these samples"
+    # A corpus metric is resampled thousands of times: over sums where it can be, as BLEU's counts.
     at_once = getattr(metric, "aggregate_sums", metric.aggregate)
     aggregate = at_once if kind == "corpus" else None
     method = _method(metric)
     try:
-        found = score_interval(
+        interval = score_interval(
             scored, kind=kind, aggregate=aggregate, clusters=grouped, method=method
         )
     except StatisticsError as error:
@@ -116,9 +116,9 @@ def _interval(
         # An aggregate that some resample has no value for; the score itself stands.
         return own, None, None, f"no interval: {error}"
     shown = getattr(metric, "shown", float)
-    low, high = (_end(end, own, shown) for end in (found.low, found.high))
+    low, high = (_end(end, own, shown) for end in (interval.low, interval.high))
     if kind == "calibration":
-        return found.value, low, high, CALIBRATION_NOTES.get(method or "")
+        return interval.value, low, high, CALIBRATION_NOTES.get(method or "")
     return own, low, high, None
 
 
@@ -130,7 +130,7 @@ def _end(end: float | None, value: float, shown: Callable[[float], float]) -> fl
     """An interval's end in the metric's unit; one off the value by rounding is the value."""
     if end is None:
         return None
-    found = shown(end)
-    if not math.isfinite(found):
+    in_unit = shown(end)
+    if not math.isfinite(in_unit):
         return None
-    return value if math.isclose(found, value, rel_tol=1e-12, abs_tol=1e-12) else found
+    return value if math.isclose(in_unit, value, rel_tol=1e-12, abs_tol=1e-12) else in_unit

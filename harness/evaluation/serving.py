@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-import torch
-
 from steelyard.harness.environment import environment, quiet
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring import Scorer
 
 if TYPE_CHECKING:
+    import torch
+
     from steelyard.harness.suites.suite import CostMeasure
 
 
@@ -64,6 +64,7 @@ class Server:
 
     def answer(self, batch: torch.Tensor) -> Timing:
         """Answer one batch, (batch, prompt tokens), and say how long it took."""
+        import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
         clock = _Clock(batch.device)
@@ -92,6 +93,8 @@ class Server:
 
     def hardware(self) -> str:
         """The device that answers, and on a CPU how many threads."""
+        import torch
+
         device = next(self.model.parameters()).device
         if device.type == "cuda":
             return str(torch.cuda.get_device_name(device))
@@ -108,16 +111,20 @@ class _Clock:
 
     def now(self) -> float:
         if self._device.type == "cuda":
+            import torch
+
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         self.ticks.append(self.now())
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+        return input_ids.new_zeros(input_ids.shape[0]).bool()
 
 
 def _batches(tokens: Sequence[int], measure: CostMeasure) -> list[torch.Tensor]:
     """Prompts of one length, cut from the texts in a row, from the start again at need."""
+    import torch
+
     if not tokens:
         raise ScoringError("the cost task has no text to cut prompts from", key="cost.task")
     wanted = measure.queries * measure.batch_size * measure.prompt_tokens

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from steelyard.harness.errors import SteelyardError
 from steelyard.harness.evaluation.answers import json_document
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
+from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.records import (
     IN_TRAINING_DATA,
     Contaminated,
@@ -37,18 +39,18 @@ def marked(
     """
     held: dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], list[str]]] = {}
     for source in sources:
-        for task, found in overlaps.of(source):
-            if found.contaminated.any():
-                before, names = held.get(task, (np.zeros_like(found.contaminated), []))
-                held[task] = (before | found.contaminated, [*names, source.name])
+        for task, overlap in overlaps.of(source):
+            if overlap.contaminated.any():
+                before, names = held.get(task, (np.zeros_like(overlap.contaminated), []))
+                held[task] = (before | overlap.contaminated, [*names, source.name])
     if not held:
         return evaluation, ()
     tasks = {task.name: task for task in suite.tasks}
-    known = {
+    inside = {
         name: _inside(tasks[name], mask, [s for s in evaluation.samples if s.task == name])
         for name, (mask, _) in held.items()
     }
-    samples = tuple(_sliced(sample, known) for sample in evaluation.samples)
+    samples = tuple(_sliced(sample, inside) for sample in evaluation.samples)
     records = tuple(
         _record(name, mask, names, replace(evaluation, samples=samples))
         for name, (mask, names) in held.items()
@@ -65,7 +67,7 @@ def _inside(
     if task.first is not None and samples:
         # They hold the second pass's documents, which the model's own answers changed; they are
         # as many as the task's documents and stand in their order (an unscored one too).
-        return {s.sample_id for s, found in zip(samples, mask, strict=True) if found}
+        return {s.sample_id for s, is_held in zip(samples, mask, strict=True) if is_held}
     documents = (task.documents[int(index)] for index in np.flatnonzero(mask))
     digests = {content_digest(json_document(_mapping(document))) for document in documents}
     return {s.sample_id for s in samples if content_digest(s.document) in digests}
@@ -76,10 +78,10 @@ def _mapping(document: object) -> Mapping[str, object]:
     return document if isinstance(document, Mapping) else {"text": document}
 
 
-def _sliced(sample: SampleRecord, known: Mapping[str, set[str]]) -> SampleRecord:
-    if sample.task not in known:
+def _sliced(sample: SampleRecord, contaminated: Mapping[str, set[str]]) -> SampleRecord:
+    if sample.task not in contaminated:
         return sample
-    inside = sample.sample_id in known[sample.task]
+    inside = sample.sample_id in contaminated[sample.task]
     slices = {**sample.slices, IN_TRAINING_DATA: "yes" if inside else "no"}
     return sample.model_copy(update={"slices": slices})
 
@@ -118,9 +120,6 @@ def _value(
     score: Score, rows: Rows, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> float | None:
     """The metric over a part of its rows; None where there are none."""
-    from steelyard.harness.errors import SteelyardError
-    from steelyard.harness.evaluation.metric_choice import load_metric
-
     if not chosen.any():
         return None
     if score.kind in _MEANS:
