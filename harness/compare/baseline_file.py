@@ -23,15 +23,15 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, TypedDict, cast
 
 import numpy as np
 from pydantic import ValidationError
 
-from steelyard.harness.compare.scored import RowKey, Scored
-from steelyard.harness.errors import DataError
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.errors import DataError, located
 from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.files.old_names import (
     BASELINE_FORMAT,
@@ -49,19 +49,37 @@ MAX_FILE_BYTES = 100_000_000
 MAX_CONTENT_BYTES = 400_000_000
 
 
+class _MetricContent(TypedDict):
+    values: list[list[float | str | None]]
+    absent: list[int]
+    flags: dict[str, str]
+
+
+class _TaskContent(TypedDict):
+    sample_ids: list[str]
+    clusters: list[str | None] | None
+    metrics: dict[str, _MetricContent]
+
+
+class _RunContent(TypedDict):
+    run: dict[str, object]
+    tasks: dict[str, _TaskContent]
+    samples: list[object] | None
+
+
 def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     """Write a run as a baseline file, through one rename.
 
     Raises ``DataError`` for an incomplete run, duplicated rows and another suffix.
     """
     path = Path(path)
-    if not path.name.endswith(BASELINE_SUFFIX):
-        raise DataError("is not a baseline's name", file=path, fix=f"end it in {BASELINE_SUFFIX}")
-    if not scored.run.complete:
-        message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
-        raise DataError(message, file=path, fix="score it again")
-    content = _run_content(scored, include_text)
-    body = _canonical(content)
+    with located(file=path):
+        if not path.name.endswith(BASELINE_SUFFIX):
+            raise DataError("is not a baseline's name", fix=f"end it in {BASELINE_SUFFIX}")
+        if not scored.run.complete:
+            message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
+            raise DataError(message, fix="score it again")
+        body = _canonical(_run_content(scored, include_text))
     header = f'{{"content":{body},"format":"{BASELINE_FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
     write_atomic(path, _gzipped(text.encode()))
@@ -74,20 +92,25 @@ def load(path: Path) -> Scored:
     newer version, or no baseline at all.
     """
     path = Path(path)
-    document = _document(path)
-    content = document["content"]
-    if document.get("sha256") != _digest(_canonical(content)):
-        _refuse(path, "its digest does not match: torn or edited", "save it again")
+    with located(file=path):
+        return _scored_from(_checked_content(path))
+
+
+def _scored_from(content: _RunContent) -> Scored:
     try:
         run = run_of(content["run"])
-        rows = _all_rows(content["tasks"], path)
+        rows = {
+            (task, metric): _rows_from(task, metric, held, entry)
+            for task, held in content["tasks"].items()
+            for metric, entry in held["metrics"].items()
+        }
         samples = _samples_from(content.get("samples"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        _refuse(path, f"not a valid baseline: {where}: {first['msg']}", "save it again")
+        _refuse(f"not a valid baseline: {where}: {first['msg']}", "save it again")
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        _refuse(path, f"not a valid baseline: {type(error).__name__}: {error}", "save it again")
+        _refuse(f"not a valid baseline: {type(error).__name__}: {error}", "save it again")
     return Scored(run, rows, samples)
 
 
@@ -100,9 +123,9 @@ def open_run(store: Store, name: str) -> Scored:
 # --- writing --------------------------------------------------------------------------------
 
 
-def _run_content(scored: Scored, include_text: bool) -> dict[str, Any]:
-    tasks: dict[str, Any] = {}
-    samples: list[Any] = []
+def _run_content(scored: Scored, include_text: bool) -> _RunContent:
+    tasks: dict[str, _TaskContent] = {}
+    samples: list[object] = []
     for task in scored.tasks:
         held = [r for m in scored.scores_of(task) if (r := scored.rows.get((task, m))) is not None]
         if held:
@@ -117,7 +140,7 @@ def _run_content(scored: Scored, include_text: bool) -> dict[str, Any]:
     }
 
 
-def _task(held: Sequence[Rows]) -> dict[str, Any]:
+def _task(held: Sequence[Rows]) -> _TaskContent:
     for rows in held:
         if len(set(rows.sample_ids)) != len(rows.sample_ids):
             raise DataError(f"{rows.task}: {rows.metric}: duplicated rows cannot be a baseline")
@@ -130,7 +153,7 @@ def _task(held: Sequence[Rows]) -> dict[str, Any]:
     }
 
 
-def _metric_content(rows: Rows, ids: Sequence[str]) -> dict[str, Any]:
+def _metric_content(rows: Rows, ids: Sequence[str]) -> _MetricContent:
     place = {id: i for i, id in enumerate(rows.sample_ids)}
     order = [place[id] for id in ids if id in place]
     columns = rows.values[order].T.tolist()
@@ -175,61 +198,57 @@ def _gzipped(text: bytes) -> bytes:
 # --- reading --------------------------------------------------------------------------------
 
 
-def _refuse(path: Path, message: str, fix: str | None = None) -> NoReturn:
-    raise DataError(message, file=path, fix=fix) from None
+def _refuse(message: str, fix: str | None = None) -> NoReturn:
+    raise DataError(message, fix=fix) from None
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _checked_content(path: Path) -> _RunContent:
+    """What the file holds, once its format, version and digest are right."""
     text = _unzipped_text(path)
     try:
         document = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        _refuse(path, "does not hold JSON", "is it a baseline file?")
+        _refuse("does not hold JSON", "is it a baseline file?")
     if not isinstance(document, dict) or document.get("format") not in _FORMATS:
-        _refuse(path, "is not a baseline file", "write one with `steelyard baseline save`")
+        _refuse("is not a baseline file", "write one with `steelyard baseline save`")
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        _refuse(path, f"has no usable schema_version (got {version!r})")
+        _refuse(f"has no usable schema_version (got {version!r})")
     if version > SCHEMA_VERSION:
         newer = (
             f"was written by a newer Steelyard (schema {version}, this one reads {SCHEMA_VERSION})"
         )
-        _refuse(path, newer, "upgrade steelyard")
-    if not isinstance(document.get("content"), dict):
-        _refuse(path, "holds no content", "save it again")
-    return document
+        _refuse(newer, "upgrade steelyard")
+    content = document.get("content")
+    if not isinstance(content, dict):
+        _refuse("holds no content", "save it again")
+    if document.get("sha256") != _digest(_canonical(content)):
+        _refuse("its digest does not match: torn or edited", "save it again")
+    return cast(_RunContent, content)
 
 
 def _unzipped_text(path: Path) -> str:
     if not path.is_file():
-        _refuse(path, "no such file", "write one with `steelyard baseline save`")
+        _refuse("no such file", "write one with `steelyard baseline save`")
     if path.stat().st_size > MAX_FILE_BYTES:
-        _refuse(path, f"larger than {MAX_FILE_BYTES} bytes", "is it a baseline file?")
+        _refuse(f"larger than {MAX_FILE_BYTES} bytes", "is it a baseline file?")
     try:
         with gzip.open(io.BytesIO(path.read_bytes())) as file:
             raw = file.read(MAX_CONTENT_BYTES + 1)
         if len(raw) > MAX_CONTENT_BYTES:
-            _refuse(path, f"unpacks to more than {MAX_CONTENT_BYTES} bytes")
+            _refuse(f"unpacks to more than {MAX_CONTENT_BYTES} bytes")
         return raw.decode()
     except (OSError, EOFError, zlib.error):
-        _refuse(path, "is torn or not gzipped", "save it again")
+        _refuse("is torn or not gzipped", "save it again")
     except UnicodeDecodeError:
-        _refuse(path, "is not UTF-8 text", "save it again")
+        _refuse("is not UTF-8 text", "save it again")
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _all_rows(tasks: Mapping[str, Any], path: Path) -> dict[RowKey, Rows]:
-    return {
-        (task, metric): _rows_from(task, metric, held, entry)
-        for task, held in tasks.items()
-        for metric, entry in held["metrics"].items()
-    }
-
-
-def _rows_from(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[str, Any]) -> Rows:
+def _rows_from(task: str, metric: str, held: _TaskContent, entry: _MetricContent) -> Rows:
     ids = held["sample_ids"]
     clusters = held["clusters"] or [None] * len(ids)
     if len(clusters) != len(ids) or not all(isinstance(id, str) for id in ids):
@@ -258,7 +277,7 @@ def _rows_from(task: str, metric: str, held: Mapping[str, Any], entry: Mapping[s
     )
 
 
-def _samples_from(held: Sequence[Any] | None) -> dict[tuple[str, str], SampleRecord] | None:
+def _samples_from(held: Sequence[object] | None) -> dict[tuple[str, str], SampleRecord] | None:
     if held is None:
         return None
     records = [SampleRecord.model_validate(entry) for entry in held]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from steelyard.harness.errors import ConfigError, did_you_mean
+from steelyard.harness.errors import Collected, ConfigError, did_you_mean
 from steelyard.harness.gate.findings import Finding
 from steelyard.harness.gate.policy import Gate
 from steelyard.harness.records import IN_TRAINING_DATA, Contaminated, Run
@@ -16,18 +16,22 @@ CLEAN = f"{IN_TRAINING_DATA}=no"
 
 
 def check_waivers(gate: Gate, scored: Collection[str]) -> None:
-    """Raises ``ConfigError`` for a waiver of no task in ``scored``.
+    """Raises ``ConfigError`` for each waiver of no task in ``scored``.
 
     A misspelt one would otherwise be found out when it is needed.
     """
+    problems = Collected()
     for pattern in gate.waive_contamination:
         if not any(fnmatchcase(task, pattern) for task in scored):
-            raise ConfigError(
-                "matches no task that was scored",
-                key="waive_contamination",
-                value=pattern,
-                fix=did_you_mean(pattern, scored),
+            problems.errors.append(
+                ConfigError(
+                    "matches no task that was scored",
+                    key="waive_contamination",
+                    value=pattern,
+                    fix=did_you_mean(pattern, scored),
+                )
             )
+    problems.raise_any()
 
 
 def doubted(findings: Sequence[Finding], gate: Gate, candidate: Run) -> list[Finding]:

@@ -12,9 +12,9 @@ from steelyard.harness.errors import (
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
     EXIT_REGRESSION,
+    Collected,
     ConfigError,
     exit_code_of,
-    located,
 )
 from steelyard.harness.gate.contaminated import check_waivers, doubted
 from steelyard.harness.gate.costs import judge_cost
@@ -51,8 +51,8 @@ def judge(
     needs no correction: Berger 1982, Technometrics 24:295-300). A rule fails it only after Holm's
     correction over its blocking rules (Holm 1979, Scand. J. Statist. 6:65-70).
 
-    Raises ``ConfigError``, with the rule's key, for a rule that selects nothing, and where no
-    candidate is given.
+    Raises ``ConfigError``, with its key, for each rule that selects nothing, and where no candidate
+    is given.
     """
     if not candidates:
         raise ConfigError("no candidate to judge", fix="name at least one run")
@@ -108,17 +108,19 @@ def findings_of(
     same = baseline.run.checkpoint.digest == candidate.run.checkpoint.digest
     findings: list[Finding] = []
     hypotheses: list[Hypothesis] = []
+    problems = Collected()
     for i, rule in enumerate(gate.rules):
         if rule.is_cost:
             findings.append(judge_cost(rule, gate, baseline.run, candidate.run))
             continue
         claim = gate.claim_of(rule)
-        with located(key=f"rules.{i}"):
+        with problems.of(key=f"rules.{i}"):
             selected = selection.of(rule)
+            hypotheses += selected
             for hypothesis in selected:
                 held = judge_hypothesis(hypothesis, claim, settings, same_checkpoint=same)
                 findings += doubted(held, gate, candidate.run)
-        hypotheses += selected
+    problems.raise_any()
     return findings, hypotheses
 
 

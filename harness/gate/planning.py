@@ -16,7 +16,7 @@ from scipy import special
 
 from steelyard.harness.compare import Scored, Settings, pair_task
 from steelyard.harness.compare.deltas import run_test
-from steelyard.harness.errors import StatisticsError, UnknownNameError, located
+from steelyard.harness.errors import Collected, StatisticsError, UnknownNameError
 from steelyard.harness.gate.findings import allowed, check_bounds
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.policy import Gate, Rule
@@ -66,21 +66,23 @@ def plan(
         discordance: without ``like``, the share of samples that a candidate changes.
         power: the chance to pass that an equal candidate is to have.
 
-    Raises ``ConfigError`` for a rule that selects nothing.
+    Raises ``ConfigError`` for each rule that selects nothing.
     """
     other = like or baseline
     pairs = [pair_task(baseline, other, task) for task in baseline.tasks]
     selection = Selection(baseline, other, pairs)
     settings = Settings(alpha=gate.alpha, draws=gate.draws, seed=gate.seed)
     plans = []
+    problems = Collected()
     for i, rule in enumerate(gate.rules):
         if rule.is_cost:
             plans.append(_cost_plan(rule))
             continue
-        with located(key=f"rules.{i}"):
+        with problems.of(key=f"rules.{i}"):
             for hypothesis in selection.of(rule):
                 needs = _of_hypothesis(hypothesis, settings, like, discordance, power)
                 plans.append(_priced(needs, baseline))
+    problems.raise_any()
     return tuple(plans)
 
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steelyard.harness.errors import Collected, ConfigError, SteelyardError
+from steelyard.harness.errors import Collected, ConfigError, SeveralError, SteelyardError
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import allowed_names, lines_of, read_yaml
 from steelyard.harness.records import Tier
@@ -234,12 +234,13 @@ def in_policy(file: object | None) -> Iterator[None]:
     try:
         yield
     except SteelyardError as error:
-        if error.file is None and file is not None:
-            place = Path(str(file))
-            if error.key is not None:
-                place, error.key = _written_at(place, error.key)
-                error.line = lines_of(place)(error.key)
-            error.file = str(place)
+        for each in error.errors if isinstance(error, SeveralError) else (error,):
+            if each.file is None and file is not None:
+                place = Path(str(file))
+                if each.key is not None:
+                    place, each.key = _written_at(place, each.key)
+                    each.line = lines_of(place)(each.key)
+                each.file = str(place)
         raise
 
 

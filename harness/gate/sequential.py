@@ -23,7 +23,7 @@ import numpy as np
 from steelyard.harness.compare import Scored, TaskPair, pair_task
 from steelyard.harness.compare.comparability import inspect_run
 from steelyard.harness.compare.pairing import pair, part_of
-from steelyard.harness.errors import ScoringError, located
+from steelyard.harness.errors import Collected, ScoringError
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost
 from steelyard.harness.gate.findings import Finding, check_bounds, not_comparable, undecided
@@ -115,14 +115,7 @@ class EarlyDecision:
         run_problems = inspect_run(baseline.run, candidate)
         pairs = [pair_task(baseline, planned, task, run_problems) for task in baseline.tasks]
         selection = Selection(baseline, planned, pairs)
-        self.hypotheses: list[tuple[int, Hypothesis]] = []
-        for i, rule in enumerate(gate.rules):
-            if not rule.is_cost:
-                with located(key=f"rules.{i}"):
-                    self.hypotheses += [(i, hypothesis) for hypothesis in selection.of(rule)]
-        for i, hypothesis in self.hypotheses:
-            with located(key=f"rules.{i}"):
-                check_bounds(hypothesis)
+        self.hypotheses = _selected(gate, selection)
         only = [hypothesis for _, hypothesis in self.hypotheses]
         self.lost = lost_evidence(gate, pairs, run_problems, only)
         family = sum(_blocks(h) for h in only)
@@ -305,6 +298,20 @@ class EarlyDecision:
             why = f"{rule.label}: known only after a full run: not judged"
             return Finding(rule, rule.label, "inconclusive", why, "benchmark", advisory=True)
         return judge_cost(rule, self.gate, self.baseline.run, self.candidate)
+
+
+def _selected(gate: Gate, selection: Selection) -> list[tuple[int, Hypothesis]]:
+    """What each rule asserts, with the rule's place. Raises for each that selects nothing."""
+    problems = Collected()
+    hypotheses = []
+    for i, rule in enumerate(gate.rules):
+        if not rule.is_cost:
+            with problems.of(key=f"rules.{i}"):
+                for hypothesis in selection.of(rule):
+                    check_bounds(hypothesis)
+                    hypotheses.append((i, hypothesis))
+    problems.raise_any()
+    return hypotheses
 
 
 def _blocks(hypothesis: Hypothesis) -> bool:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.gate import in_policy, load_gate
+from steelyard.harness.gate import decide, in_policy, load_gate
+from tests.harness.gate.toy_gate import write_toy_gate
 
 RULE = {"task": "gsm8k", "margin": 0.02}
 
@@ -134,3 +135,22 @@ def test_claims_default_by_how_the_gate_runs_and_a_rule_may_name_its_own():
     assert [gate.claim_of(rule) for rule in gate.rules] == ["population", "benchmark"]
     gate = load_gate({"rules": [RULE], "sequential": True})
     assert gate.claim_of(gate.rules[0]) == "benchmark"
+
+
+WRONG = """\
+rules:
+  - {task: known, margin: 0.05}
+  - {task: knwon, margin: 0.05}
+  - {task: style, metric: bleu, margin: 0.05}
+"""
+
+
+def test_every_rule_that_selects_nothing_is_told_with_its_line(tmp_path):
+    write_toy_gate(tmp_path, WRONG)
+    runs = [tmp_path / f"{name}.steelyard.json.gz" for name in ("good", "base")]
+    policy = tmp_path / "policy.yaml"
+    with pytest.raises(ConfigError) as caught:
+        decide(policy, [runs[0]], runs[1], workspace=tmp_path / "ws")
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{policy}:3: rules.1.task: matches no task")
+    assert second.startswith(f"{policy}:4: rules.2.metric: no task that the rule selects")
