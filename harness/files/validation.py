@@ -10,7 +10,7 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -24,7 +24,7 @@ Location = tuple[int | str, ...]
 
 def validated(
     model: type[Model],
-    content: Mapping[str, Any],
+    content: Mapping[str, object],
     *,
     file: object | None = None,
     key: str = "",
@@ -60,7 +60,7 @@ def validated(
 def config_errors(
     error: ValidationError,
     model: type[BaseModel],
-    content: Mapping[str, Any],
+    content: Mapping[str, object],
     also: Collection[str] = (),
 ) -> list[ConfigError]:
     """Pydantic's errors as ours: one for each key of ``content`` that is wrong."""
@@ -72,7 +72,10 @@ def config_errors(
 
 
 def _config_error(
-    details: ErrorDetails, model: type[BaseModel], content: Mapping[str, Any], also: Iterable[str]
+    details: ErrorDetails,
+    model: type[BaseModel],
+    content: Mapping[str, object],
+    also: Iterable[str],
 ) -> ConfigError:
     location, kind = details["loc"], details["type"]
     parts = _written_parts(location, content)
@@ -124,7 +127,7 @@ def _holds(content: object, part: int | str) -> bool:
 
 
 def _of_best_branches(
-    details: Iterable[ErrorDetails], content: Mapping[str, Any]
+    details: Iterable[ErrorDetails], content: Mapping[str, object]
 ) -> list[ErrorDetails]:
     """``details`` with one alternative of each type that has several: the one that fits best.
 

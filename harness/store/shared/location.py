@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError, located
+from steelyard.harness.files.atomic import replace_file
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 from steelyard.harness.store.urls import redacted
 
@@ -227,14 +228,10 @@ class Location:
     def _replace(self, path: str, content: bytes) -> None:
         """Where a put is not atomic by itself (a folder), a rename is."""
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        if not self._is_folder:
+        if self._is_folder:
+            replace_file(Path(path), content, Path(f"{path}.{uuid.uuid4().hex}.tmp"))
+        else:
             self._fs.pipe_file(path, content)
-            return
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-        with self._fs.open(temporary, "wb") as write:
-            write.write(content)
-            self._flush(write)
-        Path(temporary).replace(path)
 
     @property
     def _is_folder(self) -> bool:
