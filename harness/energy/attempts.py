@@ -14,12 +14,14 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
 from steelyard.harness.energy.config import Phase
 from steelyard.harness.energy.totals import total
+from steelyard.harness.errors import StoreError
+from steelyard.harness.files.atomic import write_atomic
 from steelyard.harness.plugins.protocols import Meter, Reading
 from steelyard.harness.records import Energy
 
@@ -124,7 +126,7 @@ def _alive(file: Path) -> Iterator[Path]:
 
 
 def _write(file: Path, energy: Energy) -> None:
-    try:
-        file.write_text(json.dumps({"energy": energy.model_dump(mode="json")}), "utf-8")
-    except OSError:
-        return
+    """A full disk loses only the record; killed within, the attempt counts as killed."""
+    text = json.dumps({"energy": energy.model_dump(mode="json")})
+    with suppress(StoreError):
+        write_atomic(file, text, durable=False)
