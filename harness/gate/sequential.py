@@ -16,9 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from steelyard.harness.compare import Scored, TaskPair, pair_task
 from steelyard.harness.compare.comparability import inspect_run
@@ -35,6 +33,7 @@ from steelyard.harness.gate.judging import (
     integrity,
     lost_evidence,
 )
+from steelyard.harness.gate.planned_run import planned_run
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.gate.tracks import Track, committed_order, unfit
 from steelyard.harness.records import Rows, Run, SampleRecord, Verdict
@@ -109,7 +108,7 @@ class EarlyDecision:
     ) -> None:
         self.gate, self.baseline = gate, baseline
         self.chunk_items, self.stop_at_failure = chunk_items, stop_at_failure
-        planned = _planned(baseline, candidate, sample_ids, samples)
+        planned = planned_run(baseline, candidate, sample_ids, samples)
         self.candidate = candidate
         check_waivers(gate, {*baseline.tasks, *sample_ids})
         run_problems = inspect_run(baseline.run, candidate)
@@ -341,42 +340,4 @@ def _of_track(track: Track) -> Finding:
         margin=track.margin,
         numbers={"delta": track.delta, "low": low, "high": high, "n": track.used},
         advisory=hypothesis.advisory,
-    )
-
-
-def _planned(
-    baseline: Scored,
-    candidate: Run,
-    sample_ids: Mapping[str, Sequence[str]],
-    samples: Mapping[tuple[str, str], SampleRecord] | None,
-) -> Scored:
-    """The candidate as it will be asked, so that what differs shows before it is scored.
-
-    Its rows stand in for the baseline's own: only their ids are looked at.
-    """
-    scores, rows = [], {}
-    for score in baseline.run.scores:
-        held = baseline.rows.get((score.task, score.metric))
-        if score.task not in sample_ids or held is None:
-            continue
-        asked = _rows_as_asked(held, tuple(sample_ids[score.task]))
-        n_scored = int(asked.scored.sum())
-        counts = {"value": None, "n": n_scored, "unscored": len(asked.sample_ids) - n_scored}
-        rows[score.task, score.metric] = asked
-        scores.append(score.model_copy(update=counts))
-    return Scored(candidate.model_copy(update={"scores": tuple(scores)}), rows, samples)
-
-
-def _rows_as_asked(held: Rows, ids: tuple[str, ...]) -> Rows:
-    place = {id: i for i, id in enumerate(held.sample_ids)}
-    where = [place.get(id, -1) for id in ids]
-    has_row = np.array([i >= 0 for i in where], dtype=bool)
-    values = np.where(has_row[:, None], held.values[where], 0.0)
-    return replace(
-        held,
-        sample_ids=ids,
-        values=values,
-        scored=np.where(has_row, held.scored[where], True),
-        flags=tuple("" if i < 0 else held.flags[i] for i in where),
-        clusters=tuple(None if i < 0 else held.clusters[i] for i in where),
     )
