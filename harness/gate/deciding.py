@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.errors import EXIT_NOT_COMPARABLE, ConfigError
 from steelyard.harness.gate.judging import judge
 from steelyard.harness.gate.naming import baseline_name
-from steelyard.harness.gate.policy import in_policy, load_gate
+from steelyard.harness.gate.policy_file import in_policy, load_gate
 from steelyard.harness.records import RuleResult, Verdict
 from steelyard.harness.store import open_store
 
 
 def decide(
-    policy: str | Path | Mapping[str, Any],
+    policy: str | Path | Mapping[str, object],
     candidates: Sequence[str | Path | Scored],
     baseline: str | Path | Scored | None,
     *,
