@@ -183,6 +183,7 @@ class TrieLM(OpenedLM):
             if place == len(leaves):
                 leaves.append(Leaf(tokens, len(continuation)))
                 askers.append([])
+            # Runs once with as many asked positions as its longest continuation has.
             elif leaves[place].scored < len(continuation):
                 leaves[place] = Leaf(tokens, len(continuation))
             askers[place].append((ask, continuation))

@@ -111,6 +111,7 @@ class EncoderDecoderLM(OpenedLM):
         encoded = self.model.get_encoder()(input_ids=contexts, attention_mask=mask)[0]
         asked = [(row, tokens) for row, (_, group) in enumerate(pack) for _, tokens in group]
         of = torch.tensor([row for row, _ in asked], device=self.model.device)
+        # Shifted right by the start token: position i predicts token i from those before it.
         inputs, _ = _padded([[self._start, *t[:-1]] for _, t in asked], self.model.device)
         longest = inputs.shape[1]
         rows = [np.arange(i * longest, i * longest + len(t)) for i, (_, t) in enumerate(asked)]

@@ -39,6 +39,7 @@ def as_requests(instances: Iterable[Instance]) -> list[Request]:
     for instance in instances:
         arguments = tuple(instance.args)
         content = digest(instance.request_type, arguments)
+        # A greedy answer is the same whenever it is asked for; a drawn one is another draw.
         repeat = seen[content] if _sampled(arguments) else 0
         seen[content] += 1
         key = content if repeat == 0 else digest(content, repeat)

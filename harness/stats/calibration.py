@@ -36,11 +36,14 @@ class Ladder:
         if steps is None or len(distinct) <= steps:
             self.edges = distinct
         else:
+            # Step i ends at the confidence that completes i / steps of the rows; the largest ends
+            # the last, so that every row falls on a step.
             ends = np.searchsorted(
                 np.cumsum(counts), len(confidences) * np.arange(1, steps) / steps
             )
             self.edges = distinct[np.unique(np.append(ends, len(distinct) - 1))]
         step = np.searchsorted(self.edges, confidences)
+        # Where several confidences share a step: their mean, which leaves the sum of gaps as it is.
         self.confidence: Floats = np.bincount(step, confidences) / np.bincount(step)
 
     def indicator(self, rows: Floats) -> sparse.csr_array:
@@ -68,6 +71,7 @@ def expected_calibration_error(wrong: Floats, right: Floats, confidence: Floats)
     total = reached[:, -1:]
     # A little below the goal: sums of counts are whole, but total * k / 10 may round up past them.
     goals = total * np.arange(1, BINS + 1) / BINS - 1e-9
+    # The same place in two bins makes an empty one, of no mass and no weight.
     ends = np.stack(
         [np.searchsorted(line, goal) for line, goal in zip(reached, goals, strict=True)]
     )

@@ -157,6 +157,7 @@ def _one_sided_p_value(result: PairedResult, margin: float, side: Side) -> float
     if side == "worse" and margin > 0:
         if result.low is None or result.high is None or result.high == result.low:
             return 1.0
+        # ``low`` and ``high`` are the 95% interval: half of it is 1.96 standard errors.
         standard_error = (result.high - result.low) / (2 * special.ndtri(0.975))
         return float(special.ndtr((result.delta + margin) / standard_error))
     return result.p_value / 2 if towards else 1 - result.p_value / 2

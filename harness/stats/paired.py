@@ -210,6 +210,7 @@ def _decide(inference: _Inference, margin: float) -> Verdict:
 def _detectable(low: float | None, high: float | None, alpha: float) -> float | None:
     if low is None or high is None:
         return None
+    # From the interval and not from the rows, so that clusters and tails count in it as well.
     standard_error = (high - low) / (2 * special.ndtri(0.975))
     return float((special.ndtri(1 - alpha) + special.ndtri(POWER)) * standard_error)
 

@@ -34,6 +34,7 @@ def items_needed(
         raise StatisticsError(
             "margin + true_delta must be above 0: no number of items shows that", value=distance
         )
+    # The margin must be as many standard errors away as both quantiles together.
     quantiles = _upper(1 - alpha) + _upper(power)
     variance = max(discordance - true_delta**2, 0.0)
     return max(1, math.ceil(quantiles**2 * variance / distance**2))

@@ -144,6 +144,8 @@ class SequentialTest:
         # Exact counting: what the remaining items could still change.
         excess = seen + np.cumsum(sums + self.margin * counts)
         slack = 1e-9 * self.total
+        # If a claim is true, the capital bet against it ever reaches 1 / alpha with probability
+        # alpha at most, however often one looks (Ville 1939).
         threshold = -np.log(self.alpha)
         passed, failed = passing >= threshold, failing >= threshold
         if self.claim == "benchmark":

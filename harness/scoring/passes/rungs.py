@@ -100,10 +100,12 @@ class TreeRung:
         nodes = forest.nodes(start, stop, depth)
         if nodes <= budget:
             return True
+        # A budget below the roomy one was set by memory or by hand, and is not for us to exceed.
         by_segments = self._by_segments != "never" and depth == 0 and budget >= self._roomy
         held = max(SEGMENTS_HOLD, 2 * budget)
         if by_segments and LONG_ENOUGH * (stop - start) <= nodes <= held:
             return True
+        # What cannot be even with the longest path of the forest need not look for the run's own.
         if 3 * nodes > 4 * (forest.longest - depth):
             return False
         return 3 * nodes <= 4 * (max(len(x.tokens) for x in forest.leaves[start:stop]) - depth)
@@ -121,14 +123,16 @@ class TreeRung:
         tree = lay_out(leaves, forest.shared[pack.start : pack.stop], pack.depth, STEP)
         # Leaves that end inside another ask for the same nodes: each goes through the head once.
         rows, inverse = np.unique(np.concatenate(tree.paths), return_inverse=True)
+        # Filled up with the last one again, which no leaf reads.
         rows = np.pad(rows, (0, -len(rows) % STEP), mode="edge")
+        # Every leaf begins with the anchors, so every node sees them whole.
         seen = np.ones((len(tree.tokens), pack.depth + len(tree.tokens)), dtype=np.bool_)
         seen[:, pack.depth :] = tree.visible
         keys = np.concatenate([np.arange(pack.depth), tree.positions])
         with in_segments(self._flat.model, self._segments(tree, pack.depth)):
             logits = self._flat(cache, tree.tokens, tree.positions, seen, keys, rows)
         if isinstance(cache, BufferCache):
-            cache.keep(pack.depth)
+            cache.keep(pack.depth)  # the pack's own keys leave, the anchors' stay for the next
         ends = np.cumsum([len(path) for path in tree.paths])
         return Logits(logits, np.split(inverse, ends[:-1]))
 
@@ -177,6 +181,7 @@ class CopiedRung:
             equal += 1
         del self._chain[equal:]
         for depth in anchors[equal:]:
+            # A recurrent state is advanced in place, so each anchor goes on from a copy.
             begin = len(self._chain[-1][0]) if self._chain else 0
             cache = copy.deepcopy(self._chain[-1][1]) if self._chain else None
             part = token_ids(leaf.tokens[begin:depth], self.model.device)[None]
@@ -240,6 +245,7 @@ def _right_padded(
     longest = max(len(leaf.tokens) for leaf in leaves) - depth
     ids = np.zeros((len(leaves), longest), dtype=np.int64)
     rows = []
+    # Filling stands to the right, where under a causal mask nothing that is asked for sees it.
     for index, leaf in enumerate(leaves):
         ids[index, : len(leaf.tokens) - depth] = leaf.tokens[depth:]
         first = index * longest + leaf.first_scored - depth

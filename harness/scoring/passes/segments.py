@@ -51,6 +51,7 @@ class Segments:
                 every = np.concatenate([ancestors, np.arange(begin, end)])
                 keys = torch.from_numpy(every).to(device)
             self._parts.append((slice(begin, end), keys))
+            # What torch multiplies for this segment: its rows with all the keys that it may see.
             self.pairs += (end - begin) * (end - begin + len(ancestors)) + _PAIRS_A_CALL
         self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
 
