@@ -276,7 +276,7 @@ def quiet() -> Iterator[None]:
     hub_bars = not are_progress_bars_disabled()
     with_bar = tqdm.__init__
     try:
-        # The one patch of a library there is, and the last way left: TQDM_DISABLE is read when tqdm
+        # The one place where tqdm is patched, for there is no other: TQDM_DISABLE is read when tqdm
         # is imported, which a notebook has long done, and reading GGUF or compressed-tensors takes
         # no argument. Who passes ``disable=`` (as our calls of lm-eval do) has the last word.
         setattr(tqdm, "__init__", partialmethod(with_bar, disable=True))  # noqa: B010 (mypy)
