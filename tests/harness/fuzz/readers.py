@@ -119,12 +119,9 @@ def _lines_beside(folder: Path) -> None:
 
 
 def _experiment(path: Path) -> object:
-    from steelyard.harness.cli.experiments import check
-    from steelyard.harness.experiment.file import load_experiment
+    from steelyard.harness.cli.reading import read_experiment
 
-    experiment = load_experiment(path)
-    check(experiment)
-    return experiment
+    return read_experiment(path)
 
 
 def _policy(path: Path) -> object:
