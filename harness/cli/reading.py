@@ -30,16 +30,16 @@ def read_experiment(
     return load_experiment(source, base=base, seed=seed, limit=limit, checks=_CHECKS)
 
 
-def _suite(settings: ExperimentFile, file: Path) -> object:
+def _checked_suite(settings: ExperimentFile, file: Path) -> object:
     return load_suite(settings.suite, folder=file.parent, limit=settings.limit)
 
 
-def _gate(settings: ExperimentFile, file: Path) -> object:
+def _checked_gate(settings: ExperimentFile, file: Path) -> object:
     return load_gate(settings.gate, file=file) if settings.gate else None
 
 
-def _energy(settings: ExperimentFile, file: Path) -> object:
+def _checked_energy(settings: ExperimentFile, file: Path) -> object:
     return validated(EnergyConfig, settings.energy, key="energy").checked()
 
 
-_CHECKS: Checks = {"suite": _suite, "gate": _gate, "energy": _energy}
+_CHECKS: Checks = {"suite": _checked_suite, "gate": _checked_gate, "energy": _checked_energy}

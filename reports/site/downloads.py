@@ -15,15 +15,15 @@ from steelyard.reports.words import base_title, metric_title
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_TEXT = (
+_TEXT_COLUMNS = (
     "run", "experiment", "candidate", "suite", "trainer", "base", "created_at", "imported_from",
     "task", "metric", "family", "unit", "rank", "settings", "fronts", "energy_grade",
 )  # fmt: skip
-_NUMBERS = (
+_NUMBER_COLUMNS = (
     "value", "low", "high", "confidence", "chance", "normalised", "training_energy_kwh",
 )  # fmt: skip
-_COUNTS = ("n", "unscored", "ranked", "size_bytes")
-_FLAGS = ("higher_is_better", "primary", "complete")
+_COUNT_COLUMNS = ("n", "unscored", "ranked", "size_bytes")
+_FLAG_COLUMNS = ("higher_is_better", "primary", "complete")
 
 
 def json_file(standings: Standings) -> str:
@@ -60,7 +60,7 @@ def csv_file(table: pa.Table) -> bytes:
     from pyarrow import csv
 
     for place, name in enumerate(table.column_names):
-        if name in _TEXT:
+        if name in _TEXT_COLUMNS:
             encoded = table[name].combine_chunks().dictionary_encode()
             words = [csv_safe(word) for word in encoded.dictionary.to_pylist()]
             safe = pa.DictionaryArray.from_arrays(encoded.indices, pa.array(words, pa.string()))
@@ -89,7 +89,12 @@ def score_table(standings: Standings) -> pa.Table:
     runs = _columns([_run_fields(entry) for entry in standings.entries])
     scores = _columns([_score_fields(placed) for placed in lines])
     columns = {**{name: column.take(places) for name, column in runs.items()}, **scores}
-    return pa.table({name: columns[name] for name in (*_TEXT, *_NUMBERS, *_COUNTS, *_FLAGS)})
+    return pa.table(
+        {
+            name: columns[name]
+            for name in (*_TEXT_COLUMNS, *_NUMBER_COLUMNS, *_COUNT_COLUMNS, *_FLAG_COLUMNS)
+        }
+    )
 
 
 def _columns(lines: Sequence[dict[str, object]]) -> dict[str, pa.Array]:
@@ -98,10 +103,10 @@ def _columns(lines: Sequence[dict[str, object]]) -> dict[str, pa.Array]:
 
     columns = {}
     for names, type_ in (
-        (_TEXT, pa.string()),
-        (_NUMBERS, pa.float64()),
-        (_COUNTS, pa.int64()),
-        (_FLAGS, pa.bool_()),
+        (_TEXT_COLUMNS, pa.string()),
+        (_NUMBER_COLUMNS, pa.float64()),
+        (_COUNT_COLUMNS, pa.int64()),
+        (_FLAG_COLUMNS, pa.bool_()),
     ):
         for name in names:
             if lines and name not in lines[0]:

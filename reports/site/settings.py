@@ -36,17 +36,17 @@ def settings_of(run: Run, signature: TaskSignature | None) -> Settings:
 
 def names_of(groups: Collection[Settings]) -> dict[Settings, str]:
     """Each group named by all that differs among them; a single group has no name."""
-    return _named(groups, _differing(groups))
+    return _named_settings(groups, _differing(groups))
 
 
 def labels_of(groups: Collection[Settings]) -> dict[Settings, str]:
     """The same in as few words as tell the groups apart."""
     differing = _differing(groups)
     for count in range(len(differing)):
-        labels = _named(groups, differing[:count])
+        labels = _named_settings(groups, differing[:count])
         if len(set(labels.values())) == len(groups):
             return labels
-    return _named(groups, differing)
+    return _named_settings(groups, differing)
 
 
 def _differing(groups: Collection[Settings]) -> list[int]:
@@ -54,7 +54,7 @@ def _differing(groups: Collection[Settings]) -> list[int]:
     return [i for i, values in enumerate(columns) if len(set(values)) > 1]
 
 
-def _named(groups: Collection[Settings], fields: Sequence[int]) -> dict[Settings, str]:
+def _named_settings(groups: Collection[Settings], fields: Sequence[int]) -> dict[Settings, str]:
     return {
         group: ", ".join(filter(None, (_word(i, group[i]) for i in fields))) for group in groups
     }
