@@ -153,3 +153,20 @@ def test_a_variant_that_failed_is_told_and_scored_again_by_the_next_call(
         assert not variant.run.complete
     assert [event.status for event in told] == ["start", "failed"] * 2
     assert told[1].message == "out of memory"
+
+
+def test_variants_that_change_only_what_is_asked_share_one_opened_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str | None] = []
+
+    def open_model(*_: object, dtype: str | None, **__: object) -> Answering:
+        opened.append(dtype)
+        return Answering()
+
+    monkeypatch.setattr("steelyard.harness.pipeline.open_models.open_model", open_model)
+    monkeypatch.setattr("steelyard.harness.pipeline.noise.evaluate", lambda *_, **__: Evaluation())
+    noise = '{wording: "Be brief. "}, {wording: "Be kind. "}, {dtype: bfloat16}'
+    stage = stage_of(tmp_path, str(write_suite(tmp_path)), noise)
+    assert len(stage.runs("base", checkpoint(tmp_path))) == 3
+    assert opened == [None, "bfloat16"]
