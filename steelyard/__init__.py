@@ -26,11 +26,17 @@ may change its shape. Importing it loads nothing heavy: a name is imported when 
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness import __version__ as __version__
+# Installed, the rooms lie in this folder; in a source checkout beside it. There Python finds this
+# folder before any installed Steelyard, and must not take the rooms from that one, or from nowhere.
+_HERE = Path(__file__).absolute().parent
+if not (_HERE / "harness").is_dir():
+    __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
+    from steelyard.harness import __version__ as __version__
     from steelyard.harness.checkpoints import finish as finish
     from steelyard.harness.checkpoints import load_model as load_model
     from steelyard.harness.checkpoints import save_adapter as save_adapter
@@ -114,6 +120,7 @@ if TYPE_CHECKING:
 #: Module -> the names that are taken from it on first use (PEP 562). The imports above are the
 #: same for type checkers and editors; a test holds the two together.
 _NAMES = {
+    "steelyard.harness": "__version__",
     "steelyard.harness.checkpoints": "finish load_model save_adapter save_full",
     "steelyard.harness.energy": "JOULES_PER_KWH EnergyConfig WindowReading",
     "steelyard.harness.errors": (

@@ -189,6 +189,15 @@ def test_the_pytest_plugin_and_the_project_s_tests_run_together(
     assert "3 passed" in done.stdout
 
 
+def test_a_checkout_is_used_whole_where_another_steelyard_is_installed(
+    bin_folder: Path, source: Path
+) -> None:
+    code = "from steelyard import harness, tasks; print(harness.__file__, tasks.__file__)"
+    done = called(bin_folder / "python", "-c", code, cwd=source)
+    assert all(Path(place).is_relative_to(source) for place in done.stdout.split())
+    called(bin_folder / "python", "-m", "steelyard", "list", "suites", cwd=source)
+
+
 @pytest.mark.parametrize("project", ["folders"], indirect=True)
 def test_a_model_is_scored_from_the_wheel(bin_folder: Path, project: Path) -> None:
     words = ("eval", "microworld", "--suite", "microworld", "--limit", "2", "--format", "json")
