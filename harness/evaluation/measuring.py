@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import MetricError, SteelyardError
 from steelyard.harness.plugins.names import is_built_in
 from steelyard.harness.plugins.protocols import Metric, Row, Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 from steelyard.harness.records import Rows
 from steelyard.harness.suites.metadata import TaskMetadata
 
@@ -51,6 +56,12 @@ def row_or_none(metric: Metric, sample: Sample) -> Row | None:
         return None
 
 
+def value_of(metric: Metric, rows: NDArray[np.float64], task: str) -> float:
+    """The metric's value of (n, k) rows. Raises ``MetricError`` where it fails."""
+    with naming(metric, task, "its rows give no value"):
+        return float(metric.aggregate(rows))
+
+
 @contextmanager
 def naming(metric: Metric, task: str, problem: str) -> Iterator[None]:
     """Whatever fails within the block is a ``MetricError`` that names metric and task."""
@@ -71,7 +82,8 @@ def _named(metric: Metric, task: str, problem: str, error: Exception) -> MetricE
     reason = (
         error.message if isinstance(error, SteelyardError) else f"{type(error).__name__}: {error}"
     )
-    return MetricError(f"metric '{metric.name}': {problem}: {reason}", key=f"task {task}")
+    fix = error.fix if isinstance(error, SteelyardError) else None
+    return MetricError(f"metric '{metric.name}': {problem}: {reason}", key=f"task {task}", fix=fix)
 
 
 @dataclass(frozen=True)

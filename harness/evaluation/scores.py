@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import MetricError, StatisticsError
+from steelyard.harness.plugins.names import is_built_in
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import Flag, Kind, Rows, Scale, Score, flags_in
 from steelyard.harness.stats import score_interval
@@ -116,10 +117,24 @@ def _interval(
         # An aggregate that some resample has no value for; the score itself stands.
         return own, None, None, f"no interval: {error}"
     shown = getattr(metric, "shown", float)
+    if not is_built_in(metric):
+        _require_kind(metric, kind, own, shown(interval.value))
     low, high = (_end(end, own, shown) for end in (interval.low, interval.high))
     if kind == "calibration":
         return interval.value, low, high, CALIBRATION_NOTES.get(method or "")
     return own, low, high, None
+
+
+def _require_kind(metric: Metric, kind: Kind, own: float, by_kind: float) -> None:
+    """A metric's interval and tests are made by its kind: they must be of the same number.
+
+    Raises ``MetricError`` where the aggregate gives another one.
+    """
+    if not math.isclose(own, by_kind, rel_tol=1e-6, abs_tol=1e-9):
+        raise MetricError(
+            f"of these rows its aggregate makes {own:g}, and kind '{kind}' makes {by_kind:g}",
+            fix="give the metric the kind whose value it is (docs/plugins.md)",
+        )
 
 
 def _alone_where_none(clusters: Sequence[str | None]) -> list[str]:

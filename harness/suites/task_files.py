@@ -59,7 +59,6 @@ def task_summary(path: Path) -> dict[str, str]:
 
 def _content(path: Path, chain: tuple[Path, ...]) -> dict[str, object]:
     """The YAML with those that it includes beneath; a function is its name."""
-    import yaml
 
     class Loader(ScalarLoader):
         pass

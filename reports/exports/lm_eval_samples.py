@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from steelyard.harness.compare import Scored
-from steelyard.harness.evaluation.measuring import row_or_none
+from steelyard.harness.errors import MetricError
+from steelyard.harness.evaluation.measuring import row_or_none, value_of
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
@@ -95,7 +96,10 @@ def _aggregates(rows: Rows, scored: Scored) -> bool:
     name = rows.metric.partition(",")[0]
     if name not in plugin_names("metrics") or score.value is None:
         return False
-    value = load_metric(name).aggregate(rows.values[rows.scored])
+    try:
+        value = value_of(load_metric(name), rows.values[rows.scored], rows.task)
+    except MetricError:
+        return False
     return math.isclose(value, score.value, rel_tol=1e-9, abs_tol=1e-12)
 
 

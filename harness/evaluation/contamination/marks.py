@@ -11,6 +11,7 @@ import numpy as np
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.evaluation.answers import json_document
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
+from steelyard.harness.evaluation.measuring import value_of
 from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.records import (
     IN_TRAINING_DATA,
@@ -125,6 +126,6 @@ def _value(
     if score.kind in _MEANS:
         return float(rows.values[chosen, 0].mean())
     try:
-        return float(load_metric(score.metric).aggregate(rows.values[chosen]))
+        return value_of(load_metric(score.metric), rows.values[chosen], rows.task)
     except SteelyardError:
         return None

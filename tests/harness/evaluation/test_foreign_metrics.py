@@ -62,6 +62,14 @@ class CannotAggregate(Double):
         raise ArithmeticError("too many rows")
 
 
+class Median(ReadsTheAnswer):
+    def measure(self, sample, responses):
+        return (float(sample.document["n"] == "3"),)
+
+    def aggregate(self, rows):
+        return 0.0
+
+
 class NoMetric(Plugin):
     name: str = "double"
 
@@ -131,6 +139,7 @@ def test_its_own_number_stands_whatever_the_task_aggregates(
         ("foreign_metrics:GivesOneNumber", "cannot be measured: TypeError"),
         ("foreign_metrics:GivesUnlikeRows", "its rows are not alike: they hold 1 and 2 numbers"),
         ("foreign_metrics:CannotAggregate", "its 12 rows give no score: ArithmeticError: too many"),
+        ("foreign_metrics:Median", "its aggregate makes 0, and kind 'bounded' makes 0.0833333"),
         ("foreign_metrics:NoMetric", "is no metric: it has no kind, higher_is_better, measure"),
         ("foreign_metrics:TheOtherWay", "and the task differ in whether higher is better"),
         ("foreign_metrics:Gone", "of the package foreign-metrics cannot be loaded: AttributeError"),
