@@ -28,7 +28,7 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
     Raises:
         CheckpointError: neither our link nor ``adapter_config.json`` leads to weights.
     """
-    named = _text(read_json_object(folder / ADAPTER_CONFIG, CheckpointError), ADAPTER_BASE)
+    named = _text_under(read_json_object(folder / ADAPTER_CONFIG, CheckpointError), ADAPTER_BASE)
     for place in _places(folder, named):
         if not _is_folder(place) or not has_weights(place):
             continue
@@ -49,12 +49,14 @@ def _places(folder: Path, named: str) -> Iterator[Path]:
     """Where an adapter's base may lie, the likeliest first."""
     if (folder / BASE_LINK).is_file():
         link = read_json_object(folder / BASE_LINK, CheckpointError)
-        yield from (folder / way for key in ("relative", "absolute") if (way := _text(link, key)))
+        yield from (
+            folder / way for key in ("relative", "absolute") if (way := _text_under(link, key))
+        )
     if named:
         yield from (folder / named, Path(named))
 
 
-def _text(content: Mapping[str, object], key: str) -> str:
+def _text_under(content: Mapping[str, object], key: str) -> str:
     """The text under a key; empty where it is missing or is none."""
     value = content.get(key)
     return value if isinstance(value, str) else ""

@@ -171,7 +171,7 @@ def _verify(checkpoint: Checkpoint) -> None:
     folder, manifest = checkpoint.folder, checkpoint.manifest
     weights = checkpoint.weights_folder
     expected = manifest.digests.model_dump()
-    found = Digests(
+    present = Digests(
         weights=weights_digest(weights, checkpoint.gguf_file),
         adapter=adapter_digest(folder) if checkpoint.adapter_folder else None,
         tokenizer=tokenizer_digest(tokenizer_folder(folder)),
@@ -181,7 +181,7 @@ def _verify(checkpoint: Checkpoint) -> None:
     if (weights / MANIFEST).is_file():
         copy = manifest_in((weights / MANIFEST).read_bytes())
         expected["weights"] = copy.checks.get(FLOAT32_COPY, expected["weights"])
-    for part, digest in found.model_dump().items():
+    for part, digest in present.model_dump().items():
         if digest != expected[part]:
             raise CheckpointError(
                 f"the {part.replace('_', ' ')} changed since the manifest was written",

@@ -82,10 +82,10 @@ def question_of(
     """
     prompt = "" if built.output_type == "loglikelihood_rolling" else str(arguments[0][0])
     if built.output_type != "multiple_choice":
-        return prompt, _text(target)
+        return prompt, _target_text(target)
     choices = [str(choice) for choice in built.task.doc_to_choice(document)]
     right = right_choices(built.task, document)
-    return prompt, ", ".join(choices[index] for index in right) or _text(target)
+    return prompt, ", ".join(choices[index] for index in right) or _target_text(target)
 
 
 def _choice(
@@ -137,7 +137,7 @@ def _token_limit(settings: object) -> int:
     return int(next((settings[key] for key in _LIMIT_KEYS if settings.get(key)), _DEFAULT_LIMIT))
 
 
-def _text(target: object) -> str:
+def _target_text(target: object) -> str:
     if isinstance(target, (list, tuple)):
         return "\n".join(str(part) for part in target)
     return str(target)
@@ -145,12 +145,12 @@ def _text(target: object) -> str:
 
 def json_document(document: Mapping[str, object]) -> dict[str, object]:
     """A document as JSON values, for a record; what JSON has no word for becomes text."""
-    text = json.dumps(dict(document), default=_plain)
+    text = json.dumps(dict(document), default=_json_or_text)
     if len(text) > _MOST_TEXT:
         return {"omitted": f"document of {len(text)} characters"}
     parsed: dict[str, object] = json.loads(text, parse_constant=str)
     return parsed
 
 
-def _plain(value: object) -> object:
+def _json_or_text(value: object) -> object:
     return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from steelyard.harness.checkpoints import open_base
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluation.part import PartEvaluation
+from steelyard.harness.evaluation.questions import Questions
 from steelyard.harness.files.yaml_file import read_text
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.records import SampleRecord, Score
@@ -78,20 +79,20 @@ def task_cards(
 ) -> list[TaskCard]:
     """The cards of every task of a built suite, with ``examples`` questions each."""
     # Questions are the model's own only under a chat template, which is not applied here.
-    part = PartEvaluation(None, suite, None)  # type: ignore[arg-type]
-    return [_card(part, task, examples, count_tokens, file) for task in suite.tasks]
+    questions = Questions(None, suite)
+    return [_card(questions, task, examples, count_tokens, file) for task in suite.tasks]
 
 
 def _card(
-    part: PartEvaluation,
+    questions: Questions,
     built: BuiltTask,
     examples: int,
     count_tokens: Callable[[str], int] | None,
     file: Path | None,
 ) -> TaskCard:
     meta = built.metadata
-    asked = part.questions(built.name)
-    requests = part.requests_of(built.name)
+    asked = questions.questions(built.name)
+    requests = questions.requests_of(built.name)
     return TaskCard(
         task=built.name,
         file=None if file is None else str(file),
@@ -133,11 +134,11 @@ def _cost(
     if count_tokens is None or not requests:
         return None
     counted = requests[:COUNTED]
-    texts = ["".join(map(str, _texts(request))) for item in counted for request in item]
+    texts = ["".join(map(str, _texts_read(request))) for item in counted for request in item]
     return round(100 * sum(map(count_tokens, texts)) / len(counted))
 
 
-def _texts(request: Instance) -> tuple[object, ...]:
+def _texts_read(request: Instance) -> tuple[object, ...]:
     """What the model reads: a generation's settings are not text."""
     arguments: tuple[object, ...] = request.args
     return arguments[:1] if request.request_type == "generate_until" else arguments

@@ -126,7 +126,7 @@ def _scores(server: Server, passes: Sequence[_Pass]) -> tuple[tuple[Score, ...],
         _mean(tables[3], "tokens/s", higher_is_better=True, per_token=True),
     ]
     memory = _memory(server, passes)
-    energy = _energy(server, passes)
+    energy = _energy_scores(server, passes)
     for score, rows in (memory, *energy):
         scores.append(score)
         tables += [rows] if rows is not None else []
@@ -153,7 +153,7 @@ def _rows(metric: str, values: NDArray[np.float64]) -> Rows:
     )
 
 
-def _plain(
+def _score_without_value(
     metric: str, n: int, unit: str, *, higher_is_better: bool = False, per_token: bool = False
 ) -> Score:
     return Score(
@@ -177,14 +177,14 @@ def _percentile(rows: Rows, seconds: NDArray[np.float64], percent: float) -> Sco
     """
     interval = percentile_interval(np.percentile(seconds, percent, axis=1), 50)
     numbers = {"value": interval.value, "low": interval.low, "high": interval.high}
-    return _plain(rows.metric, len(rows.values), "seconds").model_copy(update=numbers)
+    return _score_without_value(rows.metric, len(rows.values), "seconds").model_copy(update=numbers)
 
 
 def _mean(
     rows: Rows, unit: str, *, higher_is_better: bool = False, per_token: bool = False
 ) -> Score:
     """The geometric mean of the rows with its interval over passes."""
-    plain = _plain(
+    plain = _score_without_value(
         rows.metric,
         len(rows.values),
         unit,
@@ -230,7 +230,7 @@ def _memory(server: Server, passes: Sequence[_Pass]) -> tuple[Score, Rows | None
     return _mean(rows, "bytes").model_copy(update={"note": note}), rows
 
 
-def _energy(server: Server, passes: Sequence[_Pass]) -> list[tuple[Score, Rows | None]]:
+def _energy_scores(server: Server, passes: Sequence[_Pass]) -> list[tuple[Score, Rows | None]]:
     """Energy and grams per thousand tokens (prompt and new) and queries, one row a pass."""
     measure = server.measure
     queries = measure.queries * measure.batch_size
@@ -278,12 +278,12 @@ def _derived(name: str, energy: Score, record: Energy) -> Score:
     }
     place = record.intensity
     note = f"advisory: derived from energy by {place.g_per_kwh:g} g/kWh ({place.region})"
-    plain = _plain(name, energy.n, "g", per_token=energy.per_token)
+    plain = _score_without_value(name, energy.n, "g", per_token=energy.per_token)
     return plain.model_copy(update={**update, "advisory": True, "note": note})
 
 
 def _unavailable(name: str, unit: str, why: str) -> Score:
-    return _plain(name, 0, unit).model_copy(update={"note": f"unavailable: {why}"})
+    return _score_without_value(name, 0, unit).model_copy(update={"note": f"unavailable: {why}"})
 
 
 def _signature(

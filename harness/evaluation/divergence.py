@@ -70,7 +70,7 @@ def divergence(
     windows = _windows(encoded, ours.prefix_token_id, window)
     parts: list[list[_Part]] = [[] for _ in texts]
     with quiet():
-        for batch in _batches(windows):
+        for batch in _batches_of_windows(windows):
             compared = _compare(ours.model, theirs.model, batch)
             for (text, _, _), part in zip(batch, compared, strict=True):
                 parts[text].append(part)
@@ -129,7 +129,7 @@ def _windows(encoded: list[list[int]], prefix: int, length: int) -> list[_Window
     return windows
 
 
-def _batches(windows: list[_Window]) -> list[list[_Window]]:
+def _batches_of_windows(windows: list[_Window]) -> list[list[_Window]]:
     """Windows of similar length together, so that little is padded; a text's keep their order."""
     ordered = sorted(windows, key=lambda window: -len(window[1]))
     batches: list[list[_Window]] = []

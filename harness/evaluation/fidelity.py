@@ -25,7 +25,7 @@ def measured_divergence(child: Scorer, parent: Scorer, built: BuiltTask) -> Scor
 
     Raises ``NotComparableError`` where the tokenizers differ, ``ScoringError`` on NaN.
     """
-    texts = [_text(built, document) for document in built.documents]
+    texts = [_whole_text(built, document) for document in built.documents]
     samples = _samples(built, texts, divergence(child, parent, texts))
     scores: list[Score] = []
     tables: list[Rows] = []
@@ -37,10 +37,10 @@ def measured_divergence(child: Scorer, parent: Scorer, built: BuiltTask) -> Scor
         update = {"family": FIDELITY, "primary": name == METRICS[0]}
         scores.append(score_of(metric, table).model_copy(update=update))
         tables.append(table)
-    return ScoredTask(tuple(scores), tuple(tables), tuple(map(_record, samples)))
+    return ScoredTask(tuple(scores), tuple(tables), tuple(map(_moved_sample, samples)))
 
 
-def _text(built: BuiltTask, document: object) -> str:
+def _whole_text(built: BuiltTask, document: object) -> str:
     """The document's whole text: what is rolled over, or its prompt with its target."""
     target = str(built.task.doc_to_target(document))
     if built.output_type == "loglikelihood_rolling":
@@ -84,7 +84,7 @@ def _finite_row(metric: Metric, sample: Sample) -> Row | None:
     return row if row is not None and all(map(math.isfinite, row)) else None
 
 
-def _record(sample: Sample) -> SampleRecord:
+def _moved_sample(sample: Sample) -> SampleRecord:
     values = sample.values
     kl, tokens = values["kl_per_token"]
     return SampleRecord(

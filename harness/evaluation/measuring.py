@@ -35,7 +35,7 @@ def row_of(metric: Metric, sample: Sample, responses: Sequence[object]) -> Row |
         if _names_itself(metric, error):
             raise
         problem = f"sample {sample.sample_id} cannot be measured"
-        raise _named(metric, sample.task, problem, error) from error
+        raise _metric_error(metric, sample.task, problem, error) from error
     return row
 
 
@@ -70,7 +70,7 @@ def naming(metric: Metric, task: str, problem: str) -> Iterator[None]:
     except Exception as error:  # whatever another package raises
         if _names_itself(metric, error):
             raise
-        raise _named(metric, task, problem, error) from error
+        raise _metric_error(metric, task, problem, error) from error
 
 
 def _names_itself(metric: Metric, error: Exception) -> bool:
@@ -78,7 +78,7 @@ def _names_itself(metric: Metric, error: Exception) -> bool:
     return isinstance(error, SteelyardError) and is_built_in(metric)
 
 
-def _named(metric: Metric, task: str, problem: str, error: Exception) -> MetricError:
+def _metric_error(metric: Metric, task: str, problem: str, error: Exception) -> MetricError:
     reason = (
         error.message if isinstance(error, SteelyardError) else f"{type(error).__name__}: {error}"
     )

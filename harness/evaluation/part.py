@@ -13,18 +13,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.evaluation.answers import json_document, question_of
-from steelyard.harness.evaluation.evaluate import (
-    BuiltSuite,
-    BuiltTask,
-    Evaluation,
-    evaluate_task,
-    signature_of,
-)
-from steelyard.harness.records import Checkpoint, SampleRecord, TaskSignature
+from steelyard.harness.evaluation.evaluate import Evaluation, evaluate_task, signature_of
+from steelyard.harness.evaluation.questions import Questions
+from steelyard.harness.records import Checkpoint, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer
-from steelyard.harness.suites.built import with_documents
-from steelyard.harness.suites.identity import sample_ids
+from steelyard.harness.suites.built import BuiltTask, with_documents
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -32,19 +25,15 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class PartEvaluation:
+class PartEvaluation(Questions):
     """One checkpoint, opened as ``lm``, and the suite that it can be asked piece by piece."""
 
-    lm: LM | Scorer | None
-    """None: what is asked can be read, but not scored."""
-    built: BuiltSuite
+    lm: LM | Scorer
     checkpoint: Checkpoint
 
     @cached_property
     def scorer(self) -> Scorer:
         """The opened model."""
-        if self.lm is None:
-            raise ScoringError("no model is open")
         return as_scorer(self.lm)
 
     @cached_property
@@ -54,16 +43,6 @@ class PartEvaluation:
             signature_of(self.scorer, self.built, task, self.checkpoint)
             for task in self.built.tasks
         )
-
-    @cached_property
-    def sample_ids(self) -> Mapping[str, tuple[str, ...]]:
-        """The ids of all samples by task, in the documents' order."""
-        return {task: tuple(s.sample_id for s in asked) for task, asked in self._questions.items()}
-
-    @cached_property
-    def samples(self) -> Mapping[tuple[str, str], SampleRecord]:
-        """Every sample as it will be asked, without an answer: slices and clusters."""
-        return {(s.task, s.sample_id): s for asked in self._questions.values() for s in asked}
 
     def score(self, task: str, ids: Sequence[str]) -> Evaluation:
         """Score the samples ``ids`` of ``task``; its scores are those of the part.
@@ -90,60 +69,13 @@ class PartEvaluation:
             evaluation = evaluation.merged(self.score(task, self.sample_ids[task]))
         return evaluation
 
-    # --- what is asked ----------------------------------------------------------------------
-
-    def questions(self, task: str) -> list[SampleRecord]:
-        """What ``task`` asks, without answers, in the documents' order."""
-        return self._questions[task]
-
-    def requests_of(self, task: str) -> list[list[Instance]]:
-        """The requests of each document of ``task``, in the documents' order."""
-        return [self._requests[task][i] for i in range(len(self._questions[task]))]
-
     @cached_property
     def _tasks(self) -> Mapping[str, BuiltTask]:
         return {task.name: task for task in self.built.tasks}
 
     @cached_property
-    def _requests(self) -> Mapping[str, Mapping[int, list[Instance]]]:
-        """Requests by task and position of their document."""
-        grouped: dict[str, dict[int, list[Instance]]] = {}
-        for task, requests in self.built.requests(self.lm).items():
-            by_document = grouped.setdefault(task, {})
-            for request in requests:
-                assert request.doc_id is not None
-                by_document.setdefault(request.doc_id, []).append(request)
-        return grouped
-
-    @cached_property
-    def _questions(self) -> Mapping[str, list[SampleRecord]]:
-        return {task.name: self._asked(task) for task in self.built.tasks}
-
-    @cached_property
     def _places(self) -> Mapping[str, Mapping[str, int]]:
         return {t: {id: i for i, id in enumerate(ids)} for t, ids in self.sample_ids.items()}
-
-    def _asked(self, built: BuiltTask) -> list[SampleRecord]:
-        task, meta = built.task, built.metadata
-        asked = []
-        for position, document in enumerate(task.eval_docs):
-            requests = sorted(self._requests[built.name][position], key=lambda r: r.idx)
-            arguments = [request.args for request in requests]
-            prompt, target = question_of(built, document, arguments, task.doc_to_target(document))
-            asked.append((document, prompt, target))
-        return [
-            SampleRecord(
-                task=built.name,
-                sample_id=sample_id,
-                prompt=prompt,
-                target=target,
-                responses=(),
-                document=json_document(document),
-                slices=meta.slices_of(document),
-                cluster=meta.cluster_of(document),
-            )
-            for (document, prompt, target), sample_id in zip(asked, sample_ids(asked), strict=True)
-        ]
 
     def _renumbered(self, task: str, chosen: Sequence[int]) -> list[Instance]:
         """Fresh requests of the chosen documents, numbered as lm-eval will count them."""

@@ -99,7 +99,7 @@ def score_task(
             scores.append(score)
             rows += [] if table is None else [table]
         if filtered.first:
-            records = tuple(map(_record, [built] * len(own), filtered.samples, answers))
+            records = tuple(map(_answered_sample, [built] * len(own), filtered.samples, answers))
     return ScoredTask(_with_a_primary(scores, built), tuple(rows), records)
 
 
@@ -128,7 +128,7 @@ def _samples(
     ]
 
 
-def _record(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:
+def _answered_sample(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:
     return SampleRecord(
         task=built.name,
         sample_id=sample.sample_id,

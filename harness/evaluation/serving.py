@@ -60,7 +60,7 @@ class Server:
         self.model = model
         self.measure = measure
         tokens = lm.tok_encode("\n".join(texts), add_special_tokens=False)
-        self.batches = [batch.to(model.device) for batch in _batches(tokens, measure)]
+        self.batches = [batch.to(model.device) for batch in _cut_prompts(tokens, measure)]
 
     def answer(self, batch: torch.Tensor) -> Timing:
         """Answer one batch, (batch, prompt tokens), and say how long it took."""
@@ -121,7 +121,7 @@ class _Clock:
         return input_ids.new_zeros(input_ids.shape[0]).bool()
 
 
-def _batches(tokens: Sequence[int], measure: CostMeasure) -> list[torch.Tensor]:
+def _cut_prompts(tokens: Sequence[int], measure: CostMeasure) -> list[torch.Tensor]:
     """Prompts of one length, cut from the texts in a row, from the start again at need."""
     import torch
 

@@ -25,7 +25,7 @@ NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwa
 
 def content_digest(value: object) -> str:
     """Digest of any document or target: JSON where it is JSON, else its text."""
-    return digest_json(json.loads(json.dumps(_plain(value), default=str, sort_keys=True)))
+    return digest_json(json.loads(json.dumps(_json_value(value), default=str, sort_keys=True)))
 
 
 def documents_digest(digests: Iterable[str]) -> str:
@@ -65,7 +65,7 @@ def _identity(value: object) -> object:
         return [_identity(entry) for entry in value]
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return {key: _identity(entry) for key, entry in vars(value).items() if entry is not None}
-    return _callable(value) if callable(value) else _plain(value)
+    return _callable(value) if callable(value) else _json_value(value)
 
 
 def _callable(value: Callable[..., object]) -> list[str]:
@@ -81,16 +81,16 @@ def _callable(value: Callable[..., object]) -> list[str]:
     return [name, file_digest(path)] if path.is_file() else [name]
 
 
-def _plain(value: object) -> object:
+def _json_value(value: object) -> object:
     """JSON of any value: numbers that JSON has no word for become text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): _json_value(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [_json_value(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else str(value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     return str(value)

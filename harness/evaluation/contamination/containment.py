@@ -86,7 +86,7 @@ class ItemIndex:
         size = len(self._items)
         shares, closest = np.zeros(size), np.full(size, -1, dtype=np.int64)
         first = 0
-        for batch in _batches(documents):
+        for batch in _document_batches(documents):
             numbered = [self._words(document, grow=False) for document in batch]
             for items, places, share in (self._held(numbered), self._alike(numbered)):
                 order = np.lexsort((-places, share))
@@ -188,7 +188,7 @@ def _covered(item: Words, document: Words, weights: Sequence[float]) -> float:
     return best / sum(weights[word] for word in item)
 
 
-def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
+def _document_batches(documents: Iterable[str]) -> Iterator[list[str]]:
     remaining = iter(documents)
     while batch := list(islice(remaining, _BATCH)):
         yield batch

@@ -53,7 +53,7 @@ def marked(
     }
     samples = tuple(_sliced(sample, inside) for sample in evaluation.samples)
     records = tuple(
-        _record(name, mask, names, replace(evaluation, samples=samples))
+        _contaminated_task(name, mask, names, replace(evaluation, samples=samples))
         for name, (mask, names) in held.items()
     )
     return replace(evaluation, samples=samples), records
@@ -87,7 +87,7 @@ def _sliced(sample: SampleRecord, contaminated: Mapping[str, set[str]]) -> Sampl
     return sample.model_copy(update={"slices": slices})
 
 
-def _record(
+def _contaminated_task(
     task: str,
     mask: np.ndarray[tuple[int], np.dtype[np.bool_]],
     names: Sequence[str],

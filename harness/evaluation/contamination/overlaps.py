@@ -40,7 +40,7 @@ class Overlaps:
         """Each task with how much of its items ``source`` holds. Raises ``DataError``."""
         key = str(source.path)
         if key not in self._searched:
-            self._searched[key] = self._index.search(_texts(source))
+            self._searched[key] = self._index.search(_texts_of_rows(source))
         whole, begin = self._searched[key], 0
         for task, texts in self.items.items():
             part = slice(begin, begin + len(texts))
@@ -94,7 +94,7 @@ def _question(built: BuiltTask, document: object) -> str:
     return f"{task.doc_to_text(document)} {target}"
 
 
-def _texts(source: DataSource) -> Iterator[str]:
+def _texts_of_rows(source: DataSource) -> Iterator[str]:
     for _, record in records(source.path):
         yield "\n".join(_strings(list(record.values())))
 
