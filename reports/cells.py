@@ -89,8 +89,8 @@ def _peculiarities(score: Score) -> str | None:
     return "; ".join(parts) or None
 
 
-def metric_column(key: MetricKey) -> Column:
-    """The heading of a metric: task above, metric, direction and floor below."""
+def metric_column(key: MetricKey, *, with_count: bool = True) -> Column:
+    """The heading of a metric: task above, metric, direction and floor below, and its n."""
     parts = [
         metric_title(key.metric),
         "higher is better" if key.higher_is_better else "lower is better",
@@ -101,7 +101,7 @@ def metric_column(key: MetricKey) -> Column:
         parts.append(f"majority {plain(key.majority)}")
     return Column(
         title=task_title(key.task),
-        detail=" · ".join([*parts, f"n = {key.n}"]),
+        detail=" · ".join([*parts, f"n = {key.n}"] if with_count else parts),
         numeric=True,
         primary=key.primary,
         higher_is_better=key.higher_is_better,

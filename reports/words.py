@@ -13,6 +13,7 @@ from steelyard.harness.records import (
     DIVERGENCE,
     HALLUCINATION,
     LANGUAGE_MODELLING,
+    NO_FILTER,
     QUALITY,
     RETENTION,
     SAFETY,
@@ -20,6 +21,8 @@ from steelyard.harness.records import (
     TRANSLATION,
     DeltaVerdict,
     RuleVerdict,
+    filter_name,
+    metric_name,
 )
 from steelyard.reports.document import Change, Number, Sense
 
@@ -67,8 +70,9 @@ def task_title(task: str) -> str:
 
 def metric_title(metric: str) -> str:
     """The metric's name with spaces, lm-eval's filter in brackets where it says something."""
-    name, _, filtered = metric.removesuffix(",none").partition(",")
-    return name.replace("_", " ") + (f" ({filtered})" if filtered else "")
+    filtered = filter_name(metric)
+    behind = f" ({filtered})" if filtered not in (None, NO_FILTER) else ""
+    return metric_name(metric).replace("_", " ") + behind
 
 
 def base_title(base: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steelyard.harness.records import Flag
+from steelyard.harness.records import Flag, choice_responses
 from steelyard.harness.suites.built import BuiltTask
 from steelyard.harness.suites.metadata import right_choices
 
@@ -105,7 +105,7 @@ def _choice(
         prompt=prompt,
         target=target,
         raw=raw,
-        shown=(chosen, "log-likelihoods " + ", ".join(map(repr, values))),
+        shown=choice_responses(chosen, values),
         unusable=_choice_fault(values, choices, right),
     )
 

@@ -70,7 +70,9 @@ def _doubted(finding: Finding, gate: Gate, candidate: Run) -> Finding:
         f"({', '.join(overlap.data)})"
     )
     if reasons := _reasons(gate, overlap.task):
-        return replace(finding, why=f"{finding.why} ({doubt}; waived: {reasons[0]})")
+        waived = f"({doubt}; waived: {reasons[0]})"
+        grounds = f"{finding.grounds} {waived}" if finding.grounds else ""
+        return replace(finding, why=f"{finding.why} {waived}", grounds=grounds)
     why = (
         f"{overlap.task}: {doubt}: NOT COMPARABLE (gate on slice: {CLEAN}, or waive it with a "
         f"reason under waive_contamination)"

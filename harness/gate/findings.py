@@ -41,11 +41,13 @@ class Finding:
     """Whether it also fails at a smaller one-sided level (for Holm); None: it fails at any."""
     advisory: bool = False
     """The numbers do not carry a verdict, so a blocking rule only warns."""
+    grounds: str = ""
+    """``why`` without its verdict, for one that may still change."""
 
     def softened(self, count: int) -> Finding:
         """A failure that does not survive the correction over ``count`` blocking rules."""
         why = (
-            f"{self.why.removesuffix(': FAIL')}: INCONCLUSIVE (a failure on its own, not after "
+            f"{self.grounds or self.why}: INCONCLUSIVE (a failure on its own, not after "
             f"Holm's correction over {count} blocking rules)"
         )
         return replace(self, verdict="inconclusive", why=why)
@@ -119,6 +121,7 @@ def _margin(
     exact = claim == "benchmark"
     return replace(
         finding,
+        grounds=words,
         margin=margin,
         numbers={name: getattr(result, name) for name in NUMBERS},
         fails_at=None if exact else lambda level: test(level).verdict == "worse",
@@ -228,7 +231,7 @@ def _floor(hypothesis: Hypothesis, score: Score, claim: Claim, settings: Setting
         verdict = "pass"
     elif high < floor or low > ceiling:
         verdict = "fail"
-    asked = " and ".join(b for b in rule.bounds if b.startswith(("at least", "at most ")))
+    asked = " and ".join(rule.absolute_bounds)
     return _finding(hypothesis, verdict, f"{where}, {asked}: {verdict.upper()}", claim)
 
 

@@ -99,17 +99,15 @@ class Rule(BaseModel):
     @property
     def bounds(self) -> tuple[str, ...]:
         """What the rule allows, in words."""
-        named = (
-            ("margin", self.margin),
-            ("at most x", self.max_ratio),
-            ("at least", self.min),
-            ("at most", self.max),
-        )
-        return tuple(
-            f"{word}{'' if word.endswith('x') else ' '}{value:g}"
-            for word, value in named
-            if value is not None
-        )
+        margin = () if self.margin is None else (f"margin {self.margin:g}",)
+        ratio = () if self.max_ratio is None else (f"at most x{self.max_ratio:g}",)
+        return (*margin, *ratio, *self.absolute_bounds)
+
+    @property
+    def absolute_bounds(self) -> tuple[str, ...]:
+        """The numbers that the candidate's own score is held against, in words."""
+        named = (("at least", self.min), ("at most", self.max))
+        return tuple(f"{word} {value:g}" for word, value in named if value is not None)
 
     @field_validator("margin", "max_ratio", "min", "max", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.records import choice_responses
 from steelyard.harness.suites.identity import sample_ids
 
 Entry = Mapping[str, object]
@@ -75,7 +76,7 @@ def shown_responses(entry: Entry) -> tuple[str, ...]:
     likelihoods, arguments = log_likelihoods(entry), _arguments(entry)
     if likelihoods and len(arguments) >= len(likelihoods):
         best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-        return (_last(arguments[best]), "log-likelihoods " + ", ".join(map(repr, likelihoods)))
+        return choice_responses(_last(arguments[best]), likelihoods)
     return tuple(_flat(entry.get("resps") or entry.get("filtered_resps")))
 
 

@@ -16,7 +16,7 @@ from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.imports.numbers import Z95, number, whole_number
-from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature
+from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature, filter_name, metric_name
 from steelyard.harness.suites.identity import NOT_IDENTITY
 
 PRIMARY = ("acc", "exact_match", "word_perplexity", "ppl", "bleu", "rougeL", "f1", "em")
@@ -78,7 +78,7 @@ class Results:
     def filters(self, task: str) -> list[str]:
         """The filters that the task's numbers name: ``none`` in most; [] in the old format."""
         names = [k for k in self.tasks.get(task, {}) if "," in k and not _is_no_metric(k)]
-        return list(dict.fromkeys(name.partition(",")[2] for name in names))
+        return list(dict.fromkeys(filter_name(name) or "" for name in names))
 
     def printed(self, task: str, metric: str, filter_name: str) -> float | None:
         """The task's number, or None."""
@@ -133,21 +133,21 @@ def aggregates(results: Results, task: str) -> list[Score]:
     values = results.tasks[task]
     names = [k for k in values if "_stderr" not in k and not _is_no_metric(k)]
     metrics = [k for k in names if isinstance(values[k], int | float)]
-    first = next((m for p in PRIMARY for m in metrics if m.split(",")[0] == p), None)
+    first = next((m for p in PRIMARY for m in metrics if metric_name(m) == p), None)
     primary = first or next(iter(metrics), None)
     return [s for m in metrics for s in _aggregate(results, task, m, primary=m == primary)]
 
 
 def _is_no_metric(key: str) -> bool:
-    return key.partition(",")[0] in _NO_METRIC
+    return metric_name(key) in _NO_METRIC
 
 
 def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Iterator[Score]:
-    name, _, filter_name = key.partition(",")
-    suffix = f",{filter_name}" if len(results.filters(task)) > 1 else ""
+    name, behind = metric_name(key), filter_name(key)
+    suffix = f",{behind or ''}" if len(results.filters(task)) > 1 else ""
     values = results.tasks[task]
     value = number(values[key])
-    error = number(values.get(f"{name}_stderr" + (f",{filter_name}" if filter_name else "")))
+    error = number(values.get(f"{name}_stderr" + (f",{behind}" if behind else "")))
     higher = results.higher_is_better(task, name)
     lower = any(word in name for word in _LOWER_IS_BETTER)
     kind: Kind = "accuracy" if name.startswith(("acc", "exact", "em")) else "bounded"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -68,6 +68,10 @@ def flags_in(text: str) -> tuple[Flag, ...]:
     return tuple(_FLAGS[word] for word in text.split(_BETWEEN_FLAGS) if word in _FLAGS)
 
 
+#: lm-eval's name of the filter that does nothing.
+NO_FILTER = "none"
+
+
 def metric_name(metric: str) -> str:
     """The metric's own name, without the filter that lm-eval names after a comma."""
     return metric.partition(",")[0]
@@ -86,3 +90,23 @@ def stage_name(kind: str, subject: str) -> str:
 def stage_log(stage: str) -> str:
     """The name of the log of a stage, by the stage's name: ``train-lora``."""
     return stage.replace(" ", "-")
+
+
+_LOG_LIKELIHOODS = "log-likelihoods "
+
+
+def choice_responses(chosen: str, log_likelihoods: Iterable[float]) -> tuple[str, str]:
+    """``SampleRecord.responses`` of a choice: the chosen text, and what each choice got."""
+    return chosen, _LOG_LIKELIHOODS + ", ".join(map(repr, log_likelihoods))
+
+
+def log_likelihoods_in(responses: Sequence[str]) -> tuple[str, ...]:
+    """The log-likelihoods, as text, in responses of a multiple choice; () where they are others."""
+    if len(responses) != 2 or not responses[1].startswith(_LOG_LIKELIHOODS):
+        return ()
+    texts = responses[1].removeprefix(_LOG_LIKELIHOODS).split(", ")
+    try:
+        _ = [float(text) for text in texts]
+    except ValueError:
+        return ()
+    return tuple(texts)

@@ -94,15 +94,14 @@ def choose(model: PreTrainedModel, first: str = "tree") -> tuple[Rung, Choice]:
             raise ScoringError("the model gives NaN or infinite log-likelihoods", fix=fix)
         tolerance = _tolerance(model, leaves, expected)
         for name, make in candidates[names.index(first) :]:
-            tried[name] = _verdict(partial(_made, make, leaves), expected, tolerance)
-            if name == "tree" and tried[name].startswith("agrees"):
-                whole = _verdict(partial(_made, make, leaves, ()), expected, tolerance)
-                if not whole.startswith("agrees"):
+            agrees, tried[name] = _verdict(partial(_made, make, leaves), expected, tolerance)
+            if name == "tree" and agrees:
+                agrees, whole = _verdict(partial(_made, make, leaves, ()), expected, tolerance)
+                if not agrees:
                     tried[name] = f"without a kept prefix {whole}"
-            if tried[name].startswith("agrees"):
+            if agrees:
                 break
         chosen = next(reversed(tried))
-        agrees = tried[chosen].startswith("agrees")
         choice = Choice(chosen, tried)
         if agrees and chosen == "tree":
             verdict = partial(_verdict, expected=expected, tolerance=tolerance)
@@ -118,14 +117,17 @@ def choose(model: PreTrainedModel, first: str = "tree") -> tuple[Rung, Choice]:
 
 
 def _faster_tree(
-    model: PreTrainedModel, leaves: list[Leaf], choice: Choice, verdict: Callable[[_Scores], str]
+    model: PreTrainedModel,
+    leaves: list[Leaf],
+    choice: Choice,
+    verdict: Callable[[_Scores], tuple[bool, str]],
 ) -> Choice:
     """What may be added to the tree, each on top of what agreed before it."""
     tried = dict(choice.tried)
 
     def agrees(name: str, scores: _Scores) -> bool:
-        tried[name] = verdict(scores)
-        return tried[name].startswith("agrees")
+        right, tried[name] = verdict(scores)
+        return right
 
     layers = packed_linear.pack(model)
     if layers and not agrees(
@@ -149,15 +151,17 @@ def _faster_tree(
     return Choice(choice.rung, tried, len(layers), len(fused), by_segments, side_by_side)
 
 
-def _verdict(scores: _Scores, expected: _LogP, tolerance: float) -> str:
+def _verdict(scores: _Scores, expected: _LogP, tolerance: float) -> tuple[bool, str]:
+    """Whether scores are right, and by how much, in words."""
     try:
         apart = _apart(scores(), expected)
     except fused_layers.FAILURES as error:
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
-        return f"raises {type(error).__name__}: {first}"
+        return False, f"raises {type(error).__name__}: {first}"
     # A NaN is not larger than anything, so ask for agreement, never for its absence.
     agrees = apart <= tolerance
-    return f"{'agrees' if agrees else 'differs'}: {apart:.1e} (tolerance {tolerance:.1e})"
+    word = "agrees" if agrees else "differs"
+    return agrees, f"{word}: {apart:.1e} (tolerance {tolerance:.1e})"
 
 
 def _apart(scores: _LogP, expected: _LogP) -> float:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.plugins.names import plugin_names
-from steelyard.harness.records import Run, Score, TaskSignature
+from steelyard.harness.records import NO_FILTER, Run, Score, TaskSignature, filter_name, metric_name
 from steelyard.reports.exports.lm_eval_samples import sample_lines, task_hash
 
 #: The separators and wild cards that lm-eval replaces in a model's name.
@@ -74,14 +74,11 @@ def _numbers(scored: Scored, task: str) -> dict[str, object]:
     for metric, score in scored.scores_of(task).items():
         if score.value is None:
             continue
-        name, _, filter_name = metric.partition(",")
-        filter_name = filter_name or "none"
-        numbers[f"{name},{filter_name}"] = score.value
+        name, behind = metric_name(metric), filter_name(metric) or NO_FILTER
+        numbers[f"{name},{behind}"] = score.value
         if not name.endswith("_stderr"):
             error = _standard_error(scored, score)
-            numbers.setdefault(
-                f"{name}_stderr,{filter_name}", NOT_AVAILABLE if error is None else error
-            )
+            numbers.setdefault(f"{name}_stderr,{behind}", NOT_AVAILABLE if error is None else error)
     return numbers
 
 
@@ -130,7 +127,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
 def _graded(scores: Collection[Score]) -> list[str]:
     """Metrics whose name stands for 0 or 1, and that this task gave as a share."""
     registered = plugin_names("metrics")
-    names = [s.metric.partition(",")[0] for s in scores if s.kind == "bounded"]
+    names = [metric_name(s.metric) for s in scores if s.kind == "bounded"]
     return [name for name in names if name in registered and load_metric(name).kind == "accuracy"]
 
 
@@ -149,7 +146,7 @@ def _task_version(signature: TaskSignature | None) -> str:
 
 def _directions(scored: Scored, task: str) -> dict[str, bool]:
     scores = scored.scores_of(task)
-    return {metric.partition(",")[0]: score.higher_is_better for metric, score in scores.items()}
+    return {metric_name(metric): score.higher_is_better for metric, score in scores.items()}
 
 
 def _sample_counts(scored: Scored, task: str) -> dict[str, int]:

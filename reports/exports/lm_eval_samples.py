@@ -13,9 +13,15 @@ from steelyard.harness.evaluation.measuring import row_or_none, value_of
 from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
-from steelyard.harness.records import Rows, SampleRecord
+from steelyard.harness.records import (
+    NO_FILTER,
+    Rows,
+    SampleRecord,
+    filter_name,
+    log_likelihoods_in,
+    metric_name,
+)
 
-_LOG_LIKELIHOODS = "log-likelihoods "
 Line = dict[str, object]
 #: A value for lm-eval from a row and its sample; tried in this order.
 _SHAPES: tuple[Callable[[list[float], SampleRecord], object], ...] = (
@@ -33,13 +39,14 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
     for metric_rows in held:
         values = _values_by_id(metric_rows, scored)
         if values is None and _aggregates(metric_rows, scored):
-            ready.append(metric_rows.metric.partition(",")[0])
+            ready.append(metric_name(metric_rows.metric))
             values = _as_rows(metric_rows)
         if values is not None:
             written[metric_rows.metric] = values
     lines: list[Line] = []
-    for filter_name in dict.fromkeys(_filter(metric) for metric in written):
-        mine = {m: v for m, v in written.items() if _filter(m) == filter_name}
+    behind = {metric: filter_name(metric) or NO_FILTER for metric in written}
+    for one_filter in dict.fromkeys(behind.values()):
+        mine = {m: v for m, v in written.items() if behind[m] == one_filter}
         ids = dict.fromkeys(id for values in mine.values() for id in values)
         rows = {r.metric: r for r in held if r.metric in mine}
         flags = {m: dict(zip(r.sample_ids, r.flags, strict=True)) for m, r in rows.items()}
@@ -49,10 +56,10 @@ def sample_lines(scored: Scored, task: str) -> list[Line]:
             for id, cluster in zip(r.sample_ids, r.clusters, strict=True)
         }
         for index, id in enumerate(ids):
-            rows_of_id = {m.partition(",")[0]: v.get(id) for m, v in mine.items()}
-            marks = {m.partition(",")[0]: flags[m].get(id, "") for m in mine}
+            rows_of_id = {metric_name(m): v.get(id) for m, v in mine.items()}
+            marks = {metric_name(m): flags[m].get(id, "") for m in mine}
             sample = _sample_of(scored, task, id, clusters.get(id))
-            lines.append(_sample_line(index, sample, filter_name, rows_of_id, marks, ready))
+            lines.append(_sample_line(index, sample, one_filter, rows_of_id, marks, ready))
     return lines
 
 
@@ -62,13 +69,9 @@ def task_hash(lines: Sequence[Line]) -> str:
     return _sha("".join(str(line[name]) for line in lines for name in hashes))
 
 
-def _filter(metric: str) -> str:
-    return metric.partition(",")[2] or "none"
-
-
 def _values_by_id(rows: Rows, scored: Scored) -> dict[str, object] | None:
     """Sample id -> value; None where no shape of value reads back as the same rows."""
-    name = rows.metric.partition(",")[0]
+    name = metric_name(rows.metric)
     score = scored.scores_of(rows.task)[rows.metric]
     for shape in _SHAPES:
         metric: Metric | None = None
@@ -93,7 +96,7 @@ def _values_by_id(rows: Rows, scored: Scored) -> dict[str, object] | None:
 def _aggregates(rows: Rows, scored: Scored) -> bool:
     """Whether a metric plugin of this name makes the score of these rows."""
     score = scored.scores_of(rows.task)[rows.metric]
-    name = rows.metric.partition(",")[0]
+    name = metric_name(rows.metric)
     if name not in plugin_names("metrics") or score.value is None:
         return False
     try:
@@ -185,15 +188,9 @@ def _request_fields(sample: SampleRecord) -> tuple[dict[str, object], list[objec
 
 
 def _likelihoods(sample: SampleRecord) -> list[str]:
-    """The choices' log-likelihoods as text, as ``harness.evaluation`` shows them."""
-    if len(sample.responses) != 2 or not sample.responses[1].startswith(_LOG_LIKELIHOODS):
-        return []
-    texts = sample.responses[1].removeprefix(_LOG_LIKELIHOODS).split(", ")
-    try:
-        [float(text) for text in texts]
-    except ValueError:
-        return []
-    return texts if len(texts) > 1 else []
+    """The choices' log-likelihoods as text; a task with one choice asks for something else."""
+    texts = log_likelihoods_in(sample.responses)
+    return list(texts) if len(texts) > 1 else []
 
 
 def _sha(text: str) -> str:

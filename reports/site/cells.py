@@ -52,12 +52,9 @@ def score_cell(placed: Placed, *, ranked: bool = False) -> Number:
 
 def metric_heading(key: MetricKey, standings: Standings, link: str | None = None) -> Column:
     """A metric's column: without its n, which differs from run to run."""
-    column = metric_column(key)
-    detail = (column.detail or "").rpartition(" · n = ")[0]
+    column = metric_column(key, with_count=False)
     suites = standings.suites_of[key.task, key.metric]
-    return column.model_copy(
-        update={"detail": detail, "suites": suites, "link": link, "scores": True}
-    )
+    return column.model_copy(update={"suites": suites, "link": link, "scores": True})
 
 
 COST_COLUMNS = (

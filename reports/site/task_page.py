@@ -81,8 +81,7 @@ def _lead(groups: dict[Group, list[Placed]]) -> str:
 
 
 def _placed_table(key: MetricKey, group: str, members: Sequence[Placed], id: str) -> Table:
-    heading = metric_column(key)
-    detail = (heading.detail or "").rpartition(" · n = ")[0]
+    detail = metric_column(key, with_count=False).detail
     differing = len({placed.score.n for placed in members}) > 1
     left_out = max(0, len(members) - MOST_ROWS)
     ordered = sorted(members, key=lambda placed: _place(placed, key.higher_is_better))

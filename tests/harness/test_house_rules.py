@@ -102,3 +102,66 @@ def test_the_help_page_costs_at_most_three_tenths_of_a_second() -> None:
     bare = min(seconds("-c", "pass") for _ in range(9))
     page = min(seconds("-m", "steelyard.harness.cli.main", "--help") for _ in range(9))
     assert page - bare <= 0.3
+
+
+#: What a record says in words, for people, and names that have a structure of their own.
+_PROSE = frozenset(
+    {"note", "notes", "why", "summary", "detail", "claim", "text", "message", "rule", "label",
+     "method", "decoding", "reference", "metric", "flags", "responses", "candidate", "stage"}
+)  # fmt: skip
+#: Of these a variable's name is telling enough.
+_PROSE_BY_ITSELF = frozenset({"note", "why", "metric", "claim"})
+_TAKES_APART = frozenset(
+    {"startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition",
+     "split", "rsplit"}
+)  # fmt: skip
+#: Where words are made and read back, side by side; and the first version, which had words only.
+_CODECS = ("harness/records/words.py", "harness/files/version_1.py")
+_ALLOWED = {
+    # A name that another tool gave its metric says its kind; read once, when it is imported.
+    ("harness/imports/every_eval_ever.py", "metric.startswith"),
+}
+
+
+def said_of_a_record(node: ast.expr | None) -> str | None:
+    """The word where an expression is a record's prose: ``score.note or ""``, ``metric``."""
+    while isinstance(node, ast.BoolOp):
+        node = node.values[0]
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Attribute):
+        return node.attr if node.attr in _PROSE else None
+    return node.id if isinstance(node, ast.Name) and node.id in _PROSE_BY_ITSELF else None
+
+
+def prose_taken_apart(path: Path) -> list[str]:
+    """Each place that asks how a record's words begin, end or go on."""
+    places = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            word = said_of_a_record(node.func.value)
+            if word and node.func.attr in _TAKES_APART:
+                places.append(f"{word}.{node.func.attr}")
+        elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant):
+            inside = isinstance(node.ops[0], ast.In | ast.NotIn)
+            word = said_of_a_record(node.comparators[0])
+            if inside and isinstance(node.left.value, str) and word in {"note", "why", "metric"}:
+                places.append(f"in {word}")
+    return places
+
+
+def test_no_one_reads_a_fact_from_a_records_words() -> None:
+    relative = {path: path.relative_to(ROOT).as_posix() for path in sources()}
+    places = {
+        (name, place)
+        for path, name in relative.items()
+        if name not in _CODECS
+        for place in prose_taken_apart(path)
+    }
+    assert places == _ALLOWED
+
+
+def test_a_place_that_reads_words_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text('(s.note or "").startswith("advisory")\n"bits_per_" in score.metric\nm.x[0]\n')
+    assert prose_taken_apart(file) == ["note.startswith", "in metric"]
