@@ -147,7 +147,7 @@ def without_last(rows: Rows) -> Rows:
         (("run", "tiny.yaml", "--base", "picklish"), ["picklish", "pickle"]),
         (("run", "tiny.yaml", "--base", "weightless"), ["weightless", "weights"]),
         (("run", "misnamed.yaml"), ["gate.baseline", "bsae", "did you mean 'base'"]),
-        (("run", "nowhere.yaml"), ["nowhere.yaml: energy.country", "Frankreich"]),
+        (("run", "nowhere.yaml"), ["nowhere.yaml:15: energy.country", "Frankreich"]),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_two(tiny, steelyard, arguments, said) -> None:  # type: ignore[no-untyped-def]
