@@ -9,7 +9,7 @@ from steelyard.harness.cli.conclude import Page, decide_and_report
 from steelyard.harness.cli.experiments import newest_runs
 from steelyard.harness.compare import compare as compare_runs
 from steelyard.harness.gate import decide, load_gate
-from steelyard.harness.pipeline.events import no_listener
+from steelyard.harness.pipeline import no_listener
 from steelyard.harness.records import Comparison, Verdict
 from steelyard.harness.store import open_store
 from steelyard.loaded import LoadedRun, scored_run

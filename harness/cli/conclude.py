@@ -19,9 +19,8 @@ from steelyard.harness.errors import (
 )
 from steelyard.harness.experiment import Experiment, selection_notes
 from steelyard.harness.gate import Gate, in_policy, judge, load_gate
-from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline import Event, Listener, Outcome
 from steelyard.harness.pipeline.noise import NoiseStage
-from steelyard.harness.pipeline.pipeline import Outcome
 from steelyard.harness.records import (
     Checkpoint,
     CheckpointManifest,

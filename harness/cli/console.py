@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from steelyard.harness.files.hostile import terminal_safe
-from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline import Event, Listener
 
 VERBS = {
     "open": "open",

@@ -11,7 +11,7 @@ import typer
 
 from steelyard.harness.errors import EXIT_PASS
 from steelyard.harness.files.atomic import write_atomic
-from steelyard.harness.pipeline.events import Event, Listener
+from steelyard.harness.pipeline import Event, Listener
 from steelyard.harness.plugins.names import load_plugin, require_verbs
 from steelyard.reports.document import Document, Renderer
 

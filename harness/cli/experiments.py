@@ -20,11 +20,9 @@ from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameErr
 from steelyard.harness.experiment import BASE, Experiment, ExperimentFile
 from steelyard.harness.files.validation import validated
 from steelyard.harness.gate import load_gate
-from steelyard.harness.pipeline.events import Listener, no_listener
-from steelyard.harness.pipeline.executors.executor import Executor
+from steelyard.harness.pipeline import Executor, Listener, Outcome, Pipeline, no_listener
 from steelyard.harness.pipeline.executors.inline import Inline
 from steelyard.harness.pipeline.noise import NoiseStage
-from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.store import FolderStore, is_there, open_store
 from steelyard.harness.suites.suite import load_suite

@@ -10,8 +10,26 @@ once. Comparing, judging and reporting need every run at hand and take seconds: 
 graph in the process that drives it.
 """
 
+from steelyard.harness.pipeline.events import Event, Listener, no_listener
+from steelyard.harness.pipeline.executors.executor import Executor
 from steelyard.harness.pipeline.graph import plan
+from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
 from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.pipeline.worker import Worker, Workplace
 
-__all__ = ["Stage", "StageBusyError", "StageOutcome", "Worker", "Workplace", "plan"]
+# What scores (``score``, ``noise``, ``early``) loads pandas and is imported by its module, so that
+# a process that only hands stages on does not.
+__all__ = [
+    "Event",
+    "Executor",
+    "Listener",
+    "Outcome",
+    "Pipeline",
+    "Stage",
+    "StageBusyError",
+    "StageOutcome",
+    "Worker",
+    "Workplace",
+    "no_listener",
+    "plan",
+]

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from steelyard.harness.experiment import BASE, Experiment
-from steelyard.harness.pipeline import Stage, StageOutcome, Worker, plan
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
 from steelyard.harness.pipeline.executors.inline import Inline
+from steelyard.harness.pipeline.graph import plan
+from steelyard.harness.pipeline.stage import Stage, StageOutcome
+from steelyard.harness.pipeline.worker import Worker
 from steelyard.harness.records import Checkpoint, Failure, Run, stage_name
 
 if TYPE_CHECKING:

@@ -4,9 +4,20 @@
 rest. A store that machines share (``shared``) keeps both in places that every machine reaches.
 """
 
+from steelyard.harness.store.copying import copy_runs
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.index import RunSummary
 from steelyard.harness.store.opening import STORE_VARIABLE, is_there, open_store
 from steelyard.harness.store.protocol import Store
+from steelyard.harness.store.urls import is_url
 
-__all__ = ["STORE_VARIABLE", "FolderStore", "RunSummary", "Store", "is_there", "open_store"]
+__all__ = [
+    "STORE_VARIABLE",
+    "FolderStore",
+    "RunSummary",
+    "Store",
+    "copy_runs",
+    "is_there",
+    "is_url",
+    "open_store",
+]

@@ -20,8 +20,8 @@ from steelyard.harness.experiment import Experiment, ExperimentFile, load_experi
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.yaml_file import read_yaml
 from steelyard.harness.gate import Gate
+from steelyard.harness.pipeline import Event
 from steelyard.harness.pipeline.early import EarlyResult, comparable_part, decide_early
-from steelyard.harness.pipeline.events import Event
 from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.store import FolderStore

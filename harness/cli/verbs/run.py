@@ -30,8 +30,8 @@ from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.experiment import Experiment
 from steelyard.harness.files.hostile import terminal_safe
-from steelyard.harness.pipeline.executors.executor import Executor as ExecutorPlugin
-from steelyard.harness.pipeline.pipeline import Outcome
+from steelyard.harness.pipeline import Executor as ExecutorPlugin
+from steelyard.harness.pipeline import Outcome
 from steelyard.harness.records import stage_log
 from steelyard.harness.store import FolderStore
 

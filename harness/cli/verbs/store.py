@@ -15,9 +15,7 @@ from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import StoreError
 from steelyard.harness.files.hostile import terminal_safe
-from steelyard.harness.store import FolderStore, is_there, open_store
-from steelyard.harness.store.copying import copy_runs
-from steelyard.harness.store.urls import is_url
+from steelyard.harness.store import FolderStore, copy_runs, is_there, is_url, open_store
 from steelyard.reports import words
 
 app = typer.Typer(

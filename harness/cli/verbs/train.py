@@ -26,7 +26,7 @@ from steelyard.harness.cli.session import session
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import EXIT_USAGE
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.pipeline.pipeline import Pipeline
+from steelyard.harness.pipeline import Pipeline
 
 app = typer.Typer(add_completion=False)
 
