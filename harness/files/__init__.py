@@ -1,1 +1,1 @@
-"""Bytes in and out: YAML, JSON, Parquet, tables, digests, hostile text."""
+"""Bytes in and out: YAML, JSON, Parquet, tables, digests, hostile text, one atomic write."""
