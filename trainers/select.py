@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from steelyard.harness.checkpoints import finish, take_in
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.evaluation import code
-from steelyard.harness.evaluation.validation import (
+from steelyard.harness.evaluation import (
     Measured,
-    built,
     choice_digest,
+    code,
     held_out_loss,
     task_value,
 )
+from steelyard.harness.evaluation.validation import built
 from steelyard.harness.experiment import read_mix
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import Trainer, TrainJob

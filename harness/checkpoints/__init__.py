@@ -4,7 +4,11 @@ from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.checks import check
 from steelyard.harness.checkpoints.conversion import dequantised
 from steelyard.harness.checkpoints.folder import tokenizer_folder
-from steelyard.harness.checkpoints.fresh_process import check_in_fresh_process
+from steelyard.harness.checkpoints.fresh_process import (
+    check_in_fresh_process,
+    fork_server,
+    server,
+)
 from steelyard.harness.checkpoints.loading import load_model
 from steelyard.harness.checkpoints.model import LoadedModel, Source, load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
@@ -33,6 +37,7 @@ __all__ = [
     "content_of",
     "dequantised",
     "finish",
+    "fork_server",
     "is_reward_model",
     "link_base",
     "load_model",
@@ -43,6 +48,7 @@ __all__ = [
     "save_adapter",
     "save_beside",
     "save_full",
+    "server",
     "take_in",
     "tokenizer_folder",
     "with_checks",

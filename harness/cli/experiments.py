@@ -25,7 +25,7 @@ from steelyard.harness.pipeline.executors.inline import Inline
 from steelyard.harness.pipeline.noise import NoiseStage
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.store import FolderStore, is_there, open_store
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import load_suite
 
 SuiteSetting = str | Sequence[str | Mapping[str, object]] | Mapping[str, object]
 """A suite by name or file, a list of tasks, or the suite written out, as in an experiment file."""

@@ -13,7 +13,7 @@ from steelyard.harness.energy import EnergyConfig
 from steelyard.harness.experiment import Checks, Experiment, ExperimentFile, load_experiment
 from steelyard.harness.files.validation import validated
 from steelyard.harness.gate import load_gate
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import load_suite
 
 
 def read_experiment(

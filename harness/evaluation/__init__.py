@@ -1,20 +1,52 @@
 """Suite x checkpoint -> rows and scores."""
 
+from steelyard.harness.evaluation.answers import json_document
+from steelyard.harness.evaluation.card import (
+    TaskCard,
+    built_suite,
+    task_cards,
+    task_of_file,
+    try_out,
+)
 from steelyard.harness.evaluation.code import answers_key, scoring_code
+from steelyard.harness.evaluation.cost import measured_cost
 from steelyard.harness.evaluation.evaluate import Evaluation, divergence, evaluate, fill
-from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
+from steelyard.harness.evaluation.measuring import row_or_none, value_of
+from steelyard.harness.evaluation.metric_choice import counts_tokens, load_metric, metric_for
 from steelyard.harness.evaluation.part import PartEvaluation
+from steelyard.harness.evaluation.rows import advised
 from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.evaluation.validation import (
+    Measured,
+    choice_digest,
+    held_out_loss,
+    task_value,
+)
 
 __all__ = [
     "Evaluation",
+    "Measured",
     "PartEvaluation",
+    "TaskCard",
+    "advised",
     "answers_key",
+    "built_suite",
+    "choice_digest",
+    "counts_tokens",
     "divergence",
     "evaluate",
     "fill",
+    "held_out_loss",
+    "json_document",
     "load_metric",
+    "measured_cost",
     "metric_for",
+    "row_or_none",
     "score_of",
     "scoring_code",
+    "task_cards",
+    "task_of_file",
+    "task_value",
+    "try_out",
+    "value_of",
 ]

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steelyard.harness.records import Flag, choice_responses
-from steelyard.harness.suites.built import BuiltTask
-from steelyard.harness.suites.metadata import right_choices
+from steelyard.harness.suites import BuiltTask, right_choices
 
 #: One of lm-eval's logged samples: ``doc``, ``target``, ``arguments`` and ``resps`` (a list a
 #: request), ``filter``, ``metrics`` (names), and each metric's value under its name.

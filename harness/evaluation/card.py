@@ -16,10 +16,7 @@ from steelyard.harness.files.yaml_file import read_text
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.records import SampleRecord, Score
 from steelyard.harness.scoring import open_model
-from steelyard.harness.suites.build import build
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask
-from steelyard.harness.suites.identity import content_digest
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import BuiltSuite, BuiltTask, build, content_digest, load_suite
 from steelyard.harness.suites.task_files import names_in
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from steelyard.harness.plugins.protocols import Meter
 from steelyard.harness.records import COST, Checkpoint, Energy, Failure, Rows, Score, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.stats import percentile_interval, score_interval
-from steelyard.harness.suites.built import BuiltSuite
+from steelyard.harness.suites import BuiltSuite
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM

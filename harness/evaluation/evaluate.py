@@ -31,8 +31,7 @@ from steelyard.harness.records import (
     stage_name,
 )
 from steelyard.harness.scoring import Scorer, as_scorer
-from steelyard.harness.suites.build import build
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask
+from steelyard.harness.suites import BuiltSuite, BuiltTask, build
 from steelyard.harness.suites.narrowed import prepared
 
 if TYPE_CHECKING:

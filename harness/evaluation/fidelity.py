@@ -13,8 +13,7 @@ from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.protocols import Metric, Row, Sample
 from steelyard.harness.records import FIDELITY, Flag, Rows, SampleRecord, Score
 from steelyard.harness.scoring import Scorer
-from steelyard.harness.suites.built import BuiltTask
-from steelyard.harness.suites.identity import sample_ids
+from steelyard.harness.suites import BuiltTask, sample_ids
 
 #: The first stands for the task.
 METRICS = ("kl_per_token", "kl_p99", "top1_agreement", "delta_log_likelihood")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 from steelyard.harness.records import Rows
-from steelyard.harness.suites.metadata import TaskMetadata
+from steelyard.harness.suites import TaskMetadata
 
 
 def row_of(metric: Metric, sample: Sample, responses: Sequence[object]) -> Row | None:

@@ -9,8 +9,7 @@ from steelyard.harness.errors import ConfigError, MetricError, located
 from steelyard.harness.plugins.names import is_built_in, load_plugin, plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import metric_name
-from steelyard.harness.suites.built import BuiltTask
-from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric
+from steelyard.harness.suites import BuiltTask, EvaluateMetric, ExtraMetric
 
 #: Metrics that a suite asks for with a model of their own.
 NEED_A_MODEL = (

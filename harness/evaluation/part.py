@@ -17,7 +17,7 @@ from steelyard.harness.evaluation.evaluate import Evaluation, evaluate_task, sig
 from steelyard.harness.evaluation.questions import Questions
 from steelyard.harness.records import Checkpoint, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer
-from steelyard.harness.suites.built import BuiltTask, with_documents
+from steelyard.harness.suites import BuiltTask, with_documents
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

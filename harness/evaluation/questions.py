@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from steelyard.harness.evaluation.answers import json_document, question_of
 from steelyard.harness.records import SampleRecord
 from steelyard.harness.scoring import Scorer
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask
-from steelyard.harness.suites.identity import sample_ids
+from steelyard.harness.suites import BuiltSuite, BuiltTask, sample_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

@@ -19,9 +19,8 @@ from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins.names import is_built_in
 from steelyard.harness.plugins.protocols import Metric, Row, Sample
 from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
-from steelyard.harness.suites.built import BuiltTask
-from steelyard.harness.suites.identity import sample_ids
-from steelyard.harness.suites.metadata import CHOICE_METRICS, TaskMetadata
+from steelyard.harness.suites import BuiltTask, TaskMetadata, sample_ids
+from steelyard.harness.suites.metadata import CHOICE_METRICS
 
 #: Of fewer documents a sound model may well answer all alike.
 _FEWEST_ALIKE = 8

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.evaluation.answers import question_of
 from steelyard.harness.scoring import Scorer
-from steelyard.harness.suites.built import with_documents
-from steelyard.harness.suites.identity import sample_ids
+from steelyard.harness.suites import sample_ids, with_documents
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from steelyard.harness.suites.built import BuiltTask
+    from steelyard.harness.suites import BuiltTask
 
 
 def second_pass(

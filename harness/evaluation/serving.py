@@ -20,7 +20,7 @@ from steelyard.harness.scoring import Scorer
 if TYPE_CHECKING:
     import torch
 
-    from steelyard.harness.suites.suite import CostMeasure
+    from steelyard.harness.suites import CostMeasure
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,7 @@ from steelyard.harness.evaluation.evaluate import evaluate
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.scoring import Scorer
-from steelyard.harness.suites.build import build
-from steelyard.harness.suites.built import BuiltSuite
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import BuiltSuite, build, load_suite
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM

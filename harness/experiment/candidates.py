@@ -13,7 +13,7 @@ from steelyard.harness.files.validation import validated
 from steelyard.harness.plugins.fields import beside
 from steelyard.harness.plugins.names import load_plugin, load_trainer, plugin_names
 from steelyard.harness.plugins.protocols import DataSource, Trainer
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import load_suite
 
 _KEYS = ("trainer", "parent", "data", "seed", "resources", "accelerate")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from steelyard.harness.experiment.file import Experiment
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import load_suite
 
 
 def selection_notes(experiment: Experiment) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, StatisticsError, located
-from steelyard.harness.evaluation.answers import json_document
-from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.evaluation import json_document, score_of
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
@@ -40,7 +39,7 @@ from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import IMPORTED, Kind, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.stats.rows import check_rows
-from steelyard.harness.suites.identity import documents_digest, sample_ids
+from steelyard.harness.suites import documents_digest, sample_ids
 
 #: Kinds of which less is better unless the user says otherwise.
 _LOWER: tuple[Kind, ...] = ("perplexity", "ratio")

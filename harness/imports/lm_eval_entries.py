@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.records import choice_responses
-from steelyard.harness.suites.identity import sample_ids
+from steelyard.harness.suites import sample_ids
 
 Entry = Mapping[str, object]
 #: No question has more choices than a number of so many digits.

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluation.metric_choice import counts_tokens
+from steelyard.harness.evaluation import counts_tokens
 from steelyard.harness.files import old_names
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.imports.numbers import Z95, number, whole_number
 from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature, filter_name, metric_name
-from steelyard.harness.suites.identity import NOT_IDENTITY
+from steelyard.harness.suites import NOT_IDENTITY
 
 PRIMARY = ("acc", "exact_match", "word_perplexity", "ppl", "bleu", "rougeL", "f1", "em")
 _LOWER_IS_BETTER = ("ppl", "perplexity", "bits_per_byte", "ter", "brier", "loss", "difference")

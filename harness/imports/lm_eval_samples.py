@@ -13,11 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from steelyard.harness.errors import DataError, MetricError, located
-from steelyard.harness.evaluation.answers import json_document
-from steelyard.harness.evaluation.measuring import row_or_none
-from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
-from steelyard.harness.evaluation.rows import advised
-from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.evaluation import (
+    advised,
+    json_document,
+    load_metric,
+    metric_for,
+    row_or_none,
+    score_of,
+)
 from steelyard.harness.files.old_names import with_present_names
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import rows_from
@@ -50,8 +53,7 @@ from steelyard.harness.records import (
     flags_text,
     metric_name,
 )
-from steelyard.harness.suites.identity import content_digest, documents_digest
-from steelyard.harness.suites.metadata import TaskMetadata, task_metadata
+from steelyard.harness.suites import TaskMetadata, content_digest, documents_digest, task_metadata
 
 
 @dataclass(frozen=True)

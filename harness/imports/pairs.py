@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, did_you_mean, located
-from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.evaluation import score_of
 from steelyard.harness.files.tables import records
 from steelyard.harness.imports.bradley_terry import Battle, Rating, ratings
 from steelyard.harness.imports.imported import (
@@ -31,7 +31,7 @@ from steelyard.harness.imports.imported import (
 from steelyard.harness.imports.item_columns import Table
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import PREFERENCE, Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.suites.identity import documents_digest, sample_ids
+from steelyard.harness.suites import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
 _TIES = ("tie", "draw", "both", "both_bad", "bothbad", "tie (bothbad)", "neither", "0.5")

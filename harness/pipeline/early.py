@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from steelyard.harness.compare import Scored
-from steelyard.harness.evaluation.evaluate import Evaluation
-from steelyard.harness.evaluation.part import PartEvaluation
+from steelyard.harness.evaluation import Evaluation, PartEvaluation
 from steelyard.harness.gate import Gate, in_policy
 from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
 from steelyard.harness.pipeline.events import Event, Listener

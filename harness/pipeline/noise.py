@@ -19,8 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.errors import ConfigError, located
-from steelyard.harness.evaluation.code import scoring_code
-from steelyard.harness.evaluation.evaluate import evaluate
+from steelyard.harness.evaluation import evaluate, scoring_code
 from steelyard.harness.experiment import Experiment, ExperimentFile, NoiseVariant
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.version_1 import run_of
@@ -30,10 +29,7 @@ from steelyard.harness.pipeline.run_record import Scoring
 from steelyard.harness.plugins.protocols import Meter
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.store import FolderStore
-from steelyard.harness.suites.build import build
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask
-from steelyard.harness.suites.identity import task_digest
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import BuiltSuite, BuiltTask, build, load_suite, task_digest
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from steelyard.harness.evaluation.code import answers_key
+from steelyard.harness.evaluation import answers_key
 from steelyard.harness.experiment import Experiment
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.records import Checkpoint

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from steelyard.harness.environment import environment
-from steelyard.harness.evaluation.evaluate import Evaluation
+from steelyard.harness.evaluation import Evaluation
 from steelyard.harness.records import Checkpoint, Energy, Run
 
 

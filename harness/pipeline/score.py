@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from steelyard.harness.energy import total
 from steelyard.harness.energy.attempts import Attempts
 from steelyard.harness.environment import versions
-from steelyard.harness.evaluation.code import scoring_code
-from steelyard.harness.evaluation.contamination.marks import marked
-from steelyard.harness.evaluation.contamination.overlaps import Overlaps
-from steelyard.harness.evaluation.cost import measured_cost
-from steelyard.harness.evaluation.evaluate import Evaluation, divergence, evaluate, fill
+from steelyard.harness.evaluation import (
+    Evaluation,
+    divergence,
+    evaluate,
+    fill,
+    measured_cost,
+    scoring_code,
+)
+from steelyard.harness.evaluation.contamination import Overlaps, marked
 from steelyard.harness.experiment import BASE, Experiment, ancestors
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.pipeline.events import Event, Listener, Status
@@ -23,9 +27,7 @@ from steelyard.harness.pipeline.stage import StageBusyError
 from steelyard.harness.plugins.protocols import Meter, Reading
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
 from steelyard.harness.store import FolderStore
-from steelyard.harness.suites.build import build
-from steelyard.harness.suites.built import BuiltSuite
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import BuiltSuite, build, load_suite
 
 
 @dataclass

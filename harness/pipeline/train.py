@@ -14,12 +14,12 @@ from steelyard.harness.checkpoints import (
     open_base,
     open_checkpoint,
     relink,
+    server,
     tokenizer_folder,
     with_checks,
     with_copies,
     with_energy,
 )
-from steelyard.harness.checkpoints.fresh_process import server
 from steelyard.harness.energy.attempts import Attempts
 from steelyard.harness.environment import peak_memory, versions
 from steelyard.harness.errors import CheckpointError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from steelyard.harness.checkpoints.model import LoadedModel, load_model_folder
+from steelyard.harness.checkpoints import LoadedModel, load_model_folder
 from steelyard.harness.scoring import hf
 from steelyard.harness.scoring.decoder_only import TrieLM
 from steelyard.harness.scoring.encoder_decoder import EncoderDecoderLM

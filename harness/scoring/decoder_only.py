@@ -32,7 +32,7 @@ from steelyard.harness.scoring.plans import Ask, Plan, pair_or_certain, sum_of_w
 from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
-    from steelyard.harness.checkpoints.model import LoadedModel
+    from steelyard.harness.checkpoints import LoadedModel
 
 
 #: Who asks, and for which continuation of which context.

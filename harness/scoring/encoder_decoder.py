@@ -23,7 +23,7 @@ from steelyard.harness.scoring.plans import Ask, Plan, pair_or_certain, sum_of_w
 from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
-    from steelyard.harness.checkpoints.model import LoadedModel
+    from steelyard.harness.checkpoints import LoadedModel
 
 #: ``(who asks, the decoder's tokens)`` by the encoder's tokens.
 _ByContext = dict[tuple[int, ...], list[tuple[Ask, list[int]]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lm_eval.models.huggingface import HFLM
 
-from steelyard.harness.checkpoints.model import LoadedModel
+from steelyard.harness.checkpoints import LoadedModel
 from steelyard.harness.environment import quiet
 
 _LOGIT_BYTES = 2**30

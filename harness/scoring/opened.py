@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from steelyard.harness.checkpoints.model import LoadedModel
+    from steelyard.harness.checkpoints import LoadedModel
 
 
 class OpenedLM(TemplateLM):

@@ -2,7 +2,14 @@
 
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import SUITE_SEED, BuiltSuite, BuiltTask, with_documents
-from steelyard.harness.suites.metadata import TaskMetadata, right_choices
+from steelyard.harness.suites.identity import (
+    NOT_IDENTITY,
+    content_digest,
+    documents_digest,
+    sample_ids,
+    task_digest,
+)
+from steelyard.harness.suites.metadata import TaskMetadata, right_choices, task_metadata
 from steelyard.harness.suites.suite import (
     CostMeasure,
     EvaluateMetric,
@@ -14,9 +21,11 @@ from steelyard.harness.suites.suite import (
     load_suite,
     task_file,
 )
+from steelyard.harness.suites.task_files import lm_eval_names, task_files, task_summary
 from steelyard.harness.suites.templates import templates_compiled_once
 
 __all__ = [
+    "NOT_IDENTITY",
     "SUITE_SEED",
     "BuiltSuite",
     "BuiltTask",
@@ -27,11 +36,19 @@ __all__ = [
     "SuiteTask",
     "TaskMetadata",
     "build",
+    "content_digest",
+    "documents_digest",
     "list_suites",
     "list_tasks",
+    "lm_eval_names",
     "load_suite",
     "right_choices",
+    "sample_ids",
+    "task_digest",
     "task_file",
+    "task_files",
+    "task_metadata",
+    "task_summary",
     "templates_compiled_once",
     "with_documents",
 ]

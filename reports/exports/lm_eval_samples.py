@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.errors import MetricError
-from steelyard.harness.evaluation.measuring import row_or_none, value_of
-from steelyard.harness.evaluation.metric_choice import load_metric, metric_for
+from steelyard.harness.evaluation import load_metric, metric_for, row_or_none, value_of
 from steelyard.harness.plugins.names import plugin_names
 from steelyard.harness.plugins.protocols import Metric, Sample
 from steelyard.harness.records import (

@@ -15,12 +15,13 @@ from typing import Any
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints.model import LoadedModel, Source
+from steelyard.harness.checkpoints import LoadedModel, Source
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluation.evaluate import BuiltSuite
-from steelyard.harness.evaluation.validation import Measured, built, task_value
+from steelyard.harness.evaluation import Measured, task_value
+from steelyard.harness.evaluation.validation import built
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.suites import BuiltSuite
 from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.libraries import datasets, numpy, torch, transformers
 

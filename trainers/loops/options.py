@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.evaluation.validation import choice_digest
+from steelyard.harness.evaluation import choice_digest
 from steelyard.harness.plugins.fields import ValidationTask
 from steelyard.harness.plugins.protocols import Schedule, Trainer
 from steelyard.trainers.loops.early_stop import EarlyStop

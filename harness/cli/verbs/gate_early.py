@@ -14,8 +14,7 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.compare.baseline_file import open_run
 from steelyard.harness.environment import environment
 from steelyard.harness.errors import SteelyardError, UnknownNameError, exit_code_of, located
-from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation, build
-from steelyard.harness.evaluation.part import PartEvaluation
+from steelyard.harness.evaluation import Evaluation, PartEvaluation
 from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.yaml_file import read_yaml
@@ -25,7 +24,7 @@ from steelyard.harness.pipeline.early import EarlyResult, comparable_part, decid
 from steelyard.harness.pipeline.score import ScoreStage
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.store import FolderStore
-from steelyard.harness.suites.suite import Suite, load_suite
+from steelyard.harness.suites import BuiltSuite, Suite, build, load_suite
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
 

@@ -19,8 +19,7 @@ from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.store import is_there, open_store
-from steelyard.harness.suites.suite import list_suites, load_suite
-from steelyard.harness.suites.task_files import task_files, task_summary
+from steelyard.harness.suites import list_suites, load_suite, task_files, task_summary
 
 app = typer.Typer(add_completion=False)
 

@@ -13,13 +13,18 @@ from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputForma
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.cli.verbs.tasks import card_fields, token_counter
 from steelyard.harness.errors import UnknownNameError, did_you_mean
-from steelyard.harness.evaluation.card import built_suite, task_cards
+from steelyard.harness.evaluation import built_suite, task_cards
 from steelyard.harness.plugins.names import load_plugin, plugin_names
 from steelyard.harness.plugins.plugin import Plugin
 from steelyard.harness.plugins.protocols import Trainer
 from steelyard.harness.store import is_there, open_store
-from steelyard.harness.suites.suite import list_suites, list_tasks, load_suite, task_file
-from steelyard.harness.suites.task_files import lm_eval_names
+from steelyard.harness.suites import (
+    list_suites,
+    list_tasks,
+    lm_eval_names,
+    load_suite,
+    task_file,
+)
 
 app = typer.Typer(add_completion=False)
 

@@ -16,19 +16,18 @@ from rich.table import Table
 from steelyard.harness.checkpoints import open_base
 from steelyard.harness.cli.console import print_yaml
 from steelyard.harness.cli.options import Format, OutputFormat
-from steelyard.harness.evaluation.card import (
+from steelyard.harness.evaluation import (
     TaskCard,
     built_suite,
     task_cards,
     task_of_file,
     try_out,
 )
-from steelyard.harness.evaluation.contamination.overlaps import overlaps
-from steelyard.harness.evaluation.evaluate import build
+from steelyard.harness.evaluation.contamination import overlaps
 from steelyard.harness.experiment import load_experiment
 from steelyard.harness.files.hostile import terminal_safe
 from steelyard.harness.records import SampleRecord, Score
-from steelyard.harness.suites.suite import load_suite
+from steelyard.harness.suites import build, load_suite
 
 app = typer.Typer(help="Check a task of your own.", no_args_is_help=True, add_completion=False)
 

@@ -21,8 +21,7 @@ from steelyard.harness.records import (
     SampleRecord,
     Score,
 )
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask
-from steelyard.harness.suites.identity import content_digest
+from steelyard.harness.suites import BuiltSuite, BuiltTask, content_digest
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import Evaluation

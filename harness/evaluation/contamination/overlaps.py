@@ -8,8 +8,7 @@ from functools import cached_property
 from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
 from steelyard.harness.files.tables import records
 from steelyard.harness.plugins.protocols import DataSource
-from steelyard.harness.suites.built import BuiltSuite, BuiltTask
-from steelyard.harness.suites.metadata import right_choices
+from steelyard.harness.suites import BuiltSuite, BuiltTask, right_choices
 
 _SHOWN = 160
 

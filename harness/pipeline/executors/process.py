@@ -15,7 +15,7 @@ from multiprocessing import connection, current_process, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steelyard.harness.checkpoints.fresh_process import fork_server
+from steelyard.harness.checkpoints import fork_server
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 

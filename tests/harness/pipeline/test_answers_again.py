@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,12 +34,27 @@ def scored(workspace: Path) -> tuple[Run, int]:
     return run, store.unfinished.journal(base.manifest.digest).stat().st_size
 
 
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Lets the code behind these digests be another one from now on."""
+    digests = (code.scoring_code, code._answering_code)
+
+    def change(*of: Any) -> None:
+        monkeypatch.setattr(code, "rooms_digest", lambda rooms: f"another {rooms}")
+        for digest in of:
+            digest.cache_clear()
+
+    yield change
+    for digest in digests:
+        digest.cache_clear()
+
+
 def test_where_only_scoring_changed_the_answers_that_are_there_are_scored_again(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, changed: Callable[..., None]
 ) -> None:
     first, size = scored(workspace)
     assert size > 100
-    monkeypatch.setattr(code, "scoring_code", lambda: "other intervals")
+    changed(code.scoring_code)
     second, size_after = scored(workspace)
     assert second.id != first.id
     assert second.scores == first.scores
@@ -45,10 +62,9 @@ def test_where_only_scoring_changed_the_answers_that_are_there_are_scored_again(
 
 
 def test_where_what_runs_the_model_changed_it_is_asked_again(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, changed: Callable[..., None]
 ) -> None:
     _, size = scored(workspace)
-    monkeypatch.setattr(code, "_answering_code", lambda: "another attention")
-    monkeypatch.setattr(code, "scoring_code", lambda: "another attention")
+    changed(code.scoring_code, code._answering_code)
     _, size_after = scored(workspace)
     assert size_after > 1.9 * size
