@@ -57,6 +57,13 @@ def manifest_in(text: str | bytes) -> CheckpointManifest:
     return CheckpointManifest.model_validate_json(json.dumps(_manifest(content)))
 
 
+def reference_and_decoding(decoding: str) -> tuple[str | None, str | None]:
+    """The model that a divergence was measured from, which stood among the decoding settings."""
+    if decoding.startswith(_REFERENCE):
+        return decoding.removeprefix(_REFERENCE), None
+    return None, decoding
+
+
 def _is_version_1(content: Any) -> bool:
     return isinstance(content, Mapping) and content.get("schema_version") == 1
 
@@ -143,8 +150,8 @@ def _score(content: Mapping[str, Any]) -> dict[str, Any]:
 def _signature(content: Mapping[str, Any]) -> dict[str, Any]:
     signature = dict(content)
     decoding, backend = signature.get("decoding"), signature.get("backend", old_names.OLD_NAME)
-    if isinstance(decoding, str) and decoding.startswith(_REFERENCE):
-        signature |= {"reference": decoding.removeprefix(_REFERENCE), "decoding": None}
+    if isinstance(decoding, str):
+        signature["reference"], signature["decoding"] = reference_and_decoding(decoding)
     if isinstance(backend, str):
         signature["backend"] = old_names.backend(backend)
     return signature

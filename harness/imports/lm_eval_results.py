@@ -14,6 +14,7 @@ from steelyard.harness.evaluation import counts_tokens
 from steelyard.harness.files import old_names
 from steelyard.harness.files.digests import digest_json
 from steelyard.harness.files.json_file import read_json_object
+from steelyard.harness.files.version_1 import reference_and_decoding
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.imports.numbers import Z95, number, whole_number
 from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature, filter_name, metric_name
@@ -185,7 +186,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
     config = results.config
     shots = results.of("n-shot", task)
     shots = config.get("num_fewshot") if shots is None else shots
-    decoding = results.task_config(task).get("generation_kwargs")
+    reference, decoding = _reference_and_decoding(results.task_config(task))
     limit = number(config.get("limit"))
     # A limit below 1 is a share of the documents; how many that was stands beside.
     effective_limit = None if limit is None else results.effective(task) or int(limit)
@@ -200,16 +201,20 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         dtype=results.model.dtype,
         limit=effective_limit,
         max_length=whole_number(results.content.get("max_length")),
-        decoding=_one_line(decoding),
+        decoding=decoding,
+        reference=reference,
         backend=old_names.backend(f"lm-eval:{config.get('model') or UNKNOWN}"),
         versions=_library_versions(results),
     )
 
 
-def _one_line(decoding: object) -> str | None:
-    if decoding is None or isinstance(decoding, str):
-        return decoding
-    return json.dumps(decoding, sort_keys=True, default=str)
+def _reference_and_decoding(config: Mapping[str, object]) -> tuple[str | None, str | None]:
+    """The model that a divergence of an export of ours was measured from; how answers were made."""
+    reference, decoding = config.get("steelyard_reference"), config.get("generation_kwargs")
+    if isinstance(decoding, str) and reference is None:
+        return reference_and_decoding(decoding)
+    text = None if decoding is None else json.dumps(decoding, sort_keys=True, default=str)
+    return None if reference is None else str(reference), text
 
 
 def _task_digest(results: Results, task: str) -> str:

@@ -119,6 +119,8 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
             "num_fewshot": signature.few_shot,
             "steelyard_task_digest": signature.task_digest,
         }
+        if signature.reference is not None:
+            config["steelyard_reference"] = signature.reference
         if signature.decoding is not None:
             config["generation_kwargs"] = _json_or_text(signature.decoding)
     return config

@@ -82,7 +82,7 @@ def _signatures(runs: Iterable[Run]) -> Table:
                 Text(text=str(s.few_shot)),
                 Text(text="none" if s.template is None else s.template[:12], code=True),
                 Text(text="all" if s.limit is None else str(s.limit)),
-                Text(text=s.decoding or "–"),
+                Text(text=_settings_in_words(s)),
                 Text(text=f"{s.backend}, {s.dtype}"),
             )
         )
@@ -105,6 +105,13 @@ def _signatures(runs: Iterable[Run]) -> Table:
         rows=rows,
         folded=True,
     )
+
+
+def _settings_in_words(signature: TaskSignature) -> str:
+    """How answers were decoded, or the model that a divergence was measured from."""
+    if signature.reference is not None:
+        return f"divergence from {signature.reference}"
+    return signature.decoding or "–"
 
 
 def _recipes(material: Material) -> Table:

@@ -14,13 +14,14 @@ RANKED_TOGETHER: Mapping[str, str] = {
     "limit": "limit",
     "template": "chat template",
     "decoding": "decoding",
+    "reference": "reference model",
     "few_shot_seed": "few-shot seed",
     "max_length": "longest input",
     "task_digest": "task",
     "data_digest": "data",
 }
 _FIELDS = attrgetter(*RANKED_TOGETHER)
-_DIGESTS = ("task_digest", "data_digest", "template")
+_DIGESTS = ("task_digest", "data_digest", "template", "reference")
 
 Settings = tuple[bool, object, *tuple[object, ...]]
 """Whether the run is imported, whether it has a signature, and the values of the fields."""

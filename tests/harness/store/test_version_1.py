@@ -16,6 +16,7 @@ from steelyard.harness.files import old_names
 from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.records import SCHEMA_VERSION
 from steelyard.harness.store import Store, open_store
+from steelyard.reports.site.settings import names_of, settings_of
 
 DATA = Path(__file__).parent / "data" / "version_1"
 ROOT = Path(__file__).resolve().parents[3]
@@ -106,6 +107,16 @@ def test_an_old_baseline_file_gates_an_old_run_and_the_same_run_written_anew(
     verdicts = [judge(gate, before, [lora])[0] for before in (baseline, anew)]
     assert verdicts[0] == verdicts[1] and verdicts[0].exit_code == 0
     assert compare(baseline, [anew])[0].comparable
+
+
+def test_divergences_from_two_models_are_not_ranked_together(store: Store) -> None:
+    run = store.get("before/lora-seed1")
+    signature = run.signature("fidelity")
+    assert signature is not None
+    other = signature.model_copy(update={"reference": "e" * 64})
+    groups = [settings_of(run, s) for s in (signature, other)]
+    assert len(set(groups)) == 2
+    assert "reference model eeeeeeee" in names_of(groups).values()
 
 
 def test_a_changed_meaning_makes_old_and_new_not_comparable_by_name(store: Store) -> None:

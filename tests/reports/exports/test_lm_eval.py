@@ -146,6 +146,23 @@ def test_unscored_samples_and_their_flags_come_back(tmp_path: Path) -> None:
     assert again.run.scores[0].unscored == 3
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_what_a_divergence_was_measured_from_comes_back(tmp_path: Path, old: bool) -> None:
+    held = rows("fidelity", "kl_per_token", np.column_stack([np.ones(40), np.full(40, 9.0)]))
+    fields = {("fidelity", "kl_per_token"): {"kind": "corpus", "value": 1 / 9}}
+    run = scored_of("x", [held], scores=fields, signatures={"fidelity": {"reference": "abc"}})
+    paths = written(run, tmp_path)
+    if old:  # as version 1 wrote it
+        content = json.loads(paths[-1].read_text())
+        config = content["configs"]["fidelity"]
+        del config["steelyard_reference"]
+        config["generation_kwargs"] = "divergence from abc"
+        paths[-1].write_text(json.dumps(content))
+    (imported,) = read_lm_eval([tmp_path])
+    signature = imported.run.signature("fidelity")
+    assert signature is not None and (signature.reference, signature.decoding) == ("abc", None)
+
+
 def test_rows_without_texts_are_exported_by_their_ids(tmp_path: Path) -> None:
     held = rows("exam", "acc", zero_one(40, 0.5))
     again = back(scored_of("base", [held]), tmp_path)
