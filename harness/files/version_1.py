@@ -86,7 +86,8 @@ def _run(content: Mapping[str, Any]) -> dict[str, Any]:
     if _is_version_1(run.get("checkpoint")):
         run["checkpoint"] = _manifest(run["checkpoint"])
     for name, upgraded in (("scores", _score), ("signatures", _signature), ("energy", _energy)):
-        run[name] = _each(run.get(name, []), upgraded)
+        if name in run:
+            run[name] = _each(run[name], upgraded)
     if isinstance(run.get("scoring"), Mapping) and isinstance(run["scoring"].get("backend"), str):
         backend = old_names.backend(run["scoring"]["backend"])
         run["scoring"] = {**run["scoring"], "backend": backend}
@@ -115,11 +116,17 @@ def _manifest(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return [text for part in value for text in _texts(part)] if isinstance(value, list) else []
+    """Every text in a JSON value, however deep: a stranger's file may be nested without end."""
+    texts, waiting = [], [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return texts
 
 
 def _energy(content: Mapping[str, Any]) -> dict[str, Any]:

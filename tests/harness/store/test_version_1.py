@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from steelyard.harness.cli.main import main
 from steelyard.harness.compare import Scored, baseline_file, compare
+from steelyard.harness.errors import StoreError
 from steelyard.harness.files import old_names
 from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.records import SCHEMA_VERSION
@@ -149,3 +151,38 @@ def test_same_scores_holds_an_old_workspace_against_a_new_one_bit_for_bit(
     assert [line.split()[0] for line in table] == ["before/base", "before/lora-seed1"]
     assert table[0].endswith("none")
     assert differences == ["before/lora-seed1: microworld_known correct: 1 of 5 rows differ"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"scores": None}, "scores"),
+        ({"scores": [3]}, "scores.0"),
+        ({"scores": [{"metric": 5, "flags": 3}]}, "scores.0"),
+        ({"signatures": [{"decoding": 7, "backend": []}]}, "signatures.0"),
+        ({"checkpoint": {"schema_version": 1, "seed": 0, "candidate": 4}}, "checkpoint"),
+        ({"energy": [{"note": 1}]}, "energy.0"),
+        ({"recipe": []}, "recipe"),
+    ],
+)
+def test_a_damaged_run_of_version_1_is_one_line_that_names_the_field(
+    store: Store, workspace: Path, changes: dict[str, object], field: str
+) -> None:
+    file = next(workspace.glob(".assay/runs/8c7*/run.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(StoreError, match=rf"run\.json: {field}") as caught:
+        store.get(file.parent.name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_copy_that_a_recipe_names_is_found_however_deep_it_stands(
+    store: Store, workspace: Path
+) -> None:
+    file = next(workspace.glob(".assay/runs/9420*/run.json"))
+    run = json.loads(file.read_text())
+    nested: list[object] = ["a-seed1"]
+    for _ in range(50):
+        nested = [nested]
+    run["checkpoint"]["recipe"] = {"sources": nested}
+    file.write_text(json.dumps(run))
+    assert store.get(file.parent.name).checkpoint.copies == {"a-seed1": "a"}

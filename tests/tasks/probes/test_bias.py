@@ -48,7 +48,7 @@ def scores(folder: Path, task: str, rows: list[dict[str, Any]]) -> dict[str, Sco
 
 
 def is_advisory(score: Score) -> bool:
-    return (score.note or "").startswith("advisory")
+    return score.advisory
 
 
 def test_a_preference_for_either_sentence_is_shown_without_a_better_side(tmp_path: Path) -> None:
