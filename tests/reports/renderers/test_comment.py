@@ -136,7 +136,9 @@ def test_a_hostile_report_draws_nothing_of_its_own_in_a_comment() -> None:
     assert set(re.findall(r"<(/?\w+|!)", outside)) <= {
         "!", "br", "sub", "/sub", "details", "/details", "summary", "/summary",
     }  # fmt: skip
-    assert outside.count("<!") == 1
+    # The marker of the bot's one comment, and the one that it had under the old name.
+    assert outside.count("<!") == 2
+    assert [line[:4] + line[-3:] for line in outside.splitlines()[:2]] == ["<!---->"] * 2
     assert not re.search(r"(?<!\\)\]\(|(?<!\\)!\[|@\w|://\w|www\.\w|#\d", outside)
     assert text.count("<details>") == text.count("</details>")
     assert size(text) < GITHUB_LIMIT
