@@ -20,6 +20,7 @@ BASELINE_SUFFIX, OLD_BASELINE_SUFFIX = ".steelyard.json.gz", ".assay.json.gz"
 BASELINE_FORMAT, OLD_BASELINE_FORMAT = "steelyard baseline", "assay baseline"
 BASELINE_SUFFIXES = (BASELINE_SUFFIX, OLD_BASELINE_SUFFIX)
 JOURNAL_MAGIC, OLD_JOURNAL_MAGIC = b"steelyard journal 1\n", b"assay journal 1\n"
+RUN_TAG, OLD_RUN_TAG = "steelyard.run", "assay.run"
 SITE_MANIFEST, OLD_SITE_MANIFEST = "steelyard-site.json", "assay-site.json"
 
 _announced: set[Path] = set()

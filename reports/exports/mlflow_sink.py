@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, MissingExtraError
+from steelyard.harness.files.old_names import OLD_RUN_TAG, RUN_TAG
 from steelyard.harness.records import Run
 from steelyard.reports.exports.model_card import model_card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: The tag by which a run that is there already is found again.
-TAG = "steelyard.run"
 #: What MLflow allows in the name of a metric or a parameter.
 _UNSAFE = re.compile(r"[^\w\-. /]+", re.ASCII)
 _LONGEST_PARAMETER = 500
@@ -62,7 +61,8 @@ def _logged(client: Any, run: Run) -> str | None:
     experiment = (
         logged_before.experiment_id if logged_before else client.create_experiment(run.experiment)
     )
-    if client.search_runs([experiment], filter_string=f"tags.`{TAG}` = '{run.id}'"):
+    tags = (f"tags.`{tag}` = '{run.id}'" for tag in (RUN_TAG, OLD_RUN_TAG))
+    if any(client.search_runs([experiment], filter_string=tag) for tag in tags):
         return None
     started = int(datetime.fromisoformat(run.created_at).timestamp() * 1000)
     made = client.create_run(
@@ -84,7 +84,7 @@ def _logged(client: Any, run: Run) -> str | None:
 
 
 def _tags(run: Run) -> Iterator[tuple[str, str]]:
-    yield TAG, run.id
+    yield RUN_TAG, run.id
     yield "steelyard.checkpoint", run.checkpoint.digest
     yield "steelyard.suite", run.suite
     if run.imported_from:
