@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.pipeline import Stage, StageOutcome, plan
-from steelyard.harness.pipeline.events import Event, Listener, no_listener
-from steelyard.harness.pipeline.executors.inline import Inline
+from steelyard.harness.pipeline import Event, Inline, Stage, StageOutcome, plan
+from steelyard.harness.pipeline.events import Listener, no_listener
 from steelyard.harness.pipeline.executors.local import Local
 
 CANDIDATES = 2500

@@ -75,7 +75,7 @@ def overconfident(rng: np.random.Generator) -> np.ndarray:
 
 def risk_of(draw: Draw) -> float:
     """The AURC of a draw's population, from 400,000 of its rows."""
-    from steelyard.harness.stats.calibration import calibration_error
+    from steelyard.harness.stats import calibration_error
 
     rng = np.random.default_rng(0)
     return calibration_error(np.vstack([draw(rng) for _ in range(800)]), "aurc")

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from steelyard.harness.stats import PairedResult, SequentialTest, paired_test
-from steelyard.harness.stats.calibration import calibration_error
+from steelyard.harness.stats import PairedResult, SequentialTest, calibration_error, paired_test
 from steelyard.harness.stats.rows import sum_clusters
 
 ALPHA = 0.05

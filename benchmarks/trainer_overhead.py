@@ -60,7 +60,7 @@ def by_hand(folder: Path, steps: int) -> Path:
 def by_trainer(folder: Path, steps: int) -> Path:
     """Our trainer alone."""
     from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.plugins.protocols import DataSource, TrainJob
+    from steelyard.harness.plugins import DataSource, TrainJob
     from steelyard.trainers.lora import Lora
 
     (folder / "lora").mkdir()

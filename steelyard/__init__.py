@@ -58,22 +58,22 @@ if TYPE_CHECKING:
     from steelyard.harness.errors import TrainingError as TrainingError
     from steelyard.harness.errors import UnknownNameError as UnknownNameError
     from steelyard.harness.experiment import read_mix as read_mix
-    from steelyard.harness.pipeline.events import Event as Event
-    from steelyard.harness.pipeline.executors.executor import Executor as Executor
-    from steelyard.harness.pipeline.stage import Stage as Stage
-    from steelyard.harness.pipeline.stage import StageOutcome as StageOutcome
-    from steelyard.harness.pipeline.worker import Worker as Worker
-    from steelyard.harness.plugins.fields import RelativePath as RelativePath
-    from steelyard.harness.plugins.fields import ValidationTask as ValidationTask
-    from steelyard.harness.plugins.plugin import Plugin as Plugin
-    from steelyard.harness.plugins.protocols import DataSource as DataSource
-    from steelyard.harness.plugins.protocols import Meter as Meter
-    from steelyard.harness.plugins.protocols import Metric as Metric
-    from steelyard.harness.plugins.protocols import Reading as Reading
-    from steelyard.harness.plugins.protocols import Sample as Sample
-    from steelyard.harness.plugins.protocols import Schedule as Schedule
-    from steelyard.harness.plugins.protocols import Trainer as Trainer
-    from steelyard.harness.plugins.protocols import TrainJob as TrainJob
+    from steelyard.harness.pipeline import Event as Event
+    from steelyard.harness.pipeline import Executor as Executor
+    from steelyard.harness.pipeline import Stage as Stage
+    from steelyard.harness.pipeline import StageOutcome as StageOutcome
+    from steelyard.harness.pipeline import Worker as Worker
+    from steelyard.harness.plugins import DataSource as DataSource
+    from steelyard.harness.plugins import Meter as Meter
+    from steelyard.harness.plugins import Metric as Metric
+    from steelyard.harness.plugins import Plugin as Plugin
+    from steelyard.harness.plugins import Reading as Reading
+    from steelyard.harness.plugins import RelativePath as RelativePath
+    from steelyard.harness.plugins import Sample as Sample
+    from steelyard.harness.plugins import Schedule as Schedule
+    from steelyard.harness.plugins import Trainer as Trainer
+    from steelyard.harness.plugins import TrainJob as TrainJob
+    from steelyard.harness.plugins import ValidationTask as ValidationTask
     from steelyard.harness.records import BackwardTransfer as BackwardTransfer
     from steelyard.harness.records import CarbonIntensity as CarbonIntensity
     from steelyard.harness.records import Checkpoint as Checkpoint
@@ -98,12 +98,12 @@ if TYPE_CHECKING:
     from steelyard.harness.records import Score as Score
     from steelyard.harness.records import TaskSignature as TaskSignature
     from steelyard.harness.records import Verdict as Verdict
-    from steelyard.harness.stats.paired import PairedResult as PairedResult
-    from steelyard.harness.stats.paired import paired_test as paired_test
-    from steelyard.harness.stats.sequential import SequentialResult as SequentialResult
-    from steelyard.harness.stats.sequential import SequentialTest as SequentialTest
-    from steelyard.harness.stats.sequential import sequential_test as sequential_test
-    from steelyard.harness.store.protocol import Store as Store
+    from steelyard.harness.stats import PairedResult as PairedResult
+    from steelyard.harness.stats import SequentialResult as SequentialResult
+    from steelyard.harness.stats import SequentialTest as SequentialTest
+    from steelyard.harness.stats import paired_test as paired_test
+    from steelyard.harness.stats import sequential_test as sequential_test
+    from steelyard.harness.store import Store as Store
     from steelyard.judging import compare as compare
     from steelyard.judging import gate as gate
     from steelyard.judging import report as report
@@ -122,30 +122,28 @@ if TYPE_CHECKING:
 _NAMES = {
     "steelyard.harness": "__version__",
     "steelyard.harness.checkpoints": "finish load_model save_adapter save_full",
-    "steelyard.harness.energy": "JOULES_PER_KWH EnergyConfig WindowReading",
+    "steelyard.harness.energy": "EnergyConfig JOULES_PER_KWH WindowReading",
     "steelyard.harness.errors": (
-        "CheckpointError ConfigError DataError MetricError MissingExtraError NotComparableError "
-        "ScoringError SeveralError StatisticsError SteelyardError StoreError TrainingError "
-        "UnknownNameError"
+        "CheckpointError ConfigError DataError MetricError MissingExtraError "
+        "NotComparableError ScoringError SeveralError StatisticsError SteelyardError "
+        "StoreError TrainingError UnknownNameError"
     ),
     "steelyard.harness.experiment": "read_mix",
-    "steelyard.harness.pipeline.events": "Event",
-    "steelyard.harness.pipeline.executors.executor": "Executor",
-    "steelyard.harness.pipeline.stage": "Stage StageOutcome",
-    "steelyard.harness.pipeline.worker": "Worker",
-    "steelyard.harness.plugins.fields": "RelativePath ValidationTask",
-    "steelyard.harness.plugins.plugin": "Plugin",
-    "steelyard.harness.plugins.protocols": (
-        "DataSource Meter Metric Reading Sample Schedule TrainJob Trainer"
+    "steelyard.harness.pipeline": "Event Executor Stage StageOutcome Worker",
+    "steelyard.harness.plugins": (
+        "DataSource Meter Metric Plugin Reading RelativePath Sample Schedule TrainJob "
+        "Trainer ValidationTask"
     ),
     "steelyard.harness.records": (
-        "BackwardTransfer CarbonIntensity Checkpoint CheckpointManifest Comparison Contaminated "
-        "Delta Difference Digests Energy EnergyComponent Environment Failure Flip FlipCount "
-        "LossPoint Record Rows RuleResult Run SampleRecord Score TaskSignature Verdict"
+        "BackwardTransfer CarbonIntensity Checkpoint CheckpointManifest Comparison "
+        "Contaminated Delta Difference Digests Energy EnergyComponent Environment Failure "
+        "Flip FlipCount LossPoint Record Rows RuleResult Run SampleRecord Score "
+        "TaskSignature Verdict"
     ),
-    "steelyard.harness.stats.paired": "PairedResult paired_test",
-    "steelyard.harness.stats.sequential": "SequentialResult SequentialTest sequential_test",
-    "steelyard.harness.store.protocol": "Store",
+    "steelyard.harness.stats": (
+        "PairedResult SequentialResult SequentialTest paired_test sequential_test"
+    ),
+    "steelyard.harness.store": "Store",
     "steelyard.judging": "compare gate report",
     "steelyard.loaded": "LoadedRun load table",
     "steelyard.reports.document": "Document Renderer",

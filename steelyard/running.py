@@ -20,7 +20,7 @@ from steelyard.harness.cli.options import open_executor
 from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.environment import silence_libraries
 from steelyard.harness.pipeline import Executor, Listener
-from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.plugins import load_plugin, plugin_names
 from steelyard.harness.scoring import open_model as open_scorer
 from steelyard.loaded import LoadedRun
 from steelyard.results import Result, result_of

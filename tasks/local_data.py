@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.files.validation import validated
-from steelyard.harness.suites.documents import Documents, TaskData
+from steelyard.harness.files import validated
+from steelyard.harness.suites import Documents, TaskData
 
 
 def documents(**arguments: Any) -> Mapping[str, Any]:

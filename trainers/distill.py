@@ -13,7 +13,7 @@ from pydantic import Field
 from steelyard.harness.checkpoints import load_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.libraries import torch, transformers, trl

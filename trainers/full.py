@@ -8,7 +8,7 @@ from pydantic import Field
 
 from steelyard.harness.checkpoints import load_model
 from steelyard.harness.environment import quiet
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import layers, training
 from steelyard.trainers.loops.callbacks import as_callback

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import trl
 from steelyard.trainers.loops.method import Method

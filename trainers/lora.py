@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from steelyard.harness.checkpoints import load_model
 from steelyard.harness.environment import quiet
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.adapters import lora_config, start_set_aside, store_adapter

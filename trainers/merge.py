@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from steelyard.harness.checkpoints import finish, load_model, save_adapter, save_full
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.plugins.protocols import Trainer, TrainJob
+from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import peft, torch, transformers
 from steelyard.trainers.loops.method import counts, merged_note

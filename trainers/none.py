@@ -7,8 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from steelyard.harness.checkpoints import chosen_folder, content_of, finish, take_in
-from steelyard.harness.plugins.fields import RelativePath
-from steelyard.harness.plugins.protocols import Trainer, TrainJob
+from steelyard.harness.plugins import RelativePath, Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import peft, transformers
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, ValidatedOptions

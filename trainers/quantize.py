@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from steelyard.harness.checkpoints import finish, load_model, save_beside, save_full
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError
-from steelyard.harness.plugins.protocols import Trainer, TrainJob
+from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import torch, transformers
 from steelyard.trainers.weights import calibrated, gguf_export

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import trl
 from steelyard.trainers.loops.method import Method

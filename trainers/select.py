@@ -10,15 +10,14 @@ from steelyard.harness.checkpoints import finish, take_in
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.evaluation import (
     Measured,
+    built,
     choice_digest,
     code,
     held_out_loss,
     task_value,
 )
-from steelyard.harness.evaluation.validation import built
 from steelyard.harness.experiment import read_mix
-from steelyard.harness.plugins.fields import ValidationTask
-from steelyard.harness.plugins.protocols import Trainer, TrainJob
+from steelyard.harness.plugins import Trainer, TrainJob, ValidationTask
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import trl_cpo
 from steelyard.trainers.loops.method import Method

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, has_weights
 from steelyard.harness.errors import CheckpointError, did_you_mean
-from steelyard.harness.files.json_file import read_json_object
-from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.files import read_json_object
+from steelyard.harness.plugins import load_plugin, plugin_names
 
 MANIFEST = "manifest.json"
 #: Where an adapter finds its base again after the workspace has moved.

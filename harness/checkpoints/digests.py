@@ -24,8 +24,7 @@ from steelyard.harness.checkpoints.folder import (
     weight_files,
 )
 from steelyard.harness.errors import CheckpointError, located
-from steelyard.harness.files.digests import digest_json, file_digest
-from steelyard.harness.files.json_file import read_json_object
+from steelyard.harness.files import digest_json, file_digest, read_json_object
 
 #: Keys of configurations that say who wrote them, where they lay and how they were read.
 _WRITER_KEYS = frozenset(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files.json_file import read_json_object
+from steelyard.harness.files import read_json_object
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -34,10 +34,9 @@ from steelyard.harness.checkpoints.folder import (
     tokenizer_folder,
 )
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.files.json_file import limited_bytes
+from steelyard.harness.files import digest_json, limited_bytes
 from steelyard.harness.files.version_1 import manifest_in
-from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.plugins import plugin_names
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
 
 #: Under this name a float32 copy of GGUF weights keeps the digest of its own tensors.

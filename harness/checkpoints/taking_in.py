@@ -19,8 +19,8 @@ from steelyard.harness.checkpoints.folder import (
 from steelyard.harness.checkpoints.opening import describe
 from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.files import digest_json
+from steelyard.harness.plugins import TrainJob
 
 
 def chosen_folder(folder: Path, step: int | None = None) -> tuple[Path, str]:

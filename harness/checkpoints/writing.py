@@ -29,10 +29,8 @@ from steelyard.harness.checkpoints.folder import (
 )
 from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
-from steelyard.harness.files.atomic import write_atomic
-from steelyard.harness.files.digests import data_digest, digest_json
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.files import data_digest, digest_json, write_atomic
+from steelyard.harness.plugins import Plugin, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
 
 if TYPE_CHECKING:

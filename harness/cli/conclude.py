@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.harness.cli.documents import write_documents
-from steelyard.harness.compare import NoiseFloor, Scored, compare, noise_floors, recipe_deltas
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import (
+    NoiseFloor,
+    Scored,
+    compare,
+    noise_floors,
+    open_run,
+    recipe_deltas,
+)
 from steelyard.harness.errors import (
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
@@ -19,8 +25,7 @@ from steelyard.harness.errors import (
 )
 from steelyard.harness.experiment import Experiment, selection_notes
 from steelyard.harness.gate import Gate, in_policy, judge, load_gate
-from steelyard.harness.pipeline import Event, Listener, Outcome
-from steelyard.harness.pipeline.noise import NoiseStage
+from steelyard.harness.pipeline import Event, Listener, NoiseStage, Outcome
 from steelyard.harness.records import (
     Checkpoint,
     CheckpointManifest,

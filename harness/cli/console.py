@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.files import terminal_safe
 from steelyard.harness.pipeline import Event, Listener
 
 VERBS = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import typer
 
 from steelyard.harness.errors import EXIT_PASS
-from steelyard.harness.files.atomic import write_atomic
+from steelyard.harness.files import write_atomic
 from steelyard.harness.pipeline import Event, Listener
-from steelyard.harness.plugins.names import load_plugin, require_verbs
+from steelyard.harness.plugins import load_plugin, require_verbs
 from steelyard.reports.document import Document, Renderer
 
 NARROWEST_SCREEN, WIDEST_SCREEN = 80, 160

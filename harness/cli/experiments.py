@@ -13,17 +13,22 @@ from pathlib import Path
 from steelyard.harness.cli.conclude import Conclusion, conclude, open_baseline
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE
 from steelyard.harness.cli.session import session
-from steelyard.harness.compare import Scored
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import Scored, open_run
 from steelyard.harness.environment import silence_libraries
 from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment import BASE, Experiment, ExperimentFile
-from steelyard.harness.files.validation import validated
+from steelyard.harness.files import validated
 from steelyard.harness.gate import load_gate
-from steelyard.harness.pipeline import Executor, Listener, Outcome, Pipeline, no_listener
-from steelyard.harness.pipeline.executors.inline import Inline
-from steelyard.harness.pipeline.noise import NoiseStage
-from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.pipeline import (
+    Executor,
+    Inline,
+    Listener,
+    NoiseStage,
+    Outcome,
+    Pipeline,
+    no_listener,
+)
+from steelyard.harness.plugins import plugin_names
 from steelyard.harness.store import FolderStore, is_there, open_store
 from steelyard.harness.suites import load_suite
 

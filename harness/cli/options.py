@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files import read_yaml
 from steelyard.harness.files.old_names import WORKSPACE, workspace_at
-from steelyard.harness.files.yaml_file import read_yaml
-from steelyard.harness.pipeline.executors import executor as executors
-from steelyard.harness.plugins.names import load_plugin, require_verbs
+from steelyard.harness.pipeline import Executor as ExecutorPlugin
+from steelyard.harness.plugins import load_plugin, require_verbs
 
 Workspace = Annotated[
     Path,
@@ -71,7 +71,7 @@ def open_executor(
     workers: int | None = None,
     address: str | None = None,
     runtime_env: Path | None = None,
-) -> executors.Executor:
+) -> ExecutorPlugin:
     """The executor called ``name``, with those options that were given.
 
     Raises ``UnknownNameError`` for another name, ``ConfigError`` for an option that it lacks.
@@ -85,7 +85,7 @@ def open_executor(
             option = f"--{key.replace('_', '-')}"
             fix = "choose --executor local or ray" if key == "workers" else "choose --executor ray"
             raise ConfigError(f"executor '{name}' takes no such option", key=option, fix=fix)
-    executor: executors.Executor = chosen(**options)
+    executor: ExecutorPlugin = chosen(**options)
     require_verbs("executors", name, executor, "run")
     return executor
 

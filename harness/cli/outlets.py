@@ -13,7 +13,7 @@ from pathlib import Path
 from steelyard.harness.cli.documents import for_screen, render
 from steelyard.harness.cli.options import Format
 from steelyard.harness.errors import EXIT_USAGE, SteelyardError
-from steelyard.harness.files.atomic import write_atomic
+from steelyard.harness.files import write_atomic
 from steelyard.reports.document import Document
 from steelyard.reports.renderers.github import annotation, shielded, shielded_json
 from steelyard.reports.renderers.markdown import Markdown

@@ -158,13 +158,13 @@ def steelyard_gate(pytestconfig: pytest.Config) -> Callable[..., Verdict]:
 
 
 def _name(result: RuleResult) -> str:
-    from steelyard.harness.files.hostile import one_line
+    from steelyard.harness.files import one_line
 
     return one_line(f"{result.candidate}: {result.rule}").replace("::", ":")
 
 
 def _rule_line(result: RuleResult) -> str:
-    from steelyard.harness.files.hostile import one_line
+    from steelyard.harness.files import one_line
 
     verdict = result.verdict.replace("_", " ")
     return one_line(f"{result.candidate}: {result.rule}: {verdict}: {result.why}", 2000)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steelyard.harness.energy import EnergyConfig
 from steelyard.harness.experiment import Checks, Experiment, ExperimentFile, load_experiment
-from steelyard.harness.files.validation import validated
+from steelyard.harness.files import validated
 from steelyard.harness.gate import load_gate
 from steelyard.harness.suites import load_suite
 

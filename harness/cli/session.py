@@ -9,9 +9,8 @@ from pathlib import Path
 from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.errors import located
 from steelyard.harness.experiment import Experiment
-from steelyard.harness.files.validation import validated
-from steelyard.harness.files.yaml_file import lines_of
-from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.files import lines_of, validated
+from steelyard.harness.plugins import Meter
 from steelyard.harness.store import FolderStore, open_store
 
 

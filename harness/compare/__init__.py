@@ -1,13 +1,25 @@
 """Comparison: any number of scored runs against one baseline, paired sample by sample."""
 
+from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare.comparability import inspect_run
 from steelyard.harness.compare.comparing import compare
-from steelyard.harness.compare.deltas import MetricPair, Settings, TaskPair, pair_task
+from steelyard.harness.compare.deltas import (
+    MetricPair,
+    Settings,
+    TaskPair,
+    aggregate_of,
+    pair_task,
+    run_test,
+)
 from steelyard.harness.compare.noise import NoiseFloor, noise_floors
-from steelyard.harness.compare.problems import Problem
+from steelyard.harness.compare.pairing import Alone, alone, pair, part_of
+from steelyard.harness.compare.problems import Problem, lines
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.seeds import RecipeDelta, recipe_deltas
+from steelyard.harness.compare.slices import all_slices
 
 __all__ = [
+    "Alone",
     "MetricPair",
     "NoiseFloor",
     "Problem",
@@ -15,8 +27,17 @@ __all__ = [
     "Scored",
     "Settings",
     "TaskPair",
+    "aggregate_of",
+    "all_slices",
+    "alone",
     "compare",
+    "inspect_run",
+    "lines",
     "noise_floors",
+    "open_run",
+    "pair",
     "pair_task",
+    "part_of",
     "recipe_deltas",
+    "run_test",
 ]

@@ -32,7 +32,7 @@ from pydantic import ValidationError
 
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.errors import DataError, located
-from steelyard.harness.files.atomic import write_atomic
+from steelyard.harness.files import write_atomic
 from steelyard.harness.files.old_names import (
     BASELINE_FORMAT,
     BASELINE_SUFFIX,

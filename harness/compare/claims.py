@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from steelyard.harness.compare.scored import Scored
-from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files import digest_json
 from steelyard.harness.records import CheckpointManifest
 
 CHECKPOINT = "these checkpoints on items like these; not the recipe (one seed)"

@@ -16,7 +16,7 @@ from steelyard.harness.compare.pairing import Paired, against_score, pair
 from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.plugins.names import load_plugin
+from steelyard.harness.plugins import load_plugin
 from steelyard.harness.records import Delta, Difference, Score, metric_name
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import cast
 from steelyard.harness.energy.config import Phase
 from steelyard.harness.energy.totals import total
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.atomic import write_atomic
-from steelyard.harness.plugins.protocols import Meter, Reading
+from steelyard.harness.files import write_atomic
+from steelyard.harness.plugins import Meter, Reading
 from steelyard.harness.records import Energy
 
 SIGN_OF_LIFE_SECONDS = 2.0

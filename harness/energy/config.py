@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steelyard.harness.energy.intensity import country_intensity
 from steelyard.harness.errors import ConfigError, did_you_mean
-from steelyard.harness.plugins.names import load_plugin, plugin_names, require_verbs
-from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.plugins import Meter, load_plugin, plugin_names, require_verbs
 from steelyard.harness.records import CarbonIntensity
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from steelyard.harness.energy.reading import grams, weakest
-from steelyard.harness.plugins.protocols import Meter, Reading
+from steelyard.harness.plugins import Meter, Reading
 from steelyard.harness.records import Energy, EnergyComponent
 
 

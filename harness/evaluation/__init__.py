@@ -9,6 +9,7 @@ from steelyard.harness.evaluation.card import (
     try_out,
 )
 from steelyard.harness.evaluation.code import answers_key, scoring_code
+from steelyard.harness.evaluation.contamination import Overlaps, marked
 from steelyard.harness.evaluation.cost import measured_cost
 from steelyard.harness.evaluation.evaluate import Evaluation, divergence, evaluate, fill
 from steelyard.harness.evaluation.measuring import row_or_none, value_of
@@ -18,6 +19,7 @@ from steelyard.harness.evaluation.rows import advised
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.evaluation.validation import (
     Measured,
+    built,
     choice_digest,
     held_out_loss,
     task_value,
@@ -26,10 +28,12 @@ from steelyard.harness.evaluation.validation import (
 __all__ = [
     "Evaluation",
     "Measured",
+    "Overlaps",
     "PartEvaluation",
     "TaskCard",
     "advised",
     "answers_key",
+    "built",
     "built_suite",
     "choice_digest",
     "counts_tokens",
@@ -39,6 +43,7 @@ __all__ = [
     "held_out_loss",
     "json_document",
     "load_metric",
+    "marked",
     "measured_cost",
     "metric_for",
     "row_or_none",

@@ -12,12 +12,18 @@ from steelyard.harness.checkpoints import open_base
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.evaluation.questions import Questions
-from steelyard.harness.files.yaml_file import read_text
-from steelyard.harness.plugins.names import load_plugin, plugin_names
+from steelyard.harness.files import read_text
+from steelyard.harness.plugins import load_plugin, plugin_names
 from steelyard.harness.records import SampleRecord, Score
 from steelyard.harness.scoring import open_model
-from steelyard.harness.suites import BuiltSuite, BuiltTask, build, content_digest, load_suite
-from steelyard.harness.suites.task_files import names_in
+from steelyard.harness.suites import (
+    BuiltSuite,
+    BuiltTask,
+    build,
+    content_digest,
+    load_suite,
+    names_in,
+)
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

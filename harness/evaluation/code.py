@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from steelyard.harness.environment import versions
-from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.files import digest_json, file_digest
 
 #: What makes an answer, the rooms that open and run a model: paths below the house, each with all
 #: its folders.

@@ -22,8 +22,8 @@ from steelyard.harness.environment import PeakMemory, peak_memory
 from steelyard.harness.errors import StatisticsError, SteelyardError
 from steelyard.harness.evaluation.evaluate import Evaluation
 from steelyard.harness.evaluation.serving import Server, Timing
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.files import digest_json
+from steelyard.harness.plugins import Meter
 from steelyard.harness.records import COST, Checkpoint, Energy, Failure, Rows, Score, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer
 from steelyard.harness.stats import percentile_interval, score_interval

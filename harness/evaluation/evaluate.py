@@ -19,7 +19,7 @@ from steelyard.harness.evaluation.answers import Entry
 from steelyard.harness.evaluation.fidelity import measured_divergence
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
-from steelyard.harness.plugins.protocols import Progress, no_progress
+from steelyard.harness.plugins import Progress, no_progress
 from steelyard.harness.records import (
     FIDELITY,
     Checkpoint,
@@ -31,8 +31,7 @@ from steelyard.harness.records import (
     stage_name,
 )
 from steelyard.harness.scoring import Scorer, as_scorer
-from steelyard.harness.suites import BuiltSuite, BuiltTask, build
-from steelyard.harness.suites.narrowed import prepared
+from steelyard.harness.suites import BuiltSuite, BuiltTask, build, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

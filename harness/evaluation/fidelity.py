@@ -10,7 +10,7 @@ from steelyard.harness.evaluation.measuring import Measured
 from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
-from steelyard.harness.plugins.protocols import Metric, Row, Sample
+from steelyard.harness.plugins import Metric, Row, Sample
 from steelyard.harness.records import FIDELITY, Flag, Rows, SampleRecord, Score
 from steelyard.harness.scoring import Scorer
 from steelyard.harness.suites import BuiltTask, sample_ids

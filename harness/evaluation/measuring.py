@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import MetricError, SteelyardError
-from steelyard.harness.plugins.names import is_built_in
-from steelyard.harness.plugins.protocols import Metric, Row, Sample
+from steelyard.harness.plugins import Metric, Row, Sample, is_built_in
 
 if TYPE_CHECKING:
     import numpy as np

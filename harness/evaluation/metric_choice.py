@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from steelyard.harness.errors import ConfigError, MetricError, located
-from steelyard.harness.plugins.names import is_built_in, load_plugin, plugin_names
-from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.plugins import Metric, Sample, is_built_in, load_plugin, plugin_names
 from steelyard.harness.records import metric_name
 from steelyard.harness.suites import BuiltTask, EvaluateMetric, ExtraMetric
 

@@ -16,11 +16,9 @@ from steelyard.harness.evaluation.answers import Answer, Entry, answer_of, json_
 from steelyard.harness.evaluation.measuring import Measured, naming, row_of
 from steelyard.harness.evaluation.metric_choice import choose_metrics
 from steelyard.harness.evaluation.scores import score_of
-from steelyard.harness.plugins.names import is_built_in
-from steelyard.harness.plugins.protocols import Metric, Row, Sample
+from steelyard.harness.plugins import Metric, Row, Sample, is_built_in
 from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
-from steelyard.harness.suites import BuiltTask, TaskMetadata, sample_ids
-from steelyard.harness.suites.metadata import CHOICE_METRICS
+from steelyard.harness.suites import CHOICE_METRICS, BuiltTask, TaskMetadata, sample_ids
 
 #: Of fewer documents a sound model may well answer all alike.
 _FEWEST_ALIKE = 8

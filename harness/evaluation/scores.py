@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import MetricError, StatisticsError
-from steelyard.harness.plugins.names import is_built_in
-from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.plugins import Metric, Sample, is_built_in
 from steelyard.harness.records import Flag, Kind, Rows, Scale, Score, flags_in
 from steelyard.harness.stats import score_interval
 

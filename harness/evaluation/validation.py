@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
 from steelyard.harness.evaluation import code
 from steelyard.harness.evaluation.evaluate import evaluate
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.plugins.fields import ValidationTask
+from steelyard.harness.files import digest_json
+from steelyard.harness.plugins import ValidationTask
 from steelyard.harness.scoring import Scorer
 from steelyard.harness.suites import BuiltSuite, build, load_suite
 

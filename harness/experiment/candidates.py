@@ -9,10 +9,15 @@ from pathlib import Path
 from steelyard.harness.errors import Collected, ConfigError, did_you_mean, located
 from steelyard.harness.experiment.lineage import BASE, Block, sources_of
 from steelyard.harness.experiment.resources import Resources
-from steelyard.harness.files.validation import validated
-from steelyard.harness.plugins.fields import beside
-from steelyard.harness.plugins.names import load_plugin, load_trainer, plugin_names
-from steelyard.harness.plugins.protocols import DataSource, Trainer
+from steelyard.harness.files import validated
+from steelyard.harness.plugins import (
+    DataSource,
+    Trainer,
+    beside,
+    load_plugin,
+    load_trainer,
+    plugin_names,
+)
 from steelyard.harness.suites import load_suite
 
 _KEYS = ("trainer", "parent", "data", "seed", "resources", "accelerate")

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.errors import DataError, located
-from steelyard.harness.files.tables import records
-from steelyard.harness.plugins.protocols import DataSource
+from steelyard.harness.files import records
+from steelyard.harness.plugins import DataSource
 
 Row = dict[str, Any]
 #: How a label may be written, as JSON or in a CSV cell.

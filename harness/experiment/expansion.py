@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from steelyard.harness.errors import Collected, ConfigError, UnknownNameError, did_you_mean
 from steelyard.harness.experiment.lineage import BASE, Block, Specs, source_options, sources_of
-from steelyard.harness.plugins.names import load_trainer
+from steelyard.harness.plugins import load_trainer
 
 #: A sweep trains every trial whole: more than this is a mistake more often than a wish.
 MAX_TRIALS = 64

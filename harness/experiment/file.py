@@ -35,12 +35,8 @@ from steelyard.harness.experiment.expansion import Expanded, as_written, checked
 from steelyard.harness.experiment.lineage import BASE, Block, Specs, parents_first
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import StageResources
-from steelyard.harness.files import old_names
-from steelyard.harness.files.validation import validated
-from steelyard.harness.files.yaml_file import YamlFile, allowed_names
-from steelyard.harness.plugins.fields import beside
-from steelyard.harness.plugins.names import plugin_names
-from steelyard.harness.plugins.protocols import DataSource
+from steelyard.harness.files import YamlFile, allowed_names, old_names, validated
+from steelyard.harness.plugins import DataSource, beside, plugin_names
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

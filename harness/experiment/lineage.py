@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import Collected, ConfigError, UnknownNameError, did_you_mean
-from steelyard.harness.plugins.names import load_trainer, plugin_names
+from steelyard.harness.plugins import load_trainer, plugin_names
 
 BASE = "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -1,1 +1,48 @@
 """Bytes in and out: YAML, JSON, Parquet, tables, digests, hostile text, one atomic write."""
+
+from steelyard.harness.files.atomic import replace_file, storage_errors, sync_folder, write_atomic
+from steelyard.harness.files.digests import data_digest, digest_json, file_digest
+from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
+from steelyard.harness.files.json_file import limited_bytes, read_json_object
+from steelyard.harness.files.parquet_file import batches, check_size, read_row_group
+from steelyard.harness.files.tables import check_file, records
+from steelyard.harness.files.validation import validated
+from steelyard.harness.files.yaml_file import (
+    MAX_BYTES,
+    ScalarLoader,
+    YamlFile,
+    allowed_names,
+    check_expansion,
+    lines_of,
+    read_text,
+    read_yaml,
+)
+
+__all__ = [
+    "MAX_BYTES",
+    "ScalarLoader",
+    "YamlFile",
+    "allowed_names",
+    "batches",
+    "check_expansion",
+    "check_file",
+    "check_size",
+    "csv_safe",
+    "data_digest",
+    "digest_json",
+    "file_digest",
+    "limited_bytes",
+    "lines_of",
+    "one_line",
+    "read_json_object",
+    "read_row_group",
+    "read_text",
+    "read_yaml",
+    "records",
+    "replace_file",
+    "storage_errors",
+    "sync_folder",
+    "terminal_safe",
+    "validated",
+    "write_atomic",
+]

@@ -2,7 +2,22 @@
 
 from steelyard.harness.gate.deciding import decide
 from steelyard.harness.gate.judging import judge
+from steelyard.harness.gate.naming import baseline_name
+from steelyard.harness.gate.planning import RulePlan, plan
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.gate.policy_file import in_policy, load_gate
+from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
 
-__all__ = ["Gate", "Rule", "decide", "in_policy", "judge", "load_gate"]
+__all__ = [
+    "EarlyDecision",
+    "EarlyOutcome",
+    "Gate",
+    "Rule",
+    "RulePlan",
+    "baseline_name",
+    "decide",
+    "in_policy",
+    "judge",
+    "load_gate",
+    "plan",
+]

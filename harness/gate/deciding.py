@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from steelyard.harness.compare import Scored
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import Scored, open_run
 from steelyard.harness.errors import EXIT_NOT_COMPARABLE, ConfigError
 from steelyard.harness.gate.judging import judge
 from steelyard.harness.gate.naming import baseline_name

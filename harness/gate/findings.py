@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from steelyard.harness.compare import MetricPair, Settings
-from steelyard.harness.compare.deltas import aggregate_of, run_test
-from steelyard.harness.compare.pairing import Alone
+from steelyard.harness.compare import Alone, MetricPair, Settings, aggregate_of, run_test
 from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameError
 from steelyard.harness.gate import wording
 from steelyard.harness.gate.hypotheses import Hypothesis

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from steelyard.harness.compare import MetricPair, Scored, TaskPair
-from steelyard.harness.compare.pairing import Alone, alone
-from steelyard.harness.compare.slices import all_slices
+from steelyard.harness.compare import Alone, MetricPair, Scored, TaskPair, all_slices, alone
 from steelyard.harness.errors import ConfigError, did_you_mean
 from steelyard.harness.gate.policy import Rule
 from steelyard.harness.records import Score

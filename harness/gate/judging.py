@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from steelyard.harness.compare import Scored, Settings, TaskPair, pair_task
-from steelyard.harness.compare.comparability import inspect_run
-from steelyard.harness.compare.problems import Problem, lines
+from steelyard.harness.compare import (
+    Problem,
+    Scored,
+    Settings,
+    TaskPair,
+    inspect_run,
+    lines,
+    pair_task,
+)
 from steelyard.harness.errors import (
     EXIT_INCONCLUSIVE,
     EXIT_NOT_COMPARABLE,

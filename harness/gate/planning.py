@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from steelyard.harness.compare import Scored, Settings, pair_task
-from steelyard.harness.compare.deltas import run_test
+from steelyard.harness.compare import Scored, Settings, pair_task, run_test
 from steelyard.harness.errors import Collected, StatisticsError, UnknownNameError
 from steelyard.harness.gate.findings import allowed, check_bounds
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.records import Score, Tier
-from steelyard.harness.stats.paired import POWER
-from steelyard.harness.stats.power import discordance_of, items_needed
+from steelyard.harness.stats import POWER, discordance_of, items_needed
 
 #: The power at which ``PairedResult.mde`` is quoted.
 _MDE_POWER = POWER

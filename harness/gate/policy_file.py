@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, ConfigError, SeveralError, SteelyardError
-from steelyard.harness.files.validation import validated
-from steelyard.harness.files.yaml_file import allowed_names, lines_of, read_yaml
+from steelyard.harness.files import allowed_names, lines_of, read_yaml, validated
 from steelyard.harness.gate.policy import Gate, Rule
 
 #: Policies that extend one another deeper than this are a mistake.

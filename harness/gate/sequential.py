@@ -18,9 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from steelyard.harness.compare import Scored, TaskPair, pair_task
-from steelyard.harness.compare.comparability import inspect_run
-from steelyard.harness.compare.pairing import pair, part_of
+from steelyard.harness.compare import Scored, TaskPair, inspect_run, pair, pair_task, part_of
 from steelyard.harness.errors import Collected, ScoringError
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost

@@ -10,6 +10,29 @@ A file with a row for each sample can be compared and gated like a run that was 
 with bare numbers can be shown.
 """
 
-from steelyard.harness.imports.imported import Imported, store_imported
+from steelyard.harness.imports.bradley_terry import bounded, fitted
+from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
+from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
+from steelyard.harness.imports.imported import Imported, plain_name, store_imported
+from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
+from steelyard.harness.imports.items import ItemSettings, read_items
+from steelyard.harness.imports.lm_eval import read_lm_eval
+from steelyard.harness.imports.pairs import PairSettings, read_pairs
 
-__all__ = ["Imported", "store_imported"]
+__all__ = [
+    "Imported",
+    "ItemColumns",
+    "ItemSettings",
+    "MetricColumn",
+    "PairSettings",
+    "bounded",
+    "fitted",
+    "plain_name",
+    "read_codecarbon",
+    "read_every_eval_ever",
+    "read_items",
+    "read_lm_eval",
+    "read_pairs",
+    "store_imported",
+    "with_emissions",
+]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from steelyard.harness.errors import Collected, DataError, located
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.files.tables import records
+from steelyard.harness.files import digest_json, records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,

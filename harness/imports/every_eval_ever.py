@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, located
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.files.json_file import read_json_object
+from steelyard.harness.files import digest_json, read_json_object
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.files.digests import digest_json, file_digest
-from steelyard.harness.files.hostile import one_line
+from steelyard.harness.files import digest_json, file_digest, one_line
 from steelyard.harness.records import (
     CheckpointManifest,
     Digests,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, StatisticsError, located
 from steelyard.harness.evaluation import json_document, score_of
-from steelyard.harness.files.tables import records
+from steelyard.harness.files import records
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -38,7 +38,7 @@ from steelyard.harness.imports.item_columns import (
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import IMPORTED, Kind, Rows, SampleRecord, Score, TaskSignature
-from steelyard.harness.stats.rows import check_rows
+from steelyard.harness.stats import check_rows
 from steelyard.harness.suites import documents_digest, sample_ids
 
 #: Kinds of which less is better unless the user says otherwise.

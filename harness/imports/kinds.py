@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from steelyard.harness.plugins.names import load_plugin, plugin_names
-from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.plugins import Metric, Sample, load_plugin, plugin_names
 from steelyard.harness.records import Kind, Scale
-from steelyard.harness.stats.calibration import CALIBRATION_METHODS
-from steelyard.harness.stats.scores import summed_score
+from steelyard.harness.stats import CALIBRATION_METHODS, summed_score
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.plugins import Sample
 from steelyard.harness.records import choice_responses
 from steelyard.harness.suites import sample_ids
 

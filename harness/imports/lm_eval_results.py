@@ -11,9 +11,7 @@ from pathlib import Path
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation import counts_tokens
-from steelyard.harness.files import old_names
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.files.json_file import read_json_object
+from steelyard.harness.files import digest_json, old_names, read_json_object
 from steelyard.harness.files.version_1 import reference_and_decoding
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.imports.numbers import Z95, number, whole_number

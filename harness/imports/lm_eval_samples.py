@@ -21,8 +21,8 @@ from steelyard.harness.evaluation import (
     row_or_none,
     score_of,
 )
+from steelyard.harness.files import records
 from steelyard.harness.files.old_names import with_present_names
-from steelyard.harness.files.tables import records
 from steelyard.harness.imports.imported import rows_from
 from steelyard.harness.imports.lm_eval_entries import (
     Entry,
@@ -40,8 +40,7 @@ from steelyard.harness.imports.lm_eval_results import (
     signature_of,
 )
 from steelyard.harness.imports.numbers import number
-from steelyard.harness.plugins.names import plugin_names
-from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.plugins import Metric, Sample, plugin_names
 from steelyard.harness.records import (
     IMPORTED,
     Flag,

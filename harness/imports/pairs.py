@@ -16,7 +16,7 @@ from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, did_you_mean, located
 from steelyard.harness.evaluation import score_of
-from steelyard.harness.files.tables import records
+from steelyard.harness.files import records
 from steelyard.harness.imports.bradley_terry import Battle, Rating, ratings
 from steelyard.harness.imports.imported import (
     EXPERIMENT,

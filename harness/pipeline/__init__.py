@@ -10,26 +10,60 @@ once. Comparing, judging and reporting need every run at hand and take seconds: 
 graph in the process that drives it.
 """
 
-from steelyard.harness.pipeline.events import Event, Listener, no_listener
-from steelyard.harness.pipeline.executors.executor import Executor
+from typing import TYPE_CHECKING
+
+from steelyard.harness import lazy_names
 from steelyard.harness.pipeline.graph import plan
 from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
-from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
-from steelyard.harness.pipeline.worker import Worker, Workplace
 
-# What scores (``score``, ``noise``, ``early``) loads pandas and is imported by its module, so that
-# a process that only hands stages on does not.
+if TYPE_CHECKING:
+    from steelyard.harness.pipeline.early import EarlyResult, comparable_part, decide_early
+    from steelyard.harness.pipeline.estimate import CandidatePlan, Cost, Planner, as_saved
+    from steelyard.harness.pipeline.events import Event, Listener, no_listener
+    from steelyard.harness.pipeline.executors.executor import Executor
+    from steelyard.harness.pipeline.executors.inline import Inline
+    from steelyard.harness.pipeline.noise import NoiseStage
+    from steelyard.harness.pipeline.score import ScoreStage
+    from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
+    from steelyard.harness.pipeline.worker import Worker, Workplace
+else:
+    # These load numbers' libraries: imported when they are first used.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "early": ["EarlyResult", "comparable_part", "decide_early"],
+            "estimate": ["CandidatePlan", "Cost", "Planner", "as_saved"],
+            "events": ["Event", "Listener", "no_listener"],
+            "executors.executor": ["Executor"],
+            "executors.inline": ["Inline"],
+            "noise": ["NoiseStage"],
+            "score": ["ScoreStage"],
+            "stage": ["Stage", "StageBusyError", "StageOutcome"],
+            "worker": ["Worker", "Workplace"],
+        },
+    )
+
 __all__ = [
+    "CandidatePlan",
+    "Cost",
+    "EarlyResult",
     "Event",
     "Executor",
+    "Inline",
     "Listener",
+    "NoiseStage",
     "Outcome",
     "Pipeline",
+    "Planner",
+    "ScoreStage",
     "Stage",
     "StageBusyError",
     "StageOutcome",
     "Worker",
     "Workplace",
+    "as_saved",
+    "comparable_part",
+    "decide_early",
     "no_listener",
     "plan",
 ]

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation import Evaluation, PartEvaluation
-from steelyard.harness.gate import Gate, in_policy
-from steelyard.harness.gate.sequential import EarlyDecision, EarlyOutcome
+from steelyard.harness.gate import EarlyDecision, EarlyOutcome, Gate, in_policy
 from steelyard.harness.pipeline.events import Event, Listener
-from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.plugins import Meter
 from steelyard.harness.records import FIDELITY, Energy, Run, SampleRecord
 
 

@@ -19,10 +19,10 @@ from typing import Any
 from steelyard.harness.environment import peak_memory
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.experiment import Candidate, Experiment, Row, read_mix, roles_for
-from steelyard.harness.files.digests import data_digest, digest_json
+from steelyard.harness.files import data_digest, digest_json
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.train import import_libraries
-from steelyard.harness.plugins.protocols import Meter, Trainer, TrainJob
+from steelyard.harness.plugins import Meter, Trainer, TrainJob
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 from steelyard.harness.store import FolderStore
 

@@ -21,12 +21,12 @@ from steelyard.harness.compare import Scored
 from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.evaluation import evaluate, scoring_code
 from steelyard.harness.experiment import Experiment, ExperimentFile, NoiseVariant
-from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files import digest_json
 from steelyard.harness.files.version_1 import run_of
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.pipeline.run_record import Scoring
-from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.plugins import Meter
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.store import FolderStore
 from steelyard.harness.suites import BuiltSuite, BuiltTask, build, load_suite, task_digest

@@ -22,7 +22,7 @@ from steelyard.harness.records import Checkpoint, Failure, Run, stage_name
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.executors.executor import Executor
-    from steelyard.harness.plugins.protocols import Meter
+    from steelyard.harness.plugins import Meter
     from steelyard.harness.store import FolderStore
 
 

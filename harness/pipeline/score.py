@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from steelyard.harness.energy import total
-from steelyard.harness.energy.attempts import Attempts
+from steelyard.harness.energy import Attempts, total
 from steelyard.harness.environment import versions
 from steelyard.harness.evaluation import (
     Evaluation,
+    Overlaps,
     divergence,
     evaluate,
     fill,
+    marked,
     measured_cost,
     scoring_code,
 )
-from steelyard.harness.evaluation.contamination import Overlaps, marked
 from steelyard.harness.experiment import BASE, Experiment, ancestors
-from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files import digest_json
 from steelyard.harness.pipeline.events import Event, Listener, Status
 from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.pipeline.run_record import Scoring, now
 from steelyard.harness.pipeline.stage import StageBusyError
-from steelyard.harness.plugins.protocols import Meter, Reading
+from steelyard.harness.plugins import Meter, Reading
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
 from steelyard.harness.store import FolderStore
 from steelyard.harness.suites import BuiltSuite, build, load_suite

@@ -20,17 +20,16 @@ from steelyard.harness.checkpoints import (
     with_copies,
     with_energy,
 )
-from steelyard.harness.energy.attempts import Attempts
+from steelyard.harness.energy import Attempts
 from steelyard.harness.environment import peak_memory, versions
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.experiment import BASE, Candidate, Experiment, ancestors, first_prompt
-from steelyard.harness.files.digests import data_digest, digest_json
+from steelyard.harness.files import data_digest, digest_json
 from steelyard.harness.files.version_1 import manifest_of
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.row_lengths import lengths_checked
 from steelyard.harness.pipeline.stage import StageBusyError
-from steelyard.harness.plugins.protocols import Meter, TrainJob
-from steelyard.harness.plugins.source import source_digest
+from steelyard.harness.plugins import Meter, TrainJob, source_digest
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Energy
 from steelyard.harness.store import FolderStore
 

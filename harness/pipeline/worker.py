@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.checkpoints import is_reward_model
-from steelyard.harness.energy import EnergyConfig, open_meter
-from steelyard.harness.energy.sharing import SharedMeter
+from steelyard.harness.energy import EnergyConfig, SharedMeter, open_meter
 from steelyard.harness.environment import silence_libraries, use_threads
 from steelyard.harness.errors import SteelyardError, StoreError
 from steelyard.harness.experiment import BASE, Experiment
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.pipeline.train import Checkpoints
-from steelyard.harness.plugins.protocols import Meter
+from steelyard.harness.plugins import Meter
 from steelyard.harness.store import FolderStore, open_store
 
 if TYPE_CHECKING:

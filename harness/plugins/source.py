@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.files import digest_json, file_digest
 from steelyard.harness.plugins.plugin import Plugin
 
 #: A plugin's own package: the first part of its name; of ours, the first two.

@@ -10,10 +10,22 @@
 token by token.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
+from steelyard.harness import lazy_names
 from steelyard.harness.scoring.door import as_scorer, open_model
 from steelyard.harness.scoring.journal import Journal
 from steelyard.harness.scoring.scorer import Scorer
 
-__all__ = ["Journal", "Scorer", "as_scorer", "open_model"]
+if TYPE_CHECKING:
+    from steelyard.harness.scoring.hf import wrap
+else:
+    # These load numbers' libraries: imported when they are first used.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "hf": ["wrap"],
+        },
+    )
+
+__all__ = ["Journal", "Scorer", "as_scorer", "open_model", "wrap"]

@@ -1,8 +1,9 @@
 """Paired tests, intervals, sequential tests, multiplicity and power over rows of numbers."""
 
+from steelyard.harness.stats.calibration import CALIBRATION_METHODS, calibration_error
 from steelyard.harness.stats.intervals import ScoreInterval, percentile_interval, score_interval
 from steelyard.harness.stats.multiplicity import SliceResult, benjamini_hochberg, holm, slice_tests
-from steelyard.harness.stats.paired import PairedResult, Verdict, paired_test
+from steelyard.harness.stats.paired import POWER, PairedResult, Verdict, paired_test
 from steelyard.harness.stats.power import (
     discordance_of,
     items_needed,
@@ -10,6 +11,9 @@ from steelyard.harness.stats.power import (
     power_to_fail,
     power_to_pass,
 )
+from steelyard.harness.stats.proportions import share_interval
+from steelyard.harness.stats.rows import check_rows
+from steelyard.harness.stats.scores import summed_score
 from steelyard.harness.stats.sequential import (
     SequentialResult,
     SequentialTest,
@@ -18,6 +22,8 @@ from steelyard.harness.stats.sequential import (
 )
 
 __all__ = [
+    "CALIBRATION_METHODS",
+    "POWER",
     "PairedResult",
     "ScoreInterval",
     "SequentialResult",
@@ -25,6 +31,8 @@ __all__ = [
     "SliceResult",
     "Verdict",
     "benjamini_hochberg",
+    "calibration_error",
+    "check_rows",
     "clip_differences",
     "discordance_of",
     "holm",
@@ -36,5 +44,7 @@ __all__ = [
     "power_to_pass",
     "score_interval",
     "sequential_test",
+    "share_interval",
     "slice_tests",
+    "summed_score",
 ]

@@ -4,6 +4,7 @@
 rest. A store that machines share (``shared``) keeps both in places that every machine reaches.
 """
 
+from steelyard.harness.store.atomic import whole_text
 from steelyard.harness.store.copying import copy_runs
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.index import RunSummary
@@ -20,4 +21,5 @@ __all__ = [
     "is_there",
     "is_url",
     "open_store",
+    "whole_text",
 ]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files import atomic
-from steelyard.harness.files.atomic import sync_folder
+from steelyard.harness.files import storage_errors as file_storage_errors
+from steelyard.harness.files import sync_folder
 
 #: No JSON record of a run or a stage comes near this; a larger file is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -25,7 +25,7 @@ MAX_JSON_BYTES = 256 * 1024 * 1024
 
 def storage_errors(root: Path, what: str) -> AbstractContextManager[None]:
     """Turn the system's errors (disk full, no permission, ...) into one line with a fix."""
-    return atomic.storage_errors(root, what, "choose another workspace with --workspace")
+    return file_storage_errors(root, what, "choose another workspace with --workspace")
 
 
 def to_json(value: object) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import StoreError, located
+from steelyard.harness.files import check_size
 from steelyard.harness.files.old_names import NAME, OLD_NAME
-from steelyard.harness.files.parquet_file import check_size
 from steelyard.harness.store.atomic import plain
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.parquet_file import read_row_group
+from steelyard.harness.files import read_row_group
 from steelyard.harness.records import Rows
 from steelyard.harness.store.atomic import plain
 from steelyard.harness.store.parquet import (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.files.parquet_file import batches
+from steelyard.harness.files import batches
 from steelyard.harness.records import SampleRecord
 from steelyard.harness.store.parquet import (
     WRITE_OPTIONS,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.atomic import replace_file
+from steelyard.harness.files import replace_file
 from steelyard.harness.store.atomic import plain, read_json, storage_errors, to_json
 from steelyard.harness.store.layout import Layout, digest_name, safe_name
 

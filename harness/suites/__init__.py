@@ -2,6 +2,7 @@
 
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import SUITE_SEED, BuiltSuite, BuiltTask, with_documents
+from steelyard.harness.suites.documents import Documents, TaskData
 from steelyard.harness.suites.identity import (
     NOT_IDENTITY,
     content_digest,
@@ -9,7 +10,13 @@ from steelyard.harness.suites.identity import (
     sample_ids,
     task_digest,
 )
-from steelyard.harness.suites.metadata import TaskMetadata, right_choices, task_metadata
+from steelyard.harness.suites.metadata import (
+    CHOICE_METRICS,
+    TaskMetadata,
+    right_choices,
+    task_metadata,
+)
+from steelyard.harness.suites.narrowed import prepared
 from steelyard.harness.suites.suite import (
     CostMeasure,
     EvaluateMetric,
@@ -21,19 +28,22 @@ from steelyard.harness.suites.suite import (
     load_suite,
     task_file,
 )
-from steelyard.harness.suites.task_files import lm_eval_names, task_files, task_summary
+from steelyard.harness.suites.task_files import lm_eval_names, names_in, task_files, task_summary
 from steelyard.harness.suites.templates import templates_compiled_once
 
 __all__ = [
+    "CHOICE_METRICS",
     "NOT_IDENTITY",
     "SUITE_SEED",
     "BuiltSuite",
     "BuiltTask",
     "CostMeasure",
+    "Documents",
     "EvaluateMetric",
     "ExtraMetric",
     "Suite",
     "SuiteTask",
+    "TaskData",
     "TaskMetadata",
     "build",
     "content_digest",
@@ -42,6 +52,8 @@ __all__ = [
     "list_tasks",
     "lm_eval_names",
     "load_suite",
+    "names_in",
+    "prepared",
     "right_choices",
     "sample_ids",
     "task_digest",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ConfigError, located
-from steelyard.harness.files.yaml_file import lines_of
+from steelyard.harness.files import lines_of
 from steelyard.harness.suites.built import (
     SUITE_SEED,
     BuiltSuite,

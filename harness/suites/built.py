@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
-from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.files import digest_json, file_digest
 from steelyard.harness.suites.metadata import TaskMetadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import DataError, did_you_mean, located
-from steelyard.harness.files.tables import check_file, records
+from steelyard.harness.files import check_file, records
 from steelyard.harness.records import Record
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.files.digests import digest_json, file_digest
+from steelyard.harness.files import digest_json, file_digest
 from steelyard.harness.suites.narrowed import own_class
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files import digest_json
 
 
 def seeded_unit(seed: int, content: str) -> float:

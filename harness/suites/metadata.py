@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.files import validated
 from steelyard.harness.files.old_names import own_part
-from steelyard.harness.files.validation import validated
 from steelyard.harness.records import QUALITY, Record
 
 if TYPE_CHECKING:

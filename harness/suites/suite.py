@@ -33,8 +33,7 @@ from steelyard.harness.errors import (
     did_you_mean,
     located,
 )
-from steelyard.harness.files.validation import validated
-from steelyard.harness.files.yaml_file import YamlFile, allowed_names, read_yaml
+from steelyard.harness.files import YamlFile, allowed_names, read_yaml, validated
 from steelyard.harness.records import Record
 from steelyard.harness.suites.documents import TaskData
 from steelyard.harness.suites.task_files import lm_eval_names, package_folder, task_files

@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 from steelyard.harness.errors import ConfigError, located
+from steelyard.harness.files import MAX_BYTES, ScalarLoader, check_expansion, read_text
 from steelyard.harness.files.old_names import own_part
-from steelyard.harness.files.yaml_file import MAX_BYTES, ScalarLoader, check_expansion, read_text
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)

@@ -14,7 +14,7 @@ from datetime import datetime
 import yaml
 
 from steelyard.harness.errors import ConfigError, did_you_mean
-from steelyard.harness.files.hostile import one_line
+from steelyard.harness.files import one_line
 from steelyard.harness.records import Run, Score
 
 

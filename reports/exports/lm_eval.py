@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation import load_metric
-from steelyard.harness.plugins.names import plugin_names
+from steelyard.harness.plugins import plugin_names
 from steelyard.harness.records import NO_FILTER, Run, Score, TaskSignature, filter_name, metric_name
 from steelyard.reports.exports.lm_eval_samples import sample_lines, task_hash
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from steelyard.harness.compare import Scored
 from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation import load_metric, metric_for, row_or_none, value_of
-from steelyard.harness.plugins.names import plugin_names
-from steelyard.harness.plugins.protocols import Metric, Sample
+from steelyard.harness.plugins import Metric, Sample, plugin_names
 from steelyard.harness.records import (
     NO_FILTER,
     Rows,

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 
 from steelyard.harness.compare import Scored
-from steelyard.harness.files.hostile import csv_safe
+from steelyard.harness.files import csv_safe
 from steelyard.harness.records import Run
 
 RUN_COLUMNS = (

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import ClassVar
 
-from steelyard.harness.files.hostile import csv_safe
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.files import csv_safe
+from steelyard.harness.plugins import Plugin
 from steelyard.reports.document import Cell, Document, Rules, Table, Text, Word
 
 COLUMNS = (

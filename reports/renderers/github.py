@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar, Literal
 
-from steelyard.harness.files.hostile import one_line, terminal_safe
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.files import one_line, terminal_safe
+from steelyard.harness.plugins import Plugin
 from steelyard.reports.document import Document, Rule, Rules
 
 Level = Literal["error", "warning", "notice"]

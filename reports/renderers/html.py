@@ -17,7 +17,7 @@ from typing import ClassVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import Chart, Column, Document, HeatMap, Rules
 from steelyard.reports.renderers.long_tables import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 from steelyard.reports.document import Document
 
 

@@ -6,7 +6,7 @@ import re
 from typing import ClassVar
 from xml.etree import ElementTree as Xml
 
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 from steelyard.reports.document import Document, Rule, Rules
 from steelyard.reports.renderers.visible import visible
 

@@ -7,7 +7,7 @@ import re
 from typing import ClassVar
 
 from steelyard.harness.files.old_names import old_marker
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (
     Block,

@@ -15,8 +15,8 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 from rich.tree import Tree
 
-from steelyard.harness.files.hostile import one_line, terminal_safe
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.files import one_line, terminal_safe
+from steelyard.harness.plugins import Plugin
 from steelyard.reports import words
 from steelyard.reports.document import (
     Block,

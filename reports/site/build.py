@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from steelyard.harness import __version__
-from steelyard.harness.files.digests import file_digest
+from steelyard.harness.files import file_digest
 from steelyard.harness.records import Run
 from steelyard.reports.document import Document, Renderer
 from steelyard.reports.renderers.html import Html

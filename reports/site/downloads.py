@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from steelyard.harness.files.hostile import csv_safe
-from steelyard.harness.store.atomic import whole_text
+from steelyard.harness.files import csv_safe
+from steelyard.harness.store import whole_text
 from steelyard.reports.site.standings import Entry, Placed, Standings
 from steelyard.reports.words import base_title, metric_title
 

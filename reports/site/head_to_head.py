@@ -45,7 +45,7 @@ def win_rate(pairs: Sequence[PairItems]) -> WinRate:
     """
     import numpy as np
 
-    from steelyard.harness.stats.proportions import share_interval
+    from steelyard.harness.stats import share_interval
 
     won = np.concatenate([pair.won for pair in pairs])
     sizes = np.cumsum([0, *(int(pair.clusters.max()) + 1 for pair in pairs)])
@@ -79,7 +79,7 @@ def ratings(pairs: Sequence[PairItems], models: int, *, seed: int = 0) -> list[R
     """
     import numpy as np
 
-    from steelyard.harness.imports.bradley_terry import bounded, fitted
+    from steelyard.harness.imports import bounded, fitted
 
     def rated(beats: NDArray[np.float64]) -> NDArray[np.float64] | None:
         xs, ys = np.nonzero(beats > 0)

@@ -11,7 +11,7 @@ from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.atomic import write_atomic
+from steelyard.harness.files import write_atomic
 from steelyard.harness.files.old_names import OLD_SITE_MANIFEST, SITE_MANIFEST
 
 VERSION = 1

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.plugins import Plugin, Sample
 from steelyard.harness.records import Kind
 from steelyard.tasks.metrics.means import Mean, one_number
 
@@ -90,7 +89,7 @@ class AreaUnderRiskCoverage(Plugin):
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, 2) -> area."""
-        from steelyard.harness.stats.calibration import calibration_error
+        from steelyard.harness.stats import calibration_error
 
         return calibration_error(rows, "aurc")
 

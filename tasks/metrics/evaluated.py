@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from steelyard.harness.errors import MetricError, did_you_mean
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.plugins import Plugin, Sample
 from steelyard.harness.records import Kind
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.plugins import Sample
 from steelyard.tasks.metrics.means import Mean
 from steelyard.tasks.probes.consistency import discrete_semantic_entropy
 

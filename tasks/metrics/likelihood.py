@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.plugins import Plugin, Sample
 from steelyard.harness.records import Kind, Scale
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
-from steelyard.harness.plugins.protocols import Sample
+from steelyard.harness.plugins import Sample
 from steelyard.tasks.metrics.means import Mean, one_number
 from steelyard.tasks.metrics.translation import references_and_hypothesis
 

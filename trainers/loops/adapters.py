@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from steelyard.harness.checkpoints import finish, save_adapter, save_full
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import peft
 from steelyard.trainers.loops.method import Training, merged_note

@@ -17,10 +17,8 @@ from pydantic import Field
 
 from steelyard.harness.checkpoints import LoadedModel, Source
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluation import Measured, task_value
-from steelyard.harness.evaluation.validation import built
-from steelyard.harness.plugins.fields import ValidationTask
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.evaluation import Measured, built, task_value
+from steelyard.harness.plugins import TrainJob, ValidationTask
 from steelyard.harness.suites import BuiltSuite
 from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.libraries import datasets, numpy, torch, transformers
@@ -134,7 +132,7 @@ class ValidationNumber:
 
 def _as_lm(trainer: transformers.Trainer) -> Any:
     """The model in training as lm-eval's own ``hf`` model; a training step sets its mode again."""
-    from steelyard.harness.scoring.hf import wrap  # its class is lm-eval's, which imports torch
+    from steelyard.harness.scoring import wrap
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))

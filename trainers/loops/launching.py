@@ -20,11 +20,15 @@ from pydantic import Field
 
 from steelyard.harness.checkpoints import open_checkpoint, write_manifest
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
-from steelyard.harness.files.digests import digest_json, file_digest
-from steelyard.harness.files.yaml_file import read_yaml
-from steelyard.harness.plugins.names import load_trainer
-from steelyard.harness.plugins.protocols import DataSource, Progress, Trainer, TrainJob
-from steelyard.harness.plugins.source import source_digest
+from steelyard.harness.files import digest_json, file_digest, read_yaml
+from steelyard.harness.plugins import (
+    DataSource,
+    Progress,
+    Trainer,
+    TrainJob,
+    load_trainer,
+    source_digest,
+)
 from steelyard.harness.records import Checkpoint, CheckpointManifest
 
 #: Before a line of the worker's output that is for us: progress, or an error in one line.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.libraries import datasets
 from steelyard.trainers.loops.options import ANSWERS, CHATS, OTHER_KINDS, TEXTS, ValidatedOptions

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.harness.checkpoints import finish, save_full
-from steelyard.harness.plugins.protocols import Trainer, TrainJob
+from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import transformers
 from steelyard.trainers.loops.watch import Watch

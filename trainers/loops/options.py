@@ -7,8 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.evaluation import choice_digest
-from steelyard.harness.plugins.fields import ValidationTask
-from steelyard.harness.plugins.protocols import Schedule, Trainer
+from steelyard.harness.plugins import Schedule, Trainer, ValidationTask
 from steelyard.trainers.loops.early_stop import EarlyStop
 
 #: Kinds of data of the supervised methods: answers to prompts, chats, whole texts.

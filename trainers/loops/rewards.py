@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from steelyard.harness.checkpoints import is_reward_model
 from steelyard.harness.errors import CheckpointError, ConfigError
-from steelyard.harness.files.digests import file_digest
+from steelyard.harness.files import file_digest
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import torch, transformers
 

@@ -11,7 +11,7 @@ from steelyard.harness.checkpoints import load_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.callbacks import as_callback

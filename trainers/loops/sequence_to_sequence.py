@@ -9,7 +9,7 @@ from functools import partial
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons
 from steelyard.trainers.loops.libraries import datasets, peft, transformers

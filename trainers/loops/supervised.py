@@ -8,7 +8,7 @@ under transformers' own sequence-to-sequence trainer.
 from __future__ import annotations
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons
 from steelyard.trainers.loops.libraries import peft, transformers, trl

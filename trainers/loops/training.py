@@ -12,7 +12,7 @@ from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, duplicates, read_mix
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.early_stop import EarlyStop

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from steelyard.harness.checkpoints import finish, load_model, save_adapter
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.lessons import lessons
 from steelyard.trainers.loops.libraries import peft, transformers

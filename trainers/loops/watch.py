@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import LossPoint
 from steelyard.trainers.loops.libraries import transformers
 

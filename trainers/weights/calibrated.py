@@ -18,8 +18,8 @@ from typing import Protocol
 
 from steelyard.harness.errors import DataError, MissingExtraError, TrainingError
 from steelyard.harness.experiment import Row, read_mix
-from steelyard.harness.files.digests import file_digest
-from steelyard.harness.plugins.protocols import TrainJob
+from steelyard.harness.files import file_digest
+from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops.libraries import torch, transformers
 from steelyard.trainers.weights.environments import environment
 

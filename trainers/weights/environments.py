@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steelyard.harness.errors import TrainingError
-from steelyard.harness.files.digests import digest_json
+from steelyard.harness.files import digest_json
 
 #: Names the folder in which environments are kept.
 VARIABLE = "STEELYARD_ENVIRONMENTS"

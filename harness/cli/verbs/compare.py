@@ -12,7 +12,7 @@ from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.documents import leave, show
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import open_run
 from steelyard.harness.errors import EXIT_NOT_COMPARABLE, exit_code_of
 from steelyard.harness.store import open_store
 

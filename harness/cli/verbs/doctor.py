@@ -14,7 +14,7 @@ from steelyard.harness.checkpoints import open_base
 from steelyard.harness.cli.options import Format, OutputFormat
 from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.environment import environment, libraries, versions
-from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.files import terminal_safe
 from steelyard.harness.scoring import open_model
 
 app = typer.Typer(add_completion=False)

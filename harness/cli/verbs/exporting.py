@@ -12,10 +12,9 @@ import typer
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.compare import Scored
-from steelyard.harness.compare.baseline_file import open_run
-from steelyard.harness.files.atomic import write_atomic
-from steelyard.harness.imports.imported import plain_name
+from steelyard.harness.compare import Scored, open_run
+from steelyard.harness.files import write_atomic
+from steelyard.harness.imports import plain_name
 from steelyard.harness.store import open_store
 from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
 from steelyard.reports.exports.every_eval_ever import every_eval_ever

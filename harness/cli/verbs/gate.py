@@ -16,10 +16,9 @@ from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputForma
 from steelyard.harness.cli.outlets import Outlets
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.cli.verbs.gate_early import SequentialGate, scored_already
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import open_run
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.gate import Gate, load_gate
-from steelyard.harness.gate.naming import baseline_name
+from steelyard.harness.gate import Gate, baseline_name, load_gate
 from steelyard.harness.store import open_store
 from steelyard.reports.document import Document
 

@@ -10,18 +10,14 @@ from pathlib import Path
 from steelyard.harness.checkpoints import MANIFEST, open_base, open_checkpoint
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.session import session
-from steelyard.harness.compare import Scored
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import Scored, open_run
 from steelyard.harness.environment import environment
 from steelyard.harness.errors import SteelyardError, UnknownNameError, exit_code_of, located
 from steelyard.harness.evaluation import Evaluation, PartEvaluation
 from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
-from steelyard.harness.files.digests import digest_json
-from steelyard.harness.files.yaml_file import read_yaml
+from steelyard.harness.files import digest_json, read_yaml
 from steelyard.harness.gate import Gate
-from steelyard.harness.pipeline import Event
-from steelyard.harness.pipeline.early import EarlyResult, comparable_part, decide_early
-from steelyard.harness.pipeline.score import ScoreStage
+from steelyard.harness.pipeline import EarlyResult, Event, ScoreStage, comparable_part, decide_early
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.store import FolderStore
 from steelyard.harness.suites import BuiltSuite, Suite, build, load_suite

@@ -13,14 +13,21 @@ import typer
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import DataError
-from steelyard.harness.files.hostile import one_line
-from steelyard.harness.imports import Imported, store_imported
-from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
-from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
-from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
-from steelyard.harness.imports.items import ItemSettings, read_items
-from steelyard.harness.imports.lm_eval import read_lm_eval
-from steelyard.harness.imports.pairs import PairSettings, read_pairs
+from steelyard.harness.files import one_line
+from steelyard.harness.imports import (
+    Imported,
+    ItemColumns,
+    ItemSettings,
+    MetricColumn,
+    PairSettings,
+    read_codecarbon,
+    read_every_eval_ever,
+    read_items,
+    read_lm_eval,
+    read_pairs,
+    store_imported,
+    with_emissions,
+)
 from steelyard.harness.store import open_store
 
 app = typer.Typer(help="Other tools' results as runs.", no_args_is_help=True, add_completion=False)

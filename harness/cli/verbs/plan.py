@@ -18,17 +18,13 @@ from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Base, Format, OutputFormat, Workspace
 from steelyard.harness.cli.session import session
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.compare.baseline_file import open_run
+from steelyard.harness.compare import open_run
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.files.atomic import write_atomic
-from steelyard.harness.files.hostile import terminal_safe
-from steelyard.harness.files.yaml_file import read_yaml
-from steelyard.harness.gate import in_policy, load_gate
-from steelyard.harness.gate.naming import baseline_name
-from steelyard.harness.gate.planning import RulePlan
-from steelyard.harness.gate.planning import plan as planned
-from steelyard.harness.pipeline.estimate import CandidatePlan, Cost, Planner, as_saved
+from steelyard.harness.files import read_yaml, terminal_safe, write_atomic
+from steelyard.harness.gate import RulePlan, baseline_name, in_policy, load_gate
+from steelyard.harness.gate import plan as planned
+from steelyard.harness.pipeline import CandidatePlan, Cost, Planner, as_saved
 from steelyard.harness.store import open_store
 from steelyard.reports import words
 

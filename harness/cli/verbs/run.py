@@ -29,7 +29,7 @@ from steelyard.harness.cli.options import (
 from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.experiment import Experiment
-from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.files import terminal_safe
 from steelyard.harness.pipeline import Executor as ExecutorPlugin
 from steelyard.harness.pipeline import Outcome
 from steelyard.harness.records import stage_log

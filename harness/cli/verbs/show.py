@@ -14,9 +14,7 @@ from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.cli.verbs.tasks import card_fields, token_counter
 from steelyard.harness.errors import UnknownNameError, did_you_mean
 from steelyard.harness.evaluation import built_suite, task_cards
-from steelyard.harness.plugins.names import load_plugin, plugin_names
-from steelyard.harness.plugins.plugin import Plugin
-from steelyard.harness.plugins.protocols import Trainer
+from steelyard.harness.plugins import Plugin, Trainer, load_plugin, plugin_names
 from steelyard.harness.store import is_there, open_store
 from steelyard.harness.suites import (
     list_suites,

@@ -14,7 +14,7 @@ from rich.console import Console
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.files import terminal_safe
 from steelyard.harness.store import FolderStore, copy_runs, is_there, is_url, open_store
 from steelyard.reports import words
 

@@ -25,7 +25,7 @@ from steelyard.harness.evaluation import (
 )
 from steelyard.harness.evaluation.contamination import overlaps
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.files.hostile import terminal_safe
+from steelyard.harness.files import terminal_safe
 from steelyard.harness.records import SampleRecord, Score
 from steelyard.harness.suites import build, load_suite
 

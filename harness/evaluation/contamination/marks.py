@@ -25,7 +25,7 @@ from steelyard.harness.suites import BuiltSuite, BuiltTask, content_digest
 
 if TYPE_CHECKING:
     from steelyard.harness.evaluation.evaluate import Evaluation
-    from steelyard.harness.plugins.protocols import DataSource
+    from steelyard.harness.plugins import DataSource
 
 _MEANS: tuple[Kind, ...] = ("accuracy", "bounded")
 

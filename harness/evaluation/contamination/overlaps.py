@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
-from steelyard.harness.files.tables import records
-from steelyard.harness.plugins.protocols import DataSource
+from steelyard.harness.files import records
+from steelyard.harness.plugins import DataSource
 from steelyard.harness.suites import BuiltSuite, BuiltTask, right_choices
 
 _SHOWN = 160

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from steelyard.harness.pipeline.executors.schedule import Schedule
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.pipeline.worker import Worker
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 
 
 class Inline(Plugin):

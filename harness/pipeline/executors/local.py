@@ -20,7 +20,7 @@ from steelyard.harness.pipeline.executors.process import NotOpened, why_lost
 from steelyard.harness.pipeline.executors.schedule import Schedule, lost
 from steelyard.harness.pipeline.executors.starting import context_for, start
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.executors.starting import Context

@@ -24,7 +24,7 @@ from steelyard.harness.pipeline.executors.hosted import (
 )
 from steelyard.harness.pipeline.executors.schedule import Schedule, lost
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
-from steelyard.harness.plugins.plugin import Plugin
+from steelyard.harness.plugins import Plugin
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.worker import Worker, Workplace

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError, located
-from steelyard.harness.files.atomic import replace_file
+from steelyard.harness.files import replace_file
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 from steelyard.harness.store.urls import redacted
 
