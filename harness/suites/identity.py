@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.files import digest_json, file_digest
 from steelyard.harness.suites.narrowed import own_class
+from steelyard.harness.suites.renamed_files import first_digest
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -78,7 +79,7 @@ def _callable(value: Callable[..., object]) -> list[str]:
     if "lm_eval" in path.parts and "tasks" not in path.parts:
         # lm-eval's own classes are named by its version, which a signature carries.
         return [name]
-    return [name, file_digest(path)] if path.is_file() else [name]
+    return [name, first_digest(file_digest(path))] if path.is_file() else [name]
 
 
 def _json_value(value: object) -> object:
