@@ -34,7 +34,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from steelyard.harness.checkpoints import open_base
-from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.evaluating import BuiltSuite, build, evaluate
 from steelyard.harness.scoring import open_model
 from steelyard.harness.suites.suite import load_suite
 from steelyard.tasks.microworld.contexts import passage

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from steelyard.harness.environment import PeakMemory, peak_memory
 from steelyard.harness.errors import StatisticsError, SteelyardError
-from steelyard.harness.evaluation.evaluate import Evaluation
+from steelyard.harness.evaluation.evaluating import Evaluation
 from steelyard.harness.evaluation.serving import Server, Timing
 from steelyard.harness.files import digest_json
 from steelyard.harness.plugins import Meter

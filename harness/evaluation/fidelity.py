@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from steelyard.harness.evaluation.divergence import Divergence, divergence
 from steelyard.harness.evaluation.measuring import Measured
 from steelyard.harness.evaluation.metric_choice import load_metric
 from steelyard.harness.evaluation.rows import ScoredTask
 from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.evaluation.token_divergence import Divergence, divergence
 from steelyard.harness.plugins import Metric, Row, Sample
 from steelyard.harness.records import FIDELITY, Flag, Rows, SampleRecord, Score
 from steelyard.harness.scoring import Scorer

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.evaluation.evaluate import Evaluation, evaluate_task, signature_of
+from steelyard.harness.evaluation.evaluating import Evaluation, evaluate_task, signature_of
 from steelyard.harness.evaluation.questions import Questions
 from steelyard.harness.records import Checkpoint, TaskSignature
 from steelyard.harness.scoring import Scorer, as_scorer

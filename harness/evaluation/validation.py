@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ConfigError, ScoringError, did_you_mean
 from steelyard.harness.evaluation import code
-from steelyard.harness.evaluation.evaluate import evaluate
 from steelyard.harness.files import digest_json
 from steelyard.harness.plugins import ValidationTask
 from steelyard.harness.scoring import Scorer
@@ -96,6 +95,9 @@ def task_value(
 
     Raises ``ScoringError`` where the task fails or gives no such number.
     """
+    # Imported here: reading a recipe that chooses by a score loads no numpy.
+    from steelyard.harness.evaluation.evaluating import evaluate
+
     evaluation = evaluate(lm, suite, checkpoint=like)
     for failure in evaluation.failures:
         raise ScoringError(f"{failure.stage}: {failure.message}")

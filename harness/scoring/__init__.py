@@ -6,8 +6,8 @@
 :func:`open_model` opens full checkpoints, PEFT adapters, quantised checkpoints and GGUF files;
 :class:`Scorer` is what the harness asks of what it gives. What a scorer remembers stands in a
 :class:`Journal`.
-:func:`steelyard.harness.evaluation.divergence.divergence` compares a checkpoint with its parent
-token by token.
+:func:`steelyard.harness.evaluation.token_divergence.divergence` compares a checkpoint with its
+parent token by token.
 """
 
 from typing import TYPE_CHECKING

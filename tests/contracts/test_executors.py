@@ -14,6 +14,8 @@ from steelyard.harness.plugins.names import load_plugin, plugin_names
 from tests.guide_package import PLUGINS
 from tests.harness.pipeline.executors.toy import ToyWorker, stage
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture(
     params=[
@@ -21,10 +23,12 @@ from tests.harness.pipeline.executors.toy import ToyWorker, stage
         for name in [*plugin_names("executors"), PLUGINS["executors"]]
     ]
 )
-def executor(request: pytest.FixtureRequest) -> Executor:
-    if request.param == "ray":
-        pytest.importorskip("ray")
-    return open_executor(request.param)
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Executor:
+    if request.param != "ray":
+        return open_executor(request.param)
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # a cluster of its own; its workers find the toys
+    return open_executor("ray", workers=2, address="local")
 
 
 def ended(executor: Executor, folder: Path, stages: list[Stage]) -> list[StageOutcome]:

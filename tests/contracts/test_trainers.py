@@ -170,7 +170,7 @@ class Unfinished(Trainer):
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """``foreign`` and ``unfinished`` as trainers, and ``int``, which is none."""
     ours = {"foreign": f"{__name__}:Foreign", "unfinished": f"{__name__}:Unfinished"}
-    table = {"trainers": {**ours, "number": "builtins:int"}}
+    table = {**plugin_table.BUILT_IN, "trainers": {**ours, "number": "builtins:int"}}
     monkeypatch.setattr(plugin_table, "BUILT_IN", table)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.evaluating import BuiltSuite, build, evaluate
 from steelyard.harness.records import Score
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.evaluating import BuiltSuite, build, evaluate
 from steelyard.harness.suites.metadata import right_choices
 from steelyard.harness.suites.suite import list_suites, load_suite, task_file
 from tests.harness.toy_suite import Answering, broken, checkpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.checkpoints import dequantised
-from steelyard.harness.evaluation.divergence import divergence
+from steelyard.harness.evaluation.token_divergence import divergence
 from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model

@@ -24,7 +24,7 @@ from steelyard.harness.records import (
 from steelyard.harness.suites import BuiltSuite, BuiltTask, content_digest
 
 if TYPE_CHECKING:
-    from steelyard.harness.evaluation.evaluate import Evaluation
+    from steelyard.harness.evaluation.evaluating import Evaluation
     from steelyard.harness.plugins import DataSource
 
 _MEANS: tuple[Kind, ...] = ("accuracy", "bounded")

@@ -15,7 +15,7 @@ from steelyard.harness.evaluation.card import (
     task_of_file,
     try_out,
 )
-from steelyard.harness.evaluation.evaluate import build
+from steelyard.harness.evaluation.evaluating import build
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import write_suite
 

@@ -40,7 +40,7 @@ from steelyard.harness.checkpoints import open_base
 from steelyard.harness.evaluation.contamination.marks import marked
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
 from steelyard.harness.evaluation.cost import measured_cost
-from steelyard.harness.evaluation.evaluate import build, divergence, evaluate
+from steelyard.harness.evaluation.evaluating import build, divergence, evaluate
 from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.scoring import open_model
 from steelyard.harness.suites.suite import load_suite

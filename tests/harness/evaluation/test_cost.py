@@ -19,7 +19,7 @@ from steelyard.harness.evaluation.cost import (
     _rows,
     measured_cost,
 )
-from steelyard.harness.evaluation.evaluate import BuiltSuite, Evaluation, build
+from steelyard.harness.evaluation.evaluating import BuiltSuite, Evaluation, build
 from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.records import Energy, Environment, Run
 from steelyard.harness.scoring import open_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.harness.evaluation.evaluate import Evaluation, evaluate
+from steelyard.harness.evaluation.evaluating import Evaluation, evaluate
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint

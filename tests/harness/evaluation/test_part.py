@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from steelyard.harness.errors import ScoringError
-from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.evaluating import BuiltSuite, build, evaluate
 from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite

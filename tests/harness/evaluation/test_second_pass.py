@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.evaluation.evaluate import BuiltSuite, build, evaluate
+from steelyard.harness.evaluation.evaluating import BuiltSuite, build, evaluate
 from steelyard.harness.evaluation.part import PartEvaluation
 from steelyard.harness.scoring.journal import Journal
 from steelyard.harness.scoring.journalled import JournalledLM

@@ -11,7 +11,7 @@ import pytest
 from steelyard.harness.cli.verbs.gate_early import SequentialGate
 from steelyard.harness.compare import Scored
 from steelyard.harness.energy.no_meter import NoMeter
-from steelyard.harness.evaluation.evaluate import build, evaluate
+from steelyard.harness.evaluation.evaluating import build, evaluate
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.gate import load_gate
 from steelyard.harness.pipeline.open_models import OpenModels

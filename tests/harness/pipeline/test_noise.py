@@ -12,7 +12,7 @@ from steelyard.harness.cli.conclude import Conclusion
 from steelyard.harness.cli.verbs.run import run_watched
 from steelyard.harness.energy.no_meter import NoMeter
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.evaluation.evaluate import Evaluation, build
+from steelyard.harness.evaluation.evaluating import Evaluation, build
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.pipeline.events import Event, no_listener

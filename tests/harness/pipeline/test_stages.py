@@ -248,7 +248,7 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
     from typing import Any
 
     from steelyard.harness.checkpoints import open_base
-    from steelyard.harness.evaluation.evaluate import Evaluation
+    from steelyard.harness.evaluation.evaluating import Evaluation
     from steelyard.harness.pipeline.score import ScoreStage
     from steelyard.harness.records import Failure
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.evaluation.evaluate import build, evaluate
+from steelyard.harness.evaluation.evaluating import build, evaluate
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint, write_suite
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.evaluation.evaluate import build, evaluate
+from steelyard.harness.evaluation.evaluating import build, evaluate
 from steelyard.harness.plugins.protocols import Sample
 from steelyard.harness.suites.suite import load_suite
 from steelyard.tasks.metrics.judged import (

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.evaluation.evaluate import build, evaluate
+from steelyard.harness.evaluation.evaluating import build, evaluate
 from steelyard.harness.records import Score
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, checkpoint

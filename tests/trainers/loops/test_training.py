@@ -176,7 +176,7 @@ import json, sys
 from pathlib import Path
 from steelyard.harness.checkpoints import open_base
 from tests.trainers import tiny_jobs
-from trainers import watch
+from steelyard.trainers.loops import watch
 watch.SAVE_EVERY_SECONDS = 0.0
 base, folder, state, options = sys.argv[1:]
 tiny_jobs.train(

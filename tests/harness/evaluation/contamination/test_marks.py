@@ -10,7 +10,7 @@ import pytest
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.evaluation.contamination.marks import marked
 from steelyard.harness.evaluation.contamination.overlaps import Overlaps
-from steelyard.harness.evaluation.evaluate import build, evaluate
+from steelyard.harness.evaluation.evaluating import build, evaluate
 from steelyard.harness.gate import judge, load_gate
 from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.records import Contaminated

@@ -9,7 +9,7 @@ import pytest
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation.contamination.overlaps import overlaps
-from steelyard.harness.evaluation.evaluate import build
+from steelyard.harness.evaluation.evaluating import build
 from steelyard.harness.plugins.protocols import DataSource
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import write_suite

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from steelyard.harness.errors import NotComparableError
-from steelyard.harness.evaluation.divergence import divergence
+from steelyard.harness.evaluation.token_divergence import divergence
 from steelyard.harness.scoring import open_model
 from tests.harness.scoring import tiny
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from steelyard.harness.errors import SteelyardError, UnknownNameError
-from steelyard.harness.evaluation.evaluate import (
+from steelyard.harness.evaluation.evaluating import (
     BuiltSuite,
     Evaluation,
     build,
