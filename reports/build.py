@@ -111,10 +111,11 @@ def _facts(material: Material) -> tuple[tuple[str, str], ...]:
     bases = dict.fromkeys(base_title(run.checkpoint.base) for run in runs)
     suites = dict.fromkeys(run.suite for run in runs)
     tasks = {score.task for run in runs for score in run.scores}
+    last = max(runs, key=lambda run: run.made, default=None)
     return (
         ("Base", ", ".join(bases)),
         ("Suite", ", ".join(suites)),
         ("Candidates", str(len(material.candidates))),
         ("Tasks", str(len(tasks))),
-        ("Finished", moment(max((run.created_at for run in runs), default="–"))),
+        ("Finished", "–" if last is None else moment(last.created_at)),
     )

@@ -101,10 +101,25 @@ def plain(value: float | None, *, signed: bool = False, beside: Sequence[float |
     elif scale < 5e-4:
         text = f"{size:.1e}".replace("e-0", "e-")
     else:
-        text = f"{size:,.{_decimals(scale)}f}"
+        text = _never_an_end(size, f"{size:,.{_decimals(scale)}f}", signed)
     if value < 0 and text.strip("0.,"):
         return f"−{text}"
     return f"+{text}" if signed and value > 0 else text
+
+
+def _never_an_end(size: float, text: str, signed: bool) -> str:
+    """``text``, with more decimals where rounding alone makes a perfect score or a zero of it.
+
+    1,999 right answers of 2,000 are not all, and one is not none. A difference that rounds to zero
+    says what it should, and a number that is off by a processor's rounding is the end itself.
+    """
+    wrongly_one = text == "1.000" and abs(size - 1.0) > 1e-9
+    wrongly_none = not text.strip("0.") and size > 1e-9 and not signed
+    if not (wrongly_one or wrongly_none):
+        return text
+    # Two figures of the distance: 1 - 0.9999 is 9.999999999998899e-05 to a processor.
+    distance = float(f"{abs(size - 1.0) if wrongly_one else size:.1e}")
+    return f"{size:.{-math.floor(math.log10(distance))}f}"
 
 
 def _decimals(scale: float) -> int:
@@ -243,12 +258,17 @@ def change_short(change: Change) -> str:
 
 
 def moment(stamp: str) -> str:
-    """``2026-11-21 10:00 UTC`` of an ISO 8601 time; what is none stays as it is."""
+    """``2026-11-21 10:00 UTC`` of an ISO 8601 time; what is none stays as it is.
+
+    A time that names no zone is written without one.
+    """
     try:
         when = datetime.fromisoformat(stamp)
     except ValueError:
         return stamp
-    return f"{when.astimezone(UTC) if when.tzinfo else when:%Y-%m-%d %H:%M} UTC"
+    if when.tzinfo is None:
+        return f"{when:%Y-%m-%d %H:%M}"
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def listed(names: list[str], limit: int = 6) -> str:

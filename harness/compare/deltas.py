@@ -14,6 +14,7 @@ from steelyard.harness import stats
 from steelyard.harness.compare.comparability import inspect_task
 from steelyard.harness.compare.pairing import Paired, against_score, pair
 from steelyard.harness.compare.problems import Problem
+from steelyard.harness.compare.scales import other_scale
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.plugins import load_plugin
@@ -101,6 +102,10 @@ def _paired_rows(
     paired, problems = pair(before, after)
     problems += against_score(before, score, "baseline")
     problems += against_score(after, other, "candidate")
+    imported = baseline.run.imported_from or candidate.run.imported_from
+    if imported and score.kind in ("accuracy", "bounded"):
+        text = other_scale(paired.baseline, paired.candidate)
+        problems += [Problem("signature", text, score.task, score.metric)] if text else []
     return paired, problems
 
 

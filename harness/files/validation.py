@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -48,13 +48,61 @@ def validated(
             ``SeveralError``.
     """
     problems = Collected()
+    problems.errors += _truths_for_numbers(model, content)
     try:
-        return model.model_validate(dict(content), context=context)
+        made = model.model_validate(dict(content), context=context)
+        if not problems.errors:
+            return made
     except ValidationError as error:
-        problems.errors += config_errors(error, model, content, also)
+        before = {each.key for each in problems.errors}
+        errors = config_errors(error, model, content, also)
+        problems.errors += [each for each in errors if each.key not in before]
     with located(file=file, key=key or None, line_of=line_of):
         problems.raise_any()
     raise AssertionError("a failed validation holds an error")
+
+
+def _truths_for_numbers(
+    model: type[BaseModel], content: Mapping[str, object], around: Location = ()
+) -> list[ConfigError]:
+    """An error for each number for which the file says yes, on or true: pydantic makes 1 of it."""
+    errors: list[ConfigError] = []
+    for name, value in content.items():
+        field = model.model_fields.get(str(name))
+        if field is None:
+            continue
+        inner = _model_in(field.annotation)
+        for place, entry in _entries(value, (*around, name)):
+            if isinstance(entry, Mapping) and inner is not None:
+                errors += _truths_for_numbers(inner, entry, place)
+            elif isinstance(entry, bool) and _is_number(field.annotation):
+                fix = "write a number; YAML reads yes, no, on, off, true and false as a truth value"
+                key = ".".join(map(str, place))
+                errors.append(ConfigError("is a number", key=key, value=entry, fix=fix))
+    return errors
+
+
+def _entries(value: object, place: Location) -> Iterator[tuple[Location, object]]:
+    """A value with its place, or each entry of a list."""
+    if isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield (*place, index), entry
+    else:
+        yield place, value
+
+
+def _is_number(annotation: object) -> bool:
+    """Whether a type takes numbers, alone or in a list or an alternative, and no truth value."""
+    kinds = set(_plain_types(annotation))
+    return bool(kinds & {int, float}) and bool not in kinds
+
+
+def _plain_types(annotation: object) -> Iterator[object]:
+    inside = get_args(annotation)
+    if not inside:
+        yield annotation
+    for each in inside:
+        yield from _plain_types(each)
 
 
 def config_errors(

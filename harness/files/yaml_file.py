@@ -27,6 +27,9 @@ MAX_ALIASES = 50
 MAX_NODES = 100_000
 _OPEN = -1
 _MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+#: A leading zero makes a whole number octal to YAML 1.1, a colon one in base 60.
+_OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 LineOf = Callable[[str], int | None]
@@ -47,11 +50,21 @@ class ScalarLoader(yaml.SafeLoader):
 
 
 class _Loader(ScalarLoader):
-    """Refuses duplicate keys instead of keeping the last one in silence."""
+    """Refuses duplicate keys instead of keeping the last one in silence, and numbers that YAML 1.1
+    reads in another base than they are written in: ``010`` is 8 there, ``1:30`` is 90.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.duplicates: dict[int, ConfigError] = {}  # by line; a mapping may be built twice
+        self.mistakes: dict[int, ConfigError] = {}  # by line; a mapping may be built twice
+
+    def construct_scalar(self, node: yaml.Node) -> Any:
+        if _OTHER_BASE.fullmatch(str(node.value)) and node.tag in _NUMBERS and not node.style:
+            line = node.start_mark.line + 1
+            what = f"{node.value!r} is a number in another base to YAML"
+            fix = f"write {_in_tens(node.value)}, or '{node.value}' in quotes where text is meant"
+            self.mistakes[line] = ConfigError(what, line=line, fix=fix)
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
         if not isinstance(node, yaml.MappingNode):  # a tag says that it is one
@@ -65,7 +78,7 @@ class _Loader(ScalarLoader):
             if isinstance(key, Hashable):
                 if key in seen:
                     line = key_node.start_mark.line + 1
-                    self.duplicates[line] = ConfigError(
+                    self.mistakes[line] = ConfigError(
                         f"key '{key}' stands twice", line=line, fix="remove one"
                     )
                 seen.add(key)
@@ -127,6 +140,12 @@ def lines_of(path: Path | str) -> LineOf:
     return line_of
 
 
+def _in_tens(text: str) -> str:
+    """How a number with a leading zero is meant; one with a colon may be a time or a ratio."""
+    sign = text[:1] if text[:1] in "+-" else ""
+    return f"{sign}{text.lstrip('+-').lstrip('0_') or '0'}" if ":" not in text else "it out"
+
+
 def _nearest(lines: Mapping[str, int], key: str) -> int | None:
     dotted = _INDEX.sub(r".\1", key)
     while dotted and dotted not in lines:
@@ -137,7 +156,7 @@ def _nearest(lines: Mapping[str, int], key: str) -> int | None:
 def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
     """A mapping and the nodes that it was built from, merged keys among them."""
     try:
-        content, root, duplicates = _document_in(text)
+        content, root, mistakes = _document_in(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
@@ -146,7 +165,7 @@ def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"not readable as YAML: {error}") from None
     problems = Collected()
-    problems.errors += duplicates
+    problems.errors += mistakes
     problems.raise_any()
     if root is None or content is None:
         raise ConfigError("the file is empty")
@@ -156,7 +175,7 @@ def _parsed(text: str) -> tuple[dict[str, Any], yaml.Node]:
 
 
 def _document_in(text: str) -> tuple[object, yaml.Node | None, list[ConfigError]]:
-    """The document's value, its nodes, and an error for each key that stands twice."""
+    """The document's value, its nodes, and an error for each mistake in it."""
     if "*" in text:  # no alias without one; and each further reading of a long file costs
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader))
         if aliases > MAX_ALIASES:
@@ -165,7 +184,7 @@ def _document_in(text: str) -> tuple[object, yaml.Node | None, list[ConfigError]
     loader = _Loader(text)
     root = loader.get_single_node()
     content = None if root is None else loader.construct_document(root)
-    return content, root, list(loader.duplicates.values())
+    return content, root, list(loader.mistakes.values())
 
 
 def _lines_below(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:

@@ -14,9 +14,11 @@ from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameEr
 from steelyard.harness.gate import wording
 from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.gate.policy import Claim, Rule
-from steelyard.harness.records import RuleVerdict, Score
+from steelyard.harness.records import IMPORTED, RuleVerdict, Score
 from steelyard.harness.stats import PairedResult, score_interval
 
+#: An imported score above it is written in per cent, not as a share.
+_NO_SHARE = 10.0
 NUMBERS = ("delta", "low", "high", "p_value", "mde", "n")
 
 
@@ -268,6 +270,16 @@ def _check_scale(hypothesis: Hypothesis, score: Score) -> None:
                 value=bound,
                 fix=f"for {bound:g} points write {bound / 100:g}",
             )
+    floor = hypothesis.rule.min
+    imported = score.family == IMPORTED and score.kind == "bounded" and score.value is not None
+    if imported and floor is not None and 0 < floor < 1 and (score.value or 0.0) > _NO_SHARE:
+        raise ConfigError(
+            f"{hypothesis.task}: {score.metric} is {score.value:g}, which is no share, so a floor "
+            "below 1 never fails",
+            key="min",
+            value=floor,
+            fix=f"for {floor:.0%} of 100 write {floor * 100:g}",
+        )
 
 
 def _or(value: float | None, other: float) -> float:

@@ -98,8 +98,12 @@ def _record_score(result: object) -> Score:
     doubt = _record_part(details, "uncertainty")
     low, high, confidence, note = _interval(value, doubt)
     metric = str(config.get("metric_name") or config.get("metric_id") or "score")
-    share = (number(config.get("min_score")), number(config.get("max_score"))) == (0.0, 1.0)
+    lowest, highest = number(config.get("min_score")), number(config.get("max_score"))
+    _require_on_scale(value, lowest, highest)
+    share = (lowest, highest) == (0.0, 1.0)
     lower = config.get("lower_is_better")
+    if lower is not None and not isinstance(lower, bool):
+        raise DataError("lower_is_better is neither true nor false", value=lower)
     return Score(
         task=task,
         metric=metric,
@@ -116,18 +120,49 @@ def _record_score(result: object) -> Score:
     )
 
 
+def _require_on_scale(value: float, lowest: float | None, highest: float | None) -> None:
+    """Raises ``DataError`` for a score that its own record has no place for: 85 of 0 to 1."""
+    below = lowest is not None and value < lowest
+    if below or (highest is not None and value > highest):
+        ends = " to ".join("?" if end is None else f"{end:g}" for end in (lowest, highest))
+        fix = "mend the score, or min_score and max_score"
+        raise DataError(
+            f"the score lies outside the metric's own scale, {ends}", value=value, fix=fix
+        )
+
+
 def _interval(
     value: float, doubt: Mapping[str, object]
 ) -> tuple[float | None, float | None, float, str | None]:
     interval = _record_part(doubt, "confidence_interval")
     low, high = number(interval.get("lower")), number(interval.get("upper"))
     if low is not None and high is not None:
-        return low, high, number(interval.get("confidence_level")) or _CONFIDENCE, None
+        if low > high:
+            raise DataError("the interval ends before it begins", value=[low, high])
+        confidence = _confidence(interval.get("confidence_level"))
+        if not low <= value <= high:
+            note = f"the record's interval, {low:g} to {high:g}, does not hold its score: left out"
+            return None, None, _CONFIDENCE, note
+        return low, high, confidence, None
     error = number(_record_part(doubt, "standard_error").get("value"))
     if error is None:
         return None, None, _CONFIDENCE, None
+    if error < 0:
+        raise DataError("a standard error is not negative", value=error)
     spread = Z95 * error
     return value - spread, value + spread, _CONFIDENCE, "interval from the record's standard error"
+
+
+def _confidence(level: object) -> float:
+    """A confidence between 0 and 1; 95 is taken for per cent. Raises ``DataError``."""
+    share = number(level)
+    if share is None:
+        return _CONFIDENCE
+    if 1 < share < 100:
+        share /= 100
+    if not 0 < share < 1:
+        raise DataError("confidence_level lies between 0 and 1", value=level, fix="as in 0.95")
+    return share
 
 
 def _record_signature(

@@ -14,6 +14,7 @@ Table = Sequence[tuple[str, Record]]
 """(where, columns) of every row, as ``steelyard.harness.files.tables.records`` gives them."""
 #: Columns that are taken for what their name says.
 _BY_NAME = ("task", "prompt", "target", "response")
+_GAPS = ("", "nan", "na", "n/a", "none", "null", "-")
 #: What a table may hold: kind -> how many columns make a row.
 COLUMNS: Mapping[Kind, int] = {"accuracy": 1, "bounded": 1, "perplexity": 2, "ratio": 1}
 
@@ -118,9 +119,18 @@ def resolved(columns: ItemColumns, table: Table) -> ItemColumns:
 
 
 def _is_numeric(name: str, table: Table) -> bool:
-    """Mostly numbers: the odd cell that is none is then an error, and not a metric left out."""
-    count = sum(cell_number(record.get(name)) is not None for _, record in table)
-    return count > len(table) / 2
+    """Mostly numbers, or nothing but numbers and gaps: a cell that is none is then an error, and
+    not a metric left out.
+    """
+    cells = [record.get(name) for _, record in table]
+    count = sum(cell_number(cell) is not None for cell in cells)
+    gaps = sum(cell_number(cell) is None and _is_gap(cell) for cell in cells)
+    return count > len(table) / 2 or (count > 0 and count + gaps == len(table))
+
+
+def _is_gap(cell: object) -> bool:
+    """Whether a cell holds nothing, in one of the ways in which tools write that."""
+    return str("" if cell is None else cell).strip().lower() in _GAPS
 
 
 def require_numbers(table: Table, columns: ItemColumns) -> None:

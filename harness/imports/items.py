@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,8 +131,10 @@ def _ids(held: Sequence[Record], columns: ItemColumns) -> list[str]:
 
 
 def _column_text(record: Record, column: str | None) -> str:
+    """The text of a cell; of one that is missing none. NaN is how pandas writes a missing one."""
     value = None if column is None else record.get(column)
-    return "" if value is None else str(value)
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else str(value)
 
 
 def _measured_tasks(tasks: Sequence[_Task], columns: ItemColumns) -> list[list[tuple[Score, Rows]]]:

@@ -13,6 +13,8 @@ def number(value: object) -> float | None:
     """A finite number, or None; lm-eval writes ``"N/A"`` for a missing error."""
     if not isinstance(value, str | bytes | SupportsFloat):
         return None
+    if isinstance(value, str) and "_" in value:
+        return None  # 1_000 is a number to Python alone
     try:
         figure = float(value)
     except (TypeError, ValueError, OverflowError):

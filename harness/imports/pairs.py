@@ -36,6 +36,9 @@ from steelyard.harness.suites import documents_digest, sample_ids
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
 _TIES = ("tie", "draw", "both", "both_bad", "bothbad", "tie (bothbad)", "neither", "0.5")
 
+#: What ``model_a`` won where the winner is named by its place.
+_PLACES = {"a": 1.0, "model_a": 1.0, "b": 0.0, "model_b": 0.0, **dict.fromkeys(_TIES, 0.5)}
+
 
 @dataclass(frozen=True)
 class PairSettings:
@@ -140,6 +143,9 @@ def _judgment(
     if a == b:
         raise DataError(f"'{a}' stands against itself")
     won = _won(record.get("winner"), a, b)
+    if won is not None and _is_read_two_ways(record.get("winner"), won):
+        fix = "write model_a or model_b: a model of this pair is called like the other's place"
+        raise DataError("the winner is not clear", value=record.get("winner"), fix=fix)
     if won is None:
         fix = "write a, b, tie, or a model's name"
         raise DataError("unknown winner", value=record.get("winner"), fix=fix)
@@ -155,9 +161,12 @@ def _won(winner: object, a: str, b: str) -> float | None:
     for name, value in ((a, 1.0), (b, 0.0)):
         if text == name:
             return value
-    plain = text.lower()
-    wins = {"a": 1.0, "model_a": 1.0, "b": 0.0, "model_b": 0.0, **dict.fromkeys(_TIES, 0.5)}
-    return wins.get(plain)
+    return _PLACES.get(text.lower())
+
+
+def _is_read_two_ways(winner: object, won: float) -> bool:
+    """Whether a name that is also a place (``a``, ``tie``) would say another outcome as such."""
+    return _PLACES.get(str(winner).strip().lower(), won) != won
 
 
 def _baseline(judgments: Sequence[Judgment], models: Sequence[str], settings: PairSettings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -123,6 +124,18 @@ class Run(Record):
     """How the model was run: backend, way and why, token budget, what happened. JSON."""
     imported_from: str | None = None
     created_at: str
+
+    @property
+    def made(self) -> float:
+        """``created_at`` in seconds since 1970, by which runs are ordered: as text, 10:00+02:00
+        would come after 09:00+00:00. A time without a zone counts as UTC on every machine; what is
+        no time counts as the oldest.
+        """
+        try:
+            when = datetime.fromisoformat(self.created_at)
+        except ValueError:
+            return 0.0
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
     def score(self, task: str, metric: str) -> Score | None:
         """The score of ``metric`` on ``task``, or None where there is none."""

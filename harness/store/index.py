@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -64,11 +63,7 @@ WHERE = ("id", "experiment", "candidate", "suite", "checkpoint", "complete")
 
 def entry(run: Run, stored_ns: int) -> dict[str, object]:
     """The index row of ``run``; ``stored_ns`` orders runs that were made in the same second."""
-    try:
-        created = datetime.fromisoformat(run.created_at).timestamp()
-    except ValueError:
-        created = 0.0
-    return described(run) | {"created": created, "stored_ns": stored_ns}
+    return described(run) | {"created": run.made, "stored_ns": stored_ns}
 
 
 def described(run: Run) -> dict[str, object]:

@@ -19,7 +19,7 @@ def every_eval_ever(
         organization: who ran the evaluation.
         evaluator: ``first_party``, ``third_party``, ``collaborative`` or ``other``.
     """
-    made = datetime.fromisoformat(run.created_at).timestamp()
+    made = run.made
     packages = run.environment.packages
     return {
         "schema_version": SCHEMA,

@@ -57,7 +57,7 @@ def lm_eval_results(scored: Scored) -> dict[str, object]:
         "n-samples": {task: _sample_counts(scored, task) for task in tasks},
         "config": _run_config(run),
         "git_hash": None,
-        "date": datetime.fromisoformat(run.created_at).timestamp(),
+        "date": run.made,
         "lm_eval_version": _package(run, "lm_eval", "lm-eval"),
         "transformers_version": _package(run, "transformers"),
         "model_source": "steelyard",

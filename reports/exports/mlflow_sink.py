@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, MissingExtraError
@@ -64,7 +63,7 @@ def _logged(client: Any, run: Run) -> str | None:
     tags = (f"tags.`{tag}` = '{run.id}'" for tag in (RUN_TAG, OLD_RUN_TAG))
     if any(client.search_runs([experiment], filter_string=tag) for tag in tags):
         return None
-    started = int(datetime.fromisoformat(run.created_at).timestamp() * 1000)
+    started = int(run.made * 1000)
     made = client.create_run(
         experiment, start_time=started, run_name=run.candidate, tags=dict(_tags(run))
     )

@@ -39,10 +39,10 @@ def model_card(run: Run, *, name: str | None = None) -> str:
         f"Made by `{_card_cell(run.checkpoint.trainer)}` from `{_card_cell(run.checkpoint.base)}`.",
         "",
     ]
-    lines += ["| task | metric | value | 95% interval | samples |", "|---|---|---|---|---|"]
+    lines += ["| task | metric | value | interval | samples |", "|---|---|---|---|---|"]
     lines += [
         f"| {_card_cell(s.task)} | {_card_cell(metric_title(s.metric))} | {plain(s.value)} | "
-        f"{plain(s.low)} to {plain(s.high)} | {s.n} |"
+        f"{plain(s.low)} to {plain(s.high)} ({s.confidence:.0%}) | {s.n} |"
         for s in primary
     ]
     return str(ModelCard("\n".join(lines) + "\n"))

@@ -29,7 +29,7 @@ Rates = Mapping[tuple[int, int], WinRate]
 
 def contestants(entries: Sequence[Entry], limit: int) -> list[Entry]:
     """The newest ``limit`` of a suite's runs, in the order of the standings."""
-    newest = sorted(entries, key=lambda e: (e.run.created_at, e.run.id), reverse=True)[:limit]
+    newest = sorted(entries, key=lambda e: (e.run.made, e.run.id), reverse=True)[:limit]
     newest_ids = {entry.run.id for entry in newest}
     return [entry for entry in entries if entry.run.id in newest_ids]
 

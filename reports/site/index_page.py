@@ -51,14 +51,14 @@ def index_document(
         *([_tasks_section(standings), _more_section(standings)] if linked else ()),
     ]
     experiments = {entry.run.experiment for entry in entries}
-    dates = [run.created_at for run in standings.runs]
+    newest = max(standings.runs, key=lambda run: run.made, default=None)
     return Document(
         kind="leaderboard",
         title=title,
         subtitle=counted(len(experiments), "experiment"),
         headline=f"{counted(len(entries), 'run')} on {counted(primary, 'primary metric')}.",
         facts=(
-            ("Newest", moment(max(dates, default="–"))),
+            ("Newest", "–" if newest is None else moment(newest.created_at)),
             ("Suites", str(len(standings.suites))),
             ("Earlier runs", str(len(standings.earlier))),
         ),

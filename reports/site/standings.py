@@ -90,10 +90,8 @@ class Standings:
     """
 
     def __init__(self, runs: Iterable[Run]) -> None:
-        unique = {run.id: run for run in sorted(runs, key=lambda r: r.created_at)}.values()
-        self.runs = sorted(
-            unique, key=lambda r: (r.experiment, r.candidate, r.suite, r.created_at, r.id)
-        )
+        unique = {run.id: run for run in sorted(runs, key=lambda r: r.made)}.values()
+        self.runs = sorted(unique, key=lambda r: (r.experiment, r.candidate, r.suite, r.made, r.id))
         newest = {(run.experiment, run.candidate, run.suite): run for run in self.runs}
         self.entries = [Entry.of(run) for run in newest.values()]
         newest_ids = {run.id for run in newest.values()}

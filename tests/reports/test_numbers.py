@@ -215,6 +215,33 @@ def test_the_csv_holds_every_number_at_full_precision(read_back: Document) -> No
 
 
 @pytest.mark.parametrize(
+    ("right", "of", "said"),
+    [
+        (1999, 2000, "0.9995"),
+        (99_999, 100_000, "0.99999"),
+        (1998, 2000, "0.999"),
+        (2000, 2000, "1.000"),
+        (1, 2500, "0.0004"),
+        (0, 2500, "0"),
+    ],
+)
+def test_rounding_makes_no_score_perfect_and_none_zero(right: int, of: int, said: str) -> None:
+    assert words.plain(right / of, beside=(0.0, 0.05 if right < of / 2 else 1.0)) == said
+
+
+def test_a_processors_rounding_is_still_a_perfect_score_and_a_difference_may_round_to_zero() -> (
+    None
+):
+    assert words.plain(1 - 1e-13) == "1.000"
+    assert words.plain(4e-4, signed=True, beside=(-0.02, 0.02)) == "+0.000"
+
+
+def test_a_time_without_a_zone_is_not_called_utc() -> None:
+    assert words.moment("2026-11-21T10:00:00+02:00") == "2026-11-21 08:00 UTC"
+    assert words.moment("2026-11-21T10:00:00") == "2026-11-21 10:00"
+
+
+@pytest.mark.parametrize(
     ("kwh", "said"),
     [(9.997e-4, "1 Wh"), (0.9996, "1 kWh"), (2.26e-4, "226 mWh"), (1.57e-3, "1.57 Wh")],
 )

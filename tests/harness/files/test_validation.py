@@ -53,6 +53,16 @@ def test_every_mistake_is_told_in_the_order_of_the_file() -> None:
     ]
 
 
+def test_yes_is_no_number() -> None:
+    # pydantic alone would read rank: yes as rank 1 and weight: on as 1.0.
+    fix = "write a number; YAML reads yes, no, on, off, true and false as a truth value"
+    content = {"name": "a", "rank": True, "models": [{"model": "b", "weight": True}]}
+    assert told(content) == [
+        f"rank: is a number (got True); {fix}",
+        f"models.0.weight: is a number (got True); {fix}",
+    ]
+
+
 def test_several_mistakes_are_one_error_of_the_files_kind() -> None:
     with pytest.raises(ConfigError) as caught:
         validated(Recipe, {"name": 3, "rank": 0})

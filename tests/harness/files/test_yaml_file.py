@@ -81,3 +81,32 @@ def test_every_key_that_stands_twice_is_told(tmp_path: Path) -> None:
 def test_several_errors_travel_between_processes(tmp_path: Path) -> None:
     error = SeveralError([ConfigError("one", line=2), ConfigError("two", line=1)])
     assert str(pickle.loads(pickle.dumps(error))) == "line:1: two\nline:2: one"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("limit: 010", "'010' is a number in another base to YAML; write 10, or '010' in quotes"),
+        ("seed: -0012", "write -12, or '-0012' in quotes"),
+        ("ratio: 1:30", "'1:30' is a number in another base to YAML; write it out, or '1:30'"),
+        ("{007: agent}", "write 7, or '007' in quotes"),
+    ],
+)
+def test_a_number_that_yaml_reads_in_another_base_is_refused(
+    tmp_path: Path, written: str, says: str
+) -> None:
+    # YAML 1.1: 010 is 8 (octal), 1:30 is 90 (base 60).
+    path = tmp_path / "f.yaml"
+    path.write_text(f"a: 1\n{written}\n" if written[0] != "{" else written)
+    with pytest.raises(ConfigError) as caught:
+        YamlFile.read(path)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{path}:{2 if written[0] != '{' else 1}: ")
+
+
+def test_numbers_in_tens_and_texts_in_quotes_are_what_they_say(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text("a: [0, 10, 0.5, -3, 1_000, 0x10, 1.0e-5]\nb: ['010', \"1:30\", 08]\n")
+    content = YamlFile.read(path).content
+    assert content["a"] == [0, 10, 0.5, -3, 1000, 16, 1e-5]
+    assert content["b"] == ["010", "1:30", "08"]

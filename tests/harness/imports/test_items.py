@@ -180,3 +180,54 @@ def test_every_mistake_of_a_table_is_told_at_once(steelyard: Steelyard) -> None:
     ]
     unknown = steelyard("import", "items", "x.csv", "-m", "ac", "--cluster", "topic")
     assert [line.split(": ")[2] for line in unknown.err.splitlines()] == ["--cluster", "--metric"]
+
+
+def test_a_missing_cluster_is_no_cluster_of_all_that_miss_one(tmp_path: Path) -> None:
+    # As pandas writes a missing value into JSONL and Parquet: not a number.
+    file = tmp_path / "x.jsonl"
+    items = [{"id": f"q{i}", "acc": i % 2, "passage": math.nan} for i in range(40)]
+    file.write_text("\n".join(map(json.dumps, items)))
+    imported = read_items(file, ItemColumns(cluster="passage"))
+    assert set(imported.rows[0].clusters) == {None}
+    score = imported.run.scores[0]
+    # Wilson's interval for 20 of 40, by statsmodels 0.14.
+    assert (score.low, score.high) == (
+        pytest.approx(0.351995, abs=1e-6),
+        pytest.approx(0.648005, abs=1e-6),
+    )
+
+
+def test_a_metric_with_gaps_is_refused_and_not_left_out_for_another(tmp_path: Path) -> None:
+    lines = [f"q{i},{1 if i < 4 else 'N/A'},{10 * i}" for i in range(10)]
+    file = table(tmp_path / "x.csv", "id,acc,latency", *lines)
+    with pytest.raises(SteelyardError, match=r"line 6: 'acc' .* \(6 of 10 rows\)"):
+        read_items(file, ItemColumns())
+
+
+def test_what_only_python_reads_as_a_number_is_none(tmp_path: Path) -> None:
+    file = table(tmp_path / "x.csv", "id,acc", "a,1_0", "b,2_0")
+    with pytest.raises(SteelyardError, match="no column of numbers"):
+        read_items(file, ItemColumns())
+
+
+def test_a_candidate_in_per_cent_is_not_better_than_a_baseline_in_shares(
+    steelyard: Steelyard,
+) -> None:
+    # .62 against .50: twelve points worse, and 49 "points" better where nobody looks.
+    right = {"base": [int(i % 50 < 31) for i in range(200)], "new": [i % 2 for i in range(200)]}
+    for name, factor in (("base", 1), ("new", 100)):
+        lines = [f"q{i},{value * factor},{0.3 * value * factor + factor / 10}"
+                 for i, value in enumerate(right[name])]  # fmt: skip
+        table(Path(f"{name}.csv"), "id,acc,rouge", *lines)
+        assert steelyard("import", "items", f"{name}.csv").code == 0
+    Path("policy.yaml").write_text(
+        "rules:\n  - {task: items, metric: acc, margin: 0.02}\n"
+        "  - {task: items, metric: rouge, margin: 1}\n"
+    )
+    done = steelyard("gate", "imported/new", "-p", "policy.yaml", "-b", "imported/base")
+    assert done.code == 3, done.out
+    assert "another scale: 0 to 1 in the baseline, 0 to 100 in the candidate" in done.out
+    Path("floor.yaml").write_text("rules: [{task: items, metric: acc, min: 0.4}]\n")
+    done = steelyard("gate", "imported/new", "-p", "floor.yaml", "-b", "imported/base")
+    assert done.code == 2
+    assert "acc is 50, which is no share, so a floor below 1 never fails" in done.err

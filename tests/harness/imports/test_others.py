@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from steelyard.harness.errors import DataError
 from steelyard.harness.imports.codecarbon import read_codecarbon
 from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 from steelyard.harness.store import open_store
@@ -52,6 +53,59 @@ def test_a_records_standard_error_becomes_an_interval(tmp_path: Path) -> None:
         pytest.approx(0.696, abs=1e-3),
     )
     assert not score.higher_is_better
+
+
+def result(score: float, uncertainty: Any = None, **config: Any) -> dict[str, Any]:
+    return {
+        "evaluation_name": "exam",
+        "metric_config": {"metric_name": "accuracy", "min_score": 0, "max_score": 1, **config},
+        "score_details": {"score": score, "uncertainty": uncertainty or {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (result(85.0), "outside the metric's own scale, 0 to 1 (got 85.0)"),
+        (result(0.5, lower_is_better="false"), "lower_is_better is neither true nor false"),
+        (
+            result(0.5, {"confidence_interval": {"lower": 0.6, "upper": 0.4}}),
+            "the interval ends before it begins",
+        ),
+        (result(0.5, {"standard_error": {"value": -0.1}}), "a standard error is not negative"),
+        (
+            result(
+                0.5,
+                {"confidence_interval": {"lower": 0.4, "upper": 0.6, "confidence_level": 950}},
+            ),
+            "confidence_level lies between 0 and 1",
+        ),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused(
+    tmp_path: Path, content: dict[str, Any], says: str
+) -> None:
+    file = record(tmp_path / "x.json", evaluation_results=[content])
+    with pytest.raises(DataError) as caught:
+        read_every_eval_ever(file)
+    assert says in str(caught.value)
+    assert "evaluation_results.0" in str(caught.value)
+
+
+def test_a_confidence_in_per_cent_is_one_and_an_interval_beside_its_score_is_none(
+    tmp_path: Path,
+) -> None:
+    whole = {"confidence_interval": {"lower": 0.4, "upper": 0.6, "confidence_level": 90}}
+    beside = {"confidence_interval": {"lower": 0.6, "upper": 0.8}}
+    scores = [
+        read_every_eval_ever(
+            record(tmp_path / f"{i}.json", evaluation_results=[result(0.5, doubt)])
+        ).run.scores[0]
+        for i, doubt in enumerate((whole, beside))
+    ]
+    assert (scores[0].low, scores[0].high, scores[0].confidence) == (0.4, 0.6, 0.9)
+    assert (scores[1].low, scores[1].high) == (None, None)
+    assert scores[1].note == "the record's interval, 0.6 to 0.8, does not hold its score: left out"
 
 
 @pytest.mark.parametrize(

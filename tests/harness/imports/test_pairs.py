@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from steelyard.harness.errors import MissingExtraError
+from steelyard.harness.errors import DataError, MissingExtraError
 from steelyard.harness.imports.bradley_terry import Battle, ratings
 from steelyard.harness.imports.pairs import PairSettings, read_pairs
 from tests.harness.imports.conftest import Steelyard
@@ -45,6 +45,15 @@ def test_the_gate_holds_a_win_rate_against_one_half(
     Path("policy.yaml").write_text(POLICY)
     done = steelyard("gate", "imported/new", "-p", "policy.yaml", "-b", "imported/base")
     assert done.code == code, done.out
+
+
+def test_a_winner_who_is_called_like_the_others_place_is_not_guessed(tmp_path: Path) -> None:
+    file = arena(tmp_path / "arena.csv", [("q", "b", "a", "a", "human")])
+    with pytest.raises(DataError, match=r"line 2: the winner is not clear \(got 'a'\); "):
+        read_pairs(file, PairSettings(baseline="a"))
+    clear = arena(tmp_path / "clear.csv", [("q", "b", "a", "model_a", "human")])
+    runs = read_pairs(clear, PairSettings(baseline="a", with_ratings=False))
+    assert {run.run.candidate: run.rows[0].values[0, 0] for run in runs} == {"b": 1.0, "a": 0.5}
 
 
 def test_a_row_is_what_the_candidate_won(tmp_path: Path) -> None:

@@ -57,6 +57,24 @@ def build(runs: Sequence[Run], folder: Path):
     return write_leaderboard(runs, folder, NO_ROWS)
 
 
+def test_the_newest_run_is_the_latest_instant_and_not_the_latest_text() -> None:
+    # 00:30 in Shanghai is 16:30 UTC of the day before: half an hour older than 17:00 UTC.
+    older = fake_run("full").model_copy(
+        update={"id": "a" * 32, "created_at": "2026-08-19T00:30:00+08:00"}
+    )
+    newer = fake_run("full").model_copy(
+        update={"id": "b" * 32, "created_at": "2026-08-18T17:00:00Z"}
+    )
+    for runs in ([older, newer], [newer, older]):
+        (entry,) = Standings(runs).entries
+        assert entry.run.id == newer.id
+
+
+def test_a_time_without_a_zone_is_one_instant_on_every_machine() -> None:
+    naive = fake_run("full").model_copy(update={"created_at": "2026-08-18T17:00:00"})
+    assert naive.made == 1_787_072_400.0  # 2026-08-18T17:00:00Z, by `date -d ... +%s`
+
+
 # --- what is rebuilt ---------------------------------------------------------------------------
 
 
