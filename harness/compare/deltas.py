@@ -104,8 +104,8 @@ def _paired_rows(
     problems += against_score(after, other, "candidate")
     imported = baseline.run.imported_from or candidate.run.imported_from
     if imported and score.kind in ("accuracy", "bounded"):
-        text = other_scale(paired.baseline, paired.candidate)
-        problems += [Problem("signature", text, score.task, score.metric)] if text else []
+        scales = other_scale(paired.baseline, paired.candidate)
+        problems += [Problem("signature", scales, score.task, score.metric)] if scales else []
     return paired, problems
 
 

@@ -58,8 +58,9 @@ class _Loader(ScalarLoader):
         super().__init__(text)
         self.mistakes: dict[int, ConfigError] = {}  # by line; a mapping may be built twice
 
-    def construct_scalar(self, node: yaml.Node) -> Any:
-        if _OTHER_BASE.fullmatch(str(node.value)) and node.tag in _NUMBERS and not node.style:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        plain = isinstance(node, yaml.ScalarNode) and not node.style
+        if plain and _OTHER_BASE.fullmatch(str(node.value)) and node.tag in _NUMBERS:
             line = node.start_mark.line + 1
             what = f"{node.value!r} is a number in another base to YAML"
             fix = f"write {_in_tens(node.value)}, or '{node.value}' in quotes where text is meant"
