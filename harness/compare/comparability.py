@@ -19,6 +19,7 @@ VOIDING: Mapping[str, str] = {
     "decoding": "the decoding settings changed",
     "reference": "measured against another model",
     "hardware": "measured on other hardware",
+    "parity": "special tokens were put in by another rule",
 }
 #: Fields that are told and do not void: the same question, asked on another machine or in another
 #: number format. Quantisation is what a comparison is often about.
@@ -103,6 +104,8 @@ def _changed(
         was, now = getattr(before, name), getattr(after, name)
         if name == "few_shot_seed" and before.few_shot == after.few_shot == 0:
             continue
+        if name == "parity" and None in (was, now):
+            continue  # by either rule that side's numbers are the same
         if was != now:
             yield name, _text_or_none(was), _text_or_none(now)
     for package in sorted({*before.versions, *after.versions}):

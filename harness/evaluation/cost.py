@@ -302,4 +302,5 @@ def _signature(
         ),
         hardware=server.hardware(),
         backend=lm.backend,
+        parity=None,
     )

@@ -182,6 +182,7 @@ def _record_signature(
         tokenizer=UNKNOWN,
         dtype=UNKNOWN,
         backend=str(library.get("name") or UNKNOWN),
+        parity=None,
         versions=_evaluator_version(library),
     )
 

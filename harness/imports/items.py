@@ -197,4 +197,5 @@ def _item_signature(task: _Task, columns: ItemColumns, settings: ItemSettings) -
         tokenizer=UNKNOWN,
         dtype=UNKNOWN,
         backend=UNKNOWN,
+        parity=None,
     )

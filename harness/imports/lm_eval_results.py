@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation import counts_tokens
@@ -15,7 +16,15 @@ from steelyard.harness.files import digest_json, old_names, read_json_object
 from steelyard.harness.files.version_1 import reference_and_decoding
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
 from steelyard.harness.imports.numbers import Z95, number, whole_number
-from steelyard.harness.records import IMPORTED, Kind, Score, TaskSignature, filter_name, metric_name
+from steelyard.harness.records import (
+    IMPORTED,
+    Kind,
+    Parity,
+    Score,
+    TaskSignature,
+    filter_name,
+    metric_name,
+)
 from steelyard.harness.suites import NOT_IDENTITY
 
 PRIMARY = ("acc", "exact_match", "word_perplexity", "ppl", "bleu", "rougeL", "f1", "em")
@@ -202,6 +211,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         decoding=decoding,
         reference=reference,
         backend=old_names.backend(f"lm-eval:{config.get('model') or UNKNOWN}"),
+        parity=_parity(results.task_config(task)),
         versions=_library_versions(results),
     )
 
@@ -215,13 +225,20 @@ def _reference_and_decoding(config: Mapping[str, object]) -> tuple[str | None, s
     return None if reference is None else str(reference), text
 
 
+def _parity(config: Mapping[str, object]) -> Parity | None:
+    """An export of ours says by whose rule special tokens were put in; lm-eval has one rule."""
+    exported = config.get("steelyard_parity", "lm-eval")
+    return next((rule for rule in get_args(Parity) if rule == exported), None)
+
+
 def _task_digest(results: Results, task: str) -> str:
     """Of the task's dumped configuration; the version alone where the file has none."""
     version = f"version {results.part('versions').get(task, UNKNOWN)}"
     config = results.task_config(task)
     if not config:
         return version
-    identity = {k: v for k, v in config.items() if k not in NOT_IDENTITY and k != "num_fewshot"}
+    told_elsewhere = {*NOT_IDENTITY, "num_fewshot", "steelyard_parity"}
+    identity = {k: v for k, v in config.items() if k not in told_elsewhere}
     text = _ADDRESS.sub("", json.dumps([version, identity], sort_keys=True, default=str))
     return digest_json(text)
 

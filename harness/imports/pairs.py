@@ -220,6 +220,7 @@ class _Maker:
             dtype=UNKNOWN,
             decoding=f"against {self.baseline}",
             backend=f"judge: {self.judge}",
+            parity=None,
         )
         run = imported_run(
             Source("pairs", (self.path,)),

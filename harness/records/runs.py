@@ -12,7 +12,14 @@ from pydantic import Field
 from steelyard.harness.records.checkpoints import CheckpointManifest
 from steelyard.harness.records.energy import Energy, Environment
 from steelyard.harness.records.record import Record
-from steelyard.harness.records.words import QUALITY, SCHEMA_VERSION, Flag, Kind, Scale
+from steelyard.harness.records.words import (
+    QUALITY,
+    SCHEMA_VERSION,
+    Flag,
+    Kind,
+    Parity,
+    Scale,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +85,9 @@ class TaskSignature(Record):
     hardware: str | None = None
     """The device, where the numbers are times and energies; None: they do not depend on it."""
     backend: str = "steelyard"
+    parity: Parity | None = "lm-eval"
+    """Whose rule for special tokens made the numbers; None where the rules come to the same tokens.
+    Runs of before this field stood under lm-eval's."""
     versions: Mapping[str, str] = Field(default_factory=dict)
 
 

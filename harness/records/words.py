@@ -15,6 +15,8 @@ Tier = Literal["block", "warn", "report"]
 RuleVerdict = Literal["pass", "fail", "inconclusive", "not_comparable"]
 DeltaVerdict = Literal["better", "not_worse", "worse", "inconclusive"]
 Scale = Literal["nats", "bits"]
+#: Whose rule puts special tokens around a text, where the two rules give different tokens.
+Parity = Literal["steelyard", "lm-eval"]
 
 #: Families of metrics that a room treats as such; a task may name one of its own besides.
 QUALITY = "quality"

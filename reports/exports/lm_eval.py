@@ -118,6 +118,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         config |= {
             "num_fewshot": signature.few_shot,
             "steelyard_task_digest": signature.task_digest,
+            "steelyard_parity": signature.parity,
         }
         if signature.reference is not None:
             config["steelyard_reference"] = signature.reference

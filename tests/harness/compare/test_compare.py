@@ -165,6 +165,25 @@ def test_a_changed_signature_voids_the_comparison_and_names_the_field(field, val
     assert found.deltas[0].delta is None
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "comparable"),
+    [
+        ("lm-eval", "steelyard", False),
+        ("lm-eval", None, True),
+        (None, "steelyard", True),
+        ("lm-eval", "lm-eval", True),
+    ],
+)
+def test_runs_pair_where_special_tokens_were_put_in_alike(before, after, comparable):
+    base, new = (
+        scored("base", [rows("known", "acc", BASE)], signatures={"known": {"parity": rule}})
+        for rule in (before, after)
+    )
+    found = _one(base, new)
+    assert found.comparable is comparable
+    assert ("special tokens" in str(found.problems)) is not comparable
+
+
 @pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"versions": {"torch": "2.14"}}])
 def test_another_dtype_or_library_version_is_told_and_does_not_void(change):
     base = scored("base", [rows("known", "acc", BASE)])

@@ -163,6 +163,16 @@ def test_what_a_divergence_was_measured_from_comes_back(tmp_path: Path, old: boo
     assert signature is not None and (signature.reference, signature.decoding) == ("abc", None)
 
 
+@pytest.mark.parametrize("rule", ["steelyard", "lm-eval", None])
+def test_whose_rule_put_special_tokens_in_comes_back(tmp_path: Path, rule: str | None) -> None:
+    held = rows("exam", "acc", zero_one(40, 0.5))
+    run = scored_of("x", [held], signatures={"exam": {"parity": rule}})
+    written(run, tmp_path)
+    (imported,) = read_lm_eval([tmp_path])
+    signature = imported.run.signature("exam")
+    assert signature is not None and signature.parity == rule
+
+
 def test_rows_without_texts_are_exported_by_their_ids(tmp_path: Path) -> None:
     held = rows("exam", "acc", zero_one(40, 0.5))
     again = back(scored_of("base", [held]), tmp_path)
