@@ -14,6 +14,7 @@ from steelyard.harness.files.yaml_file import (
     allowed_names,
     check_expansion,
     lines_of,
+    numbers_in_another_base,
     read_text,
     read_yaml,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "file_digest",
     "limited_bytes",
     "lines_of",
+    "numbers_in_another_base",
     "one_line",
     "read_json_object",
     "read_row_group",

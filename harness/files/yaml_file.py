@@ -59,12 +59,9 @@ class _Loader(ScalarLoader):
         self.mistakes: dict[int, ConfigError] = {}  # by line; a mapping may be built twice
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        plain = isinstance(node, yaml.ScalarNode) and not node.style
-        if plain and _OTHER_BASE.fullmatch(str(node.value)) and node.tag in _NUMBERS:
-            line = node.start_mark.line + 1
-            what = f"{node.value!r} is a number in another base to YAML"
-            fix = f"write {_in_tens(node.value)}, or '{node.value}' in quotes where text is meant"
-            self.mistakes[line] = ConfigError(what, line=line, fix=fix)
+        mistake = _in_another_base(node)
+        if mistake is not None and mistake.line is not None:
+            self.mistakes[mistake.line] = mistake
         return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
@@ -139,6 +136,40 @@ def lines_of(path: Path | str) -> LineOf:
         return None if root is None else _nearest(dict(_lines_below(root, "")), key)
 
     return line_of
+
+
+def numbers_in_another_base(text: str) -> list[ConfigError]:
+    """An error for each number in ``text`` that YAML 1.1 reads in another base than ten.
+
+    For files that another library reads, whose tags are not looked at.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    mistakes = [] if root is None else [_in_another_base(node) for node in _scalars(root, set())]
+    return [mistake for mistake in mistakes if mistake is not None]
+
+
+def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.Node]:
+    """Every value below ``node``, those of an alias once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.CollectionNode):
+        for entry in node.value:
+            for each in entry if isinstance(entry, tuple) else (entry,):
+                yield from _scalars(each, seen)
+
+
+def _in_another_base(node: yaml.Node) -> ConfigError | None:
+    plain = isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _NUMBERS
+    if not plain or not _OTHER_BASE.fullmatch(node.value):
+        return None
+    return ConfigError(
+        f"{node.value!r} is a number in another base to YAML",
+        line=node.start_mark.line + 1,
+        fix=f"write {_in_tens(node.value)}, or '{node.value}' in quotes where text is meant",
+    )
 
 
 def _in_tens(text: str) -> str:

@@ -7,6 +7,7 @@ against like: the same phase, on the same hardware.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from steelyard.harness.gate.findings import Finding
@@ -64,6 +65,11 @@ def judge_cost(rule: Rule, gate: Gate, baseline: Run, candidate: Run) -> Finding
     return _finding(rule, verdict, why, False)
 
 
+def _rounded_down(share: float) -> str:
+    """A share in per cent: 79.97% must not be said to miss 80% as 80%."""
+    return f"{math.floor(share * 1000) / 10:g}%"
+
+
 def _figure(value: float, unit: str) -> str:
     """``1.03 MB``, ``0.0021 kWh``: three digits in the unit that people read."""
     if unit == "bytes" and value >= 1e6:
@@ -111,7 +117,7 @@ def _unfit(
             return f"the {side}'s figure is unavailable"
         if cost.measured_share < gate.measured_share:
             return (
-                f"only {cost.measured_share:.0%} of the {side}'s energy was measured, "
+                f"only {_rounded_down(cost.measured_share)} of the {side}'s energy was measured, "
                 f"{gate.measured_share:.0%} are needed; the rest is estimated"
             )
     return None

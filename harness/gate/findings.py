@@ -220,6 +220,8 @@ def _floor(hypothesis: Hypothesis, score: Score, claim: Claim, settings: Setting
     low, high = exact if claim == "benchmark" else _bounds(score, hypothesis.own, settings)
     shown = f"{score.value:.4g}"
     where = f"{_where(hypothesis)}: {shown}"
+    if score.unscored:
+        where += f" of {score.n} samples, {score.unscored} more are unscored"
     if low is None or high is None:
         why = f"{where} without an interval, {' and '.join(rule.bounds)}: INCONCLUSIVE"
         return _finding(hypothesis, "inconclusive", why, claim)
@@ -270,7 +272,15 @@ def _check_scale(hypothesis: Hypothesis, score: Score) -> None:
                 value=bound,
                 fix=f"for {bound:g} points write {bound / 100:g}",
             )
-    floor = hypothesis.rule.min
+    rule = hypothesis.rule
+    if score.kind == "accuracy" and ((rule.min, rule.max) in ((0, None), (None, 1), (0, 1))):
+        raise ConfigError(
+            f"{hypothesis.task}: {score.metric} lies between 0 and 1, so this bound never fails",
+            key="min" if rule.min is not None else "max",
+            value=rule.min if rule.min is not None else rule.max,
+            fix="name a bound that a model can miss, or leave the rule out",
+        )
+    floor = rule.min
     imported = score.family == IMPORTED and score.kind == "bounded" and score.value is not None
     if imported and floor is not None and 0 < floor < 1 and (score.value or 0.0) > _NO_SHARE:
         raise ConfigError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, located
 from steelyard.harness.files import digest_json, read_json_object
+from steelyard.harness.imports.error_bars import error_bar
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -18,7 +19,7 @@ from steelyard.harness.imports.imported import (
     imported_run,
     plain_name,
 )
-from steelyard.harness.imports.numbers import Z95, number
+from steelyard.harness.imports.numbers import number
 from steelyard.harness.records import IMPORTED, Score, TaskSignature
 
 _REQUIRED = ("evaluation_id", "model_info", "evaluation_results")
@@ -96,11 +97,11 @@ def _record_score(result: object) -> Score:
     if not task or value is None:
         raise DataError("has no evaluation_name" if not task else "has no finite score")
     doubt = _record_part(details, "uncertainty")
-    low, high, confidence, note = _interval(value, doubt)
     metric = str(config.get("metric_name") or config.get("metric_id") or "score")
     lowest, highest = number(config.get("min_score")), number(config.get("max_score"))
     _require_on_scale(value, lowest, highest)
-    share = (lowest, highest) == (0.0, 1.0)
+    share = (lowest, highest) == (0.0, 1.0) and metric.startswith(("acc", "exact"))
+    low, high, confidence, note = _interval(value, doubt, share=share)
     lower = config.get("lower_is_better")
     if lower is not None and not isinstance(lower, bool):
         raise DataError("lower_is_better is neither true nor false", value=lower)
@@ -112,7 +113,7 @@ def _record_score(result: object) -> Score:
         high=high,
         confidence=confidence,
         n=int(number(doubt.get("num_samples")) or 0),
-        kind="accuracy" if share and metric.startswith(("acc", "exact")) else "bounded",
+        kind="accuracy" if share else "bounded",
         higher_is_better=lower is not True,
         family=IMPORTED,
         unit=config.get("metric_unit") if isinstance(config.get("metric_unit"), str) else None,
@@ -132,7 +133,7 @@ def _require_on_scale(value: float, lowest: float | None, highest: float | None)
 
 
 def _interval(
-    value: float, doubt: Mapping[str, object]
+    value: float, doubt: Mapping[str, object], *, share: bool
 ) -> tuple[float | None, float | None, float, str | None]:
     interval = _record_part(doubt, "confidence_interval")
     low, high = number(interval.get("lower")), number(interval.get("upper"))
@@ -149,8 +150,9 @@ def _interval(
         return None, None, _CONFIDENCE, None
     if error < 0:
         raise DataError("a standard error is not negative", value=error)
-    spread = Z95 * error
-    return value - spread, value + spread, _CONFIDENCE, "interval from the record's standard error"
+    n = int(number(doubt.get("num_samples")) or 0)
+    bar = error_bar(value, error, n, "the record's standard error", share=share)
+    return bar.low, bar.high, _CONFIDENCE, bar.note
 
 
 def _confidence(level: object) -> float:

@@ -14,8 +14,9 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.evaluation import counts_tokens
 from steelyard.harness.files import digest_json, old_names, read_json_object
 from steelyard.harness.files.version_1 import reference_and_decoding
+from steelyard.harness.imports.error_bars import ErrorBar, error_bar
 from steelyard.harness.imports.imported import UNKNOWN, Model, modified
-from steelyard.harness.imports.numbers import Z95, number, whole_number
+from steelyard.harness.imports.numbers import number, whole_number
 from steelyard.harness.records import (
     IMPORTED,
     Kind,
@@ -165,19 +166,23 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
         "family": IMPORTED,
     }
     perplexity = "perplexity" in name or name == "ppl"
-    spread = None if error is None or value is None else Z95 * error
+    bar = ErrorBar(None, None, None)
+    if value is not None and error is not None:
+        share = kind == "accuracy" and not perplexity
+        source = "lm-eval's standard error"
+        bar = error_bar(value, error, results.effective(task) or 0, source, share=share)
     yield Score(
         **shared,
         metric=name + suffix,
         value=value,
-        low=None if spread is None or value is None else value - spread,
-        high=None if spread is None or value is None else value + spread,
+        low=bar.low,
+        high=bar.high,
         kind="perplexity" if perplexity else kind,
         scale="nats" if perplexity else None,
         per_token=counts_tokens(name),
         higher_is_better=(not lower) if higher is None else higher,
         primary=primary,
-        note=None if spread is None else "interval from lm-eval's standard error",
+        note=bar.note,
     )
     if error is not None:
         metric = f"{name}_stderr{suffix}"

@@ -10,10 +10,20 @@ from pathlib import Path
 
 import yaml
 
-from steelyard.harness.errors import ConfigError, located
-from steelyard.harness.files import MAX_BYTES, ScalarLoader, check_expansion, read_text
+from steelyard.harness.errors import Collected, ConfigError, located
+from steelyard.harness.files import (
+    MAX_BYTES,
+    ScalarLoader,
+    check_expansion,
+    numbers_in_another_base,
+    read_text,
+)
 from steelyard.harness.files.old_names import own_part
 
+#: What stands in a task's YAML, or in one that tasks include.
+_TASK_KEY = re.compile(
+    r"^(task|group|output_type|dataset_path|doc_to_text|metric_list):", re.MULTILINE
+)
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _NAME = re.compile(r"^(task|group):[ \t]*['\"]?([^\s'\"#\[{]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)
 _TAGS = re.compile(r"^tag:[ \t]*(\S[^\n#]*)?$((?:\n[ \t]*-[ \t]*\S+)*)", re.MULTILINE)
@@ -93,17 +103,44 @@ def _yaml_files(root: Path) -> Iterator[Path]:
 
 
 def check_task_files(folder: Path) -> None:
-    """Raise ``ConfigError`` for a task file under ``folder`` that is huge or that expands to it.
+    """Raise ``ConfigError`` for a task file under ``folder`` that is huge or that expands to it,
+    and for what YAML 1.1 makes of a plain word or number: ``[yes, no]`` asks "True" and "False".
 
     lm-eval itself reads them, and has no limits.
     """
+    problems = Collected()
     for path in _yaml_files(folder):
         text = read_text(path)
         try:
             with located(file=path):
                 check_expansion(text)
+            if not _TASK_KEY.search(text):
+                continue  # another file that lies there
+            mistakes = [*numbers_in_another_base(text), *_truths_for_choices(text)]
         except (yaml.YAMLError, RecursionError):
             continue  # lm-eval says what is wrong with it
+        for mistake in mistakes:
+            with problems.of(file=path):
+                raise mistake
+    problems.raise_any()
+
+
+def _truths_for_choices(text: str) -> Iterator[ConfigError]:
+    """An error for each choice of a task that YAML reads as a truth value."""
+    root = yaml.compose(text, yaml.SafeLoader)
+    keys = root.value if isinstance(root, yaml.MappingNode) else []
+    for key, choices in keys:
+        if key.value != "doc_to_choice" or not isinstance(choices, yaml.SequenceNode):
+            continue
+        for choice in choices.value:
+            if choice.tag == "tag:yaml.org,2002:bool":
+                yield ConfigError(
+                    f"YAML reads the choice {choice.value} as a truth value, and the model would "
+                    "be asked another word",
+                    key="doc_to_choice",
+                    line=choice.start_mark.line + 1,
+                    fix=f'write "{choice.value}" in quotes',
+                )
 
 
 def names_in(text: str, tags: bool = False) -> set[str]:

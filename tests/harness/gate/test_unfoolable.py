@@ -43,7 +43,7 @@ def test_1_nothing_to_compare_is_an_error():
     assert verdict(empty, empty).exit_code == 3
 
 
-@pytest.mark.parametrize("rule", [RULE, {"task": "*", "margin": 0.02}, {"task": "other", "min": 0}])
+@pytest.mark.parametrize("rule", [RULE, {"task": "*", "margin": 0.02}, {"task": "other", "min": 0.1}])
 def test_2_a_benchmark_missing_from_the_candidate_is_not_comparable(rule):
     base = base_run("known", "other")
     new = scored("new", [rows("other", "acc", BASE)])
@@ -320,3 +320,25 @@ def test_a_candidate_cannot_turn_the_metric_round():
         scores={("known", "acc"): {"higher_is_better": False}},
     )
     assert verdict(base_run(), turned).exit_code == 3
+
+
+@pytest.mark.parametrize("bound", [{"min": 0}, {"max": 1}, {"min": 0.0, "max": 1.0}])
+def test_a_bound_that_no_share_can_miss_is_refused(bound):
+    # promptfoo #9848: a threshold of 0 made an assertion that always passed.
+    with pytest.raises(ConfigError, match="lies between 0 and 1, so this bound never fails"):
+        verdict(base_run(), base_run(), {"task": "known", **bound})
+
+
+def test_a_floor_says_how_much_of_the_task_it_did_not_see():
+    # inspect_ai #4286: 40 of 1000 scored and right is not the same as 1000 of them.
+    scored_rows = np.arange(1000) < 40
+    held = rows("known", "acc", np.where(scored_rows, 1.0, np.nan), scored=scored_rows)
+    lone = scored("new", [held])
+    found = verdict(lone, lone, {"task": "known", "min": 0.5})
+    assert "known: acc: 1 of 40 samples, 960 more are unscored (90% interval" in found.rules[0].why
+
+
+def test_a_share_just_below_its_bound_is_not_rounded_up_to_it():
+    from steelyard.harness.gate.costs import _rounded_down
+
+    assert [_rounded_down(share) for share in (0.7997, 0.8, 0.0)] == ["79.9%", "80%", "0%"]

@@ -108,6 +108,21 @@ def test_a_confidence_in_per_cent_is_one_and_an_interval_beside_its_score_is_non
     assert scores[1].note == "the record's interval, 0.6 to 0.8, does not hold its score: left out"
 
 
+def test_a_standard_error_of_zero_is_no_certainty(tmp_path: Path) -> None:
+    # leaderboard_math's algebra_hard as published: 14 of 307 right, standard error 0.0
+    # (EleutherAI/lm-evaluation-harness #3966); Wilson's interval by statsmodels 0.14.
+    doubt = {"standard_error": {"value": 0.0}}
+    known = result(14 / 307, {**doubt, "num_samples": 307})
+    unknown = {**result(14 / 307, doubt), "evaluation_name": "other"}
+    run = read_every_eval_ever(record(tmp_path / "x.json", evaluation_results=[known, unknown])).run
+    assert (run.scores[0].low, run.scores[0].high) == (
+        pytest.approx(0.027356, abs=1e-6),
+        pytest.approx(0.075080, abs=1e-6),
+    )
+    assert (run.scores[1].low, run.scores[1].high) == (None, None)
+    assert run.scores[1].note == "no interval: the record's standard error is 0"
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
