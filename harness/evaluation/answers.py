@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from steelyard.harness.records import Flag, choice_responses
-from steelyard.harness.suites import BuiltTask, right_choices
+from steelyard.harness.suites import BuiltTask, content_digest, right_choices
 
 #: One of lm-eval's logged samples: ``doc``, ``target``, ``arguments`` and ``resps`` (a list a
 #: request), ``filter``, ``metrics`` (names), and each metric's value under its name.
@@ -48,6 +48,15 @@ class Answer:
 
 def answer_of(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) -> Answer:
     """The answer in one of lm-eval's logged samples."""
+    answer = _answer(built, entry, count_tokens)
+    # Asked with fewer examples than the task shows: an answer to another question.
+    lacking = built.without_examples
+    if lacking and content_digest(entry["doc"]) in lacking:
+        return replace(answer, unusable=Flag.OWN_ANSWER)
+    return answer
+
+
+def _answer(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) -> Answer:
     kind = built.output_type
     raw = tuple(response for responses in entry["resps"] for response in responses)
     arguments = entry["arguments"]

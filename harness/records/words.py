@@ -54,6 +54,8 @@ class Flag(StrEnum):
     ONE_CHOICE = "fewer than two choices"
     BAD_LABEL = "label outside the choices"
     EMPTY_REFERENCE = "empty reference"
+    OWN_ANSWER = "no other few-shot examples"
+    """The pool holds too few examples that do not show the document its own answer."""
 
 
 _FLAGS = {flag.value: flag for flag in Flag}

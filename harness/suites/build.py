@@ -20,6 +20,7 @@ from steelyard.harness.suites.built import (
     with_first_pass,
 )
 from steelyard.harness.suites.documents import check_examples, overrides
+from steelyard.harness.suites.examples import check_pool
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
 from steelyard.harness.suites.limit import stratified
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
@@ -134,6 +135,7 @@ def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMeta
     task.set_fewshot_seed(seed)
     if spec.data is not None:
         check_examples(task, name, shots)
+    check_pool(task, name, shots)
     if spec.chance is not None:
         metadata = metadata.model_copy(update={"chance": spec.chance})
     documents, digests = _chosen(task.eval_docs, metadata, spec.limit, seed)

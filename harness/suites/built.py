@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
 from steelyard.harness.files import digest_json, file_digest
+from steelyard.harness.suites.examples import Questions, check_every_document
+from steelyard.harness.suites.identity import content_digest
 from steelyard.harness.suites.metadata import TaskMetadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
@@ -51,6 +53,12 @@ class BuiltTask:
     def output_type(self) -> str:
         """What the model is asked for: multiple_choice, generate_until, loglikelihood, ..."""
         return str(self.task.OUTPUT_TYPE)
+
+    @property
+    def without_examples(self) -> Collection[str]:
+        """Content digests of documents that cannot be asked with as many few-shot examples."""
+        questions: Questions = self.task.questions
+        return questions.without_examples
 
     @property
     def config(self) -> TaskConfig:
@@ -110,6 +118,9 @@ class BuiltSuite:
                 chat_template=lm.apply_chat_template if self.apply_chat_template else None,
                 tokenizer_name="",
             )
+            if built.without_examples:
+                digests = map(content_digest, built.documents)
+                check_every_document(task.questions, digests, built.name, built.num_fewshot)
         return list(task.instances)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.files import digest_json, file_digest
-from steelyard.harness.suites.narrowed import own_class
 from steelyard.harness.suites.renamed_files import first_digest
 
 if TYPE_CHECKING:
@@ -57,6 +56,12 @@ def task_digest(task: Task, num_fewshot: int) -> str:
         }
     version = getattr(task, "VERSION", None)
     return digest_json(json.loads(json.dumps({**content, "version": version}, default=str)))
+
+
+def own_class(task: Task) -> type[Task]:
+    """The class that the task was loaded with, whatever stands in front of it since."""
+    loaded: type[Task] = getattr(task, "own_class", type(task))
+    return loaded
 
 
 def _identity(value: object) -> object:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.suites.examples import OtherExamples, Questions
+from steelyard.harness.suites.identity import own_class
 from steelyard.harness.suites.templates import templates_compiled_once
 
 if TYPE_CHECKING:
@@ -42,13 +44,33 @@ class Narrowed(Task):
     chosen_documents: Documents
     prepared_requests: Sequence[Instance] | None = None
     """Built before; None builds them."""
+    questions: Questions
+    """What documents and examples ask, and which documents have too few examples."""
+    few_shot_seed: int = 0
 
     doc_to_text = _rendering("doc_to_text")
     doc_to_target = _rendering("doc_to_target")
     doc_to_choice = _rendering("doc_to_choice")
     doc_to_prefix = _rendering("doc_to_prefix")
-    fewshot_context = _rendering("fewshot_context")
     process_results = _rendering("process_results")
+
+    def set_fewshot_seed(self, seed: int | None = None) -> None:
+        """lm-eval's, kept besides for the examples that take others' places."""
+        self.few_shot_seed = 0 if seed is None else seed
+        super().set_fewshot_seed(seed)
+
+    def fewshot_context(self, doc: Any, *arguments: Any, **options: Any) -> Any:
+        """The prompt of a document, whose examples never ask what the document asks."""
+        sampler = getattr(self, "sampler", None)
+        if sampler is None:
+            with templates_compiled_once():
+                return super().fewshot_context(doc, *arguments, **options)
+        with templates_compiled_once():
+            self.sampler = OtherExamples(sampler, self.questions, doc, self.few_shot_seed)
+            try:
+                return super().fewshot_context(doc, *arguments, **options)
+            finally:
+                self.sampler = sampler
 
     def test_docs(self) -> Documents:
         """The chosen documents where the task is scored on its test split."""
@@ -73,18 +95,16 @@ class Narrowed(Task):
 
 def narrowed(task: Task, documents: Documents) -> Task:
     """A copy of the task whose evaluation documents are ``documents``."""
-    return _copy(task, chosen_documents=documents, _instances=None)
+    narrow = _copy(task, chosen_documents=documents, _instances=None)
+    # A part of the task shares what was noted when the whole one's prompts were made.
+    noted = vars(task).get("questions")
+    narrow.questions = Questions(narrow, set() if noted is None else noted.without_examples)
+    return narrow
 
 
 def prepared(task: Task, requests: Sequence[Instance]) -> Task:
     """A copy of a narrowed task that is asked exactly ``requests``."""
     return _copy(task, prepared_requests=requests)
-
-
-def own_class(task: Task) -> type[Task]:
-    """The class that the task was loaded with."""
-    loaded: type[Task] = getattr(task, "own_class", type(task))
-    return loaded
 
 
 def _copy(task: Task, **state: object) -> Task:
