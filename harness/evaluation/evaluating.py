@@ -75,12 +75,15 @@ def evaluate(
 ) -> Evaluation:
     """Score ``lm``, any ``lm_eval.api.model.LM`` that stands for ``checkpoint``, on the suite."""
     lm = as_scorer(lm)
-    requests = built.requests(lm)
+    requests, unasked = built.requests_or_failures(lm)
     passes = {task.name: 1 if task.first is None else 2 for task in built.tasks}
     total = sum(passes[name] * len(own) for name, own in requests.items())
     lm.progress.expect(total)
-    evaluation, done = Evaluation(), 0
+    unscored = [_failure(name, error) for name, error in unasked.items()]
+    evaluation, done = Evaluation(failures=(*built.missing, *unscored)), 0
     for task in built.tasks:
+        if task.name in unasked:
+            continue
         progress(done, total, task.name)
         evaluation = evaluation.merged(
             evaluate_task(lm, built, task, requests[task.name], checkpoint)
@@ -98,11 +101,11 @@ def fill(
     Requests go to ``lm`` in the calls in which lm-eval makes them (a task's requests of one type,
     each as often as it repeats): packs are cut within a call.
     """
-    requests = built.requests(lm)
+    requests, _ = built.requests_or_failures(lm)
     for done, task in enumerate(built.tasks):
         progress(done, len(built.tasks), task.name)
         by_type: dict[str, list[Instance]] = {}
-        for request in requests[task.name]:
+        for request in requests.get(task.name, ()):
             by_type.setdefault(request.request_type, []).extend([request] * request.repeats)
         for calls in by_type.values():
             lm.fill(calls, share)

@@ -86,7 +86,10 @@ class ScoreStage:
             if run.complete:
                 self.store.stages.finish(f"score-{key}", {"run": run.id, "candidate": name})
                 attempts.forget()
-            self._tell(name, "done", f"{len(run.scores)} scores, {energy.seconds:.1f} s")
+            for failure in run.failures:
+                self._tell(name, "failed", f"{failure.stage}: {failure.message}")
+            scored = f"{len(run.scores)} scores, {energy.seconds:.1f} s"
+            self._tell(name, "done", scored if run.complete else f"{scored}; incomplete")
             return run
 
     def fill(

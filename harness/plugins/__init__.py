@@ -1,6 +1,7 @@
 """What a plugin is, the verbs it may have, and names -> classes."""
 
 from steelyard.harness.plugins.fields import RelativePath, ValidationTask, beside
+from steelyard.harness.plugins.missing import missing_package
 from steelyard.harness.plugins.names import (
     is_built_in,
     load_plugin,
@@ -42,6 +43,7 @@ __all__ = [
     "is_built_in",
     "load_plugin",
     "load_trainer",
+    "missing_package",
     "no_progress",
     "plugin_names",
     "require_verbs",

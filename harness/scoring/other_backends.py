@@ -14,6 +14,7 @@ from lm_eval.utils import simple_parse_args_string
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
+from steelyard.harness.plugins import missing_package
 
 PREFIX = "lm-eval:"
 
@@ -43,9 +44,9 @@ def open_backend(backend: str, options: Mapping[str, object]) -> tuple[LM, dict[
         with quiet():
             lm: LM = get_model(name).create_from_arg_obj(arguments)
     except (ImportError, ModuleNotFoundError) as error:
-        fix = f"install it, for instance: pip install 'lm-eval[{name}]'"
-        raise MissingExtraError(
-            f"backend {name} needs a package that is not here: {_first_line(error)}", fix=fix
+        raise missing_package(error, f"backend {name}") or MissingExtraError(
+            f"backend {name} needs a package that is not here: {_first_line(error)}",
+            fix=f"install it, for instance: pip install 'lm-eval[{name}]'",
         ) from error
     except (TypeError, ValueError, AssertionError, OSError) as error:
         fix = "check the arguments behind the comma"

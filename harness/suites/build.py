@@ -10,8 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.errors import ConfigError, located
+from steelyard.harness.errors import (
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    SteelyardError,
+    located,
+)
 from steelyard.harness.files import lines_of
+from steelyard.harness.records import Failure, stage_name
 from steelyard.harness.suites.built import (
     SUITE_SEED,
     BuiltSuite,
@@ -44,16 +51,27 @@ def build(
     """Load every task of ``suite`` with the documents that its limit keeps.
 
     ``seed`` draws limits, and few-shot examples unless ``few_shot_seed`` is given. Raises
-    ``UnknownNameError`` for a missing task, ``ConfigError`` or ``DataError`` for one that does not
-    load.
+    ``UnknownNameError`` for a missing task, ``ConfigError`` for a mistake in a file of the suite's.
+    A task that this machine cannot build (a package or data that are not here) is among the
+    ``missing`` of the suite; where no other is left, what it misses is raised.
     """
     manager = _task_manager(suite)
     tasks: dict[str, BuiltTask] = {}
+    missing: dict[str, SteelyardError] = {}
     for spec in suite.tasks:
-        for built in _load(manager, spec, seed):
+        try:
+            loaded = _load(manager, spec, seed)
+        except SteelyardError as error:
+            if not _is_of_this_machine(error):
+                raise
+            missing[spec.task] = error
+            continue
+        for built in loaded:
             if built.name in tasks:
                 raise ConfigError(f"suite '{suite.name}' holds the task '{built.name}' twice")
             tasks[built.name] = built
+    if missing and not tasks:
+        raise next(iter(missing.values()))
     fidelity = None
     if suite.fidelity is not None:
         spec = SuiteTask(task=suite.fidelity.task, limit=suite.fidelity.limit)
@@ -69,7 +87,19 @@ def build(
         system=system,
         fidelity=fidelity,
         cost=cost,
+        missing=tuple(
+            Failure(stage=stage_name("score", name), message=str(error))
+            for name, error in missing.items()
+        ),
     )
+
+
+def _is_of_this_machine(error: SteelyardError) -> bool:
+    """Whether a task fails for what is not here, or in the task's own code, not for a mistake in
+    the suite.
+    """
+    foreign = error.__cause__ is not None and not isinstance(error.__cause__, SteelyardError)
+    return isinstance(error, (MissingExtraError, DataError)) or foreign
 
 
 def _task_manager(suite: Suite) -> TaskManager:

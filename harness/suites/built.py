@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
 from steelyard.harness.files import digest_json, file_digest
+from steelyard.harness.plugins import missing_package
+from steelyard.harness.records import Failure
 from steelyard.harness.suites.examples import Questions, check_every_document
 from steelyard.harness.suites.identity import content_digest
 from steelyard.harness.suites.metadata import TaskMetadata
@@ -79,7 +81,12 @@ class BuiltSuite:
     """Whose documents are the text of the divergence; None where the suite names none."""
     cost: BuiltTask | None = None
     """From whose documents the prompts of the cost measurement are cut."""
-    _requests: dict[str, dict[str, list[Instance]]] = field(default_factory=dict)
+    missing: tuple[Failure, ...] = ()
+    """Tasks of the suite that this machine cannot build, and why: a run without them is
+    incomplete."""
+    _requests: dict[str, tuple[dict[str, list[Instance]], dict[str, SteelyardError]]] = field(
+        default_factory=dict
+    )
 
     @property
     def digest(self) -> str:
@@ -87,6 +94,7 @@ class BuiltSuite:
         tasks = [(t.name, t.task_digest, t.data_digest, t.num_fewshot, t.limit) for t in self.tasks]
         fidelity = None if self.fidelity is None else self.fidelity.data_digest
         asked: list[object] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
+        asked += [failure.stage for failure in self.missing]
         asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
         asked += [[m.model_dump(mode="json") for m in t.extras] for t in self.tasks if t.extras]
         if self.cost is not None and self.suite.cost is not None:
@@ -96,15 +104,33 @@ class BuiltSuite:
     def requests(self, lm: LM) -> dict[str, list[Instance]]:
         """Fresh requests of every task, ready to be answered by ``lm``.
 
-        Of a task that asks twice they are those of its first pass.
+        Of a task that asks twice they are those of its first pass. Raises for the first task whose
+        documents cannot be asked.
         """
+        requests, unasked = self.requests_or_failures(lm)
+        for error in unasked.values():
+            raise error
+        return requests
+
+    def requests_or_failures(
+        self, lm: LM
+    ) -> tuple[dict[str, list[Instance]], dict[str, SteelyardError]]:
+        """``requests`` of the tasks that can be asked, and why the others cannot."""
         key = "" if not self.apply_chat_template else digest_json(_template(lm))
         if key not in self._requests:
-            self._requests[key] = {t.name: self.requests_of(t.first or t, lm) for t in self.tasks}
-        return {
+            self._requests[key] = {}, {}
+            asked, unasked = self._requests[key]
+            for task in self.tasks:
+                try:
+                    asked[task.name] = self.requests_of(task.first or task, lm)
+                except SteelyardError as error:
+                    unasked[task.name] = error
+        asked, unasked = self._requests[key]
+        fresh = {
             name: [replace(r, resps=[], filtered_resps={}) for r in requests]
-            for name, requests in self._requests[key].items()
+            for name, requests in asked.items()
         }
+        return fresh, unasked
 
     def requests_of(self, built: BuiltTask, lm: LM) -> list[Instance]:
         """One task's requests, built anew."""
@@ -160,6 +186,8 @@ def building(name: str) -> Iterator[None]:
 def _told_of(name: str, error: Exception) -> SteelyardError:
     if isinstance(error.__cause__, SteelyardError):
         return error.__cause__
+    if (missing := missing_package(error, f"task '{name}'")) is not None:
+        return missing
     if isinstance(error, KeyError) and "not a registered task" in str(error):
         return UnknownNameError(f"no task named '{name}'")
     text = (str(error).strip().splitlines() or [""])[0]

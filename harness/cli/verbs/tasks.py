@@ -121,7 +121,10 @@ def contamination(
     settings = loaded.settings
     suite = load_suite(settings.suite, folder=loaded.folder, limit=settings.limit)
     sources = {s.name: s for candidate in loaded.candidates for s in candidate.data}
-    rows = overlaps(build(suite), list(sources.values()))
+    built = build(suite)
+    rows = overlaps(built, list(sources.values()))
+    for failure in built.missing:
+        typer.echo(f"not looked for: {failure.message}", err=True)
     if format is Format.json:
         typer.echo(json.dumps(rows, indent=2))
     else:
