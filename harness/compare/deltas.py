@@ -12,6 +12,7 @@ import numpy as np
 
 from steelyard.harness import stats
 from steelyard.harness.compare.comparability import inspect_task
+from steelyard.harness.compare.groups import pair_group
 from steelyard.harness.compare.pairing import Paired, against_score, pair
 from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scales import other_scale
@@ -91,6 +92,8 @@ def _of_one_kind(score: Score, other: Score) -> Score:
 def _paired_rows(
     baseline: Scored, candidate: Scored, score: Score, other: Score
 ) -> tuple[Paired | None, list[Problem]]:
+    if score.parts or other.parts:
+        return pair_group(baseline, candidate, score, other)
     before = baseline.rows.get((score.task, score.metric))
     after = candidate.rows.get((score.task, score.metric))
     if before is None and after is None:

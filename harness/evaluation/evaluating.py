@@ -17,6 +17,7 @@ from steelyard.harness.environment import quiet, versions
 from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.answers import Entry
 from steelyard.harness.evaluation.fidelity import measured_divergence
+from steelyard.harness.evaluation.groups import group_scores, group_signature
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
 from steelyard.harness.plugins import Progress, no_progress
@@ -90,7 +91,22 @@ def evaluate(
         )
         done += passes[task.name] * len(requests[task.name])
     progress(done, total, "")
-    return evaluation
+    return evaluation.merged(_of_groups(built, evaluation))
+
+
+def _of_groups(built: BuiltSuite, evaluation: Evaluation) -> Evaluation:
+    """The scores of the suite's groups, with what they were scored under."""
+    tasks = {task.name: task for task in built.tasks}
+    scores = group_scores(built.groups, tasks, evaluation.scores)
+    signatures = {signature.task: signature for signature in evaluation.signatures}
+    named = [
+        group_signature(
+            group.name, group.digest, [signatures[t] for t in group.tasks if t in signatures]
+        )
+        for group in built.groups
+        if any(score.task == group.name for score in scores)
+    ]
+    return Evaluation(scores, signatures=tuple(each for each in named if each is not None))
 
 
 def fill(

@@ -49,12 +49,29 @@ def stands(gate: Gate, candidate: Run, task: str, slice: str | None) -> bool:
 
 def _learnt(gate: Gate, candidate: Run, task: str, slice: str | None) -> Contaminated | None:
     """What the candidate has learnt of the items that a rule looks at, where it is too much."""
-    overlap = next((c for c in candidate.contamination if c.task == task), None)
+    overlap = _overlap(candidate, task)
     if overlap is None or slice == CLEAN:
         return None
     # One item may always be there by chance: one of twelve is no share to speak of.
     few = overlap.contaminated <= max(1.0, gate.contaminated_share * overlap.items)
     return None if few else overlap
+
+
+def _overlap(candidate: Run, task: str) -> Contaminated | None:
+    """What of a task's items the candidate was trained on; of a group's, over all of its tasks."""
+    own = next((c for c in candidate.contamination if c.task == task), None)
+    group = next((s for s in candidate.scores if s.task == task and s.parts), None)
+    if own is not None or group is None:
+        return own
+    parts = [c for c in candidate.contamination if c.task in group.parts]
+    if not parts:
+        return None
+    return Contaminated(
+        task=task,
+        items=group.n + group.unscored,
+        contaminated=sum(part.contaminated for part in parts),
+        data=tuple(dict.fromkeys(name for part in parts for name in part.data)),
+    )
 
 
 def _reasons(gate: Gate, task: str) -> list[str]:

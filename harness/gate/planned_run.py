@@ -23,6 +23,10 @@ def planned_run(
     """
     scores, rows = [], {}
     for score in baseline.run.scores:
+        if score.parts and all(part in sample_ids for part in score.parts):
+            # Its rows are those of its tasks.
+            scores.append(score.model_copy(update={"value": None}))
+            continue
         held = baseline.rows.get((score.task, score.metric))
         if score.task not in sample_ids or held is None:
             continue

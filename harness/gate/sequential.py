@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from steelyard.harness.compare import Scored, TaskPair, inspect_run, pair, pair_task, part_of
-from steelyard.harness.errors import Collected, ScoringError
+from steelyard.harness.errors import Collected, ConfigError, ScoringError
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost
 from steelyard.harness.gate.findings import Finding, check_bounds, not_comparable, undecided
@@ -121,7 +121,7 @@ class EarlyDecision:
             for h in only
             if h.problem is None and unfit(h) is None
         ]
-        self.orders = {p.task: self._order(p, planned) for p in pairs if p.task in planned.tasks}
+        self.orders = {p.task: self._order(p, planned) for p in pairs if p.task in sample_ids}
         self._taken = dict.fromkeys(self.orders, 0)
         self._faults: dict[tuple[str, str], str] = {}
 
@@ -305,10 +305,22 @@ def _selected(gate: Gate, selection: Selection) -> list[tuple[int, Hypothesis]]:
         if not rule.is_cost:
             with problems.of(key=f"rules.{i}"):
                 for hypothesis in selection.of(rule):
+                    _require_task(hypothesis, selection)
                     check_bounds(hypothesis)
                     hypotheses.append((i, hypothesis))
     problems.raise_any()
     return hypotheses
+
+
+def _require_task(hypothesis: Hypothesis, selection: Selection) -> None:
+    """Raises ``ConfigError`` for the score of a group, which several tasks decide together."""
+    score = selection.baseline.scores_of(hypothesis.task).get(hypothesis.metric)
+    if score is not None and score.parts:
+        raise ConfigError(
+            f"'{hypothesis.task}' is a group: its score takes all of its tasks",
+            key="task",
+            fix="hold the gate without --sequential, or name its tasks in rules of their own",
+        )
 
 
 def _blocks(hypothesis: Hypothesis) -> bool:

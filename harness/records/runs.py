@@ -59,6 +59,10 @@ class Score(Record):
     """Shown, never to be gated on; ``note`` says why."""
     flags: Mapping[Flag, int] = Field(default_factory=dict)
     """Counted peculiarities, e.g. ``{"length limit": 3, "tied": 1}``."""
+    parts: Mapping[str, str] = Field(default_factory=dict)
+    """Task -> metric that a group's score is made of: its rows are theirs. Empty: a task's own."""
+    alike: bool = False
+    """Whether the parts of a group count alike; else each by its samples."""
     note: str | None = None
     """For people; no decision hangs on its words."""
 

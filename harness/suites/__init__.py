@@ -3,6 +3,7 @@
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import SUITE_SEED, BuiltSuite, BuiltTask, with_documents
 from steelyard.harness.suites.documents import Documents, TaskData
+from steelyard.harness.suites.groups import BuiltGroup, GroupMetric
 from steelyard.harness.suites.identity import (
     NOT_IDENTITY,
     content_digest,
@@ -35,12 +36,14 @@ __all__ = [
     "CHOICE_METRICS",
     "NOT_IDENTITY",
     "SUITE_SEED",
+    "BuiltGroup",
     "BuiltSuite",
     "BuiltTask",
     "CostMeasure",
     "Documents",
     "EvaluateMetric",
     "ExtraMetric",
+    "GroupMetric",
     "Suite",
     "SuiteTask",
     "TaskData",

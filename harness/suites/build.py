@@ -7,6 +7,7 @@ each checkpoint (and built anew only where a chat template makes the prompts ano
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,21 @@ from steelyard.harness.suites.built import (
 )
 from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.examples import check_pool
+from steelyard.harness.suites.groups import BuiltGroup, built_groups
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
-from steelyard.harness.suites.limit import stratified
+from steelyard.harness.suites.limit import shares, stratified
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
 from steelyard.harness.suites.suite import Suite, SuiteTask
-from steelyard.harness.suites.task_files import check_task_files, package_folder, task_files
+from steelyard.harness.suites.task_files import (
+    check_task_files,
+    package_folder,
+    task_files,
+    task_tags,
+)
 
 if TYPE_CHECKING:
+    from lm_eval.api.group import Group
     from lm_eval.api.task import Task
     from lm_eval.tasks import TaskManager
 
@@ -57,10 +65,11 @@ def build(
     """
     manager = _task_manager(suite)
     tasks: dict[str, BuiltTask] = {}
+    groups: dict[str, BuiltGroup] = {}
     missing: dict[str, SteelyardError] = {}
     for spec in suite.tasks:
         try:
-            loaded = _load(manager, spec, seed)
+            loaded, own_groups = _load(manager, spec, seed)
         except SteelyardError as error:
             if not _is_of_this_machine(error):
                 raise
@@ -70,15 +79,16 @@ def build(
             if built.name in tasks:
                 raise ConfigError(f"suite '{suite.name}' holds the task '{built.name}' twice")
             tasks[built.name] = built
+        groups |= {group.name: group for group in own_groups}
     if missing and not tasks:
         raise next(iter(missing.values()))
     fidelity = None
     if suite.fidelity is not None:
         spec = SuiteTask(task=suite.fidelity.task, limit=suite.fidelity.limit)
-        fidelity = _load(manager, spec, seed)[0]
+        fidelity = _one(manager, spec, seed)
     cost = None
     if suite.cost is not None:
-        cost = _load(manager, SuiteTask(task=suite.cost.task), seed)[0]
+        cost = _one(manager, SuiteTask(task=suite.cost.task), seed)
     return BuiltSuite(
         suite=suite,
         tasks=tuple(tasks.values()),
@@ -87,6 +97,7 @@ def build(
         system=system,
         fidelity=fidelity,
         cost=cost,
+        groups=tuple(groups.values()),
         missing=tuple(
             Failure(stage=stage_name("score", name), message=str(error))
             for name, error in missing.items()
@@ -107,7 +118,8 @@ def _task_manager(suite: Suite) -> TaskManager:
 
     ours = task_files(suite.include)
     # Indexing lm-eval's own 14,000 names takes 7 s: only where one of them is meant.
-    defaults = any(name not in ours for name in suite.task_names)
+    own = {*ours, *task_tags(suite.include)}
+    defaults = any(name not in own for name in suite.task_names)
     folders = [str(package_folder("steelyard.tasks")), *suite.include]
     for folder in suite.include:
         check_task_files(Path(folder))
@@ -115,14 +127,45 @@ def _task_manager(suite: Suite) -> TaskManager:
         return TaskManager(include_path=folders, include_defaults=defaults)
 
 
-def _load(manager: TaskManager, spec: SuiteTask, seed: int) -> list[BuiltTask]:
+def _load(
+    manager: TaskManager, spec: SuiteTask, seed: int
+) -> tuple[list[BuiltTask], list[BuiltGroup]]:
+    """The tasks that an entry of a suite stands for, and the groups of them that have a score."""
     with building(spec.task):
-        loaded = manager.load([_asked_for(spec)])["tasks"]
+        tasks, groups = _loaded(manager, spec)
+        limits = _limits(spec, tasks)
         built = [
-            _built(name, task, spec, seed, _metadata(manager, name, task))
-            for name, task in loaded.items()
+            _built(
+                name,
+                task,
+                spec.model_copy(update={"limit": limits[name]}),
+                seed,
+                _metadata(manager, name, task),
+            )
+            for name, task in tasks.items()
         ]
-    return [_with_first_pass(manager, task, spec, seed) for task in built]
+        scored_groups = built_groups(groups)
+    return [_with_first_pass(manager, task, spec, seed) for task in built], scored_groups
+
+
+def _limits(spec: SuiteTask, tasks: Mapping[str, Task]) -> dict[str, int | None]:
+    """The limit of each task that an entry stands for."""
+    if spec.limit is None or spec.limit_for == "each":
+        return dict.fromkeys(tasks, spec.limit)
+    if spec.limit < len(tasks):
+        raise ConfigError(
+            f"'{spec.task}' has {len(tasks)} tasks, which share a limit for all of them",
+            key="limit",
+            value=spec.limit,
+            fix=f"raise it to {len(tasks)} or more",
+        )
+    sizes = [len(task.eval_docs) for task in tasks.values()]
+    return dict(zip(tasks, shares(sizes, spec.limit), strict=True))
+
+
+def _one(manager: TaskManager, spec: SuiteTask, seed: int) -> BuiltTask:
+    """The task (of a group the first) whose texts are used."""
+    return _load(manager, spec, seed)[0][0]
 
 
 def _metadata(manager: TaskManager, name: str, task: Task) -> TaskMetadata:
@@ -141,16 +184,36 @@ def _with_first_pass(
     if name is None:
         return built
     asked = SuiteTask(task=name, data=spec.data, description=spec.description)
-    (first,) = _load(manager, asked, seed)
+    first = _one(manager, asked, seed)
     return with_first_pass(built, first)
 
 
-def _asked_for(spec: SuiteTask) -> str | dict[str, object]:
-    """What lm-eval is asked for: a name, or the task as member of a group, which may change it."""
-    changed = overrides(spec.data) if spec.data is not None else {}
+def _loaded(
+    manager: TaskManager, spec: SuiteTask
+) -> tuple[Mapping[str, Task], Mapping[str, Group]]:
+    """lm-eval's tasks and groups of one entry, which may change them.
+
+    A task is changed as the member of a group. Of a group or tag each task is changed by its own
+    name: changed as a whole, lm-eval would give its name to each of its tasks, and keep the last.
+    """
+    entry = manager.task_index.get(spec.task)
+    several = entry is not None and entry.kind.name in ("GROUP", "TAG")
+    if spec.data is not None and several:
+        raise ConfigError(
+            f"'{spec.task}' stands for several tasks, and data are those of one",
+            key="data",
+            fix="name the tasks, each with its own data",
+        )
+    changed = {} if spec.data is None else overrides(spec.data)
     if spec.description is not None:
         changed["description"] = spec.description
-    return {"group": "changed", "task": [{"task": spec.task, **changed}]} if changed else spec.task
+    plain = manager.load([spec.task]) if several or not changed else None
+    groups = {} if plain is None else plain["groups"]
+    if plain is not None and not changed:
+        return plain["tasks"], groups
+    names = [spec.task] if plain is None else list(plain["tasks"])
+    members = [{"task": name, **changed} for name in names]
+    return manager.load([{"group": "changed", "task": members}])["tasks"], groups
 
 
 def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMetadata) -> BuiltTask:

@@ -14,6 +14,7 @@ from steelyard.harness.files import digest_json, file_digest
 from steelyard.harness.plugins import missing_package
 from steelyard.harness.records import Failure
 from steelyard.harness.suites.examples import Questions, check_every_document
+from steelyard.harness.suites.groups import BuiltGroup
 from steelyard.harness.suites.identity import content_digest
 from steelyard.harness.suites.metadata import TaskMetadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
@@ -52,6 +53,11 @@ class BuiltTask:
     """The first pass of a task that asks twice, over the same documents."""
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """The names of the filters behind which the task is measured."""
+        return tuple(str(ensemble.name) for ensemble in getattr(self.task, "_filters", ()))
+
+    @property
     def output_type(self) -> str:
         """What the model is asked for: multiple_choice, generate_until, loglikelihood, ..."""
         return str(self.task.OUTPUT_TYPE)
@@ -81,6 +87,8 @@ class BuiltSuite:
     """Whose documents are the text of the divergence; None where the suite names none."""
     cost: BuiltTask | None = None
     """From whose documents the prompts of the cost measurement are cut."""
+    groups: tuple[BuiltGroup, ...] = ()
+    """Groups of the tasks that have a score of their own."""
     missing: tuple[Failure, ...] = ()
     """Tasks of the suite that this machine cannot build, and why: a run without them is
     incomplete."""
@@ -95,6 +103,7 @@ class BuiltSuite:
         fidelity = None if self.fidelity is None else self.fidelity.data_digest
         asked: list[object] = [tasks, fidelity, self.seed, self.apply_chat_template, self.system]
         asked += [failure.stage for failure in self.missing]
+        asked += [[group.name, group.digest] for group in self.groups]
         asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
         asked += [[m.model_dump(mode="json") for m in t.extras] for t in self.tasks if t.extras]
         if self.cost is not None and self.suite.cost is not None:

@@ -83,9 +83,7 @@ class OtherExamples:
             self.questions.without_examples.add(content_digest(self.document))
         return examples
 
-    def _drawn(
-        self, n: int, eval_doc: Document, options: Mapping[str, Any]
-    ) -> Sequence[Document]:
+    def _drawn(self, n: int, eval_doc: Document, options: Mapping[str, Any]) -> Sequence[Document]:
         try:
             return list(self.sampler.sample(n, eval_doc=eval_doc, **options))
         except (ValueError, AssertionError):

@@ -35,3 +35,23 @@ def stratified(digests: Sequence[str], strata: Sequence[str], limit: int, seed: 
         for rank, (unit, index) in enumerate(sorted(drawn)):
             line.append(((rank + start) / len(drawn), unit, index))
     return sorted(index for _, _, index in sorted(line)[:limit])
+
+
+def shares(sizes: Sequence[int], limit: int) -> list[int]:
+    """How many of ``limit`` documents each of several tasks of these sizes gets.
+
+    In proportion, at least one each, by largest remainders: together exactly ``limit``, or all
+    where there are no more.
+    """
+    total = sum(sizes)
+    if limit >= total:
+        return list(sizes)
+    quotas = [limit * size / total for size in sizes]
+    counts = [max(1, int(quota)) for quota in quotas]
+    while sum(counts) != limit:
+        missing = sum(counts) < limit
+        gaps = [quota - count for quota, count in zip(quotas, counts, strict=True)]
+        open_places = [i for i, count in enumerate(counts) if missing or count > 1]
+        place = (max if missing else min)(open_places, key=gaps.__getitem__)
+        counts[place] += 1 if missing else -1
+    return counts

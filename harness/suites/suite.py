@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -36,7 +37,12 @@ from steelyard.harness.errors import (
 from steelyard.harness.files import YamlFile, allowed_names, read_yaml, validated
 from steelyard.harness.records import Record
 from steelyard.harness.suites.documents import TaskData
-from steelyard.harness.suites.task_files import lm_eval_names, package_folder, task_files
+from steelyard.harness.suites.task_files import (
+    lm_eval_names,
+    package_folder,
+    task_files,
+    task_tags,
+)
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -69,6 +75,9 @@ class SuiteTask(Record):
     num_fewshot: int | None = Field(default=None, ge=0)
     limit: int | None = Field(default=None, ge=1)
     """Items, chosen stratified and the same for every checkpoint; None: all."""
+    limit_for: Literal["each", "all"] = "each"
+    """Of a group or tag: whether ``limit`` is for each of its tasks, or for all together, in
+    proportion to their sizes."""
     weight: float = Field(default=1.0, gt=0)
     chance: float | None = None
     data: TaskData | None = None
@@ -311,6 +320,9 @@ def _require_known(suite: Suite) -> None:
     """Every named task exists; the 14,000 names of lm-eval are read only where ours lack one."""
     ours = task_files(suite.include)
     missing = [name for name in suite.task_names if name not in ours]
+    if missing:
+        tags = task_tags(suite.include)
+        missing = [name for name in missing if name not in tags]
     if not missing:
         return
     theirs = lm_eval_names()

@@ -51,6 +51,15 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
     return files
 
 
+def task_tags(include: Sequence[str]) -> frozenset[str]:
+    """Every tag of the task files under ``include``: a tag stands for all tasks that have it."""
+    names: set[str] = set()
+    for path in (path for root in include for path in _yaml_files(Path(root))):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        names |= names_in(text, tags=True) - names_in(text)
+    return frozenset(names)
+
+
 def task_summary(path: Path) -> dict[str, str]:
     """What a task asks the model for, its family and primary metric, from its YAML as text."""
     content = _content(path, ())

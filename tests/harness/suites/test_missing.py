@@ -1,4 +1,4 @@
-"""A suite on a machine that cannot build all of it: the rest is scored, and what is missing told."""
+"""A suite on a machine that cannot build all of it: the rest is scored, what is missing told."""
 
 from __future__ import annotations
 
