@@ -29,12 +29,12 @@ def group_scores(
         by_task.setdefault(score.task, {})[score.metric] = score
     results: list[Score] = []
     for group in groups:
-        own = [
-            score
+        every = [
+            _score(group, metric, filter_name, tasks, by_task)
             for metric in group.metrics
             for filter_name in _filters(group, metric, tasks)
-            if (score := _score(group, metric, filter_name, tasks, by_task)) is not None
         ]
+        own = [score for score in every if score is not None]
         results += [s.model_copy(update={"primary": i == 0}) for i, s in enumerate(own)]
     return tuple(results)
 

@@ -44,6 +44,7 @@ def _answer(error: BaseException, what: str) -> MissingExtraError:
     named = _NAMED.search(str(error))
     module = (getattr(error, "name", None) or "").partition(".")[0]
     extra = named[1] if named else _extra_of(module)
+    fix: str | None
     if extra in OURS:
         fix = f"pip install 'steelyard[{extra}]', which brings lm-eval[{extra}]"
     elif extra is not None:

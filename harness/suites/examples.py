@@ -117,8 +117,8 @@ def check_pool(task: Task, name: str, num_fewshot: int) -> None:
     """
     from lm_eval.api.samplers import SAMPLER_REGISTRY
 
-    sampler = getattr(task, "sampler", None)
-    if not num_fewshot or type(sampler) not in SAMPLER_REGISTRY.values():
+    sampler: ContextSampler | None = getattr(task, "sampler", None)
+    if not num_fewshot or sampler is None or type(sampler) not in SAMPLER_REGISTRY.values():
         return
     indices = getattr(task.fewshot_cfg, "fewshot_indices", None)
     pool = pool_of(sampler)

@@ -43,7 +43,9 @@ def test_1_nothing_to_compare_is_an_error():
     assert verdict(empty, empty).exit_code == 3
 
 
-@pytest.mark.parametrize("rule", [RULE, {"task": "*", "margin": 0.02}, {"task": "other", "min": 0.1}])
+@pytest.mark.parametrize(
+    "rule", [RULE, {"task": "*", "margin": 0.02}, {"task": "other", "min": 0.1}]
+)
 def test_2_a_benchmark_missing_from_the_candidate_is_not_comparable(rule):
     base = base_run("known", "other")
     new = scored("new", [rows("other", "acc", BASE)])
