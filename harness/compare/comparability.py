@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from steelyard.harness.compare.problems import Cause, Problem
 from steelyard.harness.compare.scored import Scored
-from steelyard.harness.records import Difference, Run, TaskSignature
+from steelyard.harness.records import ONCE_UNNAMED, Difference, Run, TaskSignature
 
 #: Fields of a signature, and why another value makes two numbers incomparable.
 VOIDING: Mapping[str, str] = {
@@ -141,10 +141,16 @@ def _of_scores(baseline: Scored, candidate: Scored, task: str) -> list[Problem]:
             was, now = getattr(score, name), getattr(other, name)
             # A 0/1 metric that some answer was graded more finely in is a bounded one.
             graded = name == "kind" and {was, now} == {"accuracy", "bounded"}
-            if was != now and not graded:
+            unnamed = name == "signature" and _went_without_a_name(was, now)
+            if was != now and not graded and not unnamed:
                 text = f"the metric's {name.replace('_', ' ')} changed ({was} to {now})"
                 problems.append(Problem("signature", text, task, score.metric))
     return problems
+
+
+def _went_without_a_name(was: str | None, now: str | None) -> bool:
+    """Whether one score names the rules that the other was made by before they had a name."""
+    return None in (was, now) and not ONCE_UNNAMED.isdisjoint((was, now))
 
 
 def _text_or_none(value: object) -> str | None:

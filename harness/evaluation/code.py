@@ -37,6 +37,7 @@ SCORE_ROOMS = (
     "harness/records",
     "harness/stats",
     "harness/suites",
+    "harness/texts",
     "tasks",
 )
 HOUSE = Path(__file__).resolve().parents[2]

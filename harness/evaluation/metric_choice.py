@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from steelyard.harness.errors import ConfigError, MetricError, located
+from steelyard.harness.errors import ConfigError, MetricError, did_you_mean, located
 from steelyard.harness.plugins import Metric, Sample, is_built_in, load_plugin, plugin_names
 from steelyard.harness.records import metric_name
 from steelyard.harness.suites import BuiltTask, EvaluateMetric, ExtraMetric
@@ -17,6 +17,8 @@ NEED_A_MODEL = (
     "nli_faithfulness",
     "toxicity",
 )
+#: Keys of an entry in a task's ``metric_list`` that say what lm-eval does with it.
+_OF_EVERY_METRIC = ("metric", "aggregation", "higher_is_better", "hf_evaluate")
 #: lm-eval names that mean something else where the value is a (gold, predicted) pair.
 _OF_PAIRS = {"f1": "binary_f1"}
 
@@ -52,8 +54,44 @@ def _chosen(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
             chosen.append(metric)
     missing = [name for name in _listed(built) if name not in names]
     chosen += [_unmeasured(name, better.get(name), registered) for name in missing]
-    also = [load_metric(name) for name in built.metadata.also]
-    return [*chosen, *also, *map(_evaluated, built.evaluate), *map(_extra, built.extras)]
+    chosen += [load_metric(name) for name in built.metadata.also]
+    fitted = [_fitted(metric, built) for metric in chosen]
+    return [*fitted, *map(_evaluated, built.evaluate), *map(_extra, built.extras)]
+
+
+def _fitted(metric: Metric, built: BuiltTask) -> Metric:
+    """A metric of texts with the options of the task's ``metric_list``, for the task's texts."""
+    for_task = getattr(metric, "for_task", None)
+    if for_task is None or not is_built_in(metric):
+        return metric
+    options = _options(built, metric) if replaces_lm_evals(metric) else {}
+    if options:
+        metric = load_metric(metric.name, metric.higher_is_better, options)
+    fitted: Metric = metric.for_task(built.texts)  # type: ignore[attr-defined]
+    return fitted
+
+
+def replaces_lm_evals(metric: Metric) -> bool:
+    """Whether the metric measures texts itself, where lm-eval has a function of the same name."""
+    return bool(getattr(metric, "replaces_lm_evals", False))
+
+
+def _options(built: BuiltTask, metric: Metric) -> dict[str, object]:
+    """What the task's ``metric_list`` says of the metric besides what every entry says.
+
+    Raises ``MetricError`` for what the metric does not take: lm-eval passes it over in silence.
+    """
+    entry = next((e for e in _entries(built) if e.get("metric") == metric.name), {})
+    asked = {key: value for key, value in entry.items() if key not in _OF_EVERY_METRIC}
+    takes = set(getattr(metric, "model_fields", {})) - {"name", "higher_is_better", "per_token"}
+    for key in asked:
+        if key not in takes:
+            raise MetricError(
+                f"metric '{metric.name}' takes no '{key}'",
+                key=f"metric_list.{metric.name}.{key}",
+                fix=did_you_mean(key, takes),
+            )
+    return asked
 
 
 def _extra(spec: ExtraMetric) -> Metric:
@@ -74,10 +112,15 @@ def _evaluated(spec: EvaluateMetric) -> Metric:
     return metric
 
 
+def _entries(built: BuiltTask) -> list[Mapping[str, object]]:
+    """The entries of the task's ``metric_list``."""
+    return list(getattr(built.config, "metric_list", None) or [])
+
+
 def _listed(built: BuiltTask) -> list[str]:
     """The names in the task's ``metric_list``."""
-    listed = getattr(built.config, "metric_list", None) or []
-    return [str(entry["metric"]) for entry in listed if isinstance(entry.get("metric"), str)]
+    names = [entry.get("metric") for entry in _entries(built)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _unmeasured(name: str, higher_is_better: bool | None, registered: Collection[str]) -> Metric:
@@ -112,7 +155,11 @@ def metric_for(
     return mean if _measures(mean, first) else None
 
 
-def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:
+def load_metric(
+    name: str,
+    higher_is_better: bool | None = None,
+    chosen_options: Mapping[str, object] | None = None,
+) -> Metric:
     """The metric plugin called ``name`` (a filter after a comma is ignored).
 
     Raises:
@@ -125,7 +172,7 @@ def load_metric(name: str, higher_is_better: bool | None = None) -> Metric:
         metric_class: Any = load_plugin("metrics", plugin)
     except ConfigError as error:
         raise MetricError(error.message, fix=error.fix) from error
-    options = {}
+    options = dict(chosen_options or {})
     if higher_is_better is not None and "higher_is_better" in getattr(
         metric_class, "model_fields", {}
     ):

@@ -93,4 +93,5 @@ class PartEvaluation(Questions):
 
 def _part(built: BuiltTask, chosen: Sequence[int]) -> BuiltTask:
     """The task with the chosen documents only; the whole one is left as it was."""
-    return with_documents(built, [built.documents[i] for i in chosen])
+    part = with_documents(built, [built.documents[i] for i in chosen])
+    return replace(part, whole=built.whole or built)

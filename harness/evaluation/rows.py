@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation.answers import Answer, Entry, answer_of, json_document
 from steelyard.harness.evaluation.measuring import Measured, naming, row_of
-from steelyard.harness.evaluation.metric_choice import choose_metrics
+from steelyard.harness.evaluation.metric_choice import choose_metrics, replaces_lm_evals
 from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.plugins import Metric, Row, Sample, is_built_in
 from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
@@ -148,13 +148,19 @@ def _measured(metric: Metric, filtered: _Filtered) -> Measured:
         if row is not None and not all(map(math.isfinite, row)):
             row, flag = None, Flag.NOT_A_NUMBER
         elif row is None:
-            flag = flag or Flag.UNSCORED
+            flag = flag or _reason(metric, sample)
         rows.append(row)
         marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None)
         flags.append(flags_text(mark for mark in marks if mark is not None))
     _require_one_width(metric, filtered.built.name, rows)
     name = metric.name + filtered.suffix
     return Measured(filtered.built.name, name, filtered.samples, rows, flags)
+
+
+def _reason(metric: Metric, sample: Sample) -> Flag:
+    """Why the metric left a sample without a row, where it can say."""
+    reason: Callable[[Sample], Flag | None] | None = getattr(metric, "reason", None)
+    return (reason(sample) if reason is not None else None) or Flag.UNSCORED
 
 
 def _require_one_width(metric: Metric, task: str, rows: Sequence[Row | None]) -> None:
@@ -184,7 +190,14 @@ def _scored(
     aggregate = _number(theirs) if rows.scored.all() else None
     is_theirs = is_built_in(metric) and score.kind != "calibration"
     table: Rows | None = rows
-    if aggregate is not None and is_theirs and not _same(score.value, aggregate):
+    if aggregate is None or not is_theirs or _same(score.value, aggregate):
+        pass
+    elif _stands_for_lm_evals(metric, filtered.built):
+        # lm-eval knows neither the language nor that documents may have more or fewer references.
+        plain = f"lm-eval's own {metric.name} of the same answers is {aggregate:.4g}"
+        note = "; ".join(filter(None, (score.note, plain)))
+        score = score.model_copy(update={"note": note})
+    else:
         # The task aggregates in a way of its own: its value stands, without rows that would
         # make another one of it. A metric of another package is there to aggregate otherwise.
         note = "the task's own aggregate: no interval and no paired test"
@@ -200,6 +213,17 @@ def _scored(
         "majority": meta.majority if floored else None,
     }
     return advised(score.model_copy(update=described), meta), table
+
+
+def _stands_for_lm_evals(metric: Metric, built: BuiltTask) -> bool:
+    """Whether the task aggregates by lm-eval's function, in whose place ours stands."""
+    if not replaces_lm_evals(metric):
+        return False
+    from lm_eval.api.registry import AGGREGATION_REGISTRY
+
+    own = (built.task.aggregation() or {}).get(metric.name)
+    usual = [name for name in (metric.name, "mean") if name in AGGREGATION_REGISTRY]
+    return any(own is AGGREGATION_REGISTRY.get(name) for name in usual)
 
 
 def advised(score: Score, metadata: TaskMetadata) -> Score:

@@ -45,8 +45,9 @@ def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Scor
         per_token=getattr(metric, "per_token", False),
         flags=flag_counts(rows.flags),
     )
+    remark: str | None = getattr(metric, "remark", None)
     if not len(scored):
-        return plain.model_copy(update={"note": "no sample could be scored"})
+        return plain.model_copy(update={"note": _joined("no sample could be scored", remark)})
     value, low, high, note = _interval(metric, plain.kind, scored, clusters)
     signature = getattr(metric, "signature", None)
     measured = {
@@ -54,9 +55,13 @@ def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Scor
         "low": low,
         "high": high,
         "signature": signature(samples) if callable(signature) and samples else None,
-        "note": note,
+        "note": _joined(note, remark),
     }
     return plain.model_copy(update=measured)
+
+
+def _joined(*notes: str | None) -> str | None:
+    return "; ".join(filter(None, notes)) or None
 
 
 def flag_counts(flags: Sequence[str]) -> dict[Flag, int]:

@@ -24,6 +24,7 @@ from steelyard.harness.plugins.protocols import (
     no_progress,
 )
 from steelyard.harness.plugins.source import source_digest
+from steelyard.harness.plugins.task_texts import Signed, TaskTexts
 
 __all__ = [
     "DataSource",
@@ -36,6 +37,8 @@ __all__ = [
     "Row",
     "Sample",
     "Schedule",
+    "Signed",
+    "TaskTexts",
     "TrainJob",
     "Trainer",
     "ValidationTask",

@@ -54,6 +54,11 @@ class Flag(StrEnum):
     ONE_CHOICE = "fewer than two choices"
     BAD_LABEL = "label outside the choices"
     EMPTY_REFERENCE = "empty reference"
+    """No right answer, or none with a word that the metric counts."""
+    TOO_SHORT = "right answers too short"
+    """No right answer of the task is as long as what the metric counts."""
+    NO_SPACES = "text without spaces"
+    """The metric counts words by spaces, which these texts do not have."""
     OWN_ANSWER = "no other few-shot examples"
     """The pool holds too few examples that do not show the document its own answer."""
 
@@ -71,6 +76,12 @@ def flags_in(text: str) -> tuple[Flag, ...]:
     """The flags in one entry of ``Rows.flags``; words that are no flag are left out."""
     return tuple(_FLAGS[word] for word in text.split(_BETWEEN_FLAGS) if word in _FLAGS)
 
+
+#: Signatures whose scores went without one before rules had names. A score without a signature was
+#: made by these very rules, or by Python of the task's own that is in the task's digest.
+ONCE_UNNAMED = frozenset(
+    {"tok:rouge_score|stem:porter|refs:mean", "tok:rouge_score|stem:porter|refs:best"}
+)
 
 #: lm-eval's name of the filter that does nothing.
 NO_FILTER = "none"

@@ -231,6 +231,8 @@ def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMeta
     check_pool(task, name, shots)
     if spec.chance is not None:
         metadata = metadata.model_copy(update={"chance": spec.chance})
+    if spec.language is not None:
+        metadata = metadata.model_copy(update={"language": spec.language})
     documents, digests = _chosen(task.eval_docs, metadata, spec.limit, seed)
     task = narrowed(task, documents)
     return BuiltTask(

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
 from steelyard.harness.files import digest_json, file_digest
-from steelyard.harness.plugins import missing_package
+from steelyard.harness.plugins import TaskTexts, missing_package
 from steelyard.harness.records import Failure
 from steelyard.harness.suites.examples import Questions, check_every_document
 from steelyard.harness.suites.groups import BuiltGroup
 from steelyard.harness.suites.identity import content_digest
 from steelyard.harness.suites.metadata import TaskMetadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
+from steelyard.harness.suites.references import task_texts
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
 
 if TYPE_CHECKING:
@@ -51,6 +53,15 @@ class BuiltTask:
     """Metrics by an extra model that the suite asks for."""
     first: BuiltTask | None = None
     """The first pass of a task that asks twice, over the same documents."""
+    whole: BuiltTask | None = None
+    """The task of which this is a part; None: it is whole."""
+
+    @cached_property
+    def texts(self) -> TaskTexts:
+        """The right answers of the whole task: a part of it is measured by the same rules."""
+        if self.whole is not None:
+            return self.whole.texts
+        return task_texts(self.task, self.documents, self.metadata.language)
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -106,6 +117,7 @@ class BuiltSuite:
         asked += [[group.name, group.digest] for group in self.groups]
         asked += [_metrics_digest(t) for t in self.tasks if t.evaluate]
         asked += [[m.model_dump(mode="json") for m in t.extras] for t in self.tasks if t.extras]
+        asked += [[t.name, t.metadata.language] for t in self.tasks if t.metadata.language]
         if self.cost is not None and self.suite.cost is not None:
             asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
         return digest_json(asked)

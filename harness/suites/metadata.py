@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Metrics whose chance level is that of picking a choice at random.
 CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes")
+#: A language as BCP 47 and FLORES write it: two or three letters, then script or region.
+LANGUAGE = r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$"
 
 
 class TaskMetadata(Record):
@@ -49,6 +51,8 @@ class TaskMetadata(Record):
     ungated: tuple[str, ...] = ()
     """Metrics that are shown and never to be gated on, though the task's others may be."""
     note: str | None = None
+    language: str | None = Field(default=None, pattern=LANGUAGE)
+    """The language of the answers (``zh``, ``ja``, ``pt-BR``): it chooses BLEU's tokenizer."""
 
     def stratum(self, document: Mapping[str, object]) -> str:
         """Which stratum of a limit a document belongs to."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.suites.examples import OtherExamples, Questions
+from steelyard.harness.suites.generated_text import corrected
 from steelyard.harness.suites.identity import own_class
 from steelyard.harness.suites.templates import templates_compiled_once
 
@@ -52,7 +53,12 @@ class Narrowed(Task):
     doc_to_target = _rendering("doc_to_target")
     doc_to_choice = _rendering("doc_to_choice")
     doc_to_prefix = _rendering("doc_to_prefix")
-    process_results = _rendering("process_results")
+
+    def process_results(self, document: Any, results: Sequence[Any]) -> Mapping[str, Any]:
+        """The values of one document, lm-eval's own metrics of text put right."""
+        with templates_compiled_once():
+            values: Mapping[str, Any] = super().process_results(document, results)
+            return corrected(self, document, results, values)
 
     def set_fewshot_seed(self, seed: int | None = None) -> None:
         """lm-eval's, kept besides for the examples that take others' places."""

@@ -27,7 +27,7 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "cdc6ed1eac1e06f2a8c71fe1bdea8ba55a2f2b400200bf5ff25c6d6bdd8ec71b",
     ),
     "tasks/metrics/means.py": (
-        "5681c385f4da7cac0a4395cf3f659c7f86027dd9f4394b8c384d86f5b04b41bf",
+        "3960d94f66b0e698c7864235e074705863a401239d6f1d531380a4149fdd547e",
         "5ff81f09e5663741fa5cd27961533b1b30f5341a354f2ee2da874dba20be7db5",
     ),
     "tasks/metrics/ratios.py": (
@@ -47,11 +47,11 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "f9d02ee98a63624288bb61ee8339b09e94dc76fa4f2f31c9153a48a03e2917c9",
     ),
     "tasks/probes/closed_book.py": (
-        "5fdc0ebd37fbc30b2b8b5a94631d12462a127d0b2c77075ae6c1b063e8a5d729",
+        "46cee1d4f89b137902210c69fa90139fe70b859bfc6e487ebd14fe74f378705a",
         "0cf91b60feda57f3c59367e805a39b8863c99222076caee62197b93fea7007ee",
     ),
     "tasks/probes/conflict.py": (
-        "5b062afba37c6a9b2ba0d183c22952c736b41d0d96ef9cd10d1fb1c11b3a5f63",
+        "38823c1ea9d0b644017989ae6233925982d123b5eaf0bc1b6741f73e36114e61",
         "9e7600cf4029d5bba80e9a56e74a17313a7023e04e7547800de171b8a4bb4299",
     ),
     "tasks/probes/consistency.py": (

@@ -37,6 +37,7 @@ from steelyard.harness.errors import (
 from steelyard.harness.files import YamlFile, allowed_names, read_yaml, validated
 from steelyard.harness.records import Record
 from steelyard.harness.suites.documents import TaskData
+from steelyard.harness.suites.metadata import LANGUAGE
 from steelyard.harness.suites.task_files import (
     lm_eval_names,
     package_folder,
@@ -80,6 +81,8 @@ class SuiteTask(Record):
     proportion to their sizes."""
     weight: float = Field(default=1.0, gt=0)
     chance: float | None = None
+    language: str | None = Field(default=None, pattern=LANGUAGE)
+    """The language of the right answers, where the task's own metadata name none."""
     data: TaskData | None = None
     """Documents from a file or a pinned hub data set in place of the task's own."""
     description: str | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import PrivateAttr
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins import Plugin, Sample
-from steelyard.harness.records import Kind, Scale
+from steelyard.harness.plugins import Plugin, Sample, TaskTexts
+from steelyard.harness.records import Flag, Kind, Scale
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 class WordPerplexity(Plugin):
     """exp(-sum of log-likelihoods / number of words), as lm-eval's ``weighted_perplexity``.
 
-    Words are what stands between white space. Comparable across tokenizers, as per byte and bit.
+    Words are what stands between white space. Comparable across tokenizers, as per byte and bit. A
+    text that is written without spaces has no such words, and no value.
     """
 
     kind: ClassVar[Kind] = "perplexity"
@@ -29,10 +32,29 @@ class WordPerplexity(Plugin):
     name: str = "word_perplexity"
     higher_is_better: bool = False
 
+    _has_units: bool = PrivateAttr(default=True)
+
+    def for_task(self, texts: TaskTexts) -> Self:
+        """As it measures a task of these texts: words are no unit where no space parts them."""
+        fitted = self.model_copy()
+        fitted._has_units = self.name != "word_perplexity" or not texts.without_spaces
+        return fitted
+
+    def reason(self, sample: Sample) -> Flag | None:
+        """Why a sample has no row."""
+        return None if self._has_units else Flag.NO_SPACES
+
+    @property
+    def remark(self) -> str | None:
+        """What a reader of the score must know of how it fits this task."""
+        if self._has_units:
+            return None
+        return "words are counted by spaces, which these texts do not have: see bits_per_byte"
+
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, float] | None:
-        """(log-likelihood, units); None where it is not finite."""
+        """(log-likelihood, units); None where it is not finite, or there are no such units."""
         value = sample.values.get(self.name)
-        if value is None:
+        if value is None or not self._has_units:
             return None
         if not isinstance(value, (tuple, list)):
             value = (value, 1.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import PrivateAttr
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins import Plugin, Sample
+from steelyard.harness.plugins import Plugin, Sample, Signed, TaskTexts
 from steelyard.harness.records import Kind
 
 if TYPE_CHECKING:
@@ -14,17 +16,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Mean(Plugin):
-    """Mean of a number that the task gives for each document; also a user's own metric.
-
-    Rows are (value,).
-    """
+class OwnNumber(Plugin):
+    """A number that the task gives for each document (abstract)."""
 
     kind: ClassVar[Kind] = "bounded"
-    name: str = "mean"
+    name: str
     higher_is_better: bool = True
-    per_token: bool = False
-    """Whether the number is one a token, so that another tokenizer gives another unit."""
+    _names_rules: bool = PrivateAttr(default=False)
+
+    def for_task(self, texts: TaskTexts) -> Self:
+        """The same; of a task whose right answers are not all ASCII its score names its rules.
+
+        On ASCII the rules are SQuAD's and lm-eval's, which went without a name.
+        """
+        fitted = self.model_copy()
+        fitted._names_rules = not texts.ascii_only
+        return fitted
 
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
         """The document's number; None where the task gave none.
@@ -33,21 +40,32 @@ class Mean(Plugin):
         """
         return one_number(self.name, sample)
 
+    def signature(self, samples: Sequence[Sample]) -> str | None:
+        """The rules by which the task says that its numbers were made, where it says so."""
+        values = (sample.values.get(self.name) for sample in samples)
+        number = next((value for value in values if isinstance(value, Signed)), None)
+        return number.rules if number is not None and self._names_rules else None
+
+
+class Mean(OwnNumber):
+    """Mean of a number that the task gives for each document; also a user's own metric.
+
+    Rows are (value,).
+    """
+
+    name: str = "mean"
+    per_token: bool = False
+    """Whether the number is one a token, so that another tokenizer gives another unit."""
+
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, 1) -> mean."""
         return float(sum(rows[:, 0].tolist()) / len(rows))
 
 
-class Share(Plugin):
+class Share(OwnNumber):
     """Share of documents on which something is so: every row is (0,) or (1,)."""
 
     kind: ClassVar[Kind] = "accuracy"
-    name: str
-    higher_is_better: bool = True
-
-    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
-        """0 or 1; None where the task gave nothing."""
-        return one_number(self.name, sample)
 
     def aggregate(self, rows: NDArray[np.float64]) -> float:
         """(n, 1) -> share of ones."""

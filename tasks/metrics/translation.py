@@ -6,13 +6,24 @@ no text. Each score carries sacreBLEU's signature [Post 2018].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import PrivateAttr
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.plugins import Plugin, Sample
-from steelyard.harness.records import Kind
+from steelyard.harness.plugins import Plugin, Sample, TaskTexts
+from steelyard.harness.records import Flag, Kind
+from steelyard.harness.texts import in_the_form_of
+from steelyard.tasks.metrics.tokenizers import (
+    BY_SPACES,
+    USUAL,
+    in_characters,
+    require_tokenizer,
+    tokenizer_for,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +38,31 @@ class CorpusText(Plugin):
     """A corpus score of sacreBLEU from its statistics of each segment (abstract)."""
 
     kind: ClassVar[Kind] = "corpus"
+    replaces_lm_evals: ClassVar[bool] = True
+    """Where a task aggregates by lm-eval's function, this value stands in its place."""
     name: str
     higher_is_better: bool = True
+    _remark: str | None = PrivateAttr(default=None)
+
+    @property
+    def remark(self) -> str | None:
+        """What a reader of the score must know of how it fits this task."""
+        return self._remark
+
+    def for_task(self, texts: TaskTexts) -> Self:
+        """As it measures a task of these texts."""
+        return self
+
+    def reason(self, sample: Sample) -> Flag | None:
+        """Why a sample has no row: it has no reference, or (None) no answer."""
+        value = sample.values.get(self.name)
+        is_answered = isinstance(value, (tuple, list)) and not _is_missing(value[1], empty=False)
+        return Flag.EMPTY_REFERENCE if is_answered else None
+
+    def _fitted(self, remark: str | None, **options: object) -> Self:
+        fitted = self.model_copy(update=options)
+        fitted._remark = remark
+        return fitted
 
     def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, ...] | None:
         """Statistics of one (reference or references, hypothesis); None without a reference."""
@@ -38,6 +72,7 @@ class CorpusText(Plugin):
     def statistics(self, references: Sequence[str], hypothesis: str) -> tuple[float, ...]:
         """Sufficient statistics of one segment against its references."""
         streams = [[reference] for reference in references]
+        hypothesis = in_the_form_of(references, hypothesis)
         statistics = self._scorer()._extract_corpus_statistics([hypothesis], streams)
         return tuple(float(number) for number in statistics[0])
 
@@ -67,8 +102,54 @@ class Bleu(CorpusText):
     """
 
     name: str = "bleu"
-    tokenize: str = "13a"
+    tokenize: str | None = None
+    """One of sacreBLEU's tokenizers; None: by the task's language or script, else 13a."""
     lowercase: bool = False
+    _is_defined: bool = PrivateAttr(default=True)
+
+    def for_task(self, texts: TaskTexts) -> Self:
+        """With the tokenizer of the task's language or script, unless one was asked for.
+
+        Raises ``MetricError`` or ``MissingExtraError`` where the one asked for is not there.
+        """
+        if self.tokenize is not None:
+            require_tokenizer(self.tokenize)
+        tokenize = self.tokenize or tokenizer_for(texts)
+        if tokenize in BY_SPACES and texts.without_spaces:
+            remark = (
+                f"tokenizer {tokenize} finds no words in text without spaces: "
+                "use tokenize: zh or char, or name the task's language"
+            )
+            return self._fitted(remark, tokenize=tokenize)
+        fitted = self._fitted(None, tokenize=tokenize)
+        if texts.references and not any(map(fitted._has_four_tokens, texts.references)):
+            fitted._is_defined = False
+            fitted._remark = "no right answer has four tokens: BLEU is not defined, see chrF"
+        return fitted
+
+    def statistics(self, references: Sequence[str], hypothesis: str) -> tuple[float, ...]:
+        """Statistics of one segment; apart from a task, by the script of its own references."""
+        if self.tokenize is None:
+            return self.for_task(TaskTexts(tuple(references))).statistics(references, hypothesis)
+        return super().statistics(references, hypothesis)
+
+    def signature(self, samples: Sequence[Sample]) -> str:
+        """sacreBLEU's signature with the number of references."""
+        if self.tokenize is None:
+            return self.for_task(texts_of(self.name, samples)).signature(samples)
+        return super().signature(samples)
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float, ...] | None:
+        """Statistics of one segment; None without a reference, or where no task's has 4 tokens."""
+        return super().measure(sample, responses) if self._is_defined else None
+
+    def reason(self, sample: Sample) -> Flag | None:
+        """Why a sample has no row."""
+        return super().reason(sample) if self._is_defined else Flag.TOO_SHORT
+
+    def _has_four_tokens(self, reference: str) -> bool:
+        # Of fewer there is no 4-gram, and sacreBLEU gives 0 to a perfect translation.
+        return len(self._scorer()._preprocess_segment(reference).split()) >= 4
 
     def aggregate_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """(m, 10) summed statistics -> (m,) scores: sacreBLEU's formula on whole columns.
@@ -94,7 +175,7 @@ class Bleu(CorpusText):
         return np.where(correct.any(axis=0), brevity * np.exp(logarithms / 4.0), 0.0)
 
     def _scorer(self) -> Any:
-        return _bleu(self.tokenize, self.lowercase)
+        return _bleu(self.tokenize or USUAL, self.lowercase)
 
 
 class Chrf(CorpusText):
@@ -135,6 +216,11 @@ class ChrfPlusPlus(Chrf):
     name: str = "chrf++"
     word_order: int = 2
 
+    def for_task(self, texts: TaskTexts) -> Self:
+        """The same, with a remark where its words are whole sentences."""
+        remark = "words are whole sentences in text without spaces: see chrF"
+        return self._fitted(remark if texts.without_spaces else None)
+
 
 class Ter(CorpusText):
     """Translation edit rate [Snover et al. 2006]: edits per reference word, lower is better.
@@ -145,6 +231,34 @@ class Ter(CorpusText):
     name: str = "ter"
     higher_is_better: bool = False
     case_sensitive: bool = False
+    tokenize: Literal["tercom", "asian", "char"] | None = None
+    """``asian``: Tercom's, which cuts Chinese and kanji; ``char``: each character."""
+
+    def for_task(self, texts: TaskTexts) -> Self:
+        """Cut into words as the task's language or script needs it."""
+        words = {"zh": "asian", "char": "char"}
+        tokenize = self.tokenize or words.get(tokenizer_for(texts), "tercom")
+        remark = "words are whole sentences here: use tokenize: asian or char"
+        lacking = tokenize == "tercom" and texts.without_spaces
+        return self._fitted(remark if lacking else None, tokenize=tokenize)
+
+    def statistics(self, references: Sequence[str], hypothesis: str) -> tuple[float, ...]:
+        """(fewest edits, mean reference length) of one segment."""
+        if self.tokenize is None:
+            return self.for_task(TaskTexts(tuple(references))).statistics(references, hypothesis)
+        if self.tokenize == "char":
+            references = [in_characters(reference) for reference in references]
+            hypothesis = in_characters(in_the_form_of(references, hypothesis))
+        return super().statistics(references, hypothesis)
+
+    def signature(self, samples: Sequence[Sample]) -> str:
+        """sacreBLEU's signature, which says where characters were counted in place of words."""
+        if self.tokenize is None:
+            return self.for_task(texts_of(self.name, samples)).signature(samples)
+        signature = super().signature(samples)
+        if self.tokenize != "char":
+            return signature
+        return signature.replace("tok:tercom", "tok:char")
 
     def aggregate_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """(m, 2) summed statistics -> (m,) scores, sacreBLEU's formula on whole columns."""
@@ -156,7 +270,7 @@ class Ter(CorpusText):
         return 100.0 * rates
 
     def _scorer(self) -> Any:
-        return _ter(self.case_sensitive)
+        return _ter(self.case_sensitive, self.tokenize == "asian")
 
 
 def _checked_sums(sums: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
@@ -173,8 +287,17 @@ def _counts(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(np.where(np.abs(sums - whole) < _NOISE, whole, sums), 0.0)
 
 
+def texts_of(name: str, samples: Sequence[Sample]) -> TaskTexts:
+    """The references of these samples, for a metric that no task was named to."""
+    pairs = (references_and_hypothesis(name, sample) for sample in samples)
+    return TaskTexts(tuple(reference for pair in pairs if pair for reference in pair[0]))
+
+
 def references_and_hypothesis(name: str, sample: Sample) -> tuple[list[str], str] | None:
-    """The pair that a task gives for a text metric; None where a reference is missing or empty.
+    """The pair that a task gives for a text metric; None where either is missing.
+
+    A reference that is None, NaN or empty is none, and an answer that is None was not given:
+    neither is the word "None". Of several references those that are there count, as in sacreBLEU.
 
     Raises ``MetricError`` where the task gave anything else.
     """
@@ -188,10 +311,18 @@ def references_and_hypothesis(name: str, sample: Sample) -> tuple[list[str], str
     references, hypothesis = value
     if isinstance(hypothesis, (tuple, list)) and len(hypothesis) == 1:
         hypothesis = hypothesis[0]
-    listed = [references] if isinstance(references, str) else [str(r) for r in references]
-    if not listed or not all(reference.strip() for reference in listed):
+    listed = references if isinstance(references, (tuple, list)) else [references]
+    texts = [str(reference) for reference in listed if not _is_missing(reference)]
+    if not texts or _is_missing(hypothesis, empty=False):
         return None
-    return listed, str(hypothesis)
+    return texts, str(hypothesis)
+
+
+def _is_missing(text: object, *, empty: bool = True) -> bool:
+    """Whether there is no text; with ``empty``, or nothing but white space."""
+    if text is None or (isinstance(text, float) and math.isnan(text)):
+        return True
+    return empty and not str(text).strip()
 
 
 @cache
@@ -210,7 +341,8 @@ def _chrf(word_order: int, lowercase: bool) -> Any:
 
 
 @cache
-def _ter(case_sensitive: bool) -> Any:
+def _ter(case_sensitive: bool, asian: bool) -> Any:
     from sacrebleu.metrics import TER
 
-    return TER(case_sensitive=case_sensitive)
+    # Tercom cuts Asian text only where it normalises as well.
+    return TER(case_sensitive=case_sensitive, normalized=asian, asian_support=asian)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from steelyard.harness.errors import DataError
+from steelyard.harness.texts import answer_key
 from steelyard.tasks.probes.requests import ClassNamed, Doc
-from steelyard.tasks.probes.texts import abstains, first_line, matches, normalised
+from steelyard.tasks.probes.texts import abstains, first_line, matches, signed
 
 #: How sure a model must be for an answer to be worth its risk, where a document does not say.
 THRESHOLD = 0.5
@@ -15,7 +16,7 @@ THRESHOLD = 0.5
 def aliases(doc: Doc) -> list[str]:
     """The document's right answers (``answers``, else ``target``). Raises ``DataError``."""
     listed = doc["answers"] if "answers" in doc else [doc.get("target")]
-    answers = [str(text) for text in listed if text is not None and normalised(str(text))]
+    answers = [str(text) for text in listed if text is not None and answer_key(str(text))]
     if not answers:
         raise DataError("a question without a right answer", key="answers", value=listed)
     return answers
@@ -43,12 +44,13 @@ def graded(doc: Doc, answer: str) -> dict[str, float]:
     abstained = not correct and abstains(line)
     threshold = THRESHOLD if doc.get("t") in (None, "") else float(doc["t"])
     score = abstention_score(correct, abstained, threshold)
-    return {
+    grade = {
         "correct": float(correct),
         "wrong": float(not (correct or abstained)),
         "abstained": float(abstained),
         "abstention_score": score,
     }
+    return signed(grade)
 
 
 def closed_book(doc: Doc, results: Sequence[str]) -> dict[str, float]:

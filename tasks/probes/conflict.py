@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from steelyard.harness.errors import DataError
 from steelyard.tasks.probes.requests import ClassNamed, Doc
-from steelyard.tasks.probes.texts import abstains, first_line, matches, normalised
+from steelyard.tasks.probes.texts import abstains, first_line, matches, normalised, signed
 
 
 class OwnMemory(ClassNamed):
@@ -38,18 +38,20 @@ def context_or_memory(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     answer = first_line(results[0])
     context = matches(answer, [doc["context_value"]])
     memory = not context and matches(answer, [doc["memory_value"]])
-    return {
+    grade = {
         "from_context": float(context),
         "from_memory": float(memory),
         "neither": float(not (context or memory)),
         "had_memory": float(bool(normalised(doc["memory_value"]))),
     }
+    return signed(grade)
 
 
 def among_passages(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """correct: what most passages say; misled: what the contradicting ones say."""
     answer = first_line(results[0])
-    return {
+    grade = {
         "correct": float(matches(answer, [doc["target"]])),
         "misled": float(matches(answer, doc["contradictions"])),
     }
+    return signed(grade)

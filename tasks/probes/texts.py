@@ -1,11 +1,10 @@
 """Answers as texts: normalised, matched against aliases, recognised as abstention or refusal."""
 
-import re
-import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation + "’‘“”")
+from steelyard.harness.plugins import Signed
+from steelyard.harness.texts import UNICODE_ANSWERS, answer_key, normalised_answer
+
 #: Beginnings of an answer that says that there is none, after ``normalised``.
 _ABSTENTIONS = (
     "i do not know",
@@ -61,16 +60,20 @@ def first_line(generated: str) -> str:
 def normalised(text: str) -> str:
     """Lower case without punctuation, articles and surplus space, as SQuAD compares answers.
 
-    [Rajpurkar et al. 2016, arXiv 1606.05250].
+    The rules, and what they are in other scripts, stand in ``harness/texts/answers.py``.
     """
-    bare = text.lower().replace("-", " ").translate(_PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", bare).split())
+    return normalised_answer(text)
 
 
 def matches(answer: str, aliases: Iterable[str]) -> bool:
     """Whether the answer equals one of the aliases after ``normalised``; an empty one never."""
-    given = normalised(answer)
-    return bool(given) and any(given == normalised(alias) for alias in aliases)
+    given = answer_key(answer)
+    return bool(given) and any(given == answer_key(alias) for alias in aliases)
+
+
+def signed(values: Mapping[str, float]) -> dict[str, float]:
+    """Numbers that rest on ``matches`` or ``normalised``, with the name of these rules."""
+    return {name: Signed(value, f"answers:{UNICODE_ANSWERS}") for name, value in values.items()}
 
 
 def abstains(answer: str) -> bool:

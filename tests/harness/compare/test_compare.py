@@ -299,3 +299,17 @@ def test_the_spread_over_seeds_is_students():
         pytest.approx(-0.0897, abs=5e-5),
         pytest.approx(0.0097, abs=5e-5),
     )
+
+
+def test_rouge_without_a_name_is_rouge_scores_own_and_no_other():
+    values = [rows("sums", "rougeL", BASE)]
+    named = {"bounded": "tok:rouge_score|stem:porter|refs:mean", "unicode": "tok:unicode-1|stem:no"}
+    runs = {
+        name: scored("base", values, scores={("sums", "rougeL"): {"signature": signature}})
+        for name, signature in {"unnamed": None, **named}.items()
+    }
+    assert _one(runs["unnamed"], runs["bounded"]).comparable
+    assert _one(runs["bounded"], runs["unnamed"]).comparable
+    for before, after in (("unnamed", "unicode"), ("bounded", "unicode")):
+        (problem,) = _one(runs[before], runs[after]).problems
+        assert "signature changed" in problem and "tok:unicode-1" in problem

@@ -119,7 +119,13 @@ def test_xsum_summaries_score_the_published_rouge_one_by_one(real_data: Path) ->
         if summary is None:
             continue
         rows += 1
-        scores = rouge([summaries["Gold", bbcid]], summary, types=("rouge1", "rouge2", "rougeL"))
+        # Made by rouge_score, whose tokens leave out the é of a name.
+        scores = rouge(
+            [summaries["Gold", bbcid]],
+            summary,
+            types=("rouge1", "rouge2", "rougeL"),
+            tokenizer="rouge_score",
+        )
         for column, name in zip(close, scores, strict=True):
             close[column] += abs(float(row[column]) - scores[name]) <= 0.005
     assert rows > 1900

@@ -1,0 +1,78 @@
+"""One spelling of a text: what Unicode calls the same is the same, and nothing else."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard.harness.texts import caseless, in_the_form_of, plain, without_punctuation
+
+SAME = {
+    "an accent as a mark": ("cafe\u0301", "café"),
+    "jamo and syllables": ("\u1112\u1161\u11ab", "한"),
+    "a Hindi nukta letter": ("\u0958", "\u0915\u093c"),
+    "full width": ("ＡＢＣ－１２３！", "ABC-123!"),
+    "half width katakana with its mark": ("ﾊﾟﾝ", "パン"),
+    "an ideographic and a no-break space": ("東京\u3000駅\u00a01", "東京 駅 1"),
+    "a ligature": ("ﬁne", "fine"),
+    "Arabic presentation forms": ("\ufe8d\ufedf", "\u0627\u0644"),
+    "Arabic-Indic, Devanagari and mathematical digits": ("٤٢ ४२ 𝟒𝟐", "42 42 42"),
+    "a stretched Arabic word": ("مـــرحبا", "مرحبا"),
+    "marks of direction": ("\u200fשלום\u200e \u202b1\u202c", "שלום 1"),
+    "zero width spaces and a byte order mark": ("\ufeffកម្ពុជា\u200bថ្មី", "កម្ពុជាថ្មី"),
+    "a soft hyphen": ("Donau\u00addampf", "Donaudampf"),
+    "an emoji with and without its selector": ("❤\ufe0f", "❤"),
+    "the minus sign": ("\u22125", "-5"),
+}
+OTHER = {
+    "a power": ("10²", "102"),
+    "a fraction": ("1½", "11/2"),
+    "a circled number": ("①", "1"),
+    "an accent": ("résumé", "resume"),
+    "case": ("Polish", "polish"),
+    "a vowel sign": ("कि", "की"),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_two_spellings_of_one_text_are_one(kind: str) -> None:
+    ours, theirs = SAME[kind]
+    assert plain(ours) == plain(theirs)
+
+
+@pytest.mark.parametrize("kind", OTHER)
+def test_texts_that_mean_something_else_stay_apart(kind: str) -> None:
+    ours, theirs = OTHER[kind]
+    assert plain(ours) != plain(theirs)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_ascii_text_is_left_as_it_is(text: str) -> None:
+    assert plain(text) == text
+    assert caseless(text) == text.lower()
+
+
+@given(st.text(max_size=40))
+def test_canonically_equivalent_texts_have_one_spelling_and_it_is_stable(text: str) -> None:
+    assert plain(unicodedata.normalize("NFD", text)) == plain(unicodedata.normalize("NFC", text))
+    assert plain(plain(text)) == plain(text)
+
+
+def test_case_is_folded_as_unicode_says() -> None:
+    assert caseless("STRASSE") == caseless("Straße")
+    assert caseless("İSTANBUL") == caseless("istanbul")
+    assert caseless("ΟΔΟΣ") == caseless("οδος")
+
+
+def test_punctuation_of_any_script_goes_and_symbols_of_others_stay() -> None:
+    assert without_punctuation("「面包店。」، नमस्ते। don't! 5€ +3$") == "面包店 नमस्ते dont 5€ 3"
+
+
+def test_an_answer_takes_the_form_of_its_references_and_these_are_never_touched() -> None:
+    composed, apart = "é", "e\u0301"
+    assert in_the_form_of([composed], apart) == composed
+    assert in_the_form_of([apart], composed) == apart
+    assert in_the_form_of([composed, apart], apart) == apart
