@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.checkpoints import finish, load_model, save_adapter, save_full
+from steelyard.harness.checkpoints import finish, load_model, save_adapter, save_full, shown_adapter
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins import Trainer, TrainJob
@@ -143,11 +143,13 @@ def _merged_adapter(options: Merge, job: TrainJob) -> peft.PeftModel:
             fix = "make the model that all sources were trained on the parent"
             raise TrainingError(f"the source '{name}' is an adapter of other weights", fix=fix)
     base, _ = load_model(job.start)
-    folders = [str(job.sources[name].adapter_folder) for name in options.sources]
+    folders = [job.sources[name].folder for name in options.sources]
     names = [f"source_{index}" for index in range(len(folders))]
-    model = peft.PeftModel.from_pretrained(base, folders[0], adapter_name=names[0])
+    with shown_adapter(folders[0]) as shown:
+        model = peft.PeftModel.from_pretrained(base, str(shown), adapter_name=names[0])
     for name, folder in zip(names[1:], folders[1:], strict=True):
-        model.load_adapter(folder, adapter_name=name)
+        with shown_adapter(folder) as shown:
+            model.load_adapter(str(shown), adapter_name=name)
     weights = options.weights or (1.0,) * len(names)
     if options.method == "linear":  # a mean, as of full weights
         weights = tuple(weight / sum(weights) for weight in weights)

@@ -1,17 +1,30 @@
 """Opens, loads, writes and checks checkpoints: full weights, adapters, quantised, GGUF."""
 
 from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
+from steelyard.harness.checkpoints.chat_time import (
+    CHAT_TIME,
+    asks_for_time,
+    draws_at_random,
+    is_told_fixed_time,
+)
 from steelyard.harness.checkpoints.checks import check
 from steelyard.harness.checkpoints.conversion import dequantised
-from steelyard.harness.checkpoints.folder import tokenizer_folder
+from steelyard.harness.checkpoints.digests import likelihood_digest
+from steelyard.harness.checkpoints.folder import stray_note, tokenizer_folder
 from steelyard.harness.checkpoints.fresh_process import (
     check_in_fresh_process,
     fork_server,
     server,
 )
 from steelyard.harness.checkpoints.loading import load_model
-from steelyard.harness.checkpoints.model import LoadedModel, Source, load_model_folder
+from steelyard.harness.checkpoints.model import (
+    LoadedModel,
+    Source,
+    load_model_folder,
+    open_tokenizer,
+)
 from steelyard.harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
+from steelyard.harness.checkpoints.shown import shown_adapter, shown_model
 from steelyard.harness.checkpoints.taking_in import chosen_folder, content_of, take_in
 from steelyard.harness.checkpoints.writing import (
     finish,
@@ -28,27 +41,36 @@ from steelyard.harness.checkpoints.writing import (
 
 __all__ = [
     "BASE_LINK",
+    "CHAT_TIME",
     "MANIFEST",
     "LoadedModel",
     "Source",
+    "asks_for_time",
     "check",
     "check_in_fresh_process",
     "chosen_folder",
     "content_of",
     "dequantised",
+    "draws_at_random",
     "finish",
     "fork_server",
     "is_reward_model",
+    "is_told_fixed_time",
+    "likelihood_digest",
     "link_base",
     "load_model",
     "load_model_folder",
     "open_base",
     "open_checkpoint",
+    "open_tokenizer",
     "relink",
     "save_adapter",
     "save_beside",
     "save_full",
     "server",
+    "shown_adapter",
+    "shown_model",
+    "stray_note",
     "take_in",
     "tokenizer_folder",
     "with_checks",

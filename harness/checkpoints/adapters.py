@@ -8,9 +8,12 @@ the adapter does nothing by construction (freshly made: all LoRA B are zero).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.shown import shown_adapter
 from steelyard.harness.errors import CheckpointError, located
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     from peft import PeftModel
 
     try:
-        adapted: PeftModel = PeftModel.from_pretrained(model, adapter, is_trainable=False)
+        with _shown(adapter) as shown:
+            adapted: PeftModel = PeftModel.from_pretrained(model, shown, is_trainable=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         problem = f"does not fit the model: {first}"
@@ -40,6 +44,16 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
         _check_tensors(adapted, Path(adapter) / "adapter_model.safetensors")
         _check_effect(adapted)
     return adapted
+
+
+@contextmanager
+def _shown(adapter: str) -> Iterator[str]:
+    """Where PEFT reads the adapter: of a local folder only what counts, else the hub's id."""
+    if not Path(adapter).is_dir():
+        yield adapter
+        return
+    with shown_adapter(Path(adapter)) as folder:
+        yield str(folder)
 
 
 def _check_tensors(adapted: PeftModel, file: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, has_weights
+from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, TOKENIZER_FILES, has_weights
 from steelyard.harness.errors import CheckpointError, did_you_mean
 from steelyard.harness.files import read_json_object
 from steelyard.harness.plugins import load_plugin, plugin_names
@@ -15,7 +16,7 @@ MANIFEST = "manifest.json"
 #: Where an adapter finds its base again after the workspace has moved.
 BASE_LINK = "base.json"
 #: What is fetched of a model on the hub: never a pickle.
-_FETCHED = ("*.safetensors", "*.json", "*.model", "*.spm", "*.txt", "*.jinja")
+_FETCHED = ("*.safetensors", "*.json", "*.jinja", *TOKENIZER_FILES)
 
 
 def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
@@ -87,10 +88,11 @@ def registered_or_downloaded(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FETCHED, local_files_only=True))
-    except (OSError, ValueError):
-        pass
+    with suppress(OSError, ValueError, CheckpointError):
+        cached = Path(snapshot_download(name, allow_patterns=_FETCHED, local_files_only=True))
+        # Another program may have fetched its tokenizer alone, or been stopped between two shards.
+        if has_weights(cached):
+            return cached
     try:
         return Path(snapshot_download(name, allow_patterns=_FETCHED))
     except (OSError, ValueError, HFValidationError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model
+from steelyard.harness.checkpoints.shown import shown_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.records import Checkpoint, Digests
@@ -99,9 +100,9 @@ def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    with quiet(), torch.inference_mode():
+    with quiet(), torch.inference_mode(), shown_model(checkpoint.weights_folder) as shown:
         model = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.weights_folder, dtype=torch.float32, local_files_only=True
+            shown, dtype=torch.float32, local_files_only=True, trust_remote_code=False
         ).eval()
         rows = int(model.get_input_embeddings().weight.shape[0])
         reward = model(input_ids=torch.arange(1, 33).remainder(rows)[None]).logits

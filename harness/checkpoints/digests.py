@@ -1,9 +1,10 @@
-"""Digests of what a model folder holds: weights, adapter, tokenizer, chat template.
+"""Digests of what is read of a model folder: weights, adapter, tokenizer, templates, defaults.
 
-Every digest is SHA-256 in hex over content, never over a path, a time or a library version, so a
-checkpoint keeps its name when a folder moves, when weights are sharded another way, or when the
-library that wrote them is updated. Safetensors are read by their published layout (8 bytes of
-header length, a JSON header, then the tensors), so no torch is needed here.
+Which files are read stands in ``folder``. Every digest is SHA-256 in hex over content, never over a
+path, a time or a library version, so a checkpoint keeps its name when a folder moves, when weights
+are sharded another way, or when the library that wrote them is updated. Safetensors are read by
+their published layout (8 bytes of header length, a JSON header, then the tensors), so no torch is
+needed here.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from typing import Any
 
 from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
-    CHAT_TEMPLATE_FILE,
     CONFIG,
-    TOKENIZER_FILES,
+    GENERATION_CONFIG,
     adapter_files,
+    chat_template_files,
+    index_file,
+    tokenizer_files,
     tokenizer_folder,
     weight_files,
 )
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.files import digest_json, file_digest, read_json_object
+from steelyard.harness.records import Digests
 
 #: Keys of configurations that say who wrote them, where they lay and how they were read.
 _WRITER_KEYS = frozenset(
@@ -51,7 +55,39 @@ def weights_digest(folder: Path, gguf_file: str | None = None) -> str:
     files = weight_files(folder)
     if not files:
         raise CheckpointError("the folder has no model weights", file=folder)
-    return digest_json({"tensors": _tensors_digest(files), "config": config})
+    content = {"tensors": _tensors_digest(files), "config": config}
+    # Both are missing from almost every folder, and so from its digest.
+    if "quantization_config" in config and (metadata := _metadata(files)):
+        content["metadata"] = metadata
+    if config.get("dtype", config.get("torch_dtype")) is None and (dtype := _index_dtype(folder)):
+        content["index dtype"] = dtype
+    return digest_json(content)
+
+
+def generation_digest(folder: Path, gguf_file: str | None = None) -> str | None:
+    """Digest of the settings that ``generate`` takes where a request says nothing.
+
+    None where the folder states none (they follow from its configuration), and for GGUF weights,
+    beside which transformers does not read them.
+    """
+    path = folder / GENERATION_CONFIG
+    if gguf_file is not None or not path.is_file():
+        return None
+    return digest_json(_without_writer(_read_json(path)))
+
+
+def checkpoint_digest(digests: Digests) -> str:
+    """Digest of everything that can change an answer: the one name of a checkpoint."""
+    parts = digests.model_dump()
+    if digests.generation is None:
+        # So it was before generation settings counted, and what has none keeps its name.
+        del parts["generation"]
+    return digest_json(parts)
+
+
+def likelihood_digest(digests: Digests) -> str:
+    """Digest of what can change a log-likelihood: all but the settings of generation."""
+    return checkpoint_digest(digests.model_copy(update={"generation": None}))
 
 
 def adapter_digest(folder: Path) -> str:
@@ -66,29 +102,60 @@ def adapter_digest(folder: Path) -> str:
 def tokenizer_digest(folder: Path) -> str:
     """Digest of the tokenizer's files, without the chat template.
 
-    How a batch was last padded or cut is written into ``tokenizer.json`` too, and is left out.
+    How a batch was last padded or cut is written into ``tokenizer.json`` too, and is left out where
+    the configuration says how to pad.
     """
     tokenizer_folder(folder)  # raises where there is none
     content: dict[str, object] = {}
-    for name in TOKENIZER_FILES:
-        path = folder / name
-        if not path.is_file():
-            continue
+    for path in tokenizer_files(folder):
         if path.suffix != ".json":
-            content[name] = file_digest(path)
+            content[path.name] = file_digest(path)
             continue
         value = _read_json(path)
-        for key in ("chat_template", "padding", "truncation", *_WRITER_KEYS):
+        for key in _PASSED_OVER.get(path.name, ()):
             value.pop(key, None)
-        content[name] = value
-    return digest_json(content)
+        content[path.name] = value
+    return digest_json(content | _padding_and_repair(folder))
+
+
+#: Keys of a tokenizer's files that change no token: they say how a batch was last padded or cut, or
+#: who wrote the file. The chat template has a digest of its own.
+_PASSED_OVER = {
+    "tokenizer.json": ("padding", "truncation"),
+    "tokenizer_config.json": ("chat_template", *_WRITER_KEYS),
+    "special_tokens_map.json": tuple(_WRITER_KEYS),
+}
+
+
+def _padding_and_repair(folder: Path) -> dict[str, object]:
+    """What transformers takes from where one would not look for it.
+
+    The padding of ``tokenizer.json`` gives the padding token where the configuration names none,
+    and the version in ``config.json`` decides whether ``fix_mistral_regex`` changes anything.
+    """
+    config = _read_json(folder / "tokenizer_config.json")
+    special = _read_json(folder / "special_tokens_map.json")
+    content: dict[str, object] = {}
+    if "pad_token" not in config and "pad_token" not in special:
+        padding = _read_json(folder / "tokenizer.json").get("padding")
+        if isinstance(padding, dict):
+            content["padding token"] = [padding.get("pad_token"), padding.get("pad_id")]
+    if config.get("fix_mistral_regex"):
+        content["written by"] = _read_json(folder / CONFIG).get("transformers_version")
+    return content
 
 
 def chat_template_digest(folder: Path) -> str | None:
-    """Digest of the chat template's text; None where the tokenizer has none."""
-    path = folder / CHAT_TEMPLATE_FILE
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Digest of the chat template; None where the tokenizer has none.
+
+    Templates in files of their own stand in for what the tokenizer's configuration holds; several
+    count with their names.
+    """
+    files = chat_template_files(folder)
+    if set(files) == {"default"}:
+        return hashlib.sha256(files["default"].read_bytes()).hexdigest()
+    if files:
+        return digest_json({name: file_digest(file) for name, file in files.items()})
     template = _read_json(folder / "tokenizer_config.json").get("chat_template")
     if template is None:
         return None
@@ -115,6 +182,34 @@ def _tensors_digest(files: list[Path]) -> str:
 
 def _tensors(file: Path) -> Iterator[tuple[str, tuple[str, list[int], int, int]]]:
     """Name, dtype, shape and absolute byte range of every tensor of a safetensors file."""
+    header, begin = _header(file)
+    for name, entry in header.items():
+        if name != "__metadata__":
+            with located(file=file):
+                dtype, shape, start, end = _tensor(entry, file.stat().st_size)
+            yield name, (dtype, shape, begin + start, begin + end)
+
+
+def _metadata(files: list[Path]) -> dict[str, object]:
+    """What the files say of themselves, from which torchao builds its tensors again."""
+    metadata: dict[str, object] = {}
+    for file in files:
+        own = _header(file)[0].get("__metadata__")
+        metadata |= own if isinstance(own, dict) else {}
+    metadata.pop("format", None)
+    return metadata
+
+
+def _index_dtype(folder: Path) -> object:
+    """The dtype that the index states, which ``dtype="auto"`` takes where the configuration has
+    none."""
+    index = index_file(folder)
+    metadata = None if index is None else _read_json(index).get("metadata")
+    return metadata.get("dtype") if isinstance(metadata, dict) else None
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where its tensors begin."""
     with file.open("rb") as source:
         length = int.from_bytes(source.read(8), "little")
         if length > file.stat().st_size:
@@ -123,13 +218,7 @@ def _tensors(file: Path) -> Iterator[tuple[str, tuple[str, list[int], int, int]]
             header = json.loads(source.read(length))
         except (ValueError, RecursionError) as error:
             raise CheckpointError("not a safetensors file", file=file) from error
-    entries = header.items() if isinstance(header, dict) else [("", header)]
-    for name, entry in entries:
-        if name != "__metadata__":
-            with located(file=file):
-                dtype, shape, start, end = _tensor(entry, file.stat().st_size)
-            begin = 8 + length
-            yield name, (dtype, shape, begin + start, begin + end)
+    return header if isinstance(header, dict) else {"": header}, 8 + length
 
 
 def _tensor(entry: Any, file_bytes: int) -> tuple[str, list[int], int, int]:

@@ -1,11 +1,15 @@
-"""What lies in a model folder: weights, adapter, tokenizer, configuration, by the files' names.
+"""What lies in a model folder, and which of it is read: weights, adapter, tokenizer, templates.
 
-The one place that knows which files are which; nothing is read here but ``config.json``.
+The one place that knows which files are which. What is named here is what a digest covers
+(``digests``) and what a library is shown when it loads (``shown``), so that nothing can change an
+answer without changing the model's identity. Everything else that lies in the folder is stray.
+Nothing is read here but ``config.json`` and the index of sharded weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from steelyard.harness.errors import CheckpointError
@@ -14,7 +18,16 @@ from steelyard.harness.files import read_json_object
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
+MORE_CHAT_TEMPLATES = "additional_chat_templates"
 GENERATION_CONFIG = "generation_config.json"
+
+#: transformers reads the first of these that is there, PEFT the one below alone.
+_WHOLE_WEIGHTS = "model.safetensors"
+_INDEX_ENDING = ".safetensors.index.json"
+_INDEX = f"model{_INDEX_ENDING}"
+#: A key of ``config.json`` that names another file, or another index.
+_NAMED_WEIGHTS = "transformers_weights"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 #: Each of these makes a tokenizer; a byte-level one has its configuration alone.
 _TOKENIZERS = (
@@ -22,87 +35,244 @@ _TOKENIZERS = (
     "tokenizer_config.json",
     "vocab.json",
     "vocab.txt",
-    "tokenizer.model",
+    "tokenizer.model*",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "spm.model",
+    "spm_char.model",
     "source.spm",
+    "tekken.json",
+    "tiktoken.model",
+    "prophetnet.tokenizer",
 )
-#: What a tokenizer is made of; the chat template has a digest of its own.
+#: What a tokenizer is made of: every name that a class of transformers reads, as file patterns. The
+#: chat template has a digest of its own.
 TOKENIZER_FILES = (
     *_TOKENIZERS,
     "special_tokens_map.json",
     "added_tokens.json",
     "merges.txt",
     "target.spm",
+    "tokenizer.*.json",
+    "vocab-src.json",
+    "vocab-tgt.json",
+    "target_vocab.json",
+    "entity_vocab.json",
+    "bpe.codes",
+    "dict.txt",
+    "normalizer.json",
+    "emoji.json",
+    "byte_maps.json",
+    "word_shape.json",
+    "word_pronunciation.json",
 )
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 #: What a training leaves beside the weights: pickled, and never read.
-TRAINING_LEFTOVERS = ("training_args.bin", "optimizer.pt")
+TRAINING_LEFTOVERS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
+#: What looks like weights; those of them that are not read are named.
+_LIKE_WEIGHTS = ("*.safetensors", "*.gguf", *_PICKLES)
+_MOST_NAMED = 4
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether PEFT saved an adapter there."""
-    return (folder / ADAPTER_CONFIG).is_file()
+    """Whether PEFT saved an adapter there.
+
+    Raises ``CheckpointError`` where full weights lie beside it: PEFT would put the adapter on the
+    base that it names, transformers on these weights (which may hold it already).
+    """
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return False
+    if (folder / CONFIG).is_file() and weight_files(folder):
+        raise CheckpointError(
+            "the folder holds an adapter and full weights, and does not say which is meant",
+            file=folder,
+            fix=f"move the adapter ({ADAPTER_CONFIG}, {_ADAPTER_WEIGHTS}) or the weights into a "
+            "folder of its own",
+        )
+    return True
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, by name."""
-    return sorted(folder.glob("*.safetensors"))
+    """The safetensors files that transformers would read as the model, by name; none: empty.
+
+    These are ``model.safetensors``, else the shards that its index names; ``config.json`` may name
+    another file or index (``transformers_weights``). Any other file is stray.
+
+    Raises:
+        CheckpointError: the index or what it names is missing, or lies outside the folder.
+    """
+    entry = _entry_file(folder)
+    if entry is None:
+        return []
+    return _shards(entry) if entry.name.endswith(_INDEX_ENDING) else [entry]
+
+
+def index_file(folder: Path) -> Path | None:
+    """The index by which sharded weights are read, or None where they are one file."""
+    entry = _entry_file(folder)
+    return entry if entry is not None and entry.name.endswith(_INDEX_ENDING) else None
+
+
+def _entry_file(folder: Path) -> Path | None:
+    config = folder / CONFIG
+    named = None
+    if config.is_file():
+        named = read_json_object(config, CheckpointError).get(_NAMED_WEIGHTS)
+    if named is not None:
+        endings = (".safetensors", _INDEX_ENDING)
+        if not isinstance(named, str) or not named.endswith(endings):
+            fix = "name a *.safetensors file or its index, or remove the key"
+            raise CheckpointError(
+                "names no safetensors", file=config, key=_NAMED_WEIGHTS, value=named, fix=fix
+            )
+        return _inside(folder, named, file=config, key=_NAMED_WEIGHTS)
+    candidates = (folder / name for name in (_WHOLE_WEIGHTS, _INDEX))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _shards(index: Path) -> list[Path]:
+    places = read_json_object(index, CheckpointError).get("weight_map")
+    names = set(places.values()) if _is_map_of_names(places) else set()
+    if not names:
+        fix = "copy the index again from where the weights come from"
+        raise CheckpointError("names no shards", file=index, key="weight_map", fix=fix)
+    return [
+        _inside(index.parent, name, file=index, key="weight_map")
+        for name in sorted(map(str, names))
+    ]
+
+
+def _is_map_of_names(places: object) -> bool:
+    return isinstance(places, dict) and all(isinstance(name, str) for name in places.values())
+
+
+def _inside(folder: Path, name: str, *, file: Path, key: str) -> Path:
+    """``folder / name``, which is there and is no way out of the folder."""
+    if Path(name).name != name:
+        fix = "put the file beside it and name it without a folder"
+        raise CheckpointError("leads out of the folder", file=file, key=key, value=name, fix=fix)
+    if not (folder / name).is_file():
+        fix = "copy it from where the other files come from"
+        raise CheckpointError(
+            "names a file that is not there", file=file, key=key, value=name, fix=fix
+        )
+    return folder / name
 
 
 def adapter_files(folder: Path) -> list[Path]:
-    """The safetensors files of an adapter, by name."""
-    return sorted(folder.glob("adapter_model*.safetensors"))
+    """The safetensors file that PEFT reads as the adapter, in a list; none: empty."""
+    return [path for path in [folder / _ADAPTER_WEIGHTS] if path.is_file()]
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether safetensors or a GGUF file lies there."""
-    return any(folder.glob("*.safetensors")) or any(folder.glob("*.gguf"))
+    """Whether a model's or an adapter's safetensors or a GGUF file lies there."""
+    return bool(weight_files(folder) or adapter_files(folder) or _gguf_files(folder))
 
 
 def require_safetensors(folder: Path, what: str) -> None:
-    """Raise ``CheckpointError`` where ``folder`` has no ``what`` weights, or only pickled ones."""
-    if weight_files(folder):
+    """Raise ``CheckpointError`` where no ``what`` (model, adapter) weights would be read."""
+    if adapter_files(folder) if what == "adapter" else weight_files(folder):
         return
+    expected = _ADAPTER_WEIGHTS if what == "adapter" else f"{_WHOLE_WEIGHTS} or {_INDEX}"
     pickle = next(_pickles(folder), None)
     if pickle is not None:
         raise CheckpointError(
             f"the {what} weights are pickled ({pickle}), and a pickle can run code",
             file=folder,
-            fix="save them again with safe_serialization=True (model.safetensors)",
+            fix=f"save them again with safe_serialization=True ({expected})",
         )
-    fix = "a model folder holds *.safetensors or one *.gguf"
-    raise CheckpointError(f"the folder has no {what} weights", file=folder, fix=fix)
+    stray = [file.name for file in sorted(folder.glob("*.safetensors"))]
+    beside = f"; {_listed(stray)} would not be read" if stray else ""
+    fix = f"a folder with {what} weights holds {expected}"
+    fix += "" if what == "adapter" else " or one *.gguf"
+    raise CheckpointError(f"the folder has no {what} weights{beside}", file=folder, fix=fix)
 
 
 def _pickles(folder: Path) -> Iterator[str]:
     for pattern in _PICKLES:
         for file in sorted(folder.glob(pattern)):
-            if file.name not in TRAINING_LEFTOVERS:
+            if not _matches(file.name, TRAINING_LEFTOVERS):
                 yield file.name
 
 
 def only_gguf(folder: Path) -> str | None:
     """The name of the GGUF file that is a folder's weights, or None. Raises ``CheckpointError``."""
-    files = sorted(file.name for file in folder.glob("*.gguf"))
+    files = _gguf_files(folder)
     if not files or weight_files(folder):
         return None
     if len(files) > 1:
-        fix = "name one of them: " + ", ".join(files[:4])
+        fix = "name one of them: " + ", ".join(files[:_MOST_NAMED])
         raise CheckpointError("the folder holds several GGUF files", file=folder, fix=fix)
     return files[0]
 
 
+def _gguf_files(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.glob("*.gguf"))
+
+
 def size_bytes(folder: Path, gguf_file: str | None = None) -> int:
-    """Bytes of weights in ``folder``."""
-    files = [folder / gguf_file] if gguf_file else weight_files(folder)
+    """Bytes of the weights that are read from ``folder``: a model's, or an adapter's."""
+    files = [folder / gguf_file] if gguf_file is not None else weight_files(folder)
+    if is_adapter(folder):  # whatever its base is
+        files = adapter_files(folder)
     return sum(file.stat().st_size for file in files)
+
+
+def stray_weights(folder: Path, gguf_file: str | None = None) -> list[str]:
+    """Names of what looks like weights in ``folder`` and is not read."""
+    if is_adapter(folder):  # whatever its base is
+        used = {file.name for file in adapter_files(folder)}
+    else:
+        used = {file.name for file in weight_files(folder)} if gguf_file is None else {gguf_file}
+    return sorted(
+        file.name
+        for file in folder.iterdir()
+        if _matches(file.name, _LIKE_WEIGHTS)
+        and file.name not in used
+        and not _matches(file.name, TRAINING_LEFTOVERS)
+    )
+
+
+def stray_note(folder: Path, gguf_file: str | None = None) -> tuple[str, ...]:
+    """One line that names the stray weights, for people; empty where there are none."""
+    stray = stray_weights(folder, gguf_file)
+    return (f"not read: {_listed(stray)}",) if stray else ()
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether a tokenizer lies there; special tokens beside an adapter alone are none."""
-    return any((folder / name).is_file() for name in _TOKENIZERS)
+    return bool(_files(folder, _TOKENIZERS))
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a tokenizer, without its chat templates, by name."""
+    return _files(folder, TOKENIZER_FILES)
+
+
+def chat_template_files(folder: Path) -> dict[str, Path]:
+    """Chat templates that stand in files of their own, by their names in transformers."""
+    own = folder / CHAT_TEMPLATE_FILE
+    templates = {"default": own} if own.is_file() else {}
+    more = sorted((folder / MORE_CHAT_TEMPLATES).glob("*.jinja"))
+    return templates | {file.name.removesuffix(".jinja"): file for file in more}
+
+
+def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    names = sorted(file.name for file in folder.iterdir() if _matches(file.name, patterns))
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def tokenizer_folder(*folders: Path) -> Path:

@@ -7,12 +7,15 @@ and the cache let it.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.checkpoints.adapters import apply_adapter
 from steelyard.harness.checkpoints.bases import base_of_adapter
+from steelyard.harness.checkpoints.chat_time import tell_fixed_time
 from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
     has_tokenizer,
@@ -21,6 +24,7 @@ from steelyard.harness.checkpoints.folder import (
     require_safetensors,
     tokenizer_folder,
 )
+from steelyard.harness.checkpoints.shown import shown_model, shown_tokenizer
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError
 
@@ -75,6 +79,11 @@ def find_source(
         return Source(str(path_or_id), str(path_or_id), gguf_file, _adapter(adapter))
     if adapter is None and is_adapter(path):
         base = find_source(base_of_adapter(path))
+        if base.adapter is not None:
+            fix = "merge that adapter into its base first (a candidate with trainer: merge)"
+            raise CheckpointError(
+                "its base is an adapter too", file=path, value=base.adapter, fix=fix
+            )
         tokenizer = str(path) if has_tokenizer(path) else base.tokenizer
         return Source(base.weights, tokenizer, base.gguf_file, _adapter(path))
     gguf_file = gguf_file or only_gguf(path)
@@ -140,32 +149,70 @@ def _placement(
 def _load_model(source: Source, device: str, dtype: torch.dtype | str) -> PreTrainedModel:
     import transformers
 
-    options: dict[str, object] = {"local_files_only": True} if source.local else {}
-    if source.gguf_file is not None:
-        options["gguf_file"] = source.gguf_file
-    try:
-        config = transformers.AutoConfig.from_pretrained(source.weights, **options)
-        _require_text(config, source)
-        automatic = (
-            transformers.AutoModelForSeq2SeqLM
-            if getattr(config, "is_encoder_decoder", False)
-            else transformers.AutoModelForCausalLM
-        )
-        quantized = getattr(config, "quantization_config", None) is not None
-        if quantized:
-            options["device_map"] = {"": device}
-        model = automatic.from_pretrained(
-            source.weights, dtype=dtype, use_safetensors=True, **options
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
-        raise CheckpointError(
-            f"cannot be opened: {_first_line(error)}", file=source.weights, fix=fix
-        ) from error
+    with _shown(source) as (folder, options):
+        if source.gguf_file is not None:
+            options["gguf_file"] = source.gguf_file
+        try:
+            config = transformers.AutoConfig.from_pretrained(folder, **options)
+            _require_text(config, source)
+            automatic = (
+                transformers.AutoModelForSeq2SeqLM
+                if getattr(config, "is_encoder_decoder", False)
+                else transformers.AutoModelForCausalLM
+            )
+            quantized = getattr(config, "quantization_config", None) is not None
+            if quantized:
+                options["device_map"] = {"": device}
+            model, loading = automatic.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
+            problem = _first_line(error).replace(folder, source.weights)
+            raise CheckpointError(
+                f"cannot be opened: {problem}", file=source.weights, fix=fix
+            ) from error
+    _require_whole(loading["missing_keys"], source)
+    _state_origin(model, source)
     if quantized:
         _keep_nf4_in_its_layout(model)
         return model
     return model.to(device)
+
+
+@contextmanager
+def _shown(source: Source) -> Iterator[tuple[str, dict[str, object]]]:
+    """Where transformers reads the weights, and how: of a local folder only what counts."""
+    options: dict[str, object] = {"trust_remote_code": False}
+    if not source.local:
+        yield source.weights, options
+        return
+    with shown_model(Path(source.weights), source.gguf_file) as folder:
+        yield str(folder), options | {"local_files_only": True}
+
+
+def _require_whole(missing: Collection[str], source: Source) -> None:
+    """Refuse weights that lack a tensor: transformers fills it with random numbers."""
+    if missing:
+        raise CheckpointError(
+            f"{len(missing)} tensors of the model are not in its weights, such as "
+            f"{min(missing)}: they would be random numbers",
+            file=source.weights,
+            fix="copy the weights again, or name the kind of model in config.json (architectures) "
+            "that they are of",
+        )
+
+
+def _state_origin(model: PreTrainedModel, source: Source) -> None:
+    """Say where the model comes from: it was read through links that are gone by now.
+
+    ``use_cache`` is how a training ran, not what the model computes; scorers set it themselves.
+    """
+    model.name_or_path = model.config._name_or_path = source.weights
+    model.config.use_cache = True
+    settings = getattr(model, "generation_config", None)
+    if settings is not None and settings.use_cache is False:
+        settings.use_cache = True
 
 
 def _require_text(config: PretrainedConfig, source: Source) -> None:
@@ -186,19 +233,54 @@ def _keep_nf4_in_its_layout(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer in ``folder``, for the model in ``weights`` (None: the same folder).
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
     import transformers
 
-    local = Path(source.tokenizer).exists()
+    with shown_tokenizer(folder, weights or folder) as shown:
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                shown, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise _unreadable(error, folder, shown) from error
+    _state_files(tokenizer, shown, folder)
+    tell_fixed_time(tokenizer)
+    return tokenizer
+
+
+def _state_files(tokenizer: PreTrainedTokenizerBase, shown: Path, folder: Path) -> None:
+    """Let the tokenizer name its own files: it was read through links that are gone by now."""
+    for names in (tokenizer.__dict__, tokenizer.init_kwargs):
+        for key, value in names.items():
+            if isinstance(value, str) and value.startswith(str(shown)):
+                names[key] = str(folder) + value.removeprefix(str(shown))
+
+
+def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    if Path(source.tokenizer).exists():
+        weights = Path(source.weights) if source.local else None
+        return open_tokenizer(Path(source.tokenizer), weights)
+    import transformers
+
     try:
-        return transformers.AutoTokenizer.from_pretrained(
-            source.tokenizer, **({"local_files_only": True} if local else {})
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source.tokenizer, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        fix = "put tokenizer.json and tokenizer_config.json beside the weights"
-        raise CheckpointError(
-            f"no readable tokenizer: {_first_line(error)}", file=source.tokenizer, fix=fix
-        ) from error
+        raise _unreadable(error, source.tokenizer, source.tokenizer) from error
+    tell_fixed_time(tokenizer)
+    return tokenizer
+
+
+def _unreadable(error: Exception, folder: Path | str, shown: Path | str) -> CheckpointError:
+    problem = _first_line(error).replace(str(shown), str(folder))
+    fix = "put tokenizer.json and tokenizer_config.json beside the weights"
+    return CheckpointError(f"no readable tokenizer: {problem}", file=folder, fix=fix)
 
 
 def _check_vocabulary(

@@ -7,6 +7,7 @@ folder of pickles is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ from steelyard.harness.checkpoints.bases import (
 from steelyard.harness.checkpoints.digests import (
     adapter_digest,
     chat_template_digest,
+    checkpoint_digest,
+    generation_digest,
     tokenizer_digest,
     weights_digest,
 )
@@ -31,10 +34,11 @@ from steelyard.harness.checkpoints.folder import (
     only_gguf,
     require_safetensors,
     size_bytes,
+    stray_note,
     tokenizer_folder,
 )
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files import digest_json, limited_bytes
+from steelyard.harness.files import limited_bytes
 from steelyard.harness.files.version_1 import manifest_in
 from steelyard.harness.plugins import plugin_names
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
@@ -69,7 +73,7 @@ def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Che
     path = path.resolve()
     if (path / MANIFEST).is_file():
         # A user's folder: other weights may have been put under the manifest of the old ones.
-        return open_checkpoint(path, verify=True)
+        return _completed(open_checkpoint(path, verify=True))
     return describe(path, name=name, gguf_file=gguf_file)
 
 
@@ -109,6 +113,9 @@ def describe(
     gguf_file = gguf_file or only_gguf(weights)
     if adapter is not None:
         require_safetensors(adapter, "adapter")
+        if is_adapter(weights):
+            fix = "merge that adapter into its base first (a candidate with trainer: merge)"
+            raise CheckpointError("its base is an adapter too", file=folder, value=name, fix=fix)
     if gguf_file is None:
         require_safetensors(weights, "model")
     if not (weights / CONFIG).is_file() and gguf_file is None:
@@ -120,9 +127,10 @@ def describe(
         adapter=adapter_digest(adapter) if adapter else None,
         tokenizer=tokenizer_digest(tokenizer),
         chat_template=chat_template_digest(tokenizer),
+        generation=generation_digest(weights, gguf_file),
     )
     manifest = CheckpointManifest(
-        digest=digest_json(digests.model_dump()),
+        digest=checkpoint_digest(digests),
         digests=digests,
         format=_format(weights, adapter, gguf_file),
         candidate=candidate,
@@ -130,9 +138,24 @@ def describe(
         trainer="none",
         size_bytes=size_bytes(folder, gguf_file),
         dtype=_dtype(weights, gguf_file),
+        notes=stray_note(folder, gguf_file),
         created_at=now(),
     )
     return Checkpoint(folder, manifest, weights, adapter, gguf_file)
+
+
+def _completed(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint by everything that counts today, where an earlier version wrote its manifest.
+
+    Of generation settings such a manifest says nothing, so they are taken as they lie there.
+    """
+    manifest = checkpoint.manifest
+    generation = generation_digest(checkpoint.weights_folder, checkpoint.gguf_file)
+    if manifest.digests.generation == generation:
+        return checkpoint
+    digests = manifest.digests.model_copy(update={"generation": generation})
+    update = {"digests": digests, "digest": checkpoint_digest(digests)}
+    return replace(checkpoint, manifest=manifest.model_copy(update=update))
 
 
 def now() -> str:
@@ -166,6 +189,16 @@ def _dtype(folder: Path, gguf_file: str | None) -> str:
     return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
+#: The parts of a checkpoint, as they are named to people.
+_PARTS = {
+    "weights": "weights or config.json",
+    "adapter": "adapter",
+    "tokenizer": "tokenizer",
+    "chat_template": "chat template",
+    "generation": "generation settings (generation_config.json)",
+}
+
+
 def _verify(checkpoint: Checkpoint) -> None:
     folder, manifest = checkpoint.folder, checkpoint.manifest
     weights = checkpoint.weights_folder
@@ -175,15 +208,18 @@ def _verify(checkpoint: Checkpoint) -> None:
         adapter=adapter_digest(folder) if checkpoint.adapter_folder else None,
         tokenizer=tokenizer_digest(tokenizer_folder(folder)),
         chat_template=chat_template_digest(folder),
+        generation=generation_digest(weights, checkpoint.gguf_file),
     )
     # A float32 copy of a GGUF base goes by the GGUF's digest; its own is kept beside it.
     if (weights / MANIFEST).is_file():
         copy = manifest_in((weights / MANIFEST).read_bytes())
         expected["weights"] = copy.checks.get(FLOAT32_COPY, expected["weights"])
     for part, digest in present.model_dump().items():
+        if part == "generation" and expected[part] is None:
+            continue  # a manifest of an earlier version says nothing of it
         if digest != expected[part]:
             raise CheckpointError(
-                f"the {part.replace('_', ' ')} changed since the manifest was written",
+                f"the {_PARTS[part]} changed since the manifest was written",
                 file=folder,
                 fix="delete the folder and run again, or remove its manifest to name a new model",
             )

@@ -13,11 +13,13 @@ from steelyard.harness.checkpoints.folder import (
     adapter_files,
     has_tokenizer,
     has_weights,
+    index_file,
     is_adapter,
     require_safetensors,
+    weight_files,
 )
 from steelyard.harness.checkpoints.opening import describe
-from steelyard.harness.checkpoints.writing import Format, copy_tokenizer, link_base
+from steelyard.harness.checkpoints.writing import Format, copy_generation, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files import digest_json
 from steelyard.harness.plugins import TrainJob
@@ -69,7 +71,7 @@ def content_of(folder: Path) -> str:
 def take_in(source: Path, job: TrainJob) -> Format:
     """Copy weights (or an adapter for the job's start) and tokenizer; say which it was.
 
-    Only safetensors, GGUF, JSON and tokenizer files are copied: optimizer states and pickles stay.
+    Only what is read is copied (``folder``): optimizer states, pickles and stray weights stay.
 
     Raises:
         CheckpointError: the folder is missing, has no weights or only pickled ones, or holds an
@@ -86,10 +88,12 @@ def take_in(source: Path, job: TrainJob) -> Format:
         raise CheckpointError("a GGUF file cannot be taken in", file=source, fix=fix)
     if taken.gguf_file is not None:
         shutil.copyfile(source / taken.gguf_file, job.folder / taken.gguf_file)
-    for pattern in ("*.safetensors", "*.safetensors.index.json", CONFIG):
-        for file in source.glob(pattern):
+    parts = [] if taken.gguf_file is not None else [*weight_files(source), index_file(source)]
+    for file in (*parts, source / CONFIG):
+        if file is not None:
             shutil.copyfile(file, job.folder / file.name)
     copy_tokenizer(source, job.folder)
+    copy_generation(source, job.folder)
     return taken.manifest.format
 
 

@@ -16,16 +16,19 @@ from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.digests import (
     adapter_digest,
     chat_template_digest,
+    checkpoint_digest,
+    generation_digest,
     tokenizer_digest,
     weights_digest,
 )
 from steelyard.harness.checkpoints.folder import (
-    CHAT_TEMPLATE_FILE,
     GENERATION_CONFIG,
-    TOKENIZER_FILES,
+    chat_template_files,
     only_gguf,
     size_bytes,
+    tokenizer_files,
     tokenizer_folder,
+    weight_files,
 )
 from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Format = Literal["full", "adapter", "quantised", "gguf"]
-_CARRIED = (*TOKENIZER_FILES, CHAT_TEMPLATE_FILE, GENERATION_CONFIG)
 
 
 def save_full(model: PreTrainedModel, job: TrainJob) -> None:
@@ -80,10 +82,18 @@ def link_base(folder: Path, base: Path, *, seen_from: Path | None = None) -> Non
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy tokenizer, chat template and generation settings as they are, byte by byte."""
-    for name in _CARRIED:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    """Copy tokenizer and chat templates as they are, byte by byte."""
+    for file in [*tokenizer_files(source), *chat_template_files(source).values()]:
+        copy = folder / file.relative_to(source)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def copy_generation(weights: Path, folder: Path) -> None:
+    """Copy the generation settings that lie beside safetensors; beside GGUF none are read."""
+    settings = weights / GENERATION_CONFIG
+    if settings.is_file() and weight_files(weights):
+        shutil.copyfile(settings, folder / GENERATION_CONFIG)
 
 
 def finish(
@@ -192,9 +202,10 @@ def manifest_of(
         adapter=adapter_digest(adapter) if adapter else None,
         tokenizer=tokenizer_digest(tokenizer_folder(folder)),
         chat_template=chat_template_digest(folder),
+        generation=generation_digest(weights, gguf_file),
     )
     return CheckpointManifest(
-        digest=digest_json(digests.model_dump()),
+        digest=checkpoint_digest(digests),
         digests=digests,
         format=format,
         candidate="",
@@ -214,6 +225,7 @@ def write_manifest(folder: Path, manifest: CheckpointManifest) -> None:
 def _finish_folder(job: TrainJob) -> None:
     start = job.start
     copy_tokenizer(tokenizer_folder(start.folder, start.weights_folder), job.folder)
+    copy_generation(start.weights_folder, job.folder)
     # PEFT and TRL leave a model card that names this machine's paths.
     for name in ("README.md", "training_args.bin"):
         (job.folder / name).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ VOIDING: Mapping[str, str] = {
     "few_shot": "the number of few-shot examples changed",
     "few_shot_seed": "other few-shot examples were drawn",
     "template": "the chat template changed",
+    "chat_time": "the chat template reads the clock, and was told another time",
     "limit": "another limit on the number of samples",
     "decoding": "the decoding settings changed",
     "reference": "measured against another model",
@@ -23,7 +24,9 @@ VOIDING: Mapping[str, str] = {
 }
 #: Fields that are told and do not void: the same question, asked on another machine or in another
 #: number format. Quantisation is what a comparison is often about.
-INFORMING = ("dtype", "backend")
+INFORMING = ("dtype", "backend", "generation_defaults")
+#: Fields that an earlier version did not write: nothing is said where one side lacks them.
+_YOUNGER = ("generation_defaults",)
 #: What a score says of itself; another value makes two numbers of one name incomparable.
 _OF_A_SCORE = ("kind", "higher_is_better", "signature", "unit", "scale", "method")
 
@@ -106,6 +109,8 @@ def _changed(
             continue
         if name == "parity" and None in (was, now):
             continue  # by either rule that side's numbers are the same
+        if name in _YOUNGER and None in (was, now):
+            continue
         if was != now:
             yield name, _text_or_none(was), _text_or_none(now)
     for package in sorted({*before.versions, *after.versions}):

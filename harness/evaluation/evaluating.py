@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints import likelihood_digest
 from steelyard.harness.environment import quiet, versions
 from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.answers import Entry
@@ -149,7 +150,8 @@ def divergence(
     except Exception as error:
         return Evaluation(failures=(_failure(FIDELITY, error),))
     signature = signature_of(lm, built, task, checkpoint)
-    reference = None if parent is None else parent.manifest.digest
+    # Settings of generation change no log-likelihood, and so no divergence.
+    reference = None if parent is None else likelihood_digest(parent.manifest.digests)
     update = {"task": FIDELITY, "decoding": None, "reference": reference}
     named = signature.model_copy(update=update)
     return Evaluation(scored.scores, scored.rows, scored.samples, (named,))
@@ -213,6 +215,8 @@ def signature_of(
         limit=task.limit,
         max_length=lm.max_length,
         decoding=None if decoding is None else _one_line(decoding),
+        generation_defaults=lm.generation_defaults if generates else None,
+        chat_time=lm.chat_time if built.apply_chat_template else None,
         backend=lm.backend,
         versions=_versions(task),
     )

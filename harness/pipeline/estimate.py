@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.environment import peak_memory
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.experiment import Candidate, Experiment, Row, read_mix, roles_for
@@ -152,14 +153,10 @@ class Planner:
 
     def _tokens(self, trainer: Trainer, rows: Sequence[Row], steps: int) -> int | None:
         """Mean tokens of a row, cut to max_length, times the rows that the steps see."""
-        from transformers import AutoTokenizer
-
         longest, schedule = trainer.longest_row, trainer.schedule
         if not rows or longest is None or schedule is None:
             return None
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            self.base.weights_folder, local_files_only=True
-        )
+        tokenizer: Any = open_tokenizer(self.base.weights_folder)
         looked_at = rows[:: -(-len(rows) // _TOKENISED_ROWS)]
         counted = [
             min(len(tokenizer(text)["input_ids"]), longest)

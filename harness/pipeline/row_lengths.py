@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Candidate, Row, read_rows, roles_for
@@ -53,10 +54,8 @@ def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str
 
 def _lengths(rows: Sequence[Row], folder: Path) -> list[tuple[int, int] | None]:
     """(prompt, prompt with its longest answer) in tokens; None for chat messages."""
-    from transformers import AutoTokenizer
-
     with quiet():
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = open_tokenizer(folder)
 
         def count(text: str) -> int:
             return len(tokenizer(text).input_ids)

@@ -15,6 +15,7 @@ from steelyard.harness.checkpoints import (
     open_checkpoint,
     relink,
     server,
+    stray_note,
     tokenizer_folder,
     with_checks,
     with_copies,
@@ -146,6 +147,8 @@ class Checkpoints:
     def _open_base(self) -> Checkpoint:
         name = self.experiment.settings.base
         base = open_base(name, resolve=self.experiment.resolve)
+        for note in stray_note(base.folder, base.gguf_file):
+            self.listener(Event("open", BASE, "done", note))
         if base.gguf_file is None or not self.experiment.candidates:
             return base
         # Trainers and plain PEFT load safetensors: a GGUF base is dequantised once, exactly.

@@ -22,6 +22,9 @@ class Digests(Record):
     adapter: str | None = None
     tokenizer: str
     chat_template: str | None = None
+    generation: str | None = None
+    """Of the generation settings beside the weights; None: there are none, or an earlier version
+    wrote this."""
 
 
 class LossPoint(Record):

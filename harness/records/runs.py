@@ -79,11 +79,16 @@ class TaskSignature(Record):
     few_shot_seed: int | None = None
     template: str | None = None
     """Digest of the chat template where one is applied."""
+    chat_time: str | None = None
+    """What the template was told is the time, ISO 8601; None: it asks for none."""
     tokenizer: str
     dtype: str
     limit: int | None = None
     max_length: int | None = None
     decoding: str | None = None
+    generation_defaults: str | None = None
+    """JSON of what the model's folder says of generation where the task says nothing; None: the
+    task generates nothing, or it is not known."""
     reference: str | None = None
     """Digest of the model that a divergence was measured from; None: nothing of the kind."""
     hardware: str | None = None

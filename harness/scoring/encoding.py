@@ -185,11 +185,24 @@ def _joined(request: Request) -> str:
     return "".join(map(str, request.arguments[:2]))
 
 
+#: Where a tokenizer lies, of all that it was made from.
+_PLACES = frozenset({"name_or_path", "vocab_file", "merges_file", "tokenizer_file"})
+
+
 def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """What decides the tokens of a text, by content."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     content = backend.to_str() if backend is not None else repr(sorted_vocabulary(tokenizer))
-    parts: Iterable[object] = (type(tokenizer).__name__, content, tokenizer.special_tokens_map)
+    # Whether special tokens in a text are split stands outside of what the backend writes down.
+    splits = getattr(backend, "encode_special_tokens", None)
+    own = sorted((k, str(v)) for k, v in tokenizer.init_kwargs.items() if k not in _PLACES)
+    parts: Iterable[object] = (
+        type(tokenizer).__name__,
+        content,
+        tokenizer.special_tokens_map,
+        splits,
+        own if backend is None else [],
+    )
     return hashlib.blake2b(repr(tuple(parts)).encode(), digest_size=16).hexdigest()
 
 

@@ -9,6 +9,8 @@ import jinja2
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import configure_pad_token, resolve_max_length
 
+from steelyard.harness.checkpoints import draws_at_random
+from steelyard.harness.errors import ScoringError
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.notes import Events
@@ -114,6 +116,13 @@ class OpenedLM(TemplateLM):
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The chat as one string; a template that refuses the system role gets the chat without."""
+        if draws_at_random(self.tokenizer.chat_template):
+            raise ScoringError(
+                "the chat template draws at random, so no two runs would be asked the same",
+                file=self.tokenizer.name_or_path,
+                key="chat_template",
+                fix="take the random filter or lipsum() out of it",
+            )
         options = {
             "tokenize": False,
             "add_generation_prompt": add_generation_prompt,

@@ -70,6 +70,11 @@ class Scorer(Protocol):
         """How many tokens a text has; 0 where the backend keeps its tokenizer to itself."""
         ...
 
+    @property
+    def chat_time(self) -> str | None:
+        """What the chat template is told is the time, ISO 8601; None where it asks for none."""
+        ...
+
     # --- what it is -------------------------------------------------------------------------
 
     @property
@@ -90,6 +95,11 @@ class Scorer(Protocol):
     @property
     def settings(self) -> Mapping[str, object]:
         """JSON of everything beside the checkpoint that changes a response."""
+        ...
+
+    @property
+    def generation_defaults(self) -> str | None:
+        """JSON of what the model's folder says of generation; None where it is not known."""
         ...
 
     def scoring_record(self) -> dict[str, object]:

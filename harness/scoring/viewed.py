@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import torch
 from lm_eval.api.model import LM
 
+from steelyard.harness.checkpoints import CHAT_TIME, asks_for_time, is_told_fixed_time
 from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring.generation.defaults import stated_defaults
 from steelyard.harness.scoring.progress import ProgressMeter, Report
 
 if TYPE_CHECKING:
@@ -83,6 +86,15 @@ class ViewedLM(LM):
         return template
 
     @property
+    def chat_time(self) -> str | None:
+        """See :class:`steelyard.harness.scoring.Scorer`; a foreign backend is told the day."""
+        if not asks_for_time(self.chat_template(True)):
+            return None
+        if is_told_fixed_time(self.tokenizer):
+            return CHAT_TIME.isoformat()
+        return datetime.now(UTC).date().isoformat()
+
+    @property
     def tokenizer_name(self) -> str:
         """The inner model's tokenizer name, which keys lm-eval's own caches."""
         return str(self.inner.tokenizer_name)
@@ -119,6 +131,11 @@ class ViewedLM(LM):
         """See :class:`steelyard.harness.scoring.Scorer`."""
         length = getattr(self.inner, "max_length", None)
         return None if length is None else int(length)
+
+    @property
+    def generation_defaults(self) -> str | None:
+        """See :class:`steelyard.harness.scoring.Scorer`."""
+        return stated_defaults(self.model)
 
     def get_model_info(self) -> dict[str, object]:
         """What lm-eval writes into its results about the model; asks no hub."""

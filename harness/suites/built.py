@@ -137,7 +137,7 @@ class BuiltSuite:
         self, lm: LM
     ) -> tuple[dict[str, list[Instance]], dict[str, SteelyardError]]:
         """``requests`` of the tasks that can be asked, and why the others cannot."""
-        key = "" if not self.apply_chat_template else digest_json(_template(lm))
+        key = "" if not self.apply_chat_template else digest_json(_chat_of(lm))
         if key not in self._requests:
             self._requests[key] = {}, {}
             asked, unasked = self._requests[key]
@@ -181,6 +181,12 @@ def _metrics_digest(built: BuiltTask) -> list[object]:
 
 def _content(module: str) -> str | None:
     return file_digest(Path(module)) if module.endswith(".py") else None
+
+
+def _chat_of(lm: LM) -> list[object]:
+    """What a chat becomes a prompt by: two models may have one template and other tokens in it."""
+    special = getattr(getattr(lm, "tokenizer", None), "special_tokens_map", {})
+    return [_template(lm), sorted((name, str(token)) for name, token in dict(special).items())]
 
 
 def _template(lm: LM) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from steelyard.harness.checkpoints import is_reward_model
+from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model
 from steelyard.harness.errors import CheckpointError, ConfigError
 from steelyard.harness.files import file_digest
 from steelyard.harness.records import Checkpoint
@@ -142,11 +142,7 @@ def tokenizers(
 ) -> list[transformers.PreTrainedTokenizerBase | None]:
     """For each reward the tokenizer of its model; None where it is no model."""
     return [
-        transformers.AutoTokenizer.from_pretrained(
-            models[reward.model].weights_folder, local_files_only=True
-        )
-        if isinstance(reward, ByModel)
-        else None
+        open_tokenizer(models[reward.model].weights_folder) if isinstance(reward, ByModel) else None
         for reward in rewards
     ]
 
@@ -155,9 +151,10 @@ def _loaded(checkpoint: Checkpoint, name: str) -> transformers.PreTrainedModel:
     if not is_reward_model(checkpoint):
         fix = "train one with trainer: reward"
         raise CheckpointError(f"'{name}' gives no rewards", file=checkpoint.folder, fix=fix)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        checkpoint.weights_folder, dtype=torch.float32, local_files_only=True
-    )
+    with shown_model(checkpoint.weights_folder) as shown:
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            shown, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+        )
     return model.eval().requires_grad_(False)
 
 

@@ -86,6 +86,8 @@ def _model(name: str) -> Findings:
         "model": f"{manifest.base} ({manifest.format}, {manifest.digest[:12]})",
         "parameters": manifest.parameters or (lm.model and lm.model.num_parameters()) or "unknown",
         "size": f"{(manifest.size_bytes or 0) / 1e6:.1f} MB",
+        **({"stray files": "; ".join(manifest.notes)} if manifest.notes else {}),
+        "generation defaults": lm.generation_defaults or "none",
         "scored by": ", ".join(f"{key} {value}" for key, value in lm.settings.items()),
     }
     return findings | _ladder(lm.scoring_record())

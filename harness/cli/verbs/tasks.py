@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard.harness.checkpoints import open_base
+from steelyard.harness.checkpoints import open_base, open_tokenizer
 from steelyard.harness.cli.console import print_yaml
 from steelyard.harness.cli.options import Format, OutputFormat
 from steelyard.harness.evaluation import (
@@ -88,11 +88,7 @@ def token_counter(folder: str | None) -> Callable[[str], int] | None:
     """
     if folder is None:
         return None
-
-    path = open_base(folder).weights_folder
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = open_tokenizer(open_base(folder).weights_folder)
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 

@@ -11,8 +11,10 @@ import torch
 from lm_eval.models.utils_hf import stop_sequences_criteria
 
 from steelyard.harness.environment import quiet
+from steelyard.harness.errors import ScoringError, located
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.encoding import Encoder
+from steelyard.harness.scoring.generation.defaults import rows_serve, stated_defaults
 from steelyard.harness.scoring.generation.prompts import (
     Settings,
     as_prompt,
@@ -89,21 +91,28 @@ class GenerationPlans:
         for index, request in enumerate(requests):
             groups[digest(request.task, request.arguments[1])].append(index)
         asks: list[list[Ask]] = []
-        packs: list[_Work] = []
+        packs: list[tuple[_Work, bool]] = []
         for key in sorted(groups):
             settings = read_settings(requests[groups[key][0]], self._end_text)
+            by_rows = self._by_rows_or_refused(requests[groups[key][0]], settings)
             for members, work in self._packs(requests, groups[key], settings):
                 asks.append([(index, 0) for index in members])
-                packs.append(work)
+                packs.append((work, by_rows))
 
         def run(number: int) -> tuple[Sequence[Answer], int]:
-            work = packs[number]
+            work, by_rows = packs[number]
             with torch.inference_mode(), quiet():
-                if self._rows is not None and work.settings.own_path and self._alike(work):
+                if by_rows and self._alike(work):
                     return self._by_rows(work, budget)
                 return self._by_generate(work)
 
         return Plan(asks, run, only_part)
+
+    def _by_rows_or_refused(self, request: Request, settings: Settings) -> bool:
+        """Whether our rows serve a group of requests; what nothing serves is refused."""
+        with located(key=request.task):
+            served = rows_serve(self.model, settings.options)
+        return served and self._rows is not None
 
     def _packs(
         self, requests: Sequence[Request], members: list[int], settings: Settings
@@ -181,7 +190,8 @@ class GenerationPlans:
         texts = [""] * len(asked)
         stopping = Stopping(self.tokenizer, settings.stops, end_tokens(self.model))
         count = 0
-        most = 1 if settings.options.get("do_sample") else self._together
+        searched = not rows_serve(self.model, settings.options)
+        most = 1 if searched or settings.options.get("do_sample") else self._together
         for batch in same_length([len(own) for own in tokens], most):
             ids = torch.tensor([tokens[place].tolist() for place in batch])
             ids = ids.to(self.model.device)
@@ -193,20 +203,39 @@ class GenerationPlans:
                 torch.manual_seed(int(asked[batch[0]].digest[:15], 16))
             if self._longest_alike is not None:
                 rope_lengths.forget(self.model)
-            output = self.model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=settings.most,
-                stopping_criteria=criteria,
-                pad_token_id=self.tokenizer.pad_token_id,
-                use_cache=True,
-                **settings.options,
-            )
+            output = self._generated(asked[batch[0]], ids, settings, stopping_criteria=criteria)
             count += output.numel()
             for place, row in zip(batch, output.tolist(), strict=True):
                 own = row if self.encoder.is_encoder_decoder else row[begin:]
                 texts[place] = stopping.answer(own)
         return texts, count
+
+    def _generated(
+        self, request: Request, ids: torch.Tensor, settings: Settings, **options: object
+    ) -> torch.Tensor:
+        """Tokens that ``generate`` gives, one answer a prompt, shape (prompts, tokens)."""
+        try:
+            output: torch.Tensor = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=settings.most,
+                pad_token_id=self.tokenizer.pad_token_id,
+                use_cache=True,
+                num_return_sequences=1,
+                return_dict_in_generate=False,
+                tokenizer=self.tokenizer,
+                **options,
+                **settings.options,
+            )
+        except (ValueError, TypeError, ImportError, OSError, NotImplementedError) as error:
+            raise ScoringError(
+                f"cannot generate under {stated_defaults(self.model)} and what the task asks: "
+                f"{(str(error).splitlines() or [''])[0]}",
+                key=request.task,
+                fix="change generation_config.json beside the weights, or the task's "
+                "generation_kwargs",
+            ) from error
+        return output
 
 
 def _anchors(forest: Forest, pack: Pack) -> tuple[int, ...]:

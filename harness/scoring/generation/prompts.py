@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MOST_TOKENS = 256
-#: What needs several rows of a prompt at once; lm-eval's own path serves it.
-_OTHER_SEARCHES = ("num_beams", "penalty_alpha", "prompt_lookup_num_tokens", "assistant_model")
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,6 @@ class Settings:
     stops: tuple[str, ...]
     most: int
     options: dict[str, object]
-
-    @property
-    def own_path(self) -> bool:
-        """Whether our rows can serve them."""
-        return not any(self.options.get(name) not in (None, 1) for name in _OTHER_SEARCHES)
 
 
 def read_settings(request: Request, end_text: str) -> Settings:

@@ -153,6 +153,7 @@ def test_length_quartiles_are_slices_too():
         ("template", "chatml", "chat template changed"),
         ("limit", 100, "limit"),
         ("decoding", "temperature 1", "decoding"),
+        ("chat_time", "2026-01-01T12:00:00", "chat template reads the clock"),
     ],
 )
 def test_a_changed_signature_voids_the_comparison_and_names_the_field(field, value, words):
@@ -182,6 +183,26 @@ def test_runs_pair_where_special_tokens_were_put_in_alike(before, after, compara
     found = _one(base, new)
     assert found.comparable is comparable
     assert ("special tokens" in str(found.problems)) is not comparable
+
+
+def test_other_generation_defaults_are_named_and_do_not_void():
+    base = scored(
+        "base", [rows("known", "acc", BASE)], signatures={"known": {"generation_defaults": "{}"}}
+    )
+    penalty = {"generation_defaults": '{"repetition_penalty": 3.0}'}
+    new = scored("new", [rows("known", "acc", BASE)], signatures={"known": penalty})
+    found = _one(base, new)
+    assert found.comparable
+    (difference,) = found.differences
+    assert (difference.field, difference.voids) == ("generation_defaults", False)
+    assert (difference.baseline, difference.candidate) == ("{}", '{"repetition_penalty": 3.0}')
+
+
+def test_a_baseline_that_says_no_generation_defaults_is_not_told_to_differ():
+    base = scored("base", [rows("known", "acc", BASE)])
+    stated = {"known": {"generation_defaults": '{"eos_token_id": 2}'}}
+    new = scored("new", [rows("known", "acc", BASE)], signatures=stated)
+    assert not _one(base, new).differences
 
 
 @pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"versions": {"torch": "2.14"}}])

@@ -61,3 +61,20 @@ def test_an_empty_text_has_log_likelihood_zero(lm) -> None:
 
 def test_a_text_that_starts_with_bos_gets_no_second_one(lm) -> None:
     assert lm.tok_encode("<s>the").count(0) == 1
+
+
+def test_two_tokenizers_that_split_special_tokens_otherwise_share_no_tokens(
+    llama: Path, tmp_path: Path
+) -> None:
+    import json
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    folder = Path(shutil.copytree(llama, tmp_path / "split"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    content = json.dumps(config | {"split_special_tokens": True})
+    (folder / "tokenizer_config.json").write_text(content)
+    for path in (llama, folder, llama):
+        expected = AutoTokenizer.from_pretrained(path)("the</s>").input_ids
+        assert open_model(path, report=lambda _: None).tok_encode("the</s>") == expected

@@ -1,0 +1,74 @@
+"""The time that a chat template is told, where it asks for one.
+
+Llama 3.1's template and its kin write today's date into every prompt (``strftime_now``), so the
+same model would be asked another question tomorrow. Training and scoring alike tell every template
+one fixed time; a signature says which.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import datetime
+from string import ascii_letters
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+#: What a template is told that asks for the time. Another value asks every such model otherwise,
+#: so it may change only with a new meaning of the signature's ``chat_time``.
+CHAT_TIME = datetime(2026, 1, 1, 12)
+_ASKS = re.compile(r"\bstrftime_now\b")
+_DRAWS = re.compile(r"\|\s*random\b|\blipsum\s*\(")
+
+
+def asks_for_time(template: object) -> bool:
+    """Whether a chat template (a text, or several by name) may write the time into a prompt."""
+    return _ASKS.search(str(template)) is not None
+
+
+def draws_at_random(template: object) -> bool:
+    """Whether a chat template may write another prompt every time."""
+    return _DRAWS.search(str(template)) is not None
+
+
+def tell_fixed_time(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the tokenizer's chat template be told ``CHAT_TIME``, whoever applies it."""
+    if asks_for_time(tokenizer.chat_template):
+        tokenizer.apply_chat_template = functools.partial(_apply, tokenizer)
+
+
+def is_told_fixed_time(tokenizer: object) -> bool:
+    """Whether :func:`tell_fixed_time` was here."""
+    applied = getattr(tokenizer, "apply_chat_template", None)
+    return isinstance(applied, functools.partial) and applied.func is _apply
+
+
+def _apply(
+    tokenizer: PreTrainedTokenizerBase,
+    conversation: object,
+    tools: list[object] | None = None,
+    documents: list[object] | None = None,
+    chat_template: str | None = None,
+    **options: object,
+) -> object:
+    """transformers' ``apply_chat_template`` with a clock that stands still."""
+    template = tokenizer.get_chat_template(chat_template, tools)
+    return type(tokenizer).apply_chat_template(
+        tokenizer, conversation, tools, documents, _clock() + template, **options
+    )
+
+
+@functools.lru_cache
+def _clock() -> str:
+    """A macro that stands in for transformers' ``strftime_now``, which no argument may replace.
+
+    The line break after it is trimmed, as after any block, so the template itself is unchanged.
+    """
+    codes = [f"%{dash}{letter}" for dash in ("-", "") for letter in ascii_letters]
+    texts = {code: CHAT_TIME.strftime(code) for code in codes}
+    known = {code: text for code, text in texts.items() if text not in (code, "")}
+    steps = [("%%", "\0"), *known.items(), ("\0", "%")]
+    replaced = "".join(f"|replace({code!r},{text!r})" for code, text in steps)
+    return "{% macro strftime_now(format) %}{{ format" + replaced + " }}{% endmacro %}\n"

@@ -1,0 +1,118 @@
+"""A chat template that asks for the time is told one that does not pass."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from steelyard.harness.checkpoints import asks_for_time, draws_at_random, load_model_folder
+from steelyard.harness.checkpoints.model import open_tokenizer
+from steelyard.harness.errors import ScoringError
+from steelyard.harness.scoring import as_scorer, hf, open_model
+from tests.harness.scoring import tiny
+
+#: As Llama 3.1's: the day, and a day of its own where nothing tells it.
+DATED = (
+    "{%- if strftime_now is defined %}{%- set day = strftime_now('%d %b %Y') %}"
+    "{%- else %}{%- set day = '26 Jul 2024' %}{%- endif %}"
+    "Today Date: {{ day }} {% for m in messages %}{{ m['content'] }}{% endfor %}"
+)
+CHAT = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny.save_llama(tmp_path_factory.mktemp("dated"))
+    (folder / "chat_template.jinja").write_text(DATED)
+    return folder
+
+
+def test_the_day_in_a_prompt_is_the_same_on_every_day(
+    dated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers.utils.chat_template_utils as rendering
+
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime(2031, 5, 6)
+
+    expected = "Today Date: 01 Jan 2026 hello"
+    ours = open_model(dated, report=lambda _: None)
+    assert ours.apply_chat_template(CHAT) == expected
+    monkeypatch.setattr(rendering, "datetime", Tomorrow)
+    assert ours.apply_chat_template(CHAT) == expected
+    assert ours.chat_time == "2026-01-01T12:00:00"
+    # transformers itself, by the same clock.
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(dated).apply_chat_template(CHAT, tokenize=False)
+    assert theirs == "Today Date: 06 May 2031 hello"
+
+
+def test_every_code_of_a_date_is_told_as_transformers_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers.utils.chat_template_utils as rendering
+    from transformers import AutoTokenizer
+
+    class Then(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime(2026, 1, 1, 12)
+
+    monkeypatch.setattr(rendering, "datetime", Then)
+    folder = tiny.save_llama(tmp_path / "m")
+    codes = "%a %A %d %b %B %m %y %Y %H %I %p %M %S %j %-d %-m %% 100%%d %F"
+    # A line break and spaces before the first block, which a template's environment trims.
+    template = "\n  {%- if true %}\n  {{ strftime_now('" + codes + "') }}\n  {%- endif %}\n x"
+    (folder / "chat_template.jinja").write_text(template)
+    chat = open_tokenizer(folder).apply_chat_template(CHAT, tokenize=False)
+    assert chat == AutoTokenizer.from_pretrained(folder).apply_chat_template(CHAT, tokenize=False)
+    assert "Thu Thursday 01 Jan January" in chat and chat.endswith("% 100%d 2026-01-01 x")
+
+
+def test_training_and_hf_are_told_the_same_day(dated: Path) -> None:
+    reference = hf.wrap(load_model_folder(dated), max_length=None)
+    assert reference.apply_chat_template(CHAT).startswith("Today Date: 01 Jan 2026")
+    tokenizer = open_tokenizer(dated)
+    for other in (tokenizer, copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+        chat = other.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
+        assert chat == "Today Date: 01 Jan 2026 hello"
+
+
+def test_a_template_without_a_date_says_no_time(tmp_path: Path) -> None:
+    folder = tiny.save_llama(tmp_path / "plain")
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    assert open_model(folder, report=lambda _: None).chat_time is None
+
+
+def test_a_model_of_another_tool_says_the_day_on_which_it_was_asked(dated: Path) -> None:
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoTokenizer
+
+    lm = hf.wrap(load_model_folder(dated), max_length=None)
+    lm.tokenizer = AutoTokenizer.from_pretrained(dated)
+    assert isinstance(lm, HFLM)
+    day = as_scorer(lm).chat_time
+    assert day is not None and len(day) == len("2026-01-01")
+
+
+def test_a_template_that_draws_is_refused_where_it_is_applied(dated: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(dated, tmp_path / "drawn"))
+    (folder / "chat_template.jinja").write_text("{{ ['a', 'b'] | random }}")
+    with pytest.raises(ScoringError, match="the chat template draws at random"):
+        open_model(folder, report=lambda _: None).apply_chat_template(CHAT)
+
+
+def test_what_asks_and_what_draws_is_seen_in_one_and_in_several_templates() -> None:
+    assert asks_for_time({"default": "x", "tool_use": "{{ strftime_now('%Y') }}"})
+    assert not asks_for_time("{{ messages[0].content }}")
+    assert not asks_for_time(None)
+    assert draws_at_random("{{ lipsum(1) }}")
+    assert not draws_at_random("a random answer | at random times")
