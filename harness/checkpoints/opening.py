@@ -191,7 +191,7 @@ def _dtype(folder: Path, gguf_file: str | None) -> str:
 
 #: The parts of a checkpoint, as they are named to people.
 _PARTS = {
-    "weights": "weights or config.json",
+    "weights": "weights",
     "adapter": "adapter",
     "tokenizer": "tokenizer",
     "chat_template": "chat template",
