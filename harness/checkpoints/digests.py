@@ -55,7 +55,7 @@ def weights_digest(folder: Path, gguf_file: str | None = None) -> str:
     files = weight_files(folder)
     if not files:
         raise CheckpointError("the folder has no model weights", file=folder)
-    content = {"tensors": _tensors_digest(files), "config": config}
+    content: dict[str, object] = {"tensors": _tensors_digest(files), "config": config}
     # Both are missing from almost every folder, and so from its digest.
     if "quantization_config" in config and (metadata := _metadata(files)):
         content["metadata"] = metadata

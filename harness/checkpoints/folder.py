@@ -134,18 +134,13 @@ def _entry_file(folder: Path) -> Path | None:
 
 def _shards(index: Path) -> list[Path]:
     places = read_json_object(index, CheckpointError).get("weight_map")
-    names = set(places.values()) if _is_map_of_names(places) else set()
-    if not names:
+    names = list(places.values()) if isinstance(places, dict) else []
+    if not names or not all(isinstance(name, str) for name in names):
         fix = "copy the index again from where the weights come from"
         raise CheckpointError("names no shards", file=index, key="weight_map", fix=fix)
     return [
-        _inside(index.parent, name, file=index, key="weight_map")
-        for name in sorted(map(str, names))
+        _inside(index.parent, name, file=index, key="weight_map") for name in sorted(set(names))
     ]
-
-
-def _is_map_of_names(places: object) -> bool:
-    return isinstance(places, dict) and all(isinstance(name, str) for name in places.values())
 
 
 def _inside(folder: Path, name: str, *, file: Path, key: str) -> Path:

@@ -407,6 +407,7 @@ def test_a_configuration_may_name_the_file_of_the_weights(model: Path, tmp_path:
         ({"a": "../other/model.safetensors"}, "leads out of the folder"),
         ({"a": "/etc/passwd"}, "leads out of the folder"),
         ({}, "names no shards"),
+        ({"a": ["model.safetensors"]}, "names no shards"),
         (["model.safetensors"], "names no shards"),
     ],
 )
