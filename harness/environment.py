@@ -26,11 +26,12 @@ from steelyard.harness.records import Environment
 #: ``train``       the key of a recipe: another version trains again
 #: ``answers``     the key of a journal: another version asks the model again
 #: ``score``       the key of a run: another version computes rows and scores again
+#: ``cost``        the key of a run that measures what answering costs
 #: ``signature``   the signature of every task's scores, by which two runs are comparable
 #: ``text``        the signature of tasks that generate text
 #: ``doctor``      what ``steelyard doctor`` looks for
 Use = Literal[
-    "record", "checkpoint", "train", "answers", "score", "signature", "text", "doctor"
+    "record", "checkpoint", "train", "answers", "score", "cost", "signature", "text", "doctor"
 ]  # fmt: skip
 
 #: The one table of libraries: name on the package index -> what its version belongs to.
@@ -47,7 +48,7 @@ LIBRARIES: Mapping[str, frozenset[Use]] = {
         "datasets": "record checkpoint doctor",
         "sacrebleu": "record score text doctor",
         "rouge-score": "record score text doctor",
-        "codecarbon": "record doctor",
+        "codecarbon": "record cost doctor",
         "gguf": "record checkpoint answers score doctor",
         "accelerate": "record checkpoint",
         "compressed-tensors": "record checkpoint answers score",

@@ -23,6 +23,7 @@ from steelyard.reports.sections.scores import (
     hallucination_section,
     scores_section,
 )
+from steelyard.reports.sections.serving import serving_section
 from steelyard.reports.sections.slices import slices_section
 from steelyard.reports.sections.tradeoffs import tradeoffs_section
 from steelyard.reports.sections.training import lineage_section, training_section
@@ -85,6 +86,7 @@ def build_report(
         contamination_section(material),
         slices_section(material),
         flips_section(material),
+        serving_section(material),
         energy_section(material),
         training_section(material),
         rewards_section(material),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from steelyard.harness.energy import total
+from steelyard.harness.energy import known_seconds, total
 from steelyard.harness.records import Comparison, Delta, Energy, Run, Score
 from steelyard.reports.document import Change, Column, Normalised, Number, Text
 from steelyard.reports.material import Material, MetricKey
@@ -151,6 +151,12 @@ def carbon_number(energies: Iterable[tuple[str, Energy]]) -> Number:
         grade=added.grade if added.co2e_g is not None else "unavailable",
         source=f"{records[0][0]}/co2e_g" if len(records) == 1 else None,
     )
+
+
+def time_number(energies: Iterable[tuple[str, Energy]]) -> Number:
+    """How long the phases took together; unknown where one of them is."""
+    records = [energy for _, energy in energies]
+    return Number(value=known_seconds(records) if records else None, unit="seconds")
 
 
 def phases(run: Run, *names: str) -> list[tuple[str, Energy]]:

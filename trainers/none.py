@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,6 +14,8 @@ from steelyard.harness.records import Checkpoint
 
 class NoTraining(Trainer):
     """Take in a model or adapter folder that was made elsewhere; nothing is trained."""
+
+    made_elsewhere: ClassVar[bool] = True
 
     path: RelativePath = Field(
         description="A folder of full weights, or of a PEFT adapter on the parent; of a training's "

@@ -39,13 +39,26 @@ Scheme = Literal[
     "zeropoint-int3",
     "zeropoint-int2",
     "torchao-int8",
+    "gguf-f16",
+    "gguf-bf16",
     "gguf-q8_0",
+    "gguf-q5_1",
+    "gguf-q5_0",
+    "gguf-q4_1",
     "gguf-q4_0",
     "gptq",
     "awq",
 ]
 GGUF_FILE = "model.gguf"
-_GGUF_KINDS: dict[str, Literal["Q8_0", "Q4_0"]] = {"gguf-q8_0": "Q8_0", "gguf-q4_0": "Q4_0"}
+_GGUF_KINDS: dict[str, gguf_export.Kind] = {
+    "gguf-f16": "F16",
+    "gguf-bf16": "BF16",
+    "gguf-q8_0": "Q8_0",
+    "gguf-q5_1": "Q5_1",
+    "gguf-q5_0": "Q5_0",
+    "gguf-q4_1": "Q4_1",
+    "gguf-q4_0": "Q4_0",
+}
 _CALIBRATED = ("gptq", "awq")
 
 
@@ -76,6 +89,12 @@ class Quantize(Trainer):
         "columns those are depends on what shares a batch, so above 0 samples are scored singly.",
     )
 
+    tokenizer: Literal["inside", "beside"] = Field(
+        "inside",
+        description="gguf: inside the file for llama.cpp, and refused where that would make other "
+        "tokens of a text; or beside it alone, for Steelyard and transformers.",
+    )
+
     @model_validator(mode="after")
     def _options_fit_the_scheme(self) -> Self:
         if self.double_quant and self.scheme not in ("nf4", "fp4"):
@@ -85,6 +104,8 @@ class Quantize(Trainer):
             raise ValueError(f"{self.scheme} fixes its block size; leave block_size out")
         if self.outlier_threshold != 6.0 and self.scheme != "int8":
             raise ValueError(f"outlier_threshold applies to int8, not to {self.scheme}")
+        if self.tokenizer != "inside" and self.scheme not in _GGUF_KINDS:
+            raise ValueError(f"tokenizer applies to gguf schemes, not to {self.scheme}")
         for option in ("calibration_rows", "calibration_length"):
             if option in self.model_fields_set and not calibrated:
                 raise ValueError(f"{option} applies to gptq and awq, not to {self.scheme}")
@@ -156,7 +177,9 @@ def _store(
         return ["stored as float32: its size on the disk is not the scheme's"]
     if kind := _GGUF_KINDS.get(options.scheme):
         save_beside(full, job)
-        return gguf_export.export(full, job.folder, job.folder / GGUF_FILE, kind)
+        inside = options.tokenizer == "inside"
+        file = job.folder / GGUF_FILE
+        return gguf_export.export(full, job.folder, file, kind, with_tokenizer=inside)
     if options.scheme in _CALIBRATED:
         notes = calibrated.write_calibrated(full, tokenizer, job, options)
         save_beside(None, job)

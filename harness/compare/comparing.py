@@ -46,7 +46,9 @@ def compare(
     Raises ``ConfigError`` where there is nothing to compare with.
     """
     if not baseline.tasks:
-        raise ConfigError(f"the baseline '{baseline.name}' has no scores", fix="score it first")
+        failures = [f"{f.stage}: {f.message}" for f in baseline.run.failures]
+        what = "; ".join([f"the baseline '{baseline.name}' has no scores", *failures])
+        raise ConfigError(what, fix=None if failures else "score it on a suite with tasks first")
     settings = Settings(alpha=alpha, draws=draws, seed=seed)
     floors = noise_floors(baseline, noise)
     sides = [_Side(c, inspect_run(baseline.run, c.run)) for c in candidates]

@@ -4,7 +4,15 @@ from steelyard.harness.energy.attempts import Attempts
 from steelyard.harness.energy.config import EnergyConfig, open_meter
 from steelyard.harness.energy.reading import JOULES_PER_KWH, WindowReading
 from steelyard.harness.energy.sharing import SharedMeter
-from steelyard.harness.energy.totals import ServingCost, break_even_queries, inherited, total
+from steelyard.harness.energy.totals import (
+    ServingCost,
+    break_even_queries,
+    duration,
+    inherited,
+    known_seconds,
+    total,
+    trained_elsewhere,
+)
 
 __all__ = [
     "JOULES_PER_KWH",
@@ -14,7 +22,10 @@ __all__ = [
     "SharedMeter",
     "WindowReading",
     "break_even_queries",
+    "duration",
     "inherited",
+    "known_seconds",
     "open_meter",
     "total",
+    "trained_elsewhere",
 ]

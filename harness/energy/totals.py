@@ -40,7 +40,7 @@ def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
     sources = list(dict.fromkeys(e.embodied_source for e in energies if e.embodied_source))
     return Energy(
         phase=phase or energies[0].phase,
-        seconds=sum(e.seconds for e in energies),
+        seconds=known_seconds(energies),
         energy_kwh=sum(kwh) if complete else None,
         grade=weakest([e.grade for e in energies]),
         components=_components(energies) if complete else (),
@@ -52,6 +52,31 @@ def total(energies: Sequence[Energy], *, phase: Phase | None = None) -> Energy:
         meter=" + ".join(dict.fromkeys(e.meter for e in energies)),
         too_short=any(e.too_short for e in energies),
         note="; ".join(notes) or None,
+    )
+
+
+def known_seconds(energies: Iterable[Energy]) -> float | None:
+    """How long all of them took; None where one of them does not say."""
+    seconds = [energy.seconds for energy in energies]
+    return None if None in seconds else sum(each for each in seconds if each is not None)
+
+
+def duration(energy: Energy) -> str:
+    """How long a phase took, for a line of progress."""
+    return "time unknown" if energy.seconds is None else f"{energy.seconds:.1f} s"
+
+
+def trained_elsewhere() -> Energy:
+    """The training of a checkpoint that was taken in: nobody here saw what it used.
+
+    Copying its files used something, which is not what its training used.
+    """
+    return Energy(
+        phase="train",
+        seconds=None,
+        energy_kwh=None,
+        grade="unavailable",
+        note="trained elsewhere: what that used is not known here",
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         task_of_file,
         try_out,
     )
-    from steelyard.harness.evaluation.code import answers_key, scoring_code
+    from steelyard.harness.evaluation.code import answers_key, metering_code, scoring_code
     from steelyard.harness.evaluation.contamination import Overlaps, marked
     from steelyard.harness.evaluation.cost import measured_cost
     from steelyard.harness.evaluation.evaluating import Evaluation, divergence, evaluate, fill
@@ -36,7 +36,7 @@ else:
         {
             "answers": ["json_document"],
             "card": ["TaskCard", "built_suite", "task_cards", "task_of_file", "try_out"],
-            "code": ["answers_key", "scoring_code"],
+            "code": ["answers_key", "metering_code", "scoring_code"],
             "contamination": ["Overlaps", "marked"],
             "cost": ["measured_cost"],
             "evaluating": ["Evaluation", "divergence", "evaluate", "fill"],
@@ -69,6 +69,7 @@ __all__ = [
     "load_metric",
     "marked",
     "measured_cost",
+    "metering_code",
     "metric_for",
     "row_or_none",
     "score_of",

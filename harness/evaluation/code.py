@@ -7,6 +7,9 @@ Two keys, because an answer costs a model and a score does not:
 * A *score* is made of answers by everything that evaluation runs through: how the suite is built,
   what a sample is, metrics and probes, the ends of the interval.
 
+A *cost* (a suite's ``cost:``) is read from a meter besides, so the key of such a suite holds
+``harness/energy`` too.
+
 So a change in ``harness/stats`` makes new scores of the answers that are there, and a change in
 ``harness/scoring`` asks the model again. Rooms that only show, compare or move runs (``cli``,
 ``compare``, ``gate``, ``imports``, ``pipeline``, ``store``, ``reports``, ``trainers``) are in
@@ -40,6 +43,8 @@ SCORE_ROOMS = (
     "harness/texts",
     "tasks",
 )
+#: What a cost score depends on besides: meters, and how their readings add up.
+COST_ROOMS = ("harness/energy",)
 HOUSE = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +52,12 @@ HOUSE = Path(__file__).resolve().parents[2]
 def scoring_code() -> str:
     """Digest of the Python that a score depends on: changed code scores again."""
     return rooms_digest(SCORE_ROOMS)
+
+
+@lru_cache
+def metering_code() -> str:
+    """Digest of the Python that reads meters: where it changed, costs are measured again."""
+    return rooms_digest(COST_ROOMS)
 
 
 def answers_key(checkpoint_digest: str) -> str:

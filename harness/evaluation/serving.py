@@ -8,7 +8,7 @@ read after each token, once the device has finished it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
@@ -88,7 +88,7 @@ class Server:
     def weight_bytes(self) -> int:
         """Bytes of parameters and buffers, shared storage once."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
-        storages = [tensor.untyped_storage() for tensor in tensors]
+        storages = [part.untyped_storage() for tensor in tensors for part in _parts(tensor)]
         return sum({(s.data_ptr(), s.nbytes()): s.nbytes() for s in storages}.values())
 
     def hardware(self) -> str:
@@ -100,6 +100,24 @@ class Server:
             return str(torch.cuda.get_device_name(device))
         threads = torch.get_num_threads()
         return f"{environment().cpu or 'CPU'}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensors that hold a weight's bytes: of a quantised one its integers and its scales.
+
+    torchao's subclass of Tensor has no storage of its own; bitsandbytes hangs the scales on it.
+    """
+    if hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from _parts(getattr(tensor, name))
+        return
+    yield tensor
+    state = getattr(tensor, "quant_state", None)
+    while state is not None:
+        yield from (part for part in (state.absmax, state.code) if part is not None)
+        state = state.state2 if state.nested else None
+    if (scales := getattr(tensor, "SCB", None)) is not None:
+        yield scales
 
 
 class _Clock:

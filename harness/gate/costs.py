@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from steelyard.harness.energy import known_seconds
 from steelyard.harness.gate.findings import Finding
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.records import Energy, RuleVerdict, Run
@@ -137,7 +138,7 @@ def _run_cost(run: Run, rule: Rule) -> _Cost:
         return _Cost(None, 0.0, None)
     values = [getattr(energy, rule.metric) for energy in phases]
     whole = None if any(value is None for value in values) else float(sum(values))
-    return _Cost(whole, _measured_share(phases), sum(energy.seconds for energy in phases))
+    return _Cost(whole, _measured_share(phases), known_seconds(phases))
 
 
 def _energies(run: Run) -> tuple[Energy, ...]:

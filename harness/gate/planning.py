@@ -213,8 +213,12 @@ def _priced(needs: RulePlan, baseline: Scored) -> RulePlan:
     if spent is None or not samples or not needs.items_at_hand:
         return needs
     asked = min(needs.items_at_hand, needs.items_needed or needs.items_at_hand)
-    kwh = None if spent.energy_kwh is None else spent.energy_kwh * asked / samples
-    return replace(needs, seconds=spent.seconds * asked / samples, energy_kwh=kwh)
+    share = asked / samples
+    return replace(
+        needs,
+        seconds=None if spent.seconds is None else spent.seconds * share,
+        energy_kwh=None if spent.energy_kwh is None else spent.energy_kwh * share,
+    )
 
 
 def _sample_count(scores: Sequence[Score]) -> int:

@@ -220,12 +220,12 @@ class Planner:
                 return f"could not be tried: {error.message}"
         self.listener(Event("plan", candidate.name, "done", f"{time.monotonic() - began:.1f} s"))
         energy = reading.energy("train")
-        measured = energy.energy_kwh is not None and energy.seconds > 0
+        kwh, seconds = energy.energy_kwh, energy.seconds
         per_step = median([b - a for a, b in pairwise(moments)])
         return Trial(
             seconds_to_first_step=max(moments[0] - began - per_step, 0.0),
             seconds_per_step=per_step,
-            watts=(energy.energy_kwh or 0.0) * 3.6e6 / energy.seconds if measured else None,
+            watts=kwh * 3.6e6 / seconds if kwh is not None and seconds else None,
             peak_memory_bytes=peak.bytes,
             parameters=made.manifest.parameters,
             parameters_trained=made.manifest.parameters_trained,

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from steelyard.harness.compare import Scored
+from steelyard.harness.energy import duration
 from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.evaluation import evaluate, scoring_code
 from steelyard.harness.experiment import Experiment, ExperimentFile, NoiseVariant
@@ -85,7 +86,7 @@ class NoiseStage:
             self.listener(Event("score", label, "failed", run.failures[0].message))
             return run
         self.store.stages.finish(f"noise-{digest}", {"noise": run.model_dump(mode="json")})
-        self.listener(Event("score", label, "done", f"{run.energy[0].seconds:.1f} s"))
+        self.listener(Event("score", label, "done", duration(run.energy[0])))
         return run
 
     def _built(self, variant: NoiseVariant) -> BuiltSuite:

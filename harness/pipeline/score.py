@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from steelyard.harness.energy import Attempts, total
+from steelyard.harness.energy import Attempts, EnergyConfig, duration, total
 from steelyard.harness.environment import versions
 from steelyard.harness.evaluation import (
     Evaluation,
@@ -16,15 +18,16 @@ from steelyard.harness.evaluation import (
     fill,
     marked,
     measured_cost,
+    metering_code,
     scoring_code,
 )
 from steelyard.harness.experiment import BASE, Experiment, ancestors
-from steelyard.harness.files import digest_json
+from steelyard.harness.files import digest_json, file_digest, validated
 from steelyard.harness.pipeline.events import Event, Listener, Status
 from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.pipeline.run_record import Scoring, now
 from steelyard.harness.pipeline.stage import StageBusyError
-from steelyard.harness.plugins import Meter, Reading
+from steelyard.harness.plugins import Meter, Reading, load_plugin
 from steelyard.harness.records import Checkpoint, Contaminated, Energy, Run
 from steelyard.harness.store import FolderStore
 from steelyard.harness.suites import BuiltSuite, build, load_suite
@@ -88,8 +91,9 @@ class ScoreStage:
                 attempts.forget()
             for failure in run.failures:
                 self._tell(name, "failed", f"{failure.stage}: {failure.message}")
-            scored = f"{len(run.scores)} scores, {energy.seconds:.1f} s"
-            self._tell(name, "done", scored if run.complete else f"{scored}; incomplete")
+            scored = f"{len(run.scores)} scores, {duration(energy)}"
+            status: Status = "done" if run.complete or run.scores else "failed"
+            self._tell(name, status, scored if run.complete else f"{scored}; incomplete")
             return run
 
     def fill(
@@ -118,7 +122,7 @@ class ScoreStage:
             energy = reading.energy("score")
             self.store.stages.finish(shard, {"energy": energy.model_dump(mode="json")})
             attempts.forget()
-            self._tell(label, "done", f"{energy.seconds:.1f} s")
+            self._tell(label, "done", duration(energy))
 
     def _stored(self, key: str) -> Run | None:
         """The run that this stage came to; None where it has not, or the run is damaged."""
@@ -237,8 +241,22 @@ class ScoreStage:
                 "dtype": settings.dtype,
                 "code": scoring_code(),
                 "versions": versions("score"),
+                # Of those that read no meter the key is as it was.
+                **({} if built.suite.cost is None else {"cost": self._metering()}),
             }
         )
+
+    def _metering(self) -> list[object]:
+        """What a cost score depends on besides the model: the meter, its settings, their code."""
+        energy = self.experiment.settings.energy
+        config = validated(EnergyConfig, energy, key="energy")
+        meter = load_plugin("meters", config.meter)
+        return [
+            config.model_dump(mode="json"),
+            file_digest(Path(inspect.getfile(meter))),
+            metering_code(),
+            versions("cost"),
+        ]
 
     def _tell(
         self, name: str, status: Status, message: str = "", done: int = 0, total: int | None = None

@@ -21,7 +21,7 @@ from steelyard.harness.checkpoints import (
     with_copies,
     with_energy,
 )
-from steelyard.harness.energy import Attempts
+from steelyard.harness.energy import Attempts, duration, trained_elsewhere
 from steelyard.harness.environment import peak_memory, versions
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.experiment import BASE, Candidate, Experiment, ancestors, first_prompt
@@ -219,7 +219,10 @@ class Checkpoints:
         try:
             with window as reading, peak_memory() as peak:
                 checkpoint = candidate.trainer.train(job)
-            checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
+            if candidate.trainer.inner.made_elsewhere:
+                checkpoint = with_energy(checkpoint, trained_elsewhere())
+            else:
+                checkpoint = with_energy(checkpoint, reading.energy("train"), peak.bytes)
             asked = first_prompt(candidate.data)
             checks = check_in_fresh_process(checkpoint, start, prompt=asked)
             checkpoint = with_checks(checkpoint, {**lengths, **checks})
@@ -252,6 +255,6 @@ def _summary(manifest: CheckpointManifest) -> str:
         parts.append(f"{manifest.steps} steps")
     if manifest.loss_curve:
         parts.append(f"loss {manifest.loss_curve[-1].loss:.3f}")
-    if manifest.energy is not None:
-        parts.append(f"{manifest.energy.seconds:.1f} s")
+    if manifest.energy is not None and manifest.energy.seconds is not None:
+        parts.append(duration(manifest.energy))
     return ", ".join(parts)

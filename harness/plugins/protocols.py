@@ -101,6 +101,8 @@ class Trainer(Plugin):
     """Options that name other checkpoints, which then come as ``job.sources``."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """``module`` or ``module:attribute``, imported before its energy is measured."""
+    made_elsewhere: ClassVar[bool] = False
+    """Whether it takes in what was trained elsewhere, so that no meter here saw its training."""
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Write a checkpoint that plain transformers or PEFT loads.

@@ -34,7 +34,8 @@ class Energy(Record):
     """What one phase of one candidate used."""
 
     phase: Literal["train", "score", "inherited"]
-    seconds: float
+    seconds: float | None
+    """None: not known, as of a training that ran elsewhere."""
     energy_kwh: float | None
     grade: Grade
     components: tuple[EnergyComponent, ...] = ()

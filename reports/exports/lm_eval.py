@@ -46,7 +46,8 @@ def lm_eval_results(scored: Scored) -> dict[str, object]:
     run = scored.run
     tasks = scored.tasks
     signatures = {task: run.signature(task) for task in tasks}
-    seconds = [energy.seconds for energy in run.energy if energy.phase == "score"]
+    scored_in = [energy.seconds for energy in run.energy if energy.phase == "score"]
+    seconds = [each for each in scored_in if each is not None]
     return {
         "results": {task: _numbers(scored, task) for task in tasks},
         "group_subtasks": {task: [] for task in tasks},

@@ -40,7 +40,10 @@ from steelyard.reports.document import (
 _STYLES: dict[Sense, str] = {"good": "green", "bad": "red", "neutral": "dim", "unknown": "yellow"}
 _FLIPS = 8
 #: What a screen at the end of a run has room for; ``full`` shows the rest.
-_SUMMARY = ("verdicts", "recipes-seeds", "scores", "hallucination", "failures", "standings-section")
+_SUMMARY = (
+    *("verdicts", "recipes-seeds", "scores", "hallucination", "serving", "failures"),
+    "standings-section",
+)
 
 
 class Terminal(Plugin):

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from steelyard.harness.records import Energy, Run
-from steelyard.reports.cells import carbon_number, energy_number, phases, run_heading, size_number
+from steelyard.reports.cells import (
+    carbon_number,
+    energy_number,
+    phases,
+    run_heading,
+    size_number,
+    time_number,
+)
 from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Section, Table, Text
 from steelyard.reports.material import Material
-from steelyard.reports.sections.serving import serving_blocks
 
 
 def energy_section(material: Material) -> Section | None:
@@ -23,7 +29,7 @@ def energy_section(material: Material) -> Section | None:
             _phase(own, "score"),
             _phase(own, "train", "score"),
             carbon_number(own),
-            Number(value=sum(e.seconds for _, e in own), unit="seconds"),
+            time_number(own),
             Text(text="–"),
             Text(text="–"),
         ),
@@ -49,7 +55,7 @@ def energy_section(material: Material) -> Section | None:
             total,
         ),
     )
-    blocks: list[Block] = [table, *serving_blocks(material)]
+    blocks: list[Block] = [table]
     blocks += [Paragraph(text=text) for text in _provenance(material)]
     blocks.append(_components_table(material))
     return Section(
@@ -83,7 +89,7 @@ def _trials_row(trials: list[tuple[str, Energy]]) -> Row:
             nothing,
             _phase(trials, "train"),
             carbon_number(trials),
-            Number(value=sum(e.seconds for _, e in trials), unit="seconds"),
+            time_number(trials),
             nothing,
             nothing,
         )
@@ -107,7 +113,7 @@ def _energy_row(run: Run) -> Row:
             energy_number(phases(run, "score")),
             energy_number(every).model_copy(update={"note": None}),
             carbon_number(every),
-            Number(value=sum(e.seconds for _, e in every) if every else None, unit="seconds"),
+            time_number(every),
             size_number(run),
             Number(
                 value=None if peak is None else float(peak),

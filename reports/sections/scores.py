@@ -13,8 +13,8 @@ def scores_section(material: Material) -> Section | None:
     """Every family but hallucination and divergence, which have their own sections."""
     families = material.families()
     keys = [key for family in families if family != HALLUCINATION for key in families[family]]
-    if not keys and any(not run.scores for run in material.runs):
-        # A gate that stopped early has verdicts and no whole score.
+    if not keys:
+        # A gate that stopped early has verdicts and no whole score; cost has a section of its own.
         return None
     table = Table(
         id="score-table",

@@ -5,21 +5,21 @@ from __future__ import annotations
 from steelyard.harness.energy import ServingCost, break_even_queries, total
 from steelyard.harness.records import COST, Run
 from steelyard.reports.cells import phases, run_heading, score_cell
-from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Table, Text
+from steelyard.reports.document import Block, Column, Number, Paragraph, Row, Section, Table, Text
 from steelyard.reports.material import Material, MetricKey
 from steelyard.reports.words import metric_title
 
 _PER_QUERY = "kwh_per_1k_queries"
 
 
-def serving_blocks(material: Material) -> list[Block]:
+def serving_section(material: Material) -> Section | None:
     """Latency, throughput, memory and energy of answering, and break-even queries, if measured."""
     keys = [key for key in material.metrics() if key.family == COST]
     if not keys:
-        return []
+        return None
     table = Table(
         id="serving-table",
-        caption="What answering costs",
+        caption="Latency, throughput, memory and energy of a query",
         columns=(
             Column(title="Measure", one_line=True),
             *(Column(title=run.candidate, numeric=True, bars=False) for run in material.runs),
@@ -27,7 +27,12 @@ def serving_blocks(material: Material) -> list[Block]:
         rows=tuple(_cost_row(material, key) for key in keys),
         note=_conditions(material, keys[0]),
     )
-    return [table, *_break_even(material)]
+    return Section(
+        id="serving",
+        title="What answering costs",
+        short="Answering",
+        blocks=(table, *_break_even(material)),
+    )
 
 
 def _cost_row(material: Material, key: MetricKey) -> Row:
@@ -54,11 +59,13 @@ def _conditions(material: Material, key: MetricKey) -> str:
 
 
 def _serving(run: Run) -> ServingCost:
-    """Training with its parents; a model that was trained elsewhere is not charged for it."""
+    """Training with its parents; the base, which others trained, is not charged for it."""
     trained = [energy for _, energy in phases(run, "train", "inherited")]
     score = run.score(COST, _PER_QUERY)
     per_query = None if score is None or score.value is None else score.value / 1000
-    return ServingCost(total(trained).energy_kwh if trained else 0.0, per_query)
+    # What another tool trained and scored came in without its cost: unknown, which is not nothing.
+    untrained = None if run.imported_from else 0.0
+    return ServingCost(total(trained).energy_kwh if trained else untrained, per_query)
 
 
 def _break_even(material: Material) -> list[Block]:

@@ -25,6 +25,8 @@ from steelyard.reports.document import (
 from steelyard.reports.material import Material
 from steelyard.reports.words import DELTA_WORDS, RULE_WORDS, listed, metric_title, task_title
 
+#: Reasons that every form of the page lists; a terminal folds longer tables away.
+_REASONS = 12
 _OUTCOMES = ("error", "failed", "warned", "undecided", "passed")
 _WORDS: tuple[tuple[DeltaVerdict | None, str], ...] = (
     ("better", "Better on"),
@@ -164,8 +166,13 @@ def _warning(material: Material) -> list[Block]:
     touched = [c.candidate for c in material.main_comparisons if c.problems]
     if not touched:
         return []
+    reasons = sum(len(c.problems) for c in material.comparisons)
+    listing = "the reasons are listed below"
+    if reasons > _REASONS:
+        listing = f"{_REASONS} of the {reasons} reasons are listed below, all in the HTML, Markdown"
+        listing += " and JSON forms of this page"
     text = f"Not wholly comparable with {material.baseline}: {listed(touched)}. What may not be "
-    text += "compared has no difference and no verdict; the reasons are listed below."
+    text += f"compared has no difference and no verdict; {listing}."
     return [Notice(level="warning", text=text)]
 
 
@@ -181,16 +188,24 @@ def _problems(material: Material) -> list[Block]:
     if not rows:
         return []
     columns = (Column(title="Candidate"), Column(title="Against"), Column(title="Reason"))
-    return [
-        Table(
-            id="problems",
-            caption="What may not be compared, and why",
-            columns=columns,
-            rows=rows,
-            filters=("candidate",),
-            folded=len(rows) > 3,
-        )
-    ]
+    table = Table(
+        id="problems",
+        caption="What may not be compared, and why",
+        columns=columns,
+        rows=rows[:_REASONS],
+        filters=("candidate",),
+    )
+    if len(rows) <= _REASONS:
+        return [table]
+    rest = Table(
+        id="problems-more",
+        caption="Further reasons",
+        columns=columns,
+        rows=rows[_REASONS:],
+        filters=("candidate",),
+        folded=True,
+    )
+    return [table, rest]
 
 
 def _gate_word(verdict: Verdict | None) -> Word:

@@ -1,26 +1,27 @@
 """Writes a model as one GGUF file, by the ``gguf`` package and under llama.cpp's names.
 
-Block formats are ggml's: Q8_0 holds 32 weights as int8 with one float16 scale (8.5 bits a weight),
-Q4_0 holds them as 4-bit integers with one float16 scale (4.5 bits). As llama.cpp does, vectors stay
-F32, and with Q4_0 the embedding and the head are Q8_0. Source: the GGUF specification,
+Block formats are ggml's, 32 weights with one float16 scale: Q8_0 (8.5 bits a weight), Q5_0 (5.5)
+and Q4_0 (4.5); Q5_1 (6) and Q4_1 (5) have a float16 minimum besides. F16 and BF16 round each
+weight. Vectors stay F32, and below 8 bits the embedding and the head are Q8_0. The ``gguf`` package
+reads the other formats (Q4_K and its like) and does not write them. Source: the GGUF specification,
 github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from steelyard.harness.errors import CheckpointError
 from steelyard.trainers.loops.libraries import gguf, numpy, transformers
+from steelyard.trainers.weights.gguf_tokenizer import add_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Kind = Literal["F32", "Q8_0", "Q4_0"]
+Kind = Literal["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
 
 #: model_type -> GGUF architecture, for those whose export was read back and compared by a test.
 ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -31,28 +32,38 @@ _NOT_THE_MODEL = frozenset(
     | {"unk_token_id", "use_cache"}
 )
 _BLOCK = 32
-_FILE_TYPES: Mapping[Kind, str] = {"F32": "ALL_F32", "Q8_0": "MOSTLY_Q8_0", "Q4_0": "MOSTLY_Q4_0"}
-#: Pre-tokenizers that llama.cpp knows by a name of its own, among byte-level BPE tokenizers.
-_PRE_TOKENIZERS = {("ByteLevel",): "gpt-2", ("Digits", "ByteLevel"): "smollm"}
+#: Kinds without blocks, and those whose embedding and head keep eight bits.
+_UNBLOCKED, _FEW_BITS = ("F32", "F16", "BF16"), ("Q5_1", "Q5_0", "Q4_1", "Q4_0")
 
 
 def export(
-    model: transformers.PreTrainedModel, tokenizer_folder: Path, file: Path, kind: Kind
+    model: transformers.PreTrainedModel,
+    tokenizer_folder: Path,
+    file: Path,
+    kind: Kind,
+    *,
+    with_tokenizer: bool = True,
 ) -> list[str]:
     """Write ``model`` (float weights) and the tokenizer in ``tokenizer_folder`` to ``file``.
+
+    ``with_tokenizer`` False: the file gets none, and llama.cpp refuses to load it.
 
     Returns:
         Notes on what the file does not hold.
 
     Raises:
-        CheckpointError: an architecture that is not exported, or one of its properties that
-            transformers does not read back.
+        CheckpointError: an architecture that is not exported, one of its properties that
+            transformers does not read back, weights that the format does not hold, or a tokenizer
+            of which llama.cpp would make other tokens.
     """
     config = model.config
     architecture = _architecture(config, file)
     writer = gguf.GGUFWriter(file, architecture)
     _add_shape(writer, config, kind)
-    notes = _add_tokenizer(writer, tokenizer_folder, config.vocab_size)
+    if with_tokenizer:
+        notes = add_tokenizer(writer, tokenizer_folder, config.vocab_size)
+    else:
+        notes = ["its tokenizer stands beside the GGUF file alone: llama.cpp does not load it"]
     names = gguf.get_tensor_name_map(
         next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture),
         config.num_hidden_layers,
@@ -65,7 +76,7 @@ def export(
         if architecture == "llama":
             values = _interleaved(values, there, config)
         stored = _stored_as(values, there, kind)
-        data = gguf.quants.quantize(numpy.ascontiguousarray(values), stored)
+        data = _quantized(numpy.ascontiguousarray(values), stored, name, file)
         writer.add_tensor(f"{there}.{suffix}", data, raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -126,41 +137,8 @@ def _add_shape(writer: gguf.GGUFWriter, config: transformers.PretrainedConfig, k
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[kind]])
+    writer.add_file_type(gguf.LlamaFileType["ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-
-
-def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, rows: int) -> list[str]:
-    """Put a byte-level BPE tokenizer into the file, for llama.cpp; ours stays beside the file."""
-    file = folder / "tokenizer.json"
-    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    model = content.get("model", {})
-    steps = _steps(content.get("pre_tokenizer"))
-    if model.get("type") != "BPE" or "ByteLevel" not in steps:
-        return ["its tokenizer is not byte-level BPE and stands beside the GGUF file alone"]
-    tokens = [f"[PAD{i}]" for i in range(rows)]
-    types = [gguf.TokenType.UNUSED] * rows
-    for token, i in model["vocab"].items():
-        tokens[i], types[i] = token, gguf.TokenType.NORMAL
-    for added in content.get("added_tokens", []):
-        kind = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
-        tokens[added["id"]], types[added["id"]] = added["content"], kind
-    pre_tokenizer = _PRE_TOKENIZERS.get(steps)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre_tokenizer or "default")
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=rows)
-    special.add_special_token.setdefault("bos", False)
-    special.add_to_gguf(writer, quiet=True)
-    if pre_tokenizer is not None:
-        return []
-    return ["llama.cpp has no name for its way to split words: there, texts may split otherwise"]
-
-
-def _steps(pre_tokenizer: Mapping[str, Any] | None) -> tuple[str, ...]:
-    whole = pre_tokenizer or {}
-    return tuple(step["type"] for step in whole.get("pretokenizers", [whole] if whole else []))
 
 
 def _tensors(model: transformers.PreTrainedModel) -> dict[str, NDArray[numpy.float32]]:
@@ -188,8 +166,25 @@ def _interleaved(
 
 
 def _stored_as(values: NDArray[numpy.float32], name: str, kind: Kind) -> gguf.GGMLQuantizationType:
-    if values.ndim == 1 or kind == "F32" or values.shape[-1] % _BLOCK:
+    if values.ndim == 1 or (kind not in _UNBLOCKED and values.shape[-1] % _BLOCK):
         return gguf.GGMLQuantizationType.F32
-    if kind == "Q4_0" and name in ("token_embd", "output"):
+    if kind in _FEW_BITS and name in ("token_embd", "output"):
         return gguf.GGMLQuantizationType.Q8_0
     return gguf.GGMLQuantizationType[kind]
+
+
+def _quantized(
+    values: NDArray[numpy.float32], stored: gguf.GGMLQuantizationType, name: str, file: Path
+) -> NDArray[numpy.generic]:
+    """The tensor in its format; raises where a weight, or a block's scale, is too large for it."""
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        data: NDArray[numpy.generic] = gguf.quants.quantize(values, stored)
+        kept = gguf.quants.dequantize(data, stored)
+    if not numpy.isfinite(kept).all():
+        raise CheckpointError(
+            f"{stored.name} cannot hold the tensor {name}: a weight of {abs(values).max():.3g} is "
+            "beyond float16",
+            file=file,
+            fix="use gguf-bf16, or a scheme without float16 scales",
+        )
+    return data

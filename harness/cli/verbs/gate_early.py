@@ -11,6 +11,7 @@ from steelyard.harness.checkpoints import MANIFEST, open_base, open_checkpoint
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.session import session
 from steelyard.harness.compare import Scored, open_run
+from steelyard.harness.energy import duration
 from steelyard.harness.environment import environment
 from steelyard.harness.errors import SteelyardError, UnknownNameError, exit_code_of, located
 from steelyard.harness.evaluation import Evaluation, PartEvaluation
@@ -86,7 +87,7 @@ class SequentialGate:
             listener=stage.listener,
             file=self.policy,
         )
-        stage.listener(Event("score", label, "done", f"{result.energy.seconds:.1f} s"))
+        stage.listener(Event("score", label, "done", duration(result.energy)))
         return result
 
     def _experiment(self) -> Experiment:

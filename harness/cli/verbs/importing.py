@@ -211,8 +211,15 @@ def codecarbon(
         str | None, typer.Option("--project", help="codecarbon's project, where several are in it.")
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option("--run-id", help="codecarbon's run, or how its id begins.")
+        str | None,
+        typer.Option(
+            "--run-id",
+            help="codecarbon's run, or how its id begins; where it has none, when it started.",
+        ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--sum", help="The sum of all its runs, or of all those of --project.")
+    ] = False,
     name: Name = None,
     experiment: Experiment = "imported",
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -224,14 +231,23 @@ def codecarbon(
 
     Runs are never changed: `--run` writes a newer one of the same name.
     """
-    chosen = {"project": project, "run_id": run_id}
     if run is None:
-        own = read_codecarbon(file, phase=phase.value, name=name, experiment=experiment, **chosen)
+        own = read_codecarbon(
+            file,
+            phase=phase.value,
+            name=name,
+            experiment=experiment,
+            project=project,
+            run_id=run_id,
+            every=every,
+        )
         _store_imports([own], workspace, format)
         return
     store = open_store(workspace)
     before = store.get(run)
-    changed = with_emissions(before, file, phase=phase.value, **chosen)
+    changed = with_emissions(
+        before, file, phase=phase.value, project=project, run_id=run_id, every=every
+    )
     imported = Imported(changed, store.rows(before.id), store.samples(before.id))
     _store_imports([imported], workspace, format)
 
@@ -245,6 +261,7 @@ class ImportedRun(TypedDict):
     tasks: int
     tasks_with_rows: int
     samples: int
+    energy_kwh: float | None
     new: bool
     remarks: list[str]
 
@@ -269,6 +286,7 @@ def _store_imports(imports: Iterable[Imported], workspace: Path, format: Format)
 def _imported_run(imported: Imported, is_new: bool) -> ImportedRun:
     run = imported.run
     gated = {rows.task for rows in imported.rows}
+    used = [energy.energy_kwh for energy in run.energy if energy.energy_kwh is not None]
     return {
         "run": f"{run.experiment}/{run.candidate}",
         "id": run.id,
@@ -276,6 +294,7 @@ def _imported_run(imported: Imported, is_new: bool) -> ImportedRun:
         "tasks": len({score.task for score in run.scores}),
         "tasks_with_rows": len(gated),
         "samples": len({(r.task, id) for r in imported.rows for id in r.sample_ids}),
+        "energy_kwh": sum(used) if used else None,
         "new": is_new,
         "remarks": list(imported.remarks),
     }
@@ -283,6 +302,8 @@ def _imported_run(imported: Imported, is_new: bool) -> ImportedRun:
 
 def _in_words(line: ImportedRun) -> str:
     rows = f"{line['tasks_with_rows']} with rows of {line['samples']} samples"
+    if line["energy_kwh"] is not None:
+        rows += f", {line['energy_kwh']:.3g} kWh"
     state = "" if line["new"] else " (already there)"
     return _safe(f"{line['run']}  {line['id'][:12]}  {line['tasks']} tasks, {rows}{state}")
 

@@ -12,7 +12,7 @@ memory once more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 
@@ -104,10 +104,25 @@ def _is_plain(module: torch.nn.Module) -> bool:
     """Whether a module is a linear layer of fp32 weights that nobody has changed the ways of."""
     if type(module) is not torch.nn.Linear and type(module).__name__ != "Conv1D":
         return False
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, torch.nn.Parameter) or weight.dtype != torch.float32:
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if bias is not None and not _is_dense(bias):
         return False
-    return weight.dim() == 2 and "forward" not in vars(module)
+    return _is_dense(weight) and weight.dim() == 2 and "forward" not in vars(module)
+
+
+def _is_dense(tensor: object) -> TypeGuard[torch.nn.Parameter]:
+    """Whether a parameter holds fp32 numbers itself.
+
+    A quantised weight (torchao's) is a subclass of Tensor that says "float32" of itself, and a
+    Parameter made of one passes ``isinstance``: its own type tells, and that of what it holds.
+    """
+    return (
+        isinstance(tensor, torch.nn.Parameter)
+        and type(tensor) is torch.nn.Parameter
+        and type(tensor.data) is torch.Tensor
+        and tensor.dtype == torch.float32
+        and tensor.layout is torch.strided
+    )
 
 
 def _pack_layer(module: torch.nn.Module) -> bool:

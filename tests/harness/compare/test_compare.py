@@ -7,6 +7,7 @@ import pytest
 
 from steelyard.harness.compare import compare, recipe_deltas
 from steelyard.harness.errors import ConfigError
+from steelyard.harness.records import Failure
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
 
 BASE = zero_one(500, 0.6)
@@ -334,3 +335,12 @@ def test_rouge_without_a_name_is_rouge_scores_own_and_no_other():
     for before, after in (("unnamed", "unicode"), ("bounded", "unicode")):
         (problem,) = _one(runs[before], runs[after]).problems
         assert "signature changed" in problem and "tok:unicode-1" in problem
+
+
+def test_a_baseline_without_scores_says_what_failed():
+    bare = scored("base", [])
+    failure = Failure(stage="quiz", message="no field 'answer'")
+    failed = dataclasses.replace(bare, run=bare.run.model_copy(update={"failures": (failure,)}))
+    other = scored("new", [rows("known", "acc", BASE)])
+    with pytest.raises(ConfigError, match=r"has no scores; quiz: no field 'answer'$"):
+        compare(failed, [other])

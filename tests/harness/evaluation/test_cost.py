@@ -225,3 +225,14 @@ def test_a_query_longer_than_the_window_and_a_model_elsewhere_are_said(
     evaluation, spent = measured(Answering(), built, FakeMeter())
     assert "no model in this process to time" in evaluation.failures[0].message
     assert spent == () and not evaluation.scores
+
+
+def test_the_bytes_of_a_quantised_weight_are_its_integers_and_its_scales() -> None:
+    """A subclass of Tensor has no storage of its own: 8 x 4 bytes of integers, 8 scales."""
+    import torch
+
+    from steelyard.harness.evaluation.serving import _parts
+    from tests.harness.scoring.passes.test_packed_linear import Quantised
+
+    weight = torch.nn.Parameter(Quantised(torch.randn(8, 4)), requires_grad=False)
+    assert sum(part.untyped_storage().nbytes() for part in _parts(weight)) == 8 * 4 + 8 * 4

@@ -278,3 +278,59 @@ def test_what_a_scoring_used_is_known_until_its_run_is_complete(
     assert run.complete
     assert [(e.seconds, e.note) for e in run.energy] == [(2.0, "2 attempts together")]
     assert list(store.layout.states.iterdir()) == []
+
+
+def test_a_scoring_that_failed_is_told_as_failed_with_the_reason(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.evaluation.evaluating import Evaluation
+    from steelyard.harness.pipeline.score import ScoreStage
+    from steelyard.harness.records import Failure
+
+    failures = tuple(Failure(stage=task, message="out of memory") for task in ("a", "b"))
+    suite = SimpleNamespace(suite=SimpleNamespace(name="s", cost=None))
+    monkeypatch.setattr(ScoreStage, "_suite", lambda *_: suite)
+    monkeypatch.setattr(ScoreStage, "_key", lambda *_: "key")
+    monkeypatch.setattr(ScoreStage, "_evaluate", lambda *_: Evaluation(failures=failures))
+    events: list[Event] = []
+    stage = ScoreStage(experiment, open_store(tmp_path / "w"), FakeMeter, events.append)
+    stage.score("base", open_base("./base", resolve=experiment.resolve), None)
+    told = [(event.status, event.message) for event in events[-3:]]
+    assert told == [
+        ("failed", "a: out of memory"),
+        ("failed", "b: out of memory"),
+        ("failed", "0 scores, 1.0 s; incomplete"),
+    ]
+
+
+def test_a_cost_is_measured_again_where_what_reads_the_meter_changed(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code, settings and version of the meter; a suite without a cost does not ask for them."""
+    from dataclasses import replace
+
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.pipeline import score
+    from steelyard.harness.suites import build, load_suite
+
+    base = open_base("./base", resolve=experiment.resolve)
+    built = build(load_suite("cost", folder=tmp_path, limit=None))
+    plain = replace(built, suite=built.suite.model_copy(update={"cost": None}), cost=None)
+
+    def keys(**energy: object) -> list[str]:
+        settings = experiment.settings.model_copy(update={"energy": energy})
+        changed = replace(experiment, settings=settings)
+        stage = score.ScoreStage(changed, open_store(tmp_path / "w"), FakeMeter, lambda _: None)
+        return [stage._key(suite, base, None) for suite in (built, plain)]
+
+    first = keys()
+    assert first == keys()
+    for other in ({"country": "FRA"}, {"pue": 1.2}, {"meter": "fake"}):
+        costly, without = keys(**other)
+        assert costly != first[0] and without == first[1]
+    monkeypatch.setattr(score, "metering_code", lambda: "another")
+    costly, without = keys()
+    assert costly != first[0] and without == first[1]

@@ -159,7 +159,18 @@ one, two = (
     for c in "ab"
 )
 found = check(one, base)
-print(json.dumps([one.manifest.digest, two.manifest.digest, one.manifest.size_bytes, found]))
+from lm_eval.models.huggingface import HFLM
+from steelyard.harness.scoring import open_model
+from tests.harness.scoring.tiny import instance
+pairs = [("who lives in the tower ?", " the fox ."), ("the quick brown", " dog that knows")]
+asked = [instance("loglikelihood", *pair) for pair in pairs]
+ours = open_model(one.weights_folder).loglikelihood(asked)
+theirs = HFLM(str(one.weights_folder), batch_size=1, device="cpu", dtype="float32")
+theirs = theirs.loglikelihood(asked)
+print(json.dumps([
+    one.manifest.digest, two.manifest.digest, one.manifest.size_bytes, found,
+    [a for a, _ in ours], [a for a, _ in theirs],
+]))
 """
 
 
@@ -177,7 +188,8 @@ def test_torchao_in_a_process_that_has_it(base: Checkpoint, tmp_path: Path) -> N
         capture_output=True, text=True, check=True, cwd=root,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([root, str(extra)])},
     )  # fmt: skip
-    first, second, size, found = json.loads(done_.stdout.splitlines()[-1])
+    first, second, size, found, ours, theirs = json.loads(done_.stdout.splitlines()[-1])
     assert first == second
     assert size < base.manifest.size_bytes
     assert found["finite"] == "every tensor and log-probability"
+    assert ours == pytest.approx(theirs, rel=1e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gguf
 import numpy as np
@@ -14,9 +14,10 @@ import transformers
 from steelyard.harness.checkpoints import load_model, open_base
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.weights.gguf_export import export
+from steelyard.trainers.weights.gguf_export import Kind, export
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
+from tests.trainers.weights.llama_cpp import llama_cpp
 
 SHAPE: dict[str, Any] = {
     "vocab_size": tiny.VOCABULARY,
@@ -60,7 +61,7 @@ def through_ggml(values: torch.Tensor, kind: str) -> torch.Tensor:
         ("qwen3", {"head_dim": 128}),
     ],
 )
-@pytest.mark.parametrize("kind", ["F32", "Q8_0", "Q4_0"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_what_is_read_back_are_the_dequantised_values(
     architecture: str, changes: dict[str, Any], kind: Any, tmp_path: Path
 ) -> None:
@@ -72,7 +73,7 @@ def test_what_is_read_back_are_the_dequantised_values(
     found = dict(again.named_parameters())
     for name, parameter in model.named_parameters():
         embedding = "embed_tokens" in name or "lm_head" in name
-        stored = "Q8_0" if kind == "Q4_0" and embedding else kind
+        stored = "Q8_0" if kind[:2] in ("Q4", "Q5") and embedding else kind
         if parameter.ndim == 1:
             stored = "F32"
         expected = parameter if stored == "F32" else through_ggml(parameter, stored)
@@ -89,6 +90,33 @@ def test_a_block_of_q8_0_is_as_by_hand() -> None:
     # Scale 12.7 / 127 = .1 as float16.
     expected = [12.7, -6.4, 0.1, 0.0]  # -63.5 rounds away from zero
     assert through_ggml(values, "Q8_0")[0, :4].tolist() == pytest.approx(expected, abs=0.01)
+
+
+def test_llama_cpp_loads_each_kind_and_goes_on_as_transformers_does(tmp_path: Path) -> None:
+    tokenizer = tiny.save_tokenizer(tmp_path)
+    tokens = tokenizer("the quick brown fox")["input_ids"]
+    for kind in get_args(Kind):
+        export(random_model("qwen2"), tmp_path, tmp_path / "m.gguf", kind)
+        with llama_cpp(tmp_path / "m.gguf") as cpp:
+            continued = cpp.continued(tokens, 6)
+        with torch.inference_mode():
+            logits = read_back(tmp_path)(torch.tensor([tokens + continued])).logits
+        likely = logits[0, len(tokens) - 1 : -1]
+        chosen = likely.gather(1, torch.tensor(continued)[:, None])[:, 0]
+        # llama.cpp rounds activations to eight bits where weights have few: a tenth of a nat here.
+        assert float((likely.max(-1).values - chosen).max()) < (0.5 if "Q" in kind else 0.05), kind
+
+
+def test_a_weight_beyond_float16_is_refused_where_the_format_has_no_room(tmp_path: Path) -> None:
+    """65,504 is the largest float16; stored without a word it would be an infinity."""
+    tiny.save_tokenizer(tmp_path)
+    model = random_model("llama")
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = 70_000.0
+    for kind in ("F32", "BF16", "Q8_0"):
+        export(model, tmp_path, tmp_path / "m.gguf", kind)  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"F16 cannot hold the tensor .*up_proj.* 7e\+04"):
+        export(model, tmp_path, tmp_path / "m.gguf", "F16")
 
 
 def test_the_tokenizer_in_the_file_is_the_one_beside_it(tmp_path: Path) -> None:

@@ -96,3 +96,46 @@ def test_a_model_on_the_tree_is_packed_and_the_choice_says_so() -> None:
     assert record["packed_layers"] == 15
     assert record["tried"]["tree, layers packed"].startswith("agrees")
     assert canary.choose(build("gpt_neo"))[1].packed_layers == 0
+
+
+class Quantised(torch.Tensor):
+    """As torchao's: says float32 of itself, holds integers and scales, and is asked for neither."""
+
+    @staticmethod
+    def __new__(cls, weight: torch.Tensor) -> Quantised:
+        return torch.Tensor._make_wrapper_subclass(cls, weight.shape, dtype=weight.dtype)
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.scales = weight.abs().amax(1, keepdim=True) / 127
+        self.whole = (weight / self.scales).round().to(torch.int8)
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["whole", "scales"], None
+
+    @classmethod
+    def __torch_function__(cls, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.nn.functional.linear:
+            inputs, weight, *bias = args
+            return function(inputs, weight.whole * weight.scales, *bias)
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(f"{function}: a quantised weight does not take it")
+
+
+@needs_onednn
+def test_a_quantised_weight_that_calls_itself_float_keeps_its_own_product() -> None:
+    model = build("llama")
+    layers = [m for m in model.modules() if type(m) is torch.nn.Linear]
+    for layer in layers[:-1]:
+        quantised = Quantised(layer.weight.detach())
+        layer.weight = torch.nn.Parameter(quantised, requires_grad=False)
+    assert isinstance(layers[0].weight, torch.nn.Parameter)
+    assert layers[0].weight.dtype == torch.float32
+    plain = logits(model)
+    assert packed_linear.pack(model) == [layers[-1]]
+    assert torch.allclose(logits(model), plain, rtol=1e-5, atol=1e-5 * float(plain.abs().max()))
