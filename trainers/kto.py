@@ -14,7 +14,7 @@ from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import trl
 from steelyard.trainers.loops.method import Method
 from steelyard.trainers.loops.preferences import PAIRS, PreferenceOptions, trained_beside_reference
-from steelyard.trainers.loops.training import in_memory
+from steelyard.trainers.loops.training import learnable
 
 LABELLED = ("prompt", "completion", "label")
 
@@ -48,7 +48,7 @@ class Kto(PreferenceOptions):
             "undesirable_weight": self.undesirable_weight,
         }
         kto = Method("kto", trl.KTOTrainer, trl.KTOConfig, own)
-        return trained_beside_reference(self, job, kto, *in_memory(labelled(job)))
+        return trained_beside_reference(self, job, kto, *learnable(labelled(job), job))
 
 
 def labelled(job: TrainJob) -> list[Row]:
@@ -68,7 +68,9 @@ def labelled(job: TrainJob) -> list[Row]:
                 rows.append(row)
                 continue
             for role, good in (("chosen", True), ("rejected", False)):
-                rows.append({"prompt": row["prompt"], "completion": row[role], "label": good})
+                rest = {key: row[key] for key in row if key not in PAIRS}
+                labelled = {"prompt": row["prompt"], "completion": row[role], "label": good}
+                rows.append(row.like({**labelled, **rest}))
     labels = {row["label"] for row in rows}
     if len(labels) == 1:
         raise DataError(

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.checkpoints import finish, take_in
-from steelyard.harness.errors import TrainingError
+from steelyard.harness.errors import DataError, TrainingError
 from steelyard.harness.evaluation import (
     Measured,
     built,
@@ -84,6 +84,11 @@ class Select(Trainer, ValidationTask):
         )
         if self.task is None:
             rows = read_mix(job.data, ("prompt", "completion"), seed=0)
+            chat = next((row for row in rows if not isinstance(row["prompt"], str)), None)
+            if chat is not None:
+                what = f"{chat.place}: the loss on held-out data is of texts, and this is a chat"
+                fix = "give prompt and completion as texts, or select by a task"
+                raise DataError(what, file=chat.path, fix=fix)
             pairs = [(str(row["prompt"]), str(row["completion"])) for row in rows]
             return held_out_loss(lm, pairs, ", ".join(source.name for source in job.data))
         return task_value(lm, built(self), self, source)

@@ -1,6 +1,7 @@
 """The experiment file and the candidates that it expands to."""
 
 from steelyard.harness.experiment.candidates import Candidate
+from steelyard.harness.experiment.chats import Message, check_learnt
 from steelyard.harness.experiment.choices import selection_notes
 from steelyard.harness.experiment.data_sets import (
     Row,
@@ -21,10 +22,12 @@ __all__ = [
     "Checks",
     "Experiment",
     "ExperimentFile",
+    "Message",
     "NoiseVariant",
     "Resources",
     "Row",
     "ancestors",
+    "check_learnt",
     "duplicates",
     "first_prompt",
     "load_experiment",

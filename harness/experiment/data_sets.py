@@ -1,8 +1,8 @@
-"""Reads training data: JSONL, CSV or Parquet, with its columns mapped to roles.
+"""Reads training data: its columns become roles, and its chats one shape.
 
 A role (``prompt``, ``completion``, ``chosen``, ``rejected``, ``label``) is filled by the column of
 the same name, by the column that the experiment file maps to it, or by a template over columns such
-as ``"{dialogue}\\n\\nSummary:"``. A value is text, or a list of chat messages; a label is true or
+as ``"{dialogue}\\n\\nSummary:"``. A value is text, or a chat (:mod:`.chats`); a label is true or
 false. What a method could not learn from is found here, before a model is loaded.
 """
 
@@ -10,50 +10,92 @@ from __future__ import annotations
 
 import json
 import random
-import string
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError, located
-from steelyard.harness.files import records
+from steelyard.harness.experiment import chats
+from steelyard.harness.files import cell_text, filled, records, template_columns
 from steelyard.harness.plugins import DataSource
 
-Row = dict[str, Any]
 #: How a label may be written, as JSON or in a CSV cell.
 _LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+#: Columns that fill a role where none of its own name is there.
+_OTHER_NAMES = {"messages": ("conversations", "conversation")}
+_MESSAGES, _TEXT = "messages", "text"
+#: Roles that are answers to a prompt.
+_ANSWERS = ("completion", "chosen", "rejected")
+
+
+class Row(dict[str, Any]):
+    """Values by role, and where the row comes from."""
+
+    place: str = ""
+    """In its file, as ``line 7``."""
+    path: Path | None = None
+
+    def like(self, values: Mapping[str, Any]) -> Row:
+        """``values`` as a row that comes from where this one does."""
+        row = Row(values)
+        row.place, row.path = self.place, self.path
+        return row
 
 
 def read_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     """Every row of ``source`` as a mapping of role to value.
 
+    Beside a chat stand the ``tools`` that it may call, where the file has them, as JSON.
+
     Raises:
         DataError: the file is missing, empty, of an unknown kind or not parsable; a role has no
-            column; a value is empty or neither text nor messages; chosen equals rejected.
+            column; a value is empty or neither text nor chat; an answer teaches nothing; chosen
+            equals rejected.
     """
     with located(file=source.path):
         return _mapped_rows(source, roles)
 
 
 def _mapped_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
-    rows: list[Row] = []
-    templates: dict[str, str] | None = None
-    empty: dict[str, list[str]] = {role: [] for role in roles}
-    equal: list[str] = []
-    for place, record in records(source.path):
-        if templates is None:
-            templates = _templates(source, roles, list(record))
-        row = {role: _role_value(role, templates[role], record, place) for role in roles}
-        for role in roles:
-            value = row[role]
-            if value == [] or (isinstance(value, str) and not value.strip()):
-                empty[role].append(place)
-        if "chosen" in row and row["chosen"] == row.get("rejected"):
-            equal.append(place)
-        rows.append(row)
-    if not rows:
+    table = list(records(source.path))
+    if not table:
         raise DataError("the file has no rows", fix="check how it was made")
-    _refuse(rows, empty, equal)
+    # Of all rows: a column that only some have, such as Alpaca's "input", is still a column.
+    columns = list(dict.fromkeys(name for _, record in table for name in record))
+    templates = _templates(source, roles, columns)
+    rows = [_row(record, templates, place) for place, record in table]
+    for row in rows:
+        row.path = source.path
+    _refuse_empty(rows, roles)
+    _refuse_equal(rows)
+    _refuse_repeated_prompts(rows, roles)
     return rows
+
+
+def _row(record: Mapping[str, Any], templates: Mapping[str, str], place: str) -> Row:
+    values = {
+        role: _role_value(role, template, record, place) for role, template in templates.items()
+    }
+    answers = [role for role in _ANSWERS if role in values]
+    row = Row(chats.answers_apart(values, answers, place))
+    row.place = place
+    begins = next(
+        (r for r in (_MESSAGES, "prompt", *answers) if isinstance(row.get(r), list)), None
+    )
+    if begins is not None:
+        _add_chat_columns(row, record, begins)
+    return row
+
+
+def _add_chat_columns(row: Row, record: Mapping[str, Any], begins: str) -> None:
+    """Add what the file says beside a chat: a system message, and tools that may be called."""
+    if "system" in record and begins in (_MESSAGES, "prompt"):
+        row[begins] = chats.with_system(row[begins], record["system"], row.place)
+    if begins == _MESSAGES and row[begins]:
+        chats.check_learnt(row[begins], begins, row.place)
+    tools = record.get("tools")
+    if tools and tools != "[]":
+        row["tools"] = tools if isinstance(tools, str) else json.dumps(tools)
 
 
 def read_mix(sources: Sequence[DataSource], roles: Sequence[str], seed: int) -> list[Row]:
@@ -73,7 +115,7 @@ def first_prompt(sources: Sequence[DataSource]) -> str:
     for source in sources[:1]:
         for place, record in records(source.path):
             template = source.columns.get("prompt", "prompt")
-            there = all(name in record for name in _named(template))
+            there = template in record or bool(template_columns(template))
             value = _role_value("prompt", template, record, place) if there else ""
             return value if isinstance(value, str) else ""
     return ""
@@ -91,44 +133,62 @@ def duplicates(rows: Sequence[Row]) -> int:
 
 def _templates(source: DataSource, roles: Sequence[str], columns: list[str]) -> dict[str, str]:
     """Role -> column, or template; every column that is named exists."""
-    templates = {role: source.columns.get(role, role) for role in roles}
+    templates = {role: source.columns.get(role) or _column_of(role, columns) for role in roles}
     for role, template in templates.items():
-        missing = [name for name in _named(template) if name not in columns]
+        names = [template] if template in columns else template_columns(template) or [template]
+        missing = [name for name in names if name not in columns]
         if missing:
-            there = ", ".join(columns)
             raise DataError(
                 f"no column '{missing[0]}', which the role '{role}' needs",
-                fix=f"the columns are: {there}; map one with '{role}: COLUMN'",
+                fix=f"the columns are: {_listed(columns)}; map one with '{role}: COLUMN'",
             )
     return templates
 
 
-def _named(template: str) -> list[str]:
-    if "{" not in template:
-        return [template]
-    try:
-        return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError:
-        return [template]
+def _column_of(role: str, columns: Sequence[str]) -> str:
+    """The column that fills a role of which the experiment file says nothing."""
+    names = (role, *_OTHER_NAMES.get(role, ()))
+    return next((name for name in names if name in columns), role)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Names of columns; one with spaces at its ends in quotes, or nobody would see them."""
+    return ", ".join(name if name == name.strip() else repr(name) for name in columns)
 
 
 def _role_value(role: str, template: str, record: Mapping[str, Any], place: str) -> object:
-    if template not in record and "{" in template:
-        # Names were checked in the first row; no attribute or index is ever looked up.
-        parts = string.Formatter().parse(template)
-        return "".join(text + str(record.get(name, "") if name else "") for text, name, *_ in parts)
+    if template not in record and template_columns(template):
+        for column in template_columns(template):
+            _refuse_written_chat(record.get(column), column, place)
+        return filled(template, record, place)
     value = record.get(template)
     if role == "label":
         return _label(value, place)
-    if value is None:
+    if role in (_TEXT, _MESSAGES) or not chats.is_chat(value):
+        return _value(role, template, value, place)
+    return chats.messages_of(value, template, place)
+
+
+def _value(role: str, column: str, value: object, place: str) -> object:
+    if role == _MESSAGES:
+        return [] if value in (None, "", []) else chats.messages_of(value, column, place)
+    _refuse_written_chat(value, column, place)
+    if value is None or value == []:
         return ""
-    if isinstance(value, str) or _is_messages(value):
+    if isinstance(value, str):
         return value
-    raise DataError(
-        f"{place}: '{template}' is neither text nor chat messages",
-        value=value,
-        fix=f"write it as text, or use the template '{{{template}}}'",
-    )
+    fix = f"write it as text, or use the template '{{{column}}}'"
+    try:
+        cell_text(value, column, place)
+    except DataError as error:  # a template would refuse it too
+        fix = error.fix or fix
+    raise DataError(f"{place}: '{column}' is neither text nor chat messages", value=value, fix=fix)
+
+
+def _refuse_written_chat(value: object, column: str, place: str) -> None:
+    if chats.is_chat(value):
+        fix = f"map it as one: `messages: {column}`"
+        raise DataError(f"{place}: '{column}' is a chat, and would be learnt as a list", fix=fix)
 
 
 def _label(value: object, place: str) -> bool:
@@ -142,24 +202,52 @@ def _label(value: object, place: str) -> bool:
     return label
 
 
-def _is_messages(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(message, dict) and {"role", "content"} <= set(message) for message in value
-    )
-
-
-def _refuse(rows: Sequence[Row], empty: Mapping[str, list[str]], equal: list[str]) -> None:
-    for role, places in empty.items():
+def _refuse_empty(rows: Sequence[Row], roles: Sequence[str]) -> None:
+    for role in roles:
+        places = [row.place for row in rows if _is_empty(row[role])]
         if places:
             raise DataError(
                 f"{len(places)} of {len(rows)} rows have an empty {role} (first: {places[0]})",
                 fix="drop or mend these rows",
             )
+
+
+def _is_empty(value: object) -> bool:
+    if isinstance(value, list):
+        return not value or chats.is_silent(value[-1])
+    return isinstance(value, str) and not value.strip()
+
+
+def _refuse_equal(rows: Sequence[Row]) -> None:
+    equal = [row.place for row in rows if "chosen" in row and row["chosen"] == row.get("rejected")]
     if equal:
         raise DataError(
             f"chosen equals rejected in {len(equal)} of {len(rows)} rows (first: {equal[0]})",
             fix="a preference needs two different answers; drop these rows",
         )
+
+
+def _refuse_repeated_prompts(rows: Sequence[Row], roles: Sequence[str]) -> None:
+    """``DataError`` where every answer is a text that begins with its whole prompt.
+
+    It would be learnt twice, and as if the model had said it. Chats that do are taken apart; of
+    texts it cannot be told whether an answer quotes its prompt on purpose.
+    """
+    answers = [role for role in _ANSWERS if role in roles]
+    if "prompt" not in roles or not answers:
+        return
+    if all(_repeats(row["prompt"], row[role]) for row in rows for role in answers):
+        one = answers[0]
+        fix = "take it off the answers"
+        if one == "chosen":
+            fix += ", or leave 'prompt' out: it is then what both begin with"
+        raise DataError(f"every {' and '.join(answers)} begins with its whole prompt", fix=fix)
+
+
+def _repeats(prompt: object, answer: object) -> bool:
+    if not isinstance(prompt, str) or not isinstance(answer, str):
+        return False
+    return len(answer) > len(prompt) and answer.startswith(prompt)
 
 
 def roles_for(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -182,6 +270,7 @@ def _offered(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str,
         c for c in choices if any(role in source.columns for role in set(c) - _common(choices))
     ]
     there = set(first) | set(source.columns)
+    there |= {role for role in _OTHER_NAMES if _column_of(role, list(first)) in first}
     fitting = [c for c in (named or choices) if set(c) <= there]
     # Of kinds that contain one another, such as prompts with and without answers, the fullest.
     fitting = [c for c in fitting if not any(set(c) < set(other) for other in fitting)]
@@ -195,7 +284,7 @@ def _offered(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str,
         )
     raise DataError(
         f"the method needs {kinds}",
-        fix=f"the columns are: {', '.join(first)}; map one with 'role: COLUMN'",
+        fix=f"the columns are: {_listed(list(first))}; map one with 'role: COLUMN'",
     )
 
 

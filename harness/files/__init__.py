@@ -1,6 +1,7 @@
 """Bytes in and out: YAML, JSON, Parquet, tables, digests, hostile text, one atomic write."""
 
 from steelyard.harness.files.atomic import replace_file, storage_errors, sync_folder, write_atomic
+from steelyard.harness.files.cells import cell_text, filled, template_columns
 from steelyard.harness.files.digests import data_digest, digest_json, file_digest
 from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
@@ -25,6 +26,7 @@ __all__ = [
     "YamlFile",
     "allowed_names",
     "batches",
+    "cell_text",
     "check_expansion",
     "check_file",
     "check_size",
@@ -32,6 +34,7 @@ __all__ = [
     "data_digest",
     "digest_json",
     "file_digest",
+    "filled",
     "limited_bytes",
     "lines_of",
     "numbers_in_another_base",
@@ -44,6 +47,7 @@ __all__ = [
     "replace_file",
     "storage_errors",
     "sync_folder",
+    "template_columns",
     "terminal_safe",
     "validated",
     "write_atomic",

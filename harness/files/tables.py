@@ -1,61 +1,61 @@
-"""JSONL, CSV and Parquet files as records with row numbers, one reader for all who read tables."""
+"""Data files as rows with their places: one reader for training data, tasks and imports.
+
+CSV, TSV, JSON, JSONL (each also gzipped) and Parquet. A row comes with where it stands, so that
+whoever finds a fault in it can name its line.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from steelyard.harness.errors import DataError, did_you_mean
-from steelyard.harness.files.json_file import whole
+from steelyard.harness.errors import DataError, did_you_mean, located
+from steelyard.harness.files.csv_file import csv_rows
+from steelyard.harness.files.json_rows import json_rows
 from steelyard.harness.files.parquet_file import batches, check_size
+from steelyard.harness.files.text_lines import COMPRESSED, open_lines
 
-#: Far beyond any document; a file without line ends must not be read as one line of it.
-MAX_LINE_CHARACTERS = 64 * 1024 * 1024
+_LINES = (".jsonl", ".ndjson", ".json")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_TEXTS = (*_LINES, *_SEPARATORS)
+_SUFFIXES = (*_TEXTS, ".parquet")
+#: What to do with a file of a kind that is not read.
+_OTHER_KINDS = {
+    ".xlsx": "save it as CSV UTF-8",
+    ".xls": "save it as CSV UTF-8",
+    ".arrow": "write it with to_parquet()",
+    ".feather": "write it with to_parquet()",
+    ".zip": "unpack it",
+    ".zst": "unpack it",
+    ".bz2": "unpack it",
+    ".xz": "unpack it",
+}
 
 
-_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+def records(path: Path, *, results: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(where, columns) of every row of a data file.
 
+    Args:
+        path: CSV, TSV, JSON (a list of objects), JSONL or Parquet.
+        results: it is what another tool wrote of a model, so that NaN and halves of characters
+            stand for themselves. Elsewhere they are refused.
 
-def records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(where, columns) of every row of a JSONL, CSV, TSV or Parquet file.
-
-    Raises ``DataError``, in one line, where the file is missing, empty or not what its name says.
+    Raises ``DataError``, in one line with its place, where the file is missing, empty or not what
+    its name says.
     """
     check_file(path)
-    if path.suffix == ".parquet":
-        yield from _parquet(path)
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix in (".csv", ".tsv"):
-                separator = "\t" if path.suffix == ".tsv" else ","
-                reader = csv.DictReader(_lines_of_text(file, path), delimiter=separator)
-                for record in reader:
-                    yield f"line {reader.line_num}", _whole(record, reader.line_num, path)
-                return
-            for number, line in enumerate(_lines_of_text(file, path), start=1):
-                if line.strip():
-                    yield f"line {number}", _object(line, number, path)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"not UTF-8 text ({error.reason})", file=path, fix="save it as UTF-8"
-        ) from (error)
-    except csv.Error as error:
-        raise DataError(f"not CSV: {error}", file=path) from error
-
-
-def _lines_of_text(file: TextIO, path: Path) -> Iterator[str]:
-    """The lines of a file; one that would fill the memory is refused before it does."""
-    number = 0
-    while line := file.readline(MAX_LINE_CHARACTERS + 1):
-        number += 1
-        if len(line) > MAX_LINE_CHARACTERS:
-            what = f"line {number} is longer than {MAX_LINE_CHARACTERS} characters"
-            raise DataError(what, file=path, fix="is it a file of lines?")
-        yield line
+    kind = _kind(path)
+    with located(file=path):
+        if kind == ".parquet":
+            yield from _parquet(path)
+            return
+        with open_lines(path) as lines:
+            if kind in _SEPARATORS:
+                yield from csv_rows(lines, _SEPARATORS[kind])
+            else:
+                yield from json_rows(lines, results=results)
 
 
 def check_file(path: Path) -> None:
@@ -64,33 +64,22 @@ def check_file(path: Path) -> None:
         if path.is_dir():
             raise DataError("a folder, not a data file", file=path, fix="name a file in it")
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = [name for name in beside if name.endswith(_SUFFIXES)]
+        near = [name for name in beside if _kind(Path(name)) in _SUFFIXES]
         fix = did_you_mean(path.name, near) if near else f"there is no data file in {path.parent}"
         raise DataError("no such data file", file=path, fix=fix)
-    if path.suffix not in _SUFFIXES:
+    if _kind(path) not in _SUFFIXES:
         suffixes = ", ".join(_SUFFIXES)
-        raise DataError("unknown kind of data file", file=path, fix=f"use one of {suffixes}")
+        fix = _OTHER_KINDS.get(path.suffix.lower(), f"use one of {suffixes}")
+        raise DataError("unknown kind of data file", file=path, fix=fix)
     if path.stat().st_size == 0:
         raise DataError("the file is empty", file=path, fix="check how it was made")
 
 
-def _object(line: str, number: int, path: Path) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line, parse_int=whole)
-    except (ValueError, RecursionError) as error:
-        fix = "JSONL has one JSON object on each line"
-        raise DataError(f"line {number} is not JSON: {error}", file=path, fix=fix) from error
-    if not isinstance(record, dict):
-        fix = 'write {"column": value, ...} on each line'
-        raise DataError(f"line {number} is not a JSON object", file=path, fix=fix)
-    return record
-
-
-def _whole(record: Mapping[Any, Any], number: int, path: Path) -> Mapping[str, Any]:
-    if None in record or None in record.values():
-        fix = "quote values that hold the separator"
-        raise DataError(f"line {number} has not as many cells as the header", file=path, fix=fix)
-    return record
+def _kind(path: Path) -> str:
+    """The suffix that says what is in it: ``.jsonl`` of ``a.JSONL`` and of ``a.jsonl.gz``."""
+    suffix = path.suffix.lower()
+    inner = Path(path.stem).suffix.lower()
+    return inner if suffix == COMPRESSED and inner in _TEXTS else suffix
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -101,9 +90,16 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             check_size(file)
+            _require_one_of_each(file.schema_arrow.names)
             for batch in batches(file):
                 for record in batch.to_pylist():
                     number += 1
                     yield f"row {number}", record
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise DataError(f"not Parquet: {error}", file=path) from error
+        raise DataError(f"not Parquet: {error}") from error
+
+
+def _require_one_of_each(names: list[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"the column '{twice[0]}' stands twice", fix="rename one, or take it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,9 @@ Table = Sequence[tuple[str, Record]]
 #: Columns that are taken for what their name says.
 _BY_NAME = ("task", "prompt", "target", "response")
 _GAPS = ("", "nan", "na", "n/a", "none", "null", "-")
+#: What pandas calls a column that its ``to_csv`` wrote without a name, and its ``to_parquet`` adds:
+#: the number of the row, which measures nothing.
+_ROW_NUMBERS = re.compile(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__")
 #: What a table may hold: kind -> how many columns make a row.
 COLUMNS: Mapping[Kind, int] = {"accuracy": 1, "bounded": 1, "perplexity": 2, "ratio": 1}
 
@@ -83,7 +87,7 @@ def resolved(columns: ItemColumns, table: Table) -> ItemColumns:
     metrics = columns.metrics or tuple(
         MetricColumn(name, (name,))
         for name in there
-        if name not in other and _is_numeric(name, table)
+        if name not in other and not is_row_number(name) and _is_numeric(name, table)
     )
     named = [
         ("--id", columns.id),
@@ -116,6 +120,11 @@ def resolved(columns: ItemColumns, table: Table) -> ItemColumns:
         target=chosen["target"],
         response=chosen["response"],
     )
+
+
+def is_row_number(name: str) -> bool:
+    """Whether a column is the index that pandas writes beside a table."""
+    return _ROW_NUMBERS.fullmatch(name) is not None
 
 
 def _is_numeric(name: str, table: Table) -> bool:

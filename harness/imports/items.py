@@ -32,6 +32,7 @@ from steelyard.harness.imports.item_columns import (
     MetricColumn,
     Record,
     Table,
+    is_row_number,
     require_ids,
     require_numbers,
     resolved,
@@ -72,7 +73,8 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
     """
     settings = settings or ItemSettings()
     with located(file=path):
-        columns, tasks = _tasks(list(records(path)), columns, settings)
+        table = list(records(path, results=True))
+        columns, tasks = _tasks(table, columns, settings)
         measured = _measured_tasks(tasks, columns)
     scores = [score for pairs in measured for score, _ in pairs]
     rows = [held for pairs in measured for _, held in pairs]
@@ -94,7 +96,15 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
         signatures=signatures,
         options={"columns": repr(columns), "task": settings.task, "version": settings.version},
     )
-    return Imported(run, tuple(rows), tuple(samples))
+    return Imported(run, tuple(rows), tuple(samples), _remarks(table, columns))
+
+
+def _remarks(table: Table, columns: ItemColumns) -> tuple[str, ...]:
+    """That a column was taken for pandas' index, where no metric names it."""
+    used = {name for metric in columns.metrics for name in metric.columns}
+    left_out = [name for name in table[0][1] if is_row_number(name) and name not in used]
+    what = "the number of the row that pandas writes, not a metric; take it in with --metric"
+    return tuple(f"column '{name}' left out: {what}" for name in left_out)
 
 
 def _tasks(

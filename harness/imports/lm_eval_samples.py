@@ -87,7 +87,7 @@ def read_task(
     Raises ``DataError`` where the file is damaged or holds a document twice; whoever calls names
     the file.
     """
-    entries = [with_present_names(entry) for _, entry in records(path)]
+    entries = [with_present_names(entry) for _, entry in records(path, results=True)]
     if not entries:
         raise DataError("holds no samples")
     fields = frozenset(str(key) for entry in entries for key in document_of(entry))

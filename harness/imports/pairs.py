@@ -77,7 +77,7 @@ def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Importe
     """
     settings = settings or PairSettings()
     with located(file=path):
-        judgments = _judgments(list(records(path)), settings)
+        judgments = _judgments(list(records(path, results=True)), settings)
         models = sorted({m for j in judgments for m in (j.model_a, j.model_b)})
         baseline = _baseline(judgments, models, settings)
     judge = ", ".join(sorted({j.judge for j in judgments}))

@@ -9,7 +9,6 @@ prompts, targets and metrics go on as before.
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from steelyard.harness.errors import DataError, did_you_mean, located
-from steelyard.harness.files import check_file, records
+from steelyard.harness.files import check_file, filled, records, template_columns
 from steelyard.harness.records import Record
+from steelyard.harness.suites.columns import as_written
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -77,6 +77,16 @@ class Documents:
     def __call__(self, **_: object) -> Mapping[str, Dataset]:
         """Splits by name. Raises ``DataError``."""
         return _Splits(self._of_file() if self._data.hub is None else self._of_hub(self._data.hub))
+
+    def place_of(self, document: Mapping[str, object]) -> tuple[Path, str] | None:
+        """The file and the row that ``document`` was read from; None where that is not known."""
+        for name in (self._data.path, self._data.few_shot):
+            if self._data.hub is None and name is not None:
+                for place, row in records(Path(name)):
+                    own = _document(place, row, self._data)
+                    if all(document.get(key) == value for key, value in own.items()):
+                        return Path(name), place
+        return None
 
     def _of_file(self) -> Iterator[tuple[str, Dataset]]:
         assert self._data.path is not None
@@ -141,19 +151,12 @@ def _read(path: Path, data: TaskData) -> Dataset:
 
 def _mapped(rows: Iterable[tuple[str, Row]], data: TaskData) -> Dataset:
     """A data set of (place, row) with the task's fields. Raises ``DataError``."""
-    import pyarrow
-    from datasets import Dataset
-
     documents = [_document(place, row, data) for place, row in rows]
     if not documents:
         raise DataError("there are no rows", fix="check how it was made")
-    try:
-        # Not from_list(), which knows the columns of the first row only.
-        names = dict.fromkeys(name for document in documents for name in document)
-        return Dataset.from_dict({n: [document.get(n) for document in documents] for n in names})
-    except (pyarrow.ArrowException, TypeError) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise DataError(f"a column holds values of two kinds: {problem}") from error
+    # Not from_list(), which knows the columns of the first row only.
+    names = dict.fromkeys(name for document in documents for name in document)
+    return as_written({n: [document.get(n) for document in documents] for n in names})
 
 
 def _document(place: str, row: Row, data: TaskData) -> dict[str, object]:
@@ -176,7 +179,7 @@ def _value(field: str, source: FieldSource, row: Row, place: str) -> object:
         return [_value(field, part, row, place) for part in source]
     if source in row:
         return row[source]
-    columns = [name for _, name, _, _ in string.Formatter().parse(source) if name is not None]
+    columns = template_columns(source)
     missing = [name for name in columns or [source] if name not in row]
     if missing:
         raise DataError(
@@ -189,4 +192,4 @@ def _value(field: str, source: FieldSource, row: Row, place: str) -> object:
             f"{place}: the template of field '{field}' needs a value in the column '{empty[0]}'",
             fix="fill it, or leave the row out",
         )
-    return source.format_map({name: row[name] for name in columns})
+    return filled(source, row, place)

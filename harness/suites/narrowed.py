@@ -8,11 +8,13 @@ requests that were built before, so that a suite's are built once for every chec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.suites.examples import OtherExamples, Questions
 from steelyard.harness.suites.generated_text import corrected
 from steelyard.harness.suites.identity import own_class
+from steelyard.harness.suites.printing import printed
 from steelyard.harness.suites.templates import templates_compiled_once
 
 if TYPE_CHECKING:
@@ -38,6 +40,17 @@ def _rendering(name: str) -> Callable[..., Any]:
     return method
 
 
+def _printing(name: str) -> Callable[..., Any]:
+    """... and with what a document lacks never printed as the word None."""
+
+    def method(task: Narrowed, document: Any, *arguments: Any, **options: Any) -> Any:
+        own = getattr(super(Narrowed, task), name)
+        with templates_compiled_once():
+            return printed(name, task, document, partial(own, document, *arguments, **options))
+
+    return method
+
+
 class Narrowed(Task):
     """What stands in front of a task's own class; everything else is that class's."""
 
@@ -48,10 +61,12 @@ class Narrowed(Task):
     questions: Questions
     """What documents and examples ask, and which documents have too few examples."""
     few_shot_seed: int = 0
+    is_asked: bool = False
+    """Whether its requests are being built."""
 
-    doc_to_text = _rendering("doc_to_text")
-    doc_to_target = _rendering("doc_to_target")
-    doc_to_choice = _rendering("doc_to_choice")
+    doc_to_text = _printing("doc_to_text")
+    doc_to_target = _printing("doc_to_target")
+    doc_to_choice = _printing("doc_to_choice")
     doc_to_prefix = _rendering("doc_to_prefix")
 
     def process_results(self, document: Any, results: Sequence[Any]) -> Mapping[str, Any]:
@@ -88,10 +103,14 @@ class Narrowed(Task):
 
     def build_all_requests(self, **options: Any) -> None:
         """The prepared requests where there are some, as lm-eval keeps them."""
-        if self.prepared_requests is None:
-            super().build_all_requests(**options)
-        else:
+        if self.prepared_requests is not None:
             self._instances = list(self.prepared_requests)
+            return
+        self.is_asked = True
+        try:
+            super().build_all_requests(**options)
+        finally:
+            self.is_asked = False
 
     def aggregation(self) -> Mapping[str, Aggregate]:
         """The task's own aggregates; none raises where answers are given by a model."""

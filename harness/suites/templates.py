@@ -1,14 +1,26 @@
-"""Task templates compiled once: lm-eval compiles each of them anew for every document."""
+"""Task templates compiled once, and what they print of a value that is no text.
+
+lm-eval compiles each template anew for every document, and prints ``None`` where a document has
+nothing. Here nothing is the empty text, as in a training template
+(:mod:`steelyard.harness.files.cells`), and a number that is none is an error.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from steelyard.harness.errors import DataError
+
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
+
+#: Whether a list, an object, true and false are refused where a template prints one.
+_ONLY_TEXTS: ContextVar[bool] = ContextVar("only_texts", default=False)
 
 
 @contextmanager
@@ -33,9 +45,45 @@ def templates_compiled_once() -> Iterator[None]:
         del env.from_string
 
 
+@contextmanager
+def only_texts(strict: bool) -> Iterator[None]:
+    """Within this block, where ``strict``, a template prints texts and numbers alone."""
+    before = _ONLY_TEXTS.set(strict)
+    try:
+        yield
+    finally:
+        _ONLY_TEXTS.reset(before)
+
+
 @lru_cache(maxsize=4096)
 def _compiled(template: str) -> Template:
+    environment = _environment()
+    # Not its own from_string, which within the block is this function.
+    compiled: Template = type(environment).from_string(environment, template)
+    return compiled
+
+
+@cache
+def _environment() -> Environment:
+    """lm-eval's own, but for what it prints of a value."""
     from lm_eval.utils import env
 
-    compiled: Template = type(env).from_string(env, template)
-    return compiled
+    environment: Environment = env.overlay(finalize=_printed)
+    return environment
+
+
+def _printed(value: object) -> object:
+    """What a template prints of an expression's value. Raises ``DataError`` for NaN."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        fix = "write null where there is no number"
+        raise DataError("a template prints a number that is none", value=value, fix=fix)
+    if _ONLY_TEXTS.get():
+        if isinstance(value, bool):
+            fix = "say which words are meant: {{ 'yes' if x else 'no' }}"
+            raise DataError("a template prints true or false as Python does", value=value, fix=fix)
+        if isinstance(value, list | tuple | dict):
+            fix = "print what is in it: {{ x | join(', ') }}, or a loop"
+            raise DataError("a template prints a list as Python does", value=value, fix=fix)
+    return value

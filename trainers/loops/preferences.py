@@ -59,7 +59,7 @@ def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
                     fix="add a column 'prompt', or drop these rows",
                 )
         rows += own_rows
-    return training.in_memory(rows)
+    return training.learnable(rows, job)
 
 
 def with_prompt(row: Row) -> Row:
@@ -71,9 +71,15 @@ def with_prompt(row: Row) -> Row:
     both = enumerate(zip(chosen, rejected, strict=False))
     same = next((at for at, (a, b) in both if a != b), min(len(chosen), len(rejected)))
     if isinstance(chosen, str):
-        while same and not chosen[same : same + 1].isspace():
+        # Back to a space that leaves something of both: one may be the other's beginning.
+        while same and not (_begins_answer(chosen, same) and _begins_answer(rejected, same)):
             same -= 1
-    return {"prompt": chosen[:same], "chosen": chosen[same:], "rejected": rejected[same:]}
+    apart = {"prompt": chosen[:same], "chosen": chosen[same:], "rejected": rejected[same:]}
+    return row.like({**row, **apart}) if isinstance(row, Row) else Row(apart)
+
+
+def _begins_answer(text: str, at: int) -> bool:
+    return text[at : at + 1].isspace() and bool(text[at:].strip())
 
 
 def peft_config(options: PreferenceOptions) -> peft.LoraConfig | None:
@@ -122,6 +128,9 @@ def trained_without_reference(
 ) -> Checkpoint:
     """Train as TRL's experimental ORPO and CPO trainers do, and store the result."""
     rows, notes = pairs(job)
+    if "tools" in rows.column_names:  # which these two trainers do not hand to the template
+        what = f"{method.name} does not read the tools of a chat"
+        raise DataError(what, file=job.data[0].path, fix="use dpo, or leave 'tools' out")
     rows, held_out = early_stop.divided(rows, options.early_stop, job)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)

@@ -103,13 +103,19 @@ def prompts(
             fix = "map completion to the column with the right answers"
             raise DataError("exact_match and contains need an answer", file=source.path, fix=fix)
         for row in read_mix([source], roles, job.seed):
-            rows.append({"prompt": row["prompt"], "answer": row.get("completion", "")})
+            if "tools" in row:
+                what = f"{row.place}: tools cannot be called while completions are sampled"
+                raise DataError(what, file=source.path, fix="leave the column 'tools' out")
+            answer = row.get("completion", "")
+            if isinstance(answer, list):  # of a chat, which is compared as the text that it is
+                answer = answer[-1]["content"]
+            rows.append(row.like({"prompt": row["prompt"], "answer": answer}))
     room = options.max_length - options.completion_length
     fitting = [row for row in rows if _tokens(tokenizer, row["prompt"]) <= room]
     if not fitting:
         why = f"no prompt leaves room for {options.completion_length} tokens: nothing can be learnt"
         raise DataError(why, file=job.data[0].path, fix="raise max_length")
-    dataset, notes = training.in_memory(fitting)
+    dataset, notes = training.learnable(fitting, job)
     dropped = len(rows) - len(fitting)
     if dropped:
         notes.append(

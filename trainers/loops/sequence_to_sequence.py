@@ -32,6 +32,9 @@ def seq2seq_trainer(
         what = "packed rows" if data.answers else "whole texts"
         fix = "give prompt and completion, and no packing"
         raise DataError(f"an encoder-decoder cannot learn {what}", file=job.data[0].path, fix=fix)
+    if "tools" in data.rows.column_names or any(_calls_tool(row) for row in data.rows):
+        fix = "leave the rows with tools out"
+        raise DataError("an encoder-decoder learns no calls", file=job.data[0].path, fix=fix)
     if peft_config is not None:
         peft_config.task_type = "SEQ_2_SEQ_LM"
         model = peft.get_peft_model(model, peft_config)
@@ -53,6 +56,11 @@ def seq2seq_trainer(
         processing_class=tokenizer,
         data_collator=transformers.DataCollatorForSeq2Seq(tokenizer, model=model),
     )
+
+
+def _calls_tool(row: Row) -> bool:
+    answer = row["completion"]
+    return isinstance(answer, list) and bool(answer[0].get("tool_calls"))
 
 
 def _encoded(

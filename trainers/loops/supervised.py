@@ -7,7 +7,6 @@ under transformers' own sequence-to-sequence trainer.
 
 from __future__ import annotations
 
-from steelyard.harness.errors import DataError
 from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons
@@ -25,17 +24,7 @@ def sft_trainer(
     data: Lessons,
     peft_config: peft.PeftConfig | None = None,
 ) -> transformers.Trainer:
-    """TRL's SFTTrainer over the lessons, or transformers' own for an encoder-decoder.
-
-    Raises ``DataError`` for chats where the tokenizer has no chat template.
-    """
-    first = data.rows[0]
-    if isinstance(first.get("prompt"), list) and not tokenizer.chat_template:
-        raise DataError(
-            "chats need a chat template, and the tokenizer has none",
-            file=job.data[0].path,
-            fix="write them as prompt and completion, or take a base that has one",
-        )
+    """TRL's SFTTrainer over the lessons, or transformers' own for an encoder-decoder."""
     if getattr(model.config, "is_encoder_decoder", False):
         return seq2seq_trainer(options, job, model, tokenizer, data, peft_config)
     return trl.SFTTrainer(

@@ -15,6 +15,7 @@ from steelyard.harness.experiment import Row, duplicates, read_mix
 from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.callbacks import as_callback
+from steelyard.trainers.loops.chat_template import require_rendered
 from steelyard.trainers.loops.early_stop import EarlyStop
 from steelyard.trainers.loops.launching import leave_unless_first
 from steelyard.trainers.loops.libraries import datasets, torch, transformers
@@ -27,7 +28,18 @@ STATES = "states"
 
 def dataset(job: TrainJob, roles: Sequence[str]) -> tuple[datasets.Dataset, list[str]]:
     """The job's rows in memory, and notes on what is odd about them. Raises ``DataError``."""
-    return in_memory(read_mix(job.data, roles, job.seed))
+    return learnable(read_mix(job.data, roles, job.seed), job)
+
+
+def learnable(rows: Sequence[Row], job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
+    """Rows in memory that the start can learn as they stand, and notes on what is odd about them.
+
+    Raises ``DataError``, before the model is loaded, where chats stand beside plain prompts or the
+    start's chat template leaves something of a chat out.
+    """
+    _require_one_kind(rows, job)
+    require_rendered(rows, job)
+    return in_memory(rows)
 
 
 def in_memory(rows: Sequence[Row]) -> tuple[datasets.Dataset, list[str]]:
@@ -35,7 +47,21 @@ def in_memory(rows: Sequence[Row]) -> tuple[datasets.Dataset, list[str]]:
     datasets.disable_progress_bars()
     repeated = duplicates(rows)
     notes = [f"{repeated} of {len(rows)} training rows repeat another"] if repeated else []
-    return datasets.Dataset.from_list(list(rows)), notes
+    # Not from_list(), which knows the columns of the first row only; and with plain Arrow every
+    # message would get the keys of all others, which templates take for calls of tools.
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return datasets.Dataset.from_dict(columns, on_mixed_types="use_json"), notes
+
+
+def _require_one_kind(rows: Sequence[Row], job: TrainJob) -> None:
+    """``DataError`` for chats beside texts: libraries look at one row, and take it for all."""
+    if len({isinstance(row.get("prompt"), list) for row in rows}) > 1:
+        raise DataError(
+            "chats and plain prompts in one candidate",
+            file=job.data[0].path,
+            fix="train on one kind, or write all of them as one kind",
+        )
 
 
 def prepare(job: TrainJob) -> None:

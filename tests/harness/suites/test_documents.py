@@ -202,3 +202,95 @@ def test_what_evaluate_cannot_measure_is_a_failure_that_says_why(
         Answering(), build(load_suite(spec, folder=tmp_path)), checkpoint=checkpoint(tmp_path)
     )
     assert said in found.failures[0].message
+
+
+def asked(folder: Path, rows: list[dict[str, Any]], **task: Any) -> list[tuple[str, str]]:
+    """(prompt, target) of every document of a task over ``rows``, as a model is asked."""
+    import yaml
+
+    spec = {
+        "task": "own", "dataset_path": "json", "test_split": "test",
+        "output_type": "generate_until", "doc_to_text": "{{q}}\n{{i}}\nA:", "doc_to_target": "a",
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        "generation_kwargs": {"until": ["\n"]}, "metadata": {"version": 1.0}, **task,
+    }  # fmt: skip
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own" / "own.yaml").write_text(yaml.safe_dump(spec))
+    name = written(folder, ".jsonl", rows)
+    entry = {"task": "own", "data": {"path": name}}
+    built = build(load_suite({"include": ["own"], "tasks": [entry]}, folder=folder))
+    requests = built.requests(Answering())["own"]
+    (own,) = built.tasks
+    return [(str(r.args[0]), str(own.task.doc_to_target(r.doc))) for r in requests]
+
+
+def test_null_is_asked_as_nothing_and_never_as_the_word_none(tmp_path: Path) -> None:
+    """As a training template has it: the same rows are learnt and asked in the same words."""
+    from steelyard.harness.experiment import read_rows
+    from steelyard.harness.plugins import DataSource
+
+    rows = [{"q": "Name it", "i": None, "a": "x"}, {"q": "Name it", "a": "x"},
+            {"q": "Name it", "i": "now", "a": "x"}]  # fmt: skip
+    prompts = [prompt for prompt, _ in asked(tmp_path, rows)]
+    assert prompts == ["Name it\n\nA:", "Name it\n\nA:", "Name it\nnow\nA:"]
+    source = DataSource("d", tmp_path / "ours.jsonl", {"prompt": "{q}\n{i}\nA:", "completion": "a"})
+    assert [row["prompt"] for row in read_rows(source, ("prompt", "completion"))] == prompts
+
+
+@pytest.mark.parametrize(
+    ("row", "task", "expected"),
+    [
+        ({"a": None}, {}, "line 2: the target is null"),
+        ({"i": [1, 2]}, {}, "line 2: a template prints a list as Python does"),
+        ({"i": {"k": 1}}, {}, "line 2: a template prints a list as Python does"),
+        ({"i": True}, {}, "line 2: a template prints true or false as Python does"),
+        (
+            {"i": ["x", None]},
+            {"output_type": "multiple_choice", "doc_to_choice": "i", "doc_to_target": 0,
+             "doc_to_text": "q"},
+            "line 2: choice 2 is null",
+        ),
+    ],
+)  # fmt: skip
+def test_what_has_no_words_of_its_own_is_refused_by_its_row(
+    tmp_path: Path, row: dict[str, Any], task: dict[str, Any], expected: str
+) -> None:
+    whole = {"q": "Name it", "i": type(row.get("i"))() if "i" in row else "x", "a": "x"}
+    whole |= {"i": ["y", "z"]} if isinstance(row.get("i"), list) and task else {}
+    if not task and "i" in row:
+        task = {"doc_to_text": "{{q}}{% if q == 'Which' %}{{ i }}{% endif %}"}
+    bad = {"q": "Which", "a": "x", "i": "x", **row}
+    with pytest.raises(SteelyardError) as caught:
+        asked(tmp_path, [whole, bad], **task)
+    assert expected in str(caught.value) and "ours.jsonl" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_document_is_what_its_row_says(tmp_path: Path) -> None:
+    """Arrow's one type a column makes 1.0 of the 1, and gives each object the other's keys."""
+    rows: list[dict[str, Any]] = [
+        {
+            "n": 1,
+            "options": {"A": "x", "B": "y"},
+            "name": "null",
+            "code": "007",
+            "day": "2024-01-02",
+        },
+        {"n": 2.5, "options": {"A": "z"}, "name": "NA", "code": "8", "day": "2024-01-03"},
+    ]
+    found = documents(tmp_path, path=written(tmp_path, ".jsonl", rows), fields={
+        "question": "{n}", "choices": ["name", "code"], "gold": "n", "topic": "day",
+    })  # fmt: skip
+    assert [{key: document[key] for key in rows[0]} for document in found] == rows
+    assert [document["question"] for document in found] == ["1", "2.5"]
+    assert repr(found[0]["n"]) == "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("two", "the column 'n' holds values of two kinds"), (2**70, "of more than 64 bits")],
+)
+def test_a_column_of_two_kinds_is_named(tmp_path: Path, value: object, expected: str) -> None:
+    rows = [{**QUESTIONS[0], "n": 1}, {**QUESTIONS[1], "n": value}]
+    with pytest.raises(SteelyardError, match=f"ours.jsonl: .*{expected}"):
+        documents(tmp_path, path=written(tmp_path, ".jsonl", rows), fields=FIELDS)
