@@ -103,7 +103,7 @@ def _remarks(table: Table, columns: ItemColumns) -> tuple[str, ...]:
     """That a column was taken for pandas' index, where no metric names it."""
     used = {name for metric in columns.metrics for name in metric.columns}
     left_out = [name for name in table[0][1] if is_row_number(name) and name not in used]
-    what = "the number of the row that pandas writes, not a metric; take it in with --metric"
+    what = "the number of the row that pandas writes, not a metric; give it a name to take it in"
     return tuple(f"column '{name}' left out: {what}" for name in left_out)
 
 

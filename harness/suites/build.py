@@ -31,6 +31,7 @@ from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.examples import check_pool
 from steelyard.harness.suites.groups import BuiltGroup, built_groups
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
+from steelyard.harness.suites.library_files import require_as_written
 from steelyard.harness.suites.limit import shares, stratified
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
@@ -229,6 +230,7 @@ def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMeta
     if spec.data is not None:
         check_examples(task, name, shots)
     check_pool(task, name, shots)
+    require_as_written(task, name)
     if spec.chance is not None:
         metadata = metadata.model_copy(update={"chance": spec.chance})
     if spec.language is not None:

@@ -231,3 +231,13 @@ def test_a_candidate_in_per_cent_is_not_better_than_a_baseline_in_shares(
     done = steelyard("gate", "imported/new", "-p", "floor.yaml", "-b", "imported/base")
     assert done.code == 2
     assert "acc is 50, which is no share, so a floor below 1 never fails" in done.err
+
+
+def test_pandas_index_is_no_metric_and_that_is_said(steelyard: Steelyard) -> None:
+    """`to_csv()` writes it without a name: its mean would be a metric called ''."""
+    table(Path("x.csv"), ",id,acc", "0,a,1", "1,b,0", "2,c,1")
+    done = steelyard("import", "items", "x.csv")
+    assert done.code == 0
+    assert "column 'Unnamed: 0' left out: the number of the row that pandas writes" in done.err
+    run = read_items(Path("x.csv"), ItemColumns()).run
+    assert [(score.metric, score.value) for score in run.scores] == [("acc", 2 / 3)]

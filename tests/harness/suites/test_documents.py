@@ -294,3 +294,38 @@ def test_a_column_of_two_kinds_is_named(tmp_path: Path, value: object, expected:
     rows = [{**QUESTIONS[0], "n": 1}, {**QUESTIONS[1], "n": value}]
     with pytest.raises(SteelyardError, match=f"ours.jsonl: .*{expected}"):
         documents(tmp_path, path=written(tmp_path, ".jsonl", rows), fields=FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("own.csv", "q,a\nWhich ?,007\nWho ?,8\n", "line 2: the library datasets reads 'a' as 7"),
+        ("own.csv", "q,a\nWhich ?,x\nWho ?,NA\n", "line 3: the library datasets reads 'a' as None"),
+        ("own.jsonl", '{"q": "When ?", "a": "2024-01-02"}\n', "reads 'a' as datetime.datetime("),
+        ("own.csv", "q,a\nWhich ?,x\nWho ?,\n", None),
+    ],
+)
+def test_a_file_that_the_library_reads_otherwise_than_it_stands_is_refused_by_its_row(
+    tmp_path: Path, name: str, content: str, expected: str | None
+) -> None:
+    """huggingface/datasets #4467 ("null"), huggingface/course #692 (dates)."""
+    (tmp_path / name).write_text(content)
+    (tmp_path / "tasks").mkdir()
+    kind = "csv" if name.endswith("csv") else "json"
+    (tmp_path / "tasks" / "own.yaml").write_text(
+        f"task: own\ndataset_path: {kind}\n"
+        f"dataset_kwargs: {{data_files: {{test: {tmp_path / name}}}}}\ntest_split: test\n"
+        "output_type: generate_until\ndoc_to_text: '{{q}}'\ndoc_to_target: '{{a}}'\n"
+        "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
+    )
+    entry: dict[str, Any] = {"include": ["tasks"], "tasks": ["own"]}
+    if expected is None:
+        assert len(build(load_suite(entry, folder=tmp_path)).tasks) == 1
+        return
+    with pytest.raises(SteelyardError, match=r"have Steelyard read it: \{task: own, data:") as told:
+        build(load_suite(entry, folder=tmp_path))
+    assert expected in str(told.value) and str(told.value).startswith(str(tmp_path / name))
+    # ... and the advice works.
+    advised = {"include": ["tasks"], "tasks": [{"task": "own", "data": {"path": name}}]}
+    (task,) = build(load_suite(advised, folder=tmp_path)).tasks
+    assert len(task.documents) == content.count("\n") - kind.count("csv")
