@@ -27,7 +27,7 @@ def require_as_written(task: Task, name: str) -> None:
 
     Nothing is said of other data sets, and of objects inside a row.
     """
-    config = getattr(task, "config", None)
+    config: Any = getattr(task, "config", None)
     if getattr(config, "dataset_path", None) not in _BUILDERS:
         return
     if getattr(config, "custom_dataset", None) is not None:
