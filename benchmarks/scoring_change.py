@@ -108,12 +108,12 @@ def main() -> None:
     roots = [arguments.before.resolve(), ROOT]
     made = [links(root) for root in roots]
     if arguments.count:
-        pair = [
+        counts = [
             measured(root, folder, documents, arguments.kinds, "count")
             for root, folder in zip(roots, made, strict=True)
         ]
         for kind in arguments.kinds:
-            (torch_before, before), (torch_after, after) = (side[kind] for side in pair)
+            (torch_before, before), (torch_after, after) = (side[kind] for side in counts)
             print(
                 f"{kind:12} torch {torch_before} -> {torch_after} "
                 f"({torch_after / torch_before:.3f})"
