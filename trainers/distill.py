@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import load_model
+from steelyard.harness.checkpoints import load_model, vocabulary_difference
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins import TrainJob
@@ -44,11 +44,17 @@ class Distill(TrainingOptions):
         Raises ``TrainingError`` (the tokenizers differ, too) or ``DataError``.
         """
         source = job.sources[self.teacher]
-        _require_one_tokenizer(job, source, self.teacher)
         rows, notes = training.dataset(job, self.data_roles)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
-        teacher, _ = load_model(source)
+        teacher, its_tokenizer = load_model(source)
+        difference = vocabulary_difference(tokenizer, its_tokenizer)
+        if difference is not None:
+            raise TrainingError(
+                f"candidate '{job.candidate}': the teacher '{self.teacher}' has another tokenizer "
+                f"than the student ({difference}), so their token probabilities do not compare",
+                fix="choose a teacher with the student's tokenizer",
+            )
         learnt = f"learnt from '{self.teacher}' ({source.manifest.digest[:12]})"
         with quiet():
             trainer = _distiller()(
@@ -67,6 +73,9 @@ def distillation_loss(
 ) -> torch.Tensor:
     """The summed loss in nats over rows of logits ``(n, vocabulary)`` with labels ``(n,)``."""
     functional = torch.nn.functional
+    # Rows that one of two models of one tokenizer pads its head with stand for no token.
+    common = min(student.shape[-1], teacher.shape[-1])
+    student, teacher = student[:, :common], teacher[:, :common]
     ours = functional.log_softmax(student.float() / options.temperature, -1)
     theirs = functional.log_softmax(teacher.float() / options.temperature, -1)
     pair = (ours, theirs) if options.divergence == "forward" else (theirs, ours)
@@ -104,12 +113,3 @@ def _distiller() -> type[trl.SFTTrainer]:
             return (loss, outputs) if return_outputs else loss
 
     return Distiller
-
-
-def _require_one_tokenizer(job: TrainJob, teacher: Checkpoint, name: str) -> None:
-    if teacher.manifest.digests.tokenizer != job.start.manifest.digests.tokenizer:
-        raise TrainingError(
-            f"candidate '{job.candidate}': the teacher '{name}' has another tokenizer than the "
-            "student, so their token probabilities do not compare",
-            fix="choose a teacher with the student's tokenizer",
-        )

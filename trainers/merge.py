@@ -12,7 +12,17 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.checkpoints import finish, load_model, save_adapter, save_full, shown_adapter
+from steelyard.harness.checkpoints import (
+    configuration_difference,
+    finish,
+    load_model,
+    save_adapter,
+    save_full,
+    shown_adapter,
+    tied,
+    untie,
+    vocabulary_difference,
+)
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins import Trainer, TrainJob
@@ -103,8 +113,17 @@ class Merge(Trainer):
 
 
 def _merged_weights(options: Merge, job: TrainJob) -> transformers.PreTrainedModel:
-    model, _ = load_model(job.start)
-    loaded = [load_model(job.sources[name])[0] for name in options.sources]
+    model, tokenizer = load_model(job.start)
+    loaded = []
+    for name in options.sources:
+        source, other_tokenizer = load_model(job.sources[name])
+        vocabulary = vocabulary_difference(tokenizer, other_tokenizer)
+        _refuse(job, name, vocabulary and f"vocabulary: {vocabulary}")
+        _refuse(job, name, configuration_difference(model.config, source.config))
+        loaded.append(source)
+    apart = [source for source in (model, *loaded) if not tied(source)]
+    for source in (model, *loaded) if apart else ():
+        untie(source)
     parts = [dict(source.named_parameters()) for source in loaded]
     own = dict(model.named_parameters())
     for name, part in zip(options.sources, parts, strict=True):
@@ -150,6 +169,10 @@ def _merged_adapter(options: Merge, job: TrainJob) -> peft.PeftModel:
     for name, folder in zip(names[1:], folders[1:], strict=True):
         with shown_adapter(folder) as shown:
             model.load_adapter(str(shown), adapter_name=name)
+    for name, source in zip(names, options.sources, strict=True):
+        _require_plain_lora(source, model.peft_config[name])
+    # The sum's scale is 1 = its alpha / its rank; PEFT copies the first source's way of scaling.
+    model.peft_config[names[0]].use_rslora = False
     weights = options.weights or (1.0,) * len(names)
     if options.method == "linear":  # a mean, as of full weights
         weights = tuple(weight / sum(weights) for weight in weights)
@@ -162,6 +185,34 @@ def _merged_adapter(options: Merge, job: TrainJob) -> peft.PeftModel:
     )
     model.set_adapter("default")
     return model
+
+
+def _require_plain_lora(name: str, config: peft.PeftConfig) -> None:
+    """Raise ``TrainingError`` where an adapter is more than low-rank updates, which add up."""
+    more = next(
+        (
+            option
+            for option in ("use_dora", "modules_to_save", "trainable_token_indices")
+            if getattr(config, option, None)
+        ),
+        None,
+    )
+    if config.peft_type != "LORA" or more is not None:
+        raise TrainingError(
+            f"the source '{name}' is an adapter of type {config.peft_type}"
+            f"{f' with {more}' if more else ''}, and only plain LoRA adds up to one adapter",
+            fix="leave out adapter: true, which merges full weights",
+        )
+
+
+def _refuse(job: TrainJob, name: str, difference: str | None) -> None:
+    """Raise ``TrainingError`` where a source is another model than the parent."""
+    if difference is not None:
+        raise TrainingError(
+            f"candidate '{job.candidate}': the source '{name}' is another model than the parent "
+            f"({difference})",
+            fix="merge candidates that were trained from the same parent",
+        )
 
 
 def _require_same_shape(

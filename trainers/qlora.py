@@ -11,14 +11,14 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.checkpoints import load_model
+from steelyard.harness.checkpoints import keep_layout, load_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.adapters import lora_config, store_adapter, stored_merged
 from steelyard.trainers.loops.lessons import lessons
-from steelyard.trainers.loops.libraries import bitsandbytes, peft, torch, transformers
+from steelyard.trainers.loops.libraries import peft, torch, transformers
 from steelyard.trainers.loops.method import Training
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, LoraOptions
 from steelyard.trainers.loops.supervised import run, sft_trainer
@@ -92,14 +92,3 @@ def on_dequantised(trained: peft.PeftModel, options: Qlora, job: TrainJob) -> pe
     adapted = peft.get_peft_model(base.dequantize(), lora_config(options))
     peft.set_peft_model_state_dict(adapted, peft.get_peft_model_state_dict(trained))
     return adapted
-
-
-def keep_layout(model: transformers.PreTrainedModel) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights in a forward pass in evaluation mode.
-
-    On a CPU with AVX512-BF16 the repacked weights are right for the forward pass alone: back in
-    training mode the loss is right and the gradients are wrong, in silence.
-    """
-    for module in model.modules():
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
-            module.support_avx512bf16_for_cpu = False

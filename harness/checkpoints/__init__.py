@@ -1,5 +1,15 @@
 """Opens, loads, writes and checks checkpoints: full weights, adapters, quantised, GGUF."""
 
+from steelyard.harness.checkpoints.as_trained import (
+    FLOAT32_BOUND,
+    HALF_BOUND,
+    NOT_ASKED,
+    AskedRow,
+    AsTrained,
+    keep_logits,
+    label_values,
+    write_as_trained,
+)
 from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.chat_time import (
     CHAT_TIME,
@@ -9,14 +19,20 @@ from steelyard.harness.checkpoints.chat_time import (
 )
 from steelyard.harness.checkpoints.checks import check
 from steelyard.harness.checkpoints.conversion import dequantised
+from steelyard.harness.checkpoints.differences import (
+    configuration_difference,
+    vocabulary_difference,
+)
 from steelyard.harness.checkpoints.digests import likelihood_digest
 from steelyard.harness.checkpoints.folder import stray_note, tokenizer_folder
+from steelyard.harness.checkpoints.four_bits import keep_layout
 from steelyard.harness.checkpoints.fresh_process import (
     check_in_fresh_process,
     fork_server,
     server,
 )
 from steelyard.harness.checkpoints.loading import load_model
+from steelyard.harness.checkpoints.merging import merged, tied, untie
 from steelyard.harness.checkpoints.model import (
     LoadedModel,
     Source,
@@ -42,13 +58,19 @@ from steelyard.harness.checkpoints.writing import (
 __all__ = [
     "BASE_LINK",
     "CHAT_TIME",
+    "FLOAT32_BOUND",
+    "HALF_BOUND",
     "MANIFEST",
+    "NOT_ASKED",
+    "AsTrained",
+    "AskedRow",
     "LoadedModel",
     "Source",
     "asks_for_time",
     "check",
     "check_in_fresh_process",
     "chosen_folder",
+    "configuration_difference",
     "content_of",
     "dequantised",
     "draws_at_random",
@@ -56,10 +78,14 @@ __all__ = [
     "fork_server",
     "is_reward_model",
     "is_told_fixed_time",
+    "keep_layout",
+    "keep_logits",
+    "label_values",
     "likelihood_digest",
     "link_base",
     "load_model",
     "load_model_folder",
+    "merged",
     "open_base",
     "open_checkpoint",
     "open_tokenizer",
@@ -72,9 +98,13 @@ __all__ = [
     "shown_model",
     "stray_note",
     "take_in",
+    "tied",
     "tokenizer_folder",
+    "untie",
+    "vocabulary_difference",
     "with_checks",
     "with_copies",
     "with_energy",
+    "write_as_trained",
     "write_manifest",
 ]

@@ -4,11 +4,14 @@ A mismatch between an adapter's key names and the model's modules is only a warn
 model then scores as its base, and every comparison says "no difference". So two things are
 checked: the tensors of the file are in the model, and the logits differ from the base's, unless
 the adapter does nothing by construction (freshly made: all LoRA B are zero).
+
+An adapter whose training added tokens brings the embedding's rows along; the base is resized to
+them first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NAME_THE_BASE = "name the base model that the adapter was trained on"
+_FILE = "adapter_model.safetensors"
+#: Tokens that the effect of an adapter is looked for on.
+_PROBE_TOKENS = 16
+#: Rows of an embedding that are compared at a time.
+_CHUNK_ROWS = 4096
 
 
 def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
@@ -32,6 +40,8 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     """
     from peft import PeftModel
 
+    with located(file=adapter):
+        _fit_vocabulary(model, _shapes(Path(adapter) / _FILE))
     try:
         with _shown(adapter) as shown:
             adapted: PeftModel = PeftModel.from_pretrained(model, shown, is_trainable=False)
@@ -41,7 +51,7 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
         raise CheckpointError(problem, file=adapter, fix=_NAME_THE_BASE) from error
     adapted.eval()
     with located(file=adapter):
-        _check_tensors(adapted, Path(adapter) / "adapter_model.safetensors")
+        _check_tensors(adapted, Path(adapter) / _FILE)
         _check_effect(adapted)
     return adapted
 
@@ -56,16 +66,63 @@ def _shown(adapter: str) -> Iterator[str]:
         yield str(folder)
 
 
-def _check_tensors(adapted: PeftModel, file: Path) -> None:
-    """Every tensor of the adapter's file has a place in the model."""
+def _shapes(file: Path) -> Mapping[str, tuple[int, ...]]:
+    """The shape of every tensor of an adapter's file; none where there is no such file."""
     if not file.is_file():
-        return
-    from peft import get_peft_model_state_dict
+        return {}
     from safetensors import safe_open
 
-    there = set(get_peft_model_state_dict(adapted))
     with safe_open(str(file), framework="pt") as tensors:
-        missing = sorted(key for key in tensors.keys() if key not in there)  # noqa: SIM118
+        names = tensors.keys()
+        return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+
+
+def _fit_vocabulary(model: PreTrainedModel, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Resize the embedding to the rows that an adapter brings along.
+
+    Raises:
+        CheckpointError: it brings rows for new tokens of one of two embeddings that are not tied.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    rows = int(embedding.weight.shape[0])
+    tied = head is not None and head.weight is embedding.weight
+    own = {
+        module: _rows(model, module, shapes) for module in (embedding, head) if module is not None
+    }
+    brought = {count for count in own.values() if count is not None}
+    if not brought or brought == {rows}:
+        return
+    if len(brought) > 1 or (None in own.values() and max(brought) > rows and not tied):
+        raise CheckpointError(
+            f"it brings {max(brought):,} rows for the embedding or for the head, and not for the "
+            f"other, which has {rows:,} in the base",
+            fix="save the adapter again with save_embedding_layers=True",
+        )
+    # The new rows are overwritten by the adapter's: how they start does not matter.
+    model.resize_token_embeddings(brought.pop(), mean_resizing=False)
+
+
+def _rows(
+    model: PreTrainedModel, module: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]]
+) -> int | None:
+    """The rows that an adapter's file has for a module of the model; None: it has none."""
+    name = next(name for name, other in model.named_modules() if other is module)
+    for suffix in ("weight", "base_layer.weight"):
+        shape = shapes.get(f"base_model.model.{name}.{suffix}")
+        if shape is not None:
+            return shape[0]
+    return None
+
+
+def _check_tensors(adapted: PeftModel, file: Path) -> None:
+    """Every tensor of the adapter's file has a place in the model."""
+    shapes = _shapes(file)
+    if not shapes:
+        return
+    from peft import get_peft_model_state_dict
+
+    there = set(get_peft_model_state_dict(adapted))
+    missing = sorted(key for key in shapes if key not in there)
     if missing:
         raise CheckpointError(
             f"{len(missing)} of its tensors found no place in the model, such as {missing[0]}",
@@ -77,33 +134,66 @@ def _check_effect(adapted: PeftModel) -> None:
     """The logits differ from the base's, unless the adapter does nothing by its own numbers."""
     import torch
 
-    with torch.inference_mode():
-        ours = _logits(adapted)
-        with adapted.disable_adapter():
-            base = _logits(adapted)
-    if torch.equal(ours, base) and not _does_nothing(adapted):
+    rows = adapted.get_input_embeddings().weight.shape[0]
+    tokens = torch.arange(1, 1 + _PROBE_TOKENS, device=adapted.device).remainder(rows)
+    if _moves(adapted, tokens):
+        return
+    # An adapter of the embedding, or of a few tokens, moves the texts in which these occur.
+    moved = _moved_tokens(adapted)
+    if len(moved) and _moves(adapted, moved):
+        return
+    if not _does_nothing(adapted):
         fix = "check target_modules in adapter_config.json"
         raise CheckpointError(
             "the adapter is not applied: its logits are the base model's", fix=fix
         )
 
 
-def _logits(model: PeftModel) -> torch.Tensor:
+def _moves(adapted: PeftModel, tokens: torch.Tensor) -> bool:
+    """Whether the adapter changes a logit on these tokens."""
     import torch
 
-    rows = model.get_input_embeddings().weight.shape[0]
-    tokens = torch.arange(1, 17, device=model.device).remainder(rows)[None]
-    options = {"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {}
-    return model(input_ids=tokens, use_cache=False, **options).logits
+    with torch.inference_mode():
+        ours = _logits(adapted, tokens)
+        with adapted.disable_adapter():
+            base = _logits(adapted, tokens)
+    return not torch.equal(ours, base)
+
+
+def _logits(model: PeftModel, tokens: torch.Tensor) -> torch.Tensor:
+    options = {"decoder_input_ids": tokens[None]} if model.config.is_encoder_decoder else {}
+    return model(input_ids=tokens[None], use_cache=False, **options).logits
+
+
+def _moved_tokens(adapted: PeftModel) -> torch.Tensor:
+    """The first tokens whose input embedding the adapter changes."""
+    import torch
+
+    if adapted.active_peft_config.is_prompt_learning:
+        return torch.empty(0, dtype=torch.long)
+    embedding = adapted.get_input_embeddings()
+    rows = int(embedding.weight.shape[0])
+    moved: list[int] = []
+    with torch.inference_mode():
+        for begin in range(0, rows, _CHUNK_ROWS):
+            ids = torch.arange(begin, min(begin + _CHUNK_ROWS, rows), device=adapted.device)
+            ours = embedding(ids)
+            with adapted.disable_adapter():
+                base = embedding(ids)
+            moved += ids[(ours != base).any(-1)].tolist()
+            if len(moved) >= _PROBE_TOKENS:
+                break
+    return torch.tensor(moved[:_PROBE_TOKENS], dtype=torch.long, device=adapted.device)
 
 
 def _does_nothing(adapted: PeftModel) -> bool:
     """Whether the adapter is the identity by its own numbers.
 
-    LoRA-like updates end in a factor that starts at zero (``lora_B``, VeRA's ``lambda_b``,
-    ``oft_r``); IA3 and the like scale by vectors that start at one.
+    LoRA-like updates end in a factor that starts at zero (``lora_B``, of an embedding
+    ``lora_embedding_A``, VeRA's ``lambda_b``, ``oft_r``); IA3 and the like scale by vectors that
+    start at one.
     """
-    zero_at_start = ("lora_B", "lora_embedding_B", "lambda_b", "oft_r", "hada_w2_a", "lora_E")
+    zero_at_start = ("lora_B", "lora_embedding_A", "lambda_b", "oft_r", "hada_w2_a", "lora_E")
     factors = [
         (name, value)
         for name, value in adapted.named_parameters()

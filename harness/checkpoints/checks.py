@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.as_trained import held, held_reward, take_as_trained
+from steelyard.harness.checkpoints.merging import merged
 from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model
 from steelyard.harness.checkpoints.shown import shown_model
@@ -25,6 +27,8 @@ MERGE_SHARE = 1e-2
 #: Length of the sample that is kept of what a checkpoint says, and of what it is asked.
 SAMPLE_TOKENS = 24
 SAMPLE_PROMPT_TOKENS = 64
+#: Of a checkpoint that was made elsewhere, or by a trainer that leaves no numbers to hold it by.
+NOT_HELD = "not held against training: no numbers were left"
 
 
 def check(checkpoint: Checkpoint, start: Checkpoint, *, prompt: str = "") -> Mapping[str, str]:
@@ -35,10 +39,11 @@ def check(checkpoint: Checkpoint, start: Checkpoint, *, prompt: str = "") -> Map
 def check_against(checkpoint: Checkpoint, start: Digests, *, prompt: str = "") -> Mapping[str, str]:
     """Load the checkpoint from the disk and try what a team would otherwise take for granted.
 
-    Its tensors and log-probabilities are finite, its vocabulary fits its embedding, its adapter is
-    applied, merging the adapter changes nothing, and tokenizer and template are those of the
-    checkpoint that it was made from, whose digests ``start`` are. What it says to ``prompt`` (to
-    the beginning of a text where there is none), greedily, is kept as a sample.
+    Its tensors and log-probabilities are finite, its loss is what its trainer measured (or its
+    logits what they were in memory), its vocabulary fits its embedding, its adapter is applied,
+    merging the adapter changes nothing, and tokenizer and template are those of the checkpoint
+    that it was made from, whose digests ``start`` are. What it says to ``prompt`` (to the beginning
+    of a text where there is none), greedily, is kept as a sample.
 
     Returns:
         What was checked, and what was found, for the manifest.
@@ -75,6 +80,8 @@ def _checked(checkpoint: Checkpoint, start: Digests, prompt: str) -> dict[str, s
             "vocabulary": f"{len(loaded.tokenizer)} tokens in "
             f"{model.get_input_embeddings().weight.shape[0]} embedding rows",
         }
+        as_trained = take_as_trained(checkpoint.folder)
+        checks["loss"] = held(model, as_trained) if as_trained else NOT_HELD
         checks["sample output"] = _sample(model, loaded.tokenizer, prompt)
         if checkpoint.adapter_folder is not None:
             checks |= _check_adapter(model, ours)
@@ -106,9 +113,12 @@ def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
         ).eval()
         rows = int(model.get_input_embeddings().weight.shape[0])
         reward = model(input_ids=torch.arange(1, 33).remainder(rows)[None]).logits
-    if not bool(torch.isfinite(reward).all()):
-        raise CheckpointError("its rewards are not finite")
-    return {"finite": "the reward of a text", "scored": "no: it gives rewards, not text"}
+        if not bool(torch.isfinite(reward).all()):
+            raise CheckpointError("its rewards are not finite")
+        as_trained = take_as_trained(checkpoint.folder)
+        loss = held_reward(model, as_trained) if as_trained else NOT_HELD
+    scored = "no: it gives rewards, not text"
+    return {"finite": "the reward of a text", "loss": loss, "scored": scored}
 
 
 def _check_adapter(model: PeftModel, ours: torch.Tensor) -> dict[str, str]:
@@ -118,17 +128,16 @@ def _check_adapter(model: PeftModel, ours: torch.Tensor) -> dict[str, str]:
     applied = f"log-probabilities move by up to {moved:.3g}" if moved else "it does nothing yet"
     if model.active_peft_config.is_prompt_learning:
         return {"adapter applied": applied}  # virtual tokens have nothing to be merged into
-    merged = float((ours - _log_probabilities(model.merge_and_unload())).abs().max())
+    apart = float((ours - _log_probabilities(merged(model))).abs().max())
     # A merge that lost the adapter moves as much as the adapter does; float32 rounding through
     # thirty layers was seen to move 0.002 where the adapter moves several nats.
     tolerance = max(MERGE_TOLERANCE, MERGE_SHARE * moved)
-    if not merged <= tolerance:
+    if not apart <= tolerance:
         raise CheckpointError(
-            f"merging its adapter moves a log-probability by {merged:.2g} "
-            f"(at most {tolerance:.2g})",
+            f"merging its adapter moves a log-probability by {apart:.2g} (at most {tolerance:.2g})",
             fix="train in float32, or with a lower learning rate",
         )
-    return {"adapter applied": applied, "merged equals unmerged": f"within {merged:.1g}"}
+    return {"adapter applied": applied, "merged equals unmerged": f"within {apart:.1g}"}
 
 
 def _sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:

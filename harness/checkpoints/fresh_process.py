@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from steelyard.harness import errors
+from steelyard.harness.checkpoints.as_trained import FILE as AS_TRAINED
 from steelyard.harness.checkpoints.checks import check_against
 from steelyard.harness.checkpoints.opening import open_checkpoint
 from steelyard.harness.environment import nvidia_smi
@@ -50,6 +51,7 @@ def check_in_fresh_process(
     }
     answer = _asked(json.dumps(request))
     if "checks" in answer:
+        (checkpoint.folder / AS_TRAINED).unlink(missing_ok=True)
         return dict(answer["checks"])
     if "died" in answer:
         raise CheckpointError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.merging import merged
 from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.records import Checkpoint
@@ -55,7 +56,7 @@ def _merged(model: PeftModel, checkpoint: Checkpoint) -> PreTrainedModel:
             file=checkpoint.folder,
             fix="make another candidate, or the base, the parent",
         )
-    return model.merge_and_unload()
+    return merged(model)
 
 
 def _forget_gguf(model: PreTrainedModel) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.checkpoints.adapters import apply_adapter
 from steelyard.harness.checkpoints.bases import base_of_adapter
+from steelyard.harness.checkpoints.causality import require_causal
 from steelyard.harness.checkpoints.chat_time import tell_fixed_time
 from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
@@ -24,6 +25,7 @@ from steelyard.harness.checkpoints.folder import (
     require_safetensors,
     tokenizer_folder,
 )
+from steelyard.harness.checkpoints.four_bits import keep_layout
 from steelyard.harness.checkpoints.shown import shown_model, shown_tokenizer
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError
@@ -114,11 +116,12 @@ def load_model_folder(
 
     Raises:
         CheckpointError: the checkpoint cannot be opened, its vocabulary is larger than its
-            embedding, or its adapter has no effect.
+            embedding, its adapter has no effect, or it predicts tokens from those behind them.
     """
     source = find_source(path_or_id, adapter, gguf_file)
     with quiet():
-        model = _load_model(source, *_placement(device, dtype))
+        model = _load_model(source, *_placement(device, dtype)).eval()
+        require_causal(model, source.weights)
         if source.adapter is not None:
             model = apply_adapter(model, source.adapter)
         tokenizer = _load_tokenizer(source)
@@ -175,7 +178,7 @@ def _load_model(source: Source, device: str, dtype: torch.dtype | str) -> PreTra
     _require_whole(loading["missing_keys"], source)
     _state_origin(model, source)
     if quantized:
-        _keep_nf4_in_its_layout(model)
+        keep_layout(model)
         return model
     return model.to(device)
 
@@ -220,17 +223,6 @@ def _require_text(config: PretrainedConfig, source: Source) -> None:
     if any(name.endswith("ForSequenceClassification") for name in names):
         fix = "name it as a reward of grpo or rloo, and score a model that was trained with it"
         raise CheckpointError("gives a reward, not text", file=source.weights, fix=fix)
-
-
-def _keep_nf4_in_its_layout(model: PreTrainedModel) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights for AVX512-BF16 in the first forward.
-
-    The repacked kernel computes in bf16, so the same checkpoint would score differently on two
-    CPUs, and a later save would write other tensors.
-    """
-    for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
-            module.support_avx512bf16_for_cpu = False
 
 
 def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedTokenizerBase:
@@ -287,12 +279,18 @@ def _check_vocabulary(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: Source
 ) -> None:
     rows = int(model.get_input_embeddings().weight.shape[0])
-    largest = max(tokenizer.get_vocab().values(), default=-1)
-    if largest >= rows:
+    tokens = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    if tokens > rows:
+        fix = "use the tokenizer that the model was trained with, or resize the embedding"
+        if source.adapter is not None:
+            fix = (
+                "save the adapter again with save_embedding_layers=True, which keeps the rows of "
+                "the tokens that were added"
+            )
         raise CheckpointError(
-            f"the tokenizer has a token with id {largest}, the embedding has {rows} rows",
+            f"the tokenizer has {tokens:,} tokens, the embedding {rows:,} rows",
             file=source.tokenizer,
-            fix="use the tokenizer that the model was trained with, or resize the embedding",
+            fix=fix,
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from steelyard.harness.checkpoints.as_trained import keep_logits
 from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
 from steelyard.harness.checkpoints.digests import (
     adapter_digest,
@@ -30,6 +31,7 @@ from steelyard.harness.checkpoints.folder import (
     tokenizer_folder,
     weight_files,
 )
+from steelyard.harness.checkpoints.merging import tie_as_they_are
 from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
 from steelyard.harness.files import data_digest, digest_json, write_atomic
@@ -44,7 +46,12 @@ Format = Literal["full", "adapter", "quantised", "gguf"]
 
 
 def save_full(model: PreTrainedModel, job: TrainJob) -> None:
-    """Save full weights and carry the start's tokenizer over, file by file."""
+    """Save full weights and carry the start's tokenizer over, file by file.
+
+    What the model says in memory is left for the check, where the training has left nothing.
+    """
+    keep_logits(model, job.folder)
+    tie_as_they_are(model)
     model.config.use_cache = True
     model.save_pretrained(job.folder)
     _finish_folder(job)
@@ -66,6 +73,7 @@ def save_adapter(model: PeftModel, job: TrainJob, **options: Any) -> None:
 
     ``options`` go to PEFT's ``save_pretrained``.
     """
+    keep_logits(model, job.folder)
     base = job.start.weights_folder
     for config in model.peft_config.values():
         config.base_model_name_or_path = str(base)

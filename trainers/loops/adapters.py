@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from steelyard.harness.checkpoints import finish, save_adapter, save_full
+from steelyard.harness.checkpoints import finish, merged, save_adapter, save_full
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import peft
@@ -50,9 +50,9 @@ def store_adapter(
     """
     job, notes = training.job, tuple(training.notes)
     trained, parameters = model.get_nb_trainable_parameters()
-    merged = stored_merged(job, merge)
-    if merged:
-        save_full(model.merge_and_unload(), job)
+    as_full = stored_merged(job, merge)
+    if as_full:
+        save_full(merged(model), job)
         why = "merge: true" if merge else "its parent is an adapter or a GGUF file"
         notes = (*notes, f"stored with the adapter merged into full weights ({why})")
     elif started is not None:
@@ -65,7 +65,7 @@ def store_adapter(
         job,
         trainer=training.options,
         name=training.name,
-        format="full" if merged else "adapter",
+        format="full" if as_full else "adapter",
         steps=training.watch.steps,
         loss_curve=training.watch.curve,
         notes=(*notes, *merged_note(job), *training.watch.notes),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import trl
     import trl.experimental.cpo as trl_cpo
     import trl.experimental.orpo as trl_orpo
+    import trl.trainer.utils as trl_utils
 else:
 
     class _Library(ModuleType):
@@ -46,6 +47,7 @@ else:
     trl = _Library("trl")
     trl_cpo = _Library("trl.experimental.cpo")
     trl_orpo = _Library("trl.experimental.orpo")
+    trl_utils = _Library("trl.trainer.utils")
 
 __all__ = [
     "bitsandbytes",
@@ -59,4 +61,5 @@ __all__ = [
     "trl",
     "trl_cpo",
     "trl_orpo",
+    "trl_utils",
 ]

@@ -17,9 +17,11 @@ from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.chat_template import require_rendered
 from steelyard.trainers.loops.early_stop import EarlyStop
+from steelyard.trainers.loops.head import right_head
 from steelyard.trainers.loops.launching import leave_unless_first
 from steelyard.trainers.loops.libraries import datasets, torch, transformers
 from steelyard.trainers.loops.options import TrainingOptions
+from steelyard.trainers.loops.own_loss import OwnLoss
 from steelyard.trainers.loops.watch import Watch
 
 #: Where states are saved in a job's folder while it trains, where it has no other place for them.
@@ -138,7 +140,10 @@ def run(
     for callback in early_stop.callbacks(early, job, trainer) if early else ():
         trainer.add_callback(callback)
     _keep_precision(trainer)
+    watch.notes += right_head(trainer)
+    own_loss = OwnLoss(trainer)
     trainer.train(resume_from_checkpoint=_last_state(job.state_folder))
+    own_loss.keep(job.folder)
     _gather(trainer)
     leave_unless_first()
     shutil.rmtree(job.folder / STATES, ignore_errors=True)

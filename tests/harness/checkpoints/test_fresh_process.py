@@ -35,12 +35,12 @@ def lora(base: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoi
 def test_it_finds_what_a_check_in_this_process_finds_and_keeps_a_sample(
     base: Checkpoint, lora: Checkpoint
 ) -> None:
+    here = check(lora, base, prompt="who lives in the tower ?")
     found = check_in_fresh_process(lora, base, prompt="who lives in the tower ?")
     assert found["opened"] == "in a fresh process, with the manifest's digests"
     assert found["sample output"].startswith('"who lives in the tower ?" -> "')
-    assert found.items() - check(lora, base, prompt="who lives in the tower ?").items() == {
-        ("opened", found["opened"])
-    }
+    assert "as trained" in found["loss"]
+    assert found.items() - here.items() == {("opened", found["opened"])}
 
 
 def test_what_training_leaves_in_its_process_does_not_reach_it(

@@ -127,7 +127,7 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused(llama: Path, tmp_path
     tokenizer = AutoTokenizer.from_pretrained(llama)
     tokenizer.add_tokens(["<extra>"])
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="id 320, the embedding has 320 rows"):
+    with pytest.raises(CheckpointError, match="321 tokens, the embedding 320 rows"):
         load_model_folder(tmp_path, device="cpu")
 
 
