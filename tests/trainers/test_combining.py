@@ -190,7 +190,8 @@ def test_sources_that_do_not_fit_are_named(
 ) -> None:
     wide = tiny_jobs.save_base(tmp_path / "wide", intermediate_size=96)
     sources = {"sources": ["a", "w"]}
-    with pytest.raises(TrainingError, match=r"another model than the parent \(intermediate_size is 64 here and 96 there\)"):
+    difference = r"another model than the parent \(intermediate_size is 64 here and 96 there\)"
+    with pytest.raises(TrainingError, match=difference):
         tiny_jobs.train(
             "merge", base, tmp_path / "m", beside={"a": others["a"], "w": wide}, **sources
         )
