@@ -21,6 +21,7 @@ from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.environment import silence_libraries
 from steelyard.harness.pipeline import Executor, Listener
 from steelyard.harness.plugins import load_plugin, plugin_names
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring import open_model as open_scorer
 from steelyard.loaded import LoadedRun
 from steelyard.results import Result, result_of
@@ -37,6 +38,7 @@ def run(
     base: str | None = None,
     seed: int | None = None,
     limit: int | None = None,
+    parity: Parity | None = None,
     candidates: Sequence[str] = (),
     gate: bool = True,
     output: str | Path | None = None,
@@ -55,6 +57,7 @@ def run(
         base: replaces the file's base: hub id, folder, GGUF file or ``microworld``.
         seed: replaces the file's seed.
         limit: at most so many samples a task, the same every time.
+        parity: ``lm-eval`` puts special tokens in as lm-eval does; None is the file's own.
         candidates: only these and their parents.
         gate: False only reports: the gate decides nothing.
         output: a folder for the report files; None is ``reports/NAME`` in the workspace.
@@ -76,10 +79,10 @@ def run(
         source, commands = {key: _in_yaml(value) for key, value in experiment.items()}, []
     else:
         source = Path(experiment)
-        commands = [command(source, place, base, seed, limit)]
+        commands = [command(source, place, base, seed, limit, parity)]
     with _listening(progress) as listener:
         conclusion = run_experiment(
-            read_experiment(source, base=base, seed=seed, limit=limit),
+            read_experiment(source, base=base, seed=seed, limit=limit, parity=parity),
             workspace=place,
             only=candidates,
             gating=gate,
@@ -100,6 +103,7 @@ def evaluate(
     limit: int | None = None,
     seed: int | None = None,
     country: str | None = None,
+    parity: Parity | None = None,
     progress: bool | Listener = False,
 ) -> LoadedRun:
     """Score one checkpoint on a suite and keep the run, as ``steelyard eval`` does.
@@ -112,6 +116,7 @@ def evaluate(
         limit: at most so many samples a task, the same every time.
         seed: seed of the scoring; 0 by default.
         country: ISO 3166 alpha-3, for grams of CO2e.
+        parity: ``lm-eval`` puts special tokens in as lm-eval does; None is the suite's own.
         progress: True draws it on standard error; a function is called with each :class:`Event`.
 
     A task that fails does not stop the others: ``record.failures`` names it and ``record.complete``
@@ -123,7 +128,14 @@ def evaluate(
     """
     place = Path(workspace)
     experiment = evaluation(
-        str(model), suite, workspace=place, name=name, limit=limit, seed=seed, country=country
+        str(model),
+        suite,
+        workspace=place,
+        name=name,
+        limit=limit,
+        seed=seed,
+        country=country,
+        parity=parity,
     )
     silent = experiment.settings.model_copy(update={"report": ()})
     with _listening(progress) as listener:
@@ -144,6 +156,7 @@ def open_model(
     max_length: int | None = None,
     tokens_per_batch: int | None = None,
     backend: str = "steelyard",
+    parity: Parity = "steelyard",
 ) -> LM:
     """Open a checkpoint as an ``lm_eval.api.model.LM``, for lm-eval or for questions of one's own.
 
@@ -158,6 +171,7 @@ def open_model(
         max_length: the context window in tokens; None takes the configuration's.
         tokens_per_batch: how many tokens run together; None derives it from the memory at hand.
         backend: ``steelyard``, ``hf``, or any lm-eval backend as ``lm-eval:NAME``.
+        parity: ``lm-eval`` puts special tokens in as lm-eval does.
 
     Raises ``CheckpointError`` where the checkpoint cannot be opened or trusted, and
     ``UnknownNameError`` where there is no such backend.
@@ -177,6 +191,7 @@ def open_model(
         max_length=max_length,
         tokens_per_batch=tokens_per_batch,
         backend=backend,
+        parity=parity,
     )
 
 

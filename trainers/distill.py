@@ -47,6 +47,7 @@ class Distill(TrainingOptions):
         rows, notes = training.dataset(job, self.data_roles)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
+        rows = training.begun_once(rows, tokenizer)
         teacher, its_tokenizer = load_model(source)
         difference = vocabulary_difference(tokenizer, its_tokenizer)
         if difference is not None:

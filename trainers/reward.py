@@ -40,6 +40,7 @@ class RewardModel(TrainingOptions):
         training.prepare(job)
         with quiet():
             model, tokenizer = _with_a_score(job)
+            rows = training.begun_once(rows, tokenizer)
             trainer = trl.RewardTrainer(
                 model,
                 args=trl.RewardConfig(

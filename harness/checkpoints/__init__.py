@@ -41,6 +41,12 @@ from steelyard.harness.checkpoints.model import (
 )
 from steelyard.harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
 from steelyard.harness.checkpoints.shown import shown_adapter, shown_model
+from steelyard.harness.checkpoints.special_tokens import (
+    AddedTokens,
+    added_tokens,
+    around,
+    without_end,
+)
 from steelyard.harness.checkpoints.taking_in import chosen_folder, content_of, take_in
 from steelyard.harness.checkpoints.writing import (
     finish,
@@ -62,10 +68,13 @@ __all__ = [
     "HALF_BOUND",
     "MANIFEST",
     "NOT_ASKED",
+    "AddedTokens",
     "AsTrained",
     "AskedRow",
     "LoadedModel",
     "Source",
+    "added_tokens",
+    "around",
     "asks_for_time",
     "check",
     "check_in_fresh_process",
@@ -105,6 +114,7 @@ __all__ = [
     "with_checks",
     "with_copies",
     "with_energy",
+    "without_end",
     "write_as_trained",
     "write_manifest",
 ]

@@ -11,6 +11,7 @@ from steelyard.harness.checkpoints.merging import merged
 from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model
 from steelyard.harness.checkpoints.shown import shown_model
+from steelyard.harness.checkpoints.special_tokens import added_tokens
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.records import Checkpoint, Digests
@@ -145,7 +146,9 @@ def _sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: 
     import torch
 
     beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else 0
-    ids = tokenizer(prompt).input_ids[-SAMPLE_PROMPT_TOKENS:] if prompt else []
+    ids = tokenizer.encode(prompt, add_special_tokens=False)[-SAMPLE_PROMPT_TOKENS:]
+    added, reads = added_tokens(tokenizer), model.config.is_encoder_decoder
+    ids = added.put_around(ids) if reads else added.put_in_front(ids)
     tokens = torch.tensor([ids or [beginning]], device=model.device)
     generated = model.generate(
         input_ids=tokens,

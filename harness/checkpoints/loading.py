@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.checkpoints.merging import merged
 from steelyard.harness.checkpoints.model import load_model_folder
+from steelyard.harness.checkpoints.special_tokens import without_end
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.records import Checkpoint
 
@@ -18,6 +19,9 @@ def load_model(
     checkpoint: Checkpoint, *, trainable: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in float32 on the GPU where there is one, else the CPU, and its tokenizer.
+
+    A decoder's tokenizer puts nothing behind a text, even where its files say so: trainers end
+    their rows themselves. What is stored beside the result are the files as they are.
 
     An adapter is merged into the weights it stands on. With ``trainable`` the model is in training
     mode (libraries load in evaluation mode) and every parameter takes a gradient.
@@ -45,7 +49,9 @@ def load_model(
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(trainable)
-    return model.train(trainable), loaded.tokenizer
+    decoder = not loaded.is_encoder_decoder
+    tokenizer = without_end(loaded.tokenizer) if decoder else loaded.tokenizer
+    return model.train(trainable), tokenizer
 
 
 def _merged(model: PeftModel, checkpoint: Checkpoint) -> PreTrainedModel:

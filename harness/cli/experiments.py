@@ -29,6 +29,7 @@ from steelyard.harness.pipeline import (
     no_listener,
 )
 from steelyard.harness.plugins import plugin_names
+from steelyard.harness.records import Parity
 from steelyard.harness.store import FolderStore, is_there, open_store
 from steelyard.harness.suites import load_suite
 
@@ -89,7 +90,9 @@ def run_experiment(
 def check(experiment: Experiment) -> None:
     """Find what is wrong with suite and gate before hours of training, not after."""
     settings = experiment.settings
-    load_suite(settings.suite, folder=experiment.folder, limit=settings.limit)
+    load_suite(
+        settings.suite, folder=experiment.folder, limit=settings.limit, parity=settings.parity
+    )
     if settings.gate:
         load_gate(settings.gate, file=experiment.file)
 
@@ -118,13 +121,19 @@ def find_baseline(experiment: Experiment, store: FolderStore) -> None:
 
 
 def command(
-    file: Path, workspace: Path, base: str | None, seed: int | None, limit: int | None
+    file: Path,
+    workspace: Path,
+    base: str | None,
+    seed: int | None,
+    limit: int | None,
+    parity: Parity | None,
 ) -> str:
     """The exact command to type again."""
     words = ["steelyard", "run", str(file)]
     if workspace != DEFAULT_WORKSPACE:
         words += ["--workspace", str(workspace)]
-    for name, value in (("--base", base), ("--seed", seed), ("--limit", limit)):
+    options = {"--base": base, "--seed": seed, "--limit": limit, "--parity": parity}
+    for name, value in options.items():
         if value is not None:
             words += [name, str(value)]
     return shlex.join(words)
@@ -142,6 +151,7 @@ def evaluation(
     limit: int | None = None,
     seed: int | None = None,
     country: str | None = None,
+    parity: Parity | None = None,
 ) -> Experiment:
     """An experiment without candidates: ``model`` is its base, and all that is scored.
 
@@ -152,6 +162,7 @@ def evaluation(
         "base": model_of(model, workspace),
         "suite": suite,
         "limit": limit,
+        "parity": parity,
         "seed": seed or 0,
         "energy": {"country": country} if country else {},
     }

@@ -13,6 +13,7 @@ from steelyard.harness.files import read_yaml
 from steelyard.harness.files.old_names import WORKSPACE, workspace_at
 from steelyard.harness.pipeline import Executor as ExecutorPlugin
 from steelyard.harness.plugins import load_plugin, require_verbs
+from steelyard.harness.records import Parity
 
 Workspace = Annotated[
     Path,
@@ -41,6 +42,15 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the fi
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many samples a task, the same every time."),
+]
+
+
+ParityOption = Annotated[
+    Parity | None,
+    typer.Option(
+        "--parity",
+        help="`lm-eval` puts special tokens in as lm-eval does, to hold numbers against its own.",
+    ),
 ]
 Executor = Annotated[
     str,

@@ -13,6 +13,7 @@ from steelyard.harness.energy import EnergyConfig
 from steelyard.harness.experiment import Checks, Experiment, ExperimentFile, load_experiment
 from steelyard.harness.files import validated
 from steelyard.harness.gate import load_gate
+from steelyard.harness.records import Parity
 from steelyard.harness.suites import load_suite
 
 
@@ -22,16 +23,19 @@ def read_experiment(
     base: str | None = None,
     seed: int | None = None,
     limit: int | None = None,
+    parity: Parity | None = None,
 ) -> Experiment:
     """The experiment; see :func:`steelyard.harness.experiment.file.load_experiment`.
 
     Raises ``SteelyardError`` with a line for each mistake, wherever in the file it is.
     """
-    return load_experiment(source, base=base, seed=seed, limit=limit, checks=_CHECKS)
+    return load_experiment(source, base=base, seed=seed, limit=limit, parity=parity, checks=_CHECKS)
 
 
 def _checked_suite(settings: ExperimentFile, file: Path) -> object:
-    return load_suite(settings.suite, folder=file.parent, limit=settings.limit)
+    return load_suite(
+        settings.suite, folder=file.parent, limit=settings.limit, parity=settings.parity
+    )
 
 
 def _checked_gate(settings: ExperimentFile, file: Path) -> object:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steelyard.harness.checkpoints import likelihood_digest
+from steelyard.harness.checkpoints import added_tokens, likelihood_digest
 from steelyard.harness.environment import quiet, versions
 from steelyard.harness.errors import ScoringError, SteelyardError
 from steelyard.harness.evaluation.answers import Entry
@@ -149,10 +149,17 @@ def divergence(
         scored = measured_divergence(lm, parent_lm, task)
     except Exception as error:
         return Evaluation(failures=(_failure(FIDELITY, error),))
-    signature = signature_of(lm, built, task, checkpoint)
+    signature = signature_of(lm, built, task, checkpoint, ())
     # Settings of generation change no log-likelihood, and so no divergence.
     reference = None if parent is None else likelihood_digest(parent.manifest.digests)
-    update = {"task": FIDELITY, "decoding": None, "reference": reference}
+    # A divergence has one rule; before it had one, BOS was counted where a tokenizer puts it.
+    added = lm.tokenizer is not None and bool(added_tokens(lm.tokenizer))
+    update = {
+        "task": FIDELITY,
+        "decoding": None,
+        "reference": reference,
+        "parity": "steelyard" if added else None,
+    }
     named = signature.model_copy(update=update)
     return Evaluation(scored.scores, scored.rows, scored.samples, (named,))
 
@@ -174,7 +181,7 @@ def evaluate_task(
         scored: ScoredTask = score_task(task, entries, printed, lm.count_tokens, ids=ids)
     except Exception as error:
         return Evaluation(failures=(_failure(task.name, error),))
-    signature = signature_of(lm, built, task, checkpoint)
+    signature = signature_of(lm, built, task, checkpoint, requests)
     return Evaluation(scored.scores, scored.rows, scored.samples, (signature,))
 
 
@@ -197,9 +204,13 @@ def _answered(
 
 
 def signature_of(
-    lm: Scorer, built: BuiltSuite, task: BuiltTask, checkpoint: Checkpoint
+    lm: Scorer,
+    built: BuiltSuite,
+    task: BuiltTask,
+    checkpoint: Checkpoint,
+    requests: Sequence[Instance],
 ) -> TaskSignature:
-    """Under what the task is scored; known before it is."""
+    """Under what the task is scored; known before it is. ``requests`` are all that it asks."""
     generates = task.output_type == "generate_until"
     decoding = getattr(task.config, "generation_kwargs", None) if generates else None
     digests = checkpoint.manifest.digests
@@ -218,6 +229,7 @@ def signature_of(
         generation_defaults=lm.generation_defaults if generates else None,
         chat_time=lm.chat_time if built.apply_chat_template else None,
         backend=lm.backend,
+        parity=lm.parity(requests),
         versions=_versions(task),
     )
 

@@ -39,8 +39,9 @@ class PartEvaluation(Questions):
     @cached_property
     def signatures(self) -> tuple[TaskSignature, ...]:
         """Under what each task will be scored."""
+        requests = self.built.requests(self.scorer)
         return tuple(
-            signature_of(self.scorer, self.built, task, self.checkpoint)
+            signature_of(self.scorer, self.built, task, self.checkpoint, requests[task.name])
             for task in self.built.tasks
         )
 

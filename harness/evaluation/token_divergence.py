@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.harness.checkpoints import AddedTokens, added_tokens
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import NotComparableError, ScoringError
-from steelyard.harness.scoring import Scorer
+from steelyard.harness.scoring import Scorer, rolling_windows
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +46,10 @@ def divergence(
 ) -> list[Divergence]:
     """Compare two models that :func:`steelyard.harness.scoring.open_model` opened, over texts.
 
-    A text is cut into windows as lm-eval cuts it for rolling perplexity: every token is predicted
-    once; the first window starts from the prefix token (BOS), each later one from the token before
-    it, and the last is filled up with the context that fits.
+    A text is cut into windows as for rolling perplexity: every token of its own is predicted once;
+    the first window starts from what begins a text (BOS), each later one from the token before it,
+    and the last is filled up with the context that fits. Where two tokenizers of one vocabulary
+    begin a text otherwise, each model reads its own beginning, and both predict the same tokens.
 
     Args:
         child: the checkpoint in question.
@@ -62,22 +65,31 @@ def divergence(
         ScoringError: a model gave NaN, is an encoder-decoder, or is not in this process.
     """
     ours, theirs = _Weights.of(child), _Weights.of(parent)
-    window = min(ours.max_length, theirs.max_length, max_length or 10**9)
-    encoded = [child.tok_encode(text) for text in texts]
+    length = min(ours.max_length, theirs.max_length, max_length or 10**9)
+    encoded = [child.tok_encode(text, add_special_tokens=False) for text in texts]
     _require_one_tokenizer(ours, theirs)
-    if any(parent.tok_encode(text) != own for text, own in zip(texts, encoded, strict=True)):
-        raise _two_tokenizers()
-    windows = _windows(encoded, ours.prefix_token_id, window)
+    for text, tokens in zip(texts, encoded, strict=True):
+        if parent.tok_encode(text, add_special_tokens=False) != tokens:
+            raise _two_tokenizers()
     parts: list[list[_Part]] = [[] for _ in texts]
     with quiet():
-        for batch in _batches_of_windows(windows):
+        for batch in _batches_of_windows(_windows(encoded, ours, theirs, length)):
             compared = _compare(ours.model, theirs.model, batch)
-            for (text, _, _), part in zip(batch, compared, strict=True):
-                parts[text].append(part)
+            for window, part in zip(batch, compared, strict=True):
+                parts[window.text].append(part)
     return [_joined(part) for part in parts]
 
 
-_Window = tuple[int, list[int], list[int]]
+@dataclass(frozen=True)
+class _Window:
+    """Tokens of one text that both models predict, behind what each of them reads first."""
+
+    text: int
+    child: list[int]
+    parent: list[int]
+    predicted: list[int]
+
+
 _Part = tuple["torch.Tensor", int, float, float]
 
 
@@ -89,6 +101,16 @@ class _Weights:
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     prefix_token_id: int
+
+    @cached_property
+    def added(self) -> AddedTokens:
+        """What its tokenizer puts around a text by itself."""
+        return added_tokens(self.tokenizer)
+
+    @property
+    def beginning(self) -> list[int]:
+        """What it reads in front of a text."""
+        return list(self.added.before) or [self.prefix_token_id]
 
     @classmethod
     def of(cls, lm: Scorer) -> _Weights:
@@ -118,23 +140,33 @@ def _two_tokenizers() -> NotComparableError:
     )
 
 
-def _windows(encoded: list[list[int]], prefix: int, length: int) -> list[_Window]:
-    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-
+def _windows(
+    encoded: list[list[int]], child: _Weights, parent: _Weights, length: int
+) -> list[_Window]:
+    """Windows of which both models predict the same tokens, each behind its own beginning."""
+    sides = (child, parent)
+    longest = max(len(side.beginning) for side in sides)
+    each = any(side.added.before for side in sides)
     windows: list[_Window] = []
     for text, tokens in enumerate(encoded):
-        for pair in get_rolling_token_windows(tokens, prefix, length, 1):
-            context, predicted = make_disjoint_window(pair)
-            windows.append((text, context + predicted[:-1], predicted))
+        front = next((len(s.added.before) for s in sides if s.added.starts(tokens)), 0)
+        cut = rolling_windows(tokens[front:], [0] * longest, length, begins_each=each)
+        for number, (context, predicted) in enumerate(cut):
+            read = context[longest if each or number == 0 else 0 :] + predicted[:-1]
+            of_child, of_parent = (
+                [*(side.beginning if number == 0 or side.added.before else ()), *read]
+                for side in sides
+            )
+            windows.append(_Window(text, of_child, of_parent, predicted))
     return windows
 
 
 def _batches_of_windows(windows: list[_Window]) -> list[list[_Window]]:
     """Windows of similar length together, so that little is padded; a text's keep their order."""
-    ordered = sorted(windows, key=lambda window: -len(window[1]))
+    ordered = sorted(windows, key=lambda window: -len(window.child))
     batches: list[list[_Window]] = []
     for window in ordered:
-        if batches and (len(batches[-1]) + 1) * len(batches[-1][0][1]) <= _TOKENS_PER_BATCH:
+        if batches and (len(batches[-1]) + 1) * len(batches[-1][0].child) <= _TOKENS_PER_BATCH:
             batches[-1].append(window)
         else:
             batches.append([window])
@@ -145,23 +177,26 @@ def _compare(child: PreTrainedModel, parent: PreTrainedModel, batch: list[_Windo
     import torch
 
     with torch.inference_mode():
-        q = _logits(child, batch)
-        p = _logits(parent, batch)
+        q = _logits(child, [window.child for window in batch])
+        p = _logits(parent, [window.parent for window in batch])
         # A padded embedding has rows that no token uses; both are cut to what they share.
         shared = min(p.shape[-1], q.shape[-1])
-        return [
-            _part(p[row, asked, :shared], q[row, asked, :shared], predicted)
-            for row, (_, tokens, predicted) in enumerate(batch)
-            for asked in [slice(len(tokens) - len(predicted), len(tokens))]
-        ]
+        parts = []
+        for row, window in enumerate(batch):
+            of_child, of_parent = (
+                logits[row, len(read) - len(window.predicted) : len(read), :shared]
+                for logits, read in ((q, window.child), (p, window.parent))
+            )
+            parts.append(_part(of_parent, of_child, window.predicted))
+        return parts
 
 
-def _logits(model: PreTrainedModel, batch: list[_Window]) -> torch.Tensor:
+def _logits(model: PreTrainedModel, batch: list[list[int]]) -> torch.Tensor:
     """Logits ``[batch, longest, vocabulary]``; under a causal mask right padding needs no mask."""
     import torch
 
-    longest = len(batch[0][1])
-    rows = [tokens + [0] * (longest - len(tokens)) for _, tokens, _ in batch]
+    longest = max(map(len, batch))
+    rows = [tokens + [0] * (longest - len(tokens)) for tokens in batch]
     tokens = torch.tensor(rows, device=model.device)
     return model(tokens, use_cache=False).logits.cpu()
 

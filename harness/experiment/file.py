@@ -37,6 +37,7 @@ from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import StageResources
 from steelyard.harness.files import YamlFile, allowed_names, old_names, validated
 from steelyard.harness.plugins import DataSource, beside, plugin_names
+from steelyard.harness.records import Parity
 
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -65,6 +66,7 @@ class ExperimentFile(BaseModel):
     candidates: Mapping[str, Block] = Field(default_factory=dict)
     suite: str | list[str | Block] | Block
     limit: int | None = Field(default=None, ge=1)
+    parity: Parity | None = None
     backend: str = "steelyard"
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     chat_template: bool = False
@@ -142,15 +144,16 @@ def load_experiment(
     base: str | None = None,
     seed: int | None = None,
     limit: int | None = None,
+    parity: Parity | None = None,
     check_files: bool = True,
     checks: Checks = MappingProxyType({}),
 ) -> Experiment:
     """Read, override and check an experiment file, or the same keys as a mapping.
 
-    Paths are relative to the file, and in a mapping to the working directory. ``base``, ``seed``
-    and ``limit`` replace the file's own; with ``check_files`` data files are opened and validation
-    tasks looked up. ``checks`` are what other rooms have to say to the settings, by key: each is
-    called with them and the file where the key itself is right.
+    Paths are relative to the file, and in a mapping to the working directory. ``base``, ``seed``,
+    ``limit`` and ``parity`` replace the file's own; with ``check_files`` data files are opened and
+    validation tasks looked up. ``checks`` are what other rooms have to say to the settings, by key:
+    each is called with them and the file where the key itself is right.
 
     Raises:
         ConfigError: the file is wrong; with several mistakes a ``SeveralError`` with a line each.
@@ -162,7 +165,7 @@ def load_experiment(
             YamlFile.read(source) if isinstance(source, Path) else YamlFile(path, dict(source), {})
         )
         content = dict(file.content)
-        overrides = {"base": base, "seed": seed, "limit": limit}
+        overrides = {"base": base, "seed": seed, "limit": limit, "parity": parity}
         content |= {key: value for key, value in overrides.items() if value is not None}
         if seed is not None:
             content.pop("seeds", None)

@@ -72,7 +72,7 @@ class NoiseStage:
             return run_of(done["noise"])
         self.listener(Event("score", label, "start", "noise floor"))
         with self.meter().window(f"noise {label}") as reading:
-            lm = self.models.opened(checkpoint, dtype)
+            lm = self.models.opened(checkpoint, built.suite, dtype)
             evaluation = evaluate(lm, built, checkpoint=checkpoint)
         run = Scoring(
             experiment=self.experiment.name,
@@ -96,7 +96,12 @@ class NoiseStage:
 
     def _build(self, variant: NoiseVariant) -> BuiltSuite:
         settings = self.experiment.settings
-        suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
+        suite = load_suite(
+            settings.suite,
+            folder=self.experiment.folder,
+            limit=settings.limit,
+            parity=settings.parity,
+        )
         suite = suite.model_copy(update={"cost": None, "fidelity": None})
         template = settings.chat_template
         with located(file=self.experiment.file, key="noise"):

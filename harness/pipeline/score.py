@@ -118,7 +118,7 @@ class ScoreStage:
 
             attempts = self._attempts(shard)
             with attempts.window(self.meter(), f"score {label}") as reading:
-                fill(self.models.opened(checkpoint), built, share, progress)
+                fill(self.models.opened(checkpoint, built.suite), built, share, progress)
             energy = reading.energy("score")
             self.store.stages.finish(shard, {"energy": energy.model_dump(mode="json")})
             attempts.forget()
@@ -181,12 +181,18 @@ class ScoreStage:
         def progress(done: int, total: int | None, message: str) -> None:
             self._tell(name, "progress", message, done, total)
 
-        lm = self.models.opened(checkpoint)
+        lm = self.models.opened(checkpoint, built.suite)
         evaluation = evaluate(lm, built, checkpoint=checkpoint, progress=progress)
         if parent is None or built.suite.fidelity is None:
             return evaluation
         return evaluation.merged(
-            divergence(lm, self.models.opened(parent), built, checkpoint=checkpoint, parent=parent)
+            divergence(
+                lm,
+                self.models.opened(parent, built.suite),
+                built,
+                checkpoint=checkpoint,
+                parent=parent,
+            )
         )
 
     def marked(
@@ -211,7 +217,9 @@ class ScoreStage:
         energy = reading.energy("score")
         if built.suite.cost is None:
             return evaluation, energy
-        cost, spent = measured_cost(self.models.opened(checkpoint), built, self.meter, checkpoint)
+        cost, spent = measured_cost(
+            self.models.opened(checkpoint, built.suite), built, self.meter, checkpoint
+        )
         return evaluation.merged(cost), total([energy, *spent], phase="score")
 
     def _suite(self, checkpoint: Checkpoint) -> BuiltSuite:
@@ -220,7 +228,12 @@ class ScoreStage:
         if self._built is None:
             self.listener(Event("build", "suite", "start"))
             settings = self.experiment.settings
-            suite = load_suite(settings.suite, folder=self.experiment.folder, limit=settings.limit)
+            suite = load_suite(
+                settings.suite,
+                folder=self.experiment.folder,
+                limit=settings.limit,
+                parity=settings.parity,
+            )
             self._built = build(suite, apply_chat_template=settings.chat_template)
             self.listener(
                 Event("build", "suite", "done", f"{suite.name}: {len(suite.tasks)} tasks")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from steelyard.harness import lazy_names
 from steelyard.harness.scoring.door import as_scorer, open_model
 from steelyard.harness.scoring.journal import Journal
+from steelyard.harness.scoring.passes.windows import rolling_windows
 from steelyard.harness.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -28,4 +29,4 @@ else:
         },
     )
 
-__all__ = ["Journal", "Scorer", "as_scorer", "open_model", "wrap"]
+__all__ = ["Journal", "Scorer", "as_scorer", "open_model", "rolling_windows", "wrap"]

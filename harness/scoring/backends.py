@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from steelyard.harness.checkpoints import LoadedModel, load_model_folder
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring import hf
 from steelyard.harness.scoring.decoder_only import TrieLM
 from steelyard.harness.scoring.encoder_decoder import EncoderDecoderLM
@@ -30,6 +31,7 @@ class Opening:
     max_length: int | None
     tokens_per_batch: int | None
     backend: str
+    parity: Parity
 
 
 def opened(opening: Opening, journal: Journal | None, report: Report | None) -> JournalledLM:
@@ -53,7 +55,12 @@ def opened(opening: Opening, journal: Journal | None, report: Report | None) -> 
 
 def _own(loaded: LoadedModel, opening: Opening) -> OpenedLM:
     kind = EncoderDecoderLM if loaded.is_encoder_decoder else TrieLM
-    return kind(loaded, max_length=opening.max_length, tokens_per_batch=opening.tokens_per_batch)
+    return kind(
+        loaded,
+        max_length=opening.max_length,
+        tokens_per_batch=opening.tokens_per_batch,
+        parity=opening.parity,
+    )
 
 
 def _model_args(opening: Opening) -> dict[str, object]:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from steelyard.harness.environment import quiet
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring import canary, memory
 from steelyard.harness.scoring.encoding import Pair
 from steelyard.harness.scoring.generation.plans import GenerationPlans
@@ -63,6 +63,7 @@ class TrieLM(OpenedLM):
         tokens_per_batch: how many tokens run together; None derives it from the free memory.
         first_rung: where on the ladder to begin (see
         :mod:`steelyard.harness.scoring.passes.rungs`).
+        parity: by whose rule special tokens are put in.
 
     Raises:
         ScoringError: the model gives NaN.
@@ -75,8 +76,9 @@ class TrieLM(OpenedLM):
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
         first_rung: str = "tree",
+        parity: Parity = "steelyard",
     ) -> None:
-        super().__init__(loaded, max_length, tokens_per_batch)
+        super().__init__(loaded, max_length, tokens_per_batch, parity)
         with quiet():
             self.rung, self.choice = canary.choose(self.model, first_rung)
         self._generation = GenerationPlans(
@@ -161,13 +163,11 @@ class TrieLM(OpenedLM):
         return asked
 
     def _window_asks(self, members: list[int], requests: list[Request]) -> list[_Asked]:
-        texts = self.encoder.encode_all([str(request.arguments[0]) for request in requests])
+        texts = self.encoder.windows([request.text for request in requests])
         return [
-            ((index, part), make_disjoint_window(pair))
-            for index, tokens in zip(members, texts, strict=True)
-            for part, pair in enumerate(
-                get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
-            )
+            ((index, part), pair)
+            for index, windows in zip(members, texts, strict=True)
+            for part, pair in enumerate(windows)
         ]
 
     def _job(self, asked: list[_Asked], rung: Rung, budget: int) -> _Job:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from steelyard.harness.errors import UnknownNameError, did_you_mean
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring.journal import Journal
 from steelyard.harness.scoring.progress import Report
 from steelyard.harness.scoring.scorer import Scorer
@@ -27,6 +28,7 @@ def open_model(
     journal: Journal | None = None,
     report: Report | None = None,
     backend: str = "steelyard",
+    parity: Parity = "steelyard",
 ) -> Scorer:
     """Open a checkpoint as a :class:`Scorer`, which is an ``lm_eval.api.model.LM``.
 
@@ -45,18 +47,31 @@ def open_model(
         backend: ``steelyard``; ``hf`` for lm-eval's own model to compare with; or any lm-eval
             backend as ``lm-eval:NAME``, its ``model_args`` behind a comma
             (``lm-eval:local-completions,base_url=http://localhost:8000/v1/completions``).
+        parity: ``lm-eval`` puts special tokens in as lm-eval does, where that is another number;
+            lm-eval's own backends always do.
 
     Raises:
         CheckpointError: the checkpoint cannot be opened or trusted; one line says why.
-        UnknownNameError: there is no such backend.
+        UnknownNameError: there is no such backend or parity.
     """
     if backend not in ("steelyard", "hf") and not backend.startswith("lm-eval:"):
         fix = did_you_mean(backend, ("steelyard", "hf", "lm-eval:vllm"))
         raise UnknownNameError("no such backend", key="backend", value=backend, fix=fix)
+    if parity not in get_args(Parity):
+        fix = did_you_mean(parity, get_args(Parity))
+        raise UnknownNameError("no such parity", key="parity", value=parity, fix=fix)
     from steelyard.harness.scoring.backends import Opening, opened
 
     opening = Opening(
-        path_or_id, adapter, gguf_file, device, dtype, max_length, tokens_per_batch, backend
+        path_or_id,
+        adapter,
+        gguf_file,
+        device,
+        dtype,
+        max_length,
+        tokens_per_batch,
+        backend,
+        parity,
     )
     return opened(opening, journal, report)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers.modeling_outputs import BaseModelOutput
 
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.generation.plans import GenerationPlans
 from steelyard.harness.scoring.journal import Answer
@@ -39,8 +39,9 @@ class EncoderDecoderLM(OpenedLM):
         *,
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
+        parity: Parity = "steelyard",
     ) -> None:
-        super().__init__(loaded, max_length, tokens_per_batch)
+        super().__init__(loaded, max_length, tokens_per_batch, parity)
         self._generation = GenerationPlans(
             self.model,
             self.tokenizer,
@@ -49,7 +50,10 @@ class EncoderDecoderLM(OpenedLM):
             "encoder-decoder",
             self.events,
         )
-        self._start = int(self.model.generation_config.decoder_start_token_id)
+        self._start = [int(self.model.generation_config.decoder_start_token_id)]
+        if parity == "steelyard":
+            # BART's answers begin with BOS behind the start token, as its labels did.
+            self._start += self.encoder.answers_begin_with
 
     backend = "seq2seq"
 
@@ -78,18 +82,15 @@ class EncoderDecoderLM(OpenedLM):
         pairs = self.encoder.pairs([requests[index] for index in members])
         for index, (context, continuation) in zip(members, pairs, strict=True):
             if continuation:
-                key = tuple(context[-self.max_length :])
-                asked[key].append(((index, 0), continuation[-self.max_length :]))
+                asked[tuple(context)].append(((index, 0), continuation[-self.max_length :]))
         return asked
 
     def _windows(self, requests: Sequence[Request], members: list[int]) -> _ByContext:
         asked: _ByContext = defaultdict(list)
-        texts = self.encoder.encode_all([str(requests[index].arguments[0]) for index in members])
-        for index, tokens in zip(members, texts, strict=True):
-            windows = get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, 1)
-            for part, pair in enumerate(windows):
-                context, predicted = make_disjoint_window(pair)
-                asked[tuple(context[-self.max_length :])].append(((index, part), predicted))
+        texts = self.encoder.windows([requests[index].text for index in members])
+        for index, windows in zip(members, texts, strict=True):
+            for part, (context, predicted) in enumerate(windows):
+                asked[tuple(context)].append(((index, part), predicted))
         return asked
 
     def _score_or_halve(self, pack: _Pack) -> tuple[list[Answer], int]:
@@ -112,9 +113,12 @@ class EncoderDecoderLM(OpenedLM):
         asked = [(row, tokens) for row, (_, group) in enumerate(pack) for _, tokens in group]
         of = torch.tensor([row for row, _ in asked], device=self.model.device)
         # Shifted right by the start token: position i predicts token i from those before it.
-        inputs, _ = _padded([[self._start, *t[:-1]] for _, t in asked], self.model.device)
-        longest = inputs.shape[1]
-        rows = [np.arange(i * longest, i * longest + len(t)) for i, (_, t) in enumerate(asked)]
+        inputs, _ = _padded([[*self._start, *t[:-1]] for _, t in asked], self.model.device)
+        longest, first = inputs.shape[1], len(self._start) - 1
+        begins = [i * longest + first for i in range(len(asked))]
+        rows = [
+            np.arange(begin, begin + len(t)) for begin, (_, t) in zip(begins, asked, strict=True)
+        ]
         wanted = torch.as_tensor(np.concatenate(rows), device=self.model.device)
         with only_rows(self.model, wanted, longest):
             logits = self.model(

@@ -1,8 +1,8 @@
-"""Text to tokens, exactly as lm-eval's ``hf`` model does it, each distinct text once.
+"""Text to tokens, each distinct text once.
 
-Rules kept, or numbers differ: trailing spaces of a context move to its continuation; a pair is
-split at ``len(encode(context))``; an empty context becomes the prefix token; a text that already
-starts with the prefix token gets no second one.
+Rules that both ways of putting in special tokens share (``special_tokens``), or numbers differ:
+trailing spaces of a context move to its continuation; a pair is split at the length of the
+context's tokens; an empty context becomes what begins a text.
 
 Requests that lm-eval would fail on are found here, before the model runs:
 
@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from steelyard.harness.checkpoints import added_tokens, around
 from steelyard.harness.errors import ScoringError
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring.requests import Request
 
 if TYPE_CHECKING:
@@ -26,27 +29,35 @@ if TYPE_CHECKING:
 
 Pair = tuple[list[int], list[int]]
 
+#: A text's tokens: as the tokenizer gives them by itself, the text's own alone, or those with what
+#: belongs in front of a text, or around it, where it does not stand there yet.
+Form = Literal["as is", "own", "in front", "around"]
+
 _CACHED_TOKENS = 20_000_000
 #: Encoded texts by tokenizer, so that five checkpoints of one family encode a suite once.
 _encoded: dict[str, _Texts] = {}
 
 
-class _Texts(dict[tuple[str, bool], list[int]]):
-    """Tokens by text and whether special tokens are in, forgotten when there are too many."""
+class _Texts(dict[tuple[str, Form], list[int]]):
+    """Tokens by text and form, forgotten when there are too many."""
 
     tokens = 0
 
-    def add(self, special: bool, texts: list[str], rows: list[list[int]]) -> None:
+    def add(self, form: Form, texts: list[str], rows: list[list[int]]) -> None:
         self.tokens += sum(map(len, rows))
-        self.update(zip(((text, special) for text in texts), rows, strict=True))
+        self.update(zip(((text, form) for text in texts), rows, strict=True))
 
 
 class Encoder:
-    """Encodes for one tokenizer and window.
+    """Encodes for one tokenizer and window, by one rule for special tokens.
 
     Attributes:
+        rule: whose rule it is; the classes that carry one stand in ``special_tokens``.
+        added: what the tokenizer puts around a text by itself.
         notes: one line for each kind of request that was handled by a rule above.
     """
+
+    rule: ClassVar[Parity]
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int, is_encoder_decoder: bool
@@ -54,79 +65,131 @@ class Encoder:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.is_encoder_decoder = is_encoder_decoder
+        self.added = added_tokens(tokenizer)
         self.notes: dict[str, str] = {}
-        self._prefix_text = self.tokenizer.decode(self.prefix_token_id)
         self._cache = _encoded.setdefault(_fingerprint(tokenizer), _Texts())
+
+    # --- a rule says ------------------------------------------------------------------------
+
+    @property
+    def beginning(self) -> list[int]:
+        """What begins a text: an empty context becomes it, and a whole text's first token
+        follows it."""
+        raise NotImplementedError
+
+    def context_form(self, text: str) -> Form:
+        """How the context of a continuation is encoded, and the continuation with it."""
+        raise NotImplementedError
+
+    def prompt_form(self, text: str) -> Form:
+        """How a prompt to generate from is encoded."""
+        raise NotImplementedError
+
+    def windows(self, texts: Sequence[str]) -> list[list[Pair]]:
+        """Each whole text in windows that predict every token once, as ``(context, predicted)``."""
+        raise NotImplementedError
+
+    def cut(self, tokens: list[int], room: int) -> list[int]:
+        """What of a prompt is read where there is room for so many tokens."""
+        raise NotImplementedError
+
+    # --- texts ------------------------------------------------------------------------------
+
+    @cached_property
+    def answers_begin_with(self) -> list[int]:
+        """What an encoder-decoder's tokenizer puts in front of an answer by itself."""
+        with_added = self.tokenizer(text_target="a")["input_ids"]
+        own = self.tokenizer(text_target="a", add_special_tokens=False)["input_ids"]
+        added = around(with_added, own)
+        return [] if added is None else list(added.before)
 
     @property
     def prefix_token_id(self) -> int:
-        """What an empty context becomes: BOS, or EOS where there is none."""
-        bos = self.tokenizer.bos_token_id
-        return int(self.tokenizer.eos_token_id if bos is None else bos)
+        """BOS, or EOS where there is none, as lm-eval has it.
+
+        Raises ``ScoringError`` where the tokenizer has neither.
+        """
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        token = eos if bos is None else bos
+        if token is None:
+            raise ScoringError(
+                "the tokenizer has neither BOS nor EOS, so nothing can stand before a text's "
+                "first token",
+                fix="name one of them in tokenizer_config.json",
+            )
+        return int(token)
 
     def encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
-        """Tokens of one text; ``None`` adds what the tokenizer adds by itself."""
-        return self.encode_all([text], add_special_tokens)[0]
+        """Tokens of one text; ``None`` encodes it as the context of a continuation."""
+        if add_special_tokens is None:
+            return self.encode_all([text], [self.context_form(text)])[0]
+        return self.encode_all([text], ["as is" if add_special_tokens else "own"])[0]
 
-    def encode_all(
-        self, texts: Sequence[str], add_special_tokens: bool | None = None
-    ) -> list[list[int]]:
-        """Tokens of many texts in their order."""
+    def encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of many prompts to generate from, in their order."""
+        return self.encode_all(texts, [self.prompt_form(text) for text in texts])
+
+    def encode_all(self, texts: Sequence[str], forms: Sequence[Form]) -> list[list[int]]:
+        """Tokens of many texts in their order, each in its form."""
         if self._cache.tokens > _CACHED_TOKENS:
             self._cache.clear()
             self._cache.tokens = 0
-        keys = [(text, self._special(text, add_special_tokens)) for text in texts]
+        if not self.added:
+            forms = ["own"] * len(texts)
+        keys = list(zip(texts, forms, strict=True))
         missing = {key for key in keys if key not in self._cache}
-        for special in (True, False):
-            batch = sorted(text for text, with_special in missing if with_special is special)
-            if batch:
-                self._encode_batch(batch, special)
+        for form in sorted({form for _, form in missing}):
+            self._encode_batch(sorted(text for text, own in missing if own == form), form)
         return [self._cache[key] for key in keys]
 
-    def encode_prompt(self, text: str) -> list[int]:
-        """Tokens of a prompt to continue; one that starts with BOS gets no second one."""
-        return self.encode_prompts([text])[0]
-
-    def encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of many prompts in their order."""
-        bos = None if self.is_encoder_decoder else getattr(self.tokenizer, "bos_token", None)
-        starts = [bos is not None and text.startswith(bos) for text in texts]
-        for has_bos in (True, False):
-            batch = [text for text, start in zip(texts, starts, strict=True) if start is has_bos]
-            self.encode_all(batch, add_special_tokens=not has_bos)
-        return [
-            self.encode(text, add_special_tokens=not start)
-            for text, start in zip(texts, starts, strict=True)
-        ]
+    # --- requests ---------------------------------------------------------------------------
 
     def pairs(self, requests: Sequence[Request]) -> list[Pair]:
         """``(context, continuation)`` tokens of log-likelihood requests."""
         split = [_move_spaces(str(r.arguments[0]), str(r.arguments[1])) for r in requests]
+        forms = [self.context_form(request.text) for request in requests]
         if self.is_encoder_decoder:
-            return [self._apart(context, continuation) for context, continuation in split]
+            return self._apart(split, forms)
         texts = [text for c, k in split if c for text in (c, c + k)]
-        encoded = iter(self.encode_all(texts))
+        twice = [form for (c, _), own in zip(split, forms, strict=True) if c for form in (own, own)]
+        encoded = iter(self.encode_all(texts, twice))
         pairs = []
-        for request, (context, continuation) in zip(requests, split, strict=True):
+        for request, form, (context, continuation) in zip(requests, forms, split, strict=True):
             if context:
                 context_tokens = next(encoded)
                 pair = context_tokens, next(encoded)[len(context_tokens) :]
             else:
                 pair = self._bare(continuation)
-            pairs.append(self._mended(request, pair, continuation))
+            pair = self._mended(request, form, pair, continuation)
+            room = self.max_length + 1 - len(pair[1])
+            if len(pair[0]) > room:
+                pair = self.cut(pair[0], room), pair[1]
+                self.note_cut(request)
+            pairs.append(pair)
         return pairs
 
+    def note_cut(self, request: Request) -> None:
+        """Note that a prompt is longer than the window."""
+        self._note(f"the beginning of prompts beyond {self.max_length} tokens is not read", request)
+
     def _bare(self, continuation: str) -> Pair:
-        tokens = self.encode(continuation, add_special_tokens=False)
-        if tokens and tokens[0] == self.prefix_token_id:
-            return tokens[:1], tokens[1:]
-        return [self.prefix_token_id], tokens
+        (tokens,) = self.encode_all([continuation], ["own"])
+        beginning = self.beginning
+        if tokens[: len(beginning)] == beginning:
+            return beginning, tokens[len(beginning) :]
+        return beginning, tokens
 
-    def _apart(self, context: str, continuation: str) -> Pair:
-        tokens = self.encode(continuation, add_special_tokens=False)
-        return (self.encode(context) if context else [self.prefix_token_id]), tokens
+    def _apart(self, split: Sequence[tuple[str, str]], forms: Sequence[Form]) -> list[Pair]:
+        contexts = self.encode_all([context for context, _ in split], forms)
+        continuations = self.encode_all([text for _, text in split], ["own"] * len(split))
+        return [
+            (self.cut(tokens, self.max_length) if context else self.beginning, continuation)
+            for (context, _), tokens, continuation in zip(
+                split, contexts, continuations, strict=True
+            )
+        ]
 
-    def _mended(self, request: Request, pair: Pair, continuation: str) -> Pair:
+    def _mended(self, request: Request, form: Form, pair: Pair, continuation: str) -> Pair:
         context_tokens, tokens = pair
         if len(tokens) > self.max_length:
             raise ScoringError(
@@ -141,7 +204,7 @@ class Encoder:
                 self._note("empty continuation: log-likelihood 0", request)
             return pair
         # The continuation has no token of its own: score from the first token that it changes.
-        whole = self.encode(_joined(request))
+        (whole,) = self.encode_all([_joined(request)], [form])
         shared = next(
             (i for i, (a, b) in enumerate(zip(context_tokens, whole, strict=False)) if a != b),
             min(len(context_tokens), len(whole)),
@@ -153,12 +216,8 @@ class Encoder:
     def _note(self, rule: str, request: Request) -> None:
         self.notes.setdefault(rule, f"{rule}, first in task '{request.task}'")
 
-    def _special(self, text: str, add_special_tokens: bool | None) -> bool:
-        if add_special_tokens is not None:
-            return add_special_tokens
-        return not text.startswith(self._prefix_text)
-
-    def _encode_batch(self, texts: list[str], special: bool) -> None:
+    def _encode_batch(self, texts: list[str], form: Form) -> None:
+        special = form == "as is"
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is not None and backend.truncation is None and backend.padding is None:
             # Without offsets, which nobody asks for, encoding takes two thirds of the time.
@@ -168,7 +227,11 @@ class Encoder:
             rows = self.tokenizer(
                 texts, add_special_tokens=special, return_attention_mask=False, verbose=False
             )["input_ids"]
-        self._cache.add(special, texts, rows)
+        if form == "in front":
+            rows = [self.added.put_in_front(row) for row in rows]
+        elif form == "around":
+            rows = [self.added.put_around(row) for row in rows]
+        self._cache.add(form, texts, rows)
 
 
 def clear() -> None:

@@ -11,11 +11,12 @@ from lm_eval.models.utils import configure_pad_token, resolve_max_length
 
 from steelyard.harness.checkpoints import draws_at_random
 from steelyard.harness.errors import ScoringError
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring import memory
-from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.notes import Events
 from steelyard.harness.scoring.plans import Plan
-from steelyard.harness.scoring.requests import Request
+from steelyard.harness.scoring.requests import ChatText, Request
+from steelyard.harness.scoring.special_tokens import encoder_class
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,11 @@ class OpenedLM(TemplateLM):
     """
 
     def __init__(
-        self, loaded: LoadedModel, max_length: int | None, tokens_per_batch: int | None
+        self,
+        loaded: LoadedModel,
+        max_length: int | None,
+        tokens_per_batch: int | None,
+        parity: Parity,
     ) -> None:
         super().__init__()
         self.model: PreTrainedModel = loaded.model
@@ -42,9 +47,10 @@ class OpenedLM(TemplateLM):
         )
         self.max_length: int = max_length or resolve_max_length(self.model.config, self.tokenizer)
         self._device = self.model.device
-        self.encoder = Encoder(self.tokenizer, self.max_length, loaded.is_encoder_decoder)
+        encoder = encoder_class(parity)
+        self.encoder = encoder(self.tokenizer, self.max_length, loaded.is_encoder_decoder)
         self.budget = tokens_per_batch or memory.tokens_per_batch(self.model, self.max_length)
-        self.events = Events()
+        self.events = Events(notes=dict(self.encoder.notes))
 
     def plan(self, kind: str, requests: Sequence[Request], budget: int) -> Plan:
         """Cut requests of one kind into packs, by their content and ``budget`` alone."""
@@ -52,12 +58,16 @@ class OpenedLM(TemplateLM):
 
     def settings(self) -> dict[str, object]:
         """JSON of what changes a response beside the checkpoint."""
-        return {
+        settings = {
             "backend": "steelyard",
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,
             "max_length": self.max_length,
         }
+        if self.encoder.added and self.encoder.rule != "lm-eval":
+            # Answers of journals from before this rule are lm-eval's.
+            settings["special_tokens"] = self.encoder.rule
+        return settings
 
     def scoring_record(self) -> dict[str, object]:
         """JSON of the budget and of what happened on the way."""
@@ -114,7 +124,7 @@ class OpenedLM(TemplateLM):
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
-    ) -> str:
+    ) -> ChatText:
         """The chat as one string; a template that refuses the system role gets the chat without."""
         if draws_at_random(self.tokenizer.chat_template):
             raise ScoringError(
@@ -129,7 +139,7 @@ class OpenedLM(TemplateLM):
             "continue_final_message": not add_generation_prompt,
         }
         try:
-            return str(self.tokenizer.apply_chat_template(chat_history, **options))
+            return ChatText(self.tokenizer.apply_chat_template(chat_history, **options))
         except jinja2.exceptions.TemplateError:
             without = [message for message in chat_history if message["role"] != "system"]
-            return str(self.tokenizer.apply_chat_template(without, **options))
+            return ChatText(self.tokenizer.apply_chat_template(without, **options))

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
 
+class ChatText(str):
+    """A prompt that a chat template wrote, special tokens and all."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Request:
     """One request of lm-eval.
@@ -31,6 +37,12 @@ class Request:
     repeat: int
     digest: str
 
+    @property
+    def text(self) -> str:
+        """The first argument, a :class:`ChatText` where it came as one."""
+        text = self.arguments[0]
+        return text if isinstance(text, str) else str(text)
+
 
 def as_requests(instances: Iterable[Instance]) -> list[Request]:
     """lm-eval's instances as requests, in their order."""
@@ -39,6 +51,8 @@ def as_requests(instances: Iterable[Instance]) -> list[Request]:
     for instance in instances:
         arguments = tuple(instance.args)
         content = digest(instance.request_type, arguments)
+        if isinstance(arguments[0], ChatText):  # the same words without a template are other tokens
+            content = digest(content, "chat")
         # A greedy answer is the same whenever it is asked for; a drawn one is another draw.
         repeat = seen[content] if _sampled(arguments) else 0
         seen[content] += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from steelyard.harness.records import Parity
 from steelyard.harness.scoring.progress import ProgressMeter
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ class Scorer(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a text has; 0 where the backend keeps its tokenizer to itself."""
+        """How many tokens a text has, special ones that a tokenizer adds left out.
+
+        0 where the backend keeps its tokenizer to itself.
+        """
         ...
 
     @property
@@ -100,6 +104,13 @@ class Scorer(Protocol):
     @property
     def generation_defaults(self) -> str | None:
         """JSON of what the model's folder says of generation; None where it is not known."""
+        ...
+
+    def parity(self, requests: Sequence[Instance]) -> Parity | None:
+        """By whose rule special tokens are put into these requests.
+
+        None where the two rules come to the same tokens.
+        """
         ...
 
     def scoring_record(self) -> dict[str, object]:

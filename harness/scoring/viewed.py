@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,8 +12,11 @@ from lm_eval.api.model import LM
 
 from steelyard.harness.checkpoints import CHAT_TIME, asks_for_time, is_told_fixed_time
 from steelyard.harness.errors import ScoringError
+from steelyard.harness.records import Parity
+from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.generation.defaults import stated_defaults
 from steelyard.harness.scoring.progress import ProgressMeter, Report
+from steelyard.harness.scoring.special_tokens import rule_of
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -109,11 +113,20 @@ class ViewedLM(LM):
 
     def count_tokens(self, text: str) -> int:
         """See :class:`steelyard.harness.scoring.Scorer`."""
-        return len(self.tok_encode(text)) if self._encodes else 0
+        if not self._encodes:
+            return 0
+        asked = inspect.signature(self.inner.tok_encode).parameters
+        bare = False if "add_special_tokens" in asked else None
+        return len(self.tok_encode(text, add_special_tokens=bare))
 
     @property
     def _encodes(self) -> bool:
         return callable(getattr(self.inner, "tok_encode", None))
+
+    def parity(self, requests: Sequence[Instance]) -> Parity | None:
+        """See :class:`steelyard.harness.scoring.Scorer`; a model opened elsewhere has lm-eval's."""
+        encoder = getattr(self.inner, "encoder", None)
+        return rule_of(encoder, requests) if isinstance(encoder, Encoder) else "lm-eval"
 
     @property
     def backend(self) -> str:

@@ -120,6 +120,8 @@ class BuiltSuite:
         asked += [[t.name, t.metadata.language] for t in self.tasks if t.metadata.language]
         if self.cost is not None and self.suite.cost is not None:
             asked.append([self.cost.data_digest, self.suite.cost.model_dump(mode="json")])
+        if self.suite.parity != "steelyard":
+            asked.append(["parity", self.suite.parity])
         return digest_json(asked)
 
     def requests(self, lm: LM) -> dict[str, list[Instance]]:

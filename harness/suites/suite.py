@@ -12,6 +12,7 @@ or the same mapping inline in an experiment file:
       - {task: mmlu, num_fewshot: 5, limit: 100}
       - {task: triviaqa, data: {path: ours.csv, fields: {question: q, answer: a}}}
       - {task: dialogsum, evaluate: [{module: my_metric.py, result: score}]}
+    parity: lm-eval                      # special tokens as lm-eval has them (default: steelyard)
     fidelity: {task: wikitext2, limit: 8}
     cost: {task: wikitext2, prompt_tokens: 128, new_tokens: 64, batch_size: 1}
 
@@ -35,7 +36,7 @@ from steelyard.harness.errors import (
     located,
 )
 from steelyard.harness.files import YamlFile, allowed_names, read_yaml, validated
-from steelyard.harness.records import Record
+from steelyard.harness.records import Parity, Record
 from steelyard.harness.suites.documents import TaskData
 from steelyard.harness.suites.metadata import LANGUAGE
 from steelyard.harness.suites.task_files import (
@@ -129,6 +130,8 @@ class Suite(Record):
     cost: CostMeasure | None = None
     extends: tuple[str, ...] = ()
     description: str | None = None
+    parity: Parity = "steelyard"
+    """By whose rule special tokens are put in where that is another number."""
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -148,6 +151,7 @@ class _SuiteFile(Record):
     extends: str | tuple[str, ...] = ()
     without: str | tuple[str, ...] = ()
     description: str | None = None
+    parity: Parity | None = None
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -162,16 +166,20 @@ def load_suite(
     *,
     folder: Path,
     limit: int | None = None,
+    parity: Parity | None = None,
 ) -> Suite:
     """A suite by name, by file, as a list of tasks, or as an inline mapping.
 
-    ``folder`` is what files and ``include`` are relative to; ``limit`` caps every task's items.
+    ``folder`` is what files and ``include`` are relative to; ``limit`` caps every task's items, and
+    ``parity`` replaces the suite's own.
     Raises ``UnknownNameError`` for a suite or task that does not exist, ``ConfigError`` otherwise.
     """
     with allowed_names("suite"), located(key="suite"):
         suite = _resolve(spec, folder, ())
     if limit is not None:
         suite = _capped(suite, limit)
+    if parity is not None:
+        suite = suite.model_copy(update={"parity": parity})
     _require_known(suite)
     return suite
 
@@ -254,6 +262,7 @@ def _assembled(
         raise ConfigError("a suite needs at least one task", key="tasks")
     inherited = tuple(path for parent in parents for path in parent.include)
     fidelity = [p.fidelity for p in parents if p.fidelity is not None]
+    parities = {p.parity for p in parents}
     return Suite(
         name=keys.name or default_name,
         tasks=tuple(merged.values()),
@@ -262,6 +271,7 @@ def _assembled(
         cost=cost,
         extends=_listed(keys.extends),
         description=keys.description,
+        parity=keys.parity or ("lm-eval" if "lm-eval" in parities else "steelyard"),
     )
 
 

@@ -139,7 +139,7 @@ def _as_lm(trainer: transformers.Trainer) -> Any:
     loaded = LoadedModel(
         model, trainer.processing_class, Source("in training", "in training"), encoder_decoder
     )
-    return wrap(loaded, max_length=None)
+    return wrap(loaded, max_length=None, parity="steelyard")
 
 
 @contextmanager

@@ -106,6 +106,7 @@ def trained_beside_reference(
     rows, held_out = early_stop.divided(rows, options.early_stop, job)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
+    rows = training.begun_once(rows, tokenizer)
     reference = None
     if options.rank is None:  # with an adapter, the model without it is the reference
         reference = copy.deepcopy(model).eval().requires_grad_(False)
@@ -134,6 +135,7 @@ def trained_without_reference(
     rows, held_out = early_stop.divided(rows, options.early_stop, job)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
+    rows = training.begun_once(rows, tokenizer)
     with quiet():
         trainer = method.trainer(
             model,

@@ -32,6 +32,7 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
     rows, notes = prompts(job, options, tokenizer)
+    rows = training.begun_once(rows, tokenizer)
     bound = KlBound(options)
     with quiet():
         with reference_on_disk(model, job):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from steelyard.harness.checkpoints import added_tokens
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row
 from steelyard.harness.plugins import TrainJob
@@ -71,12 +72,14 @@ def _encoded(
     if isinstance(prompt, list):
         prompt = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         completion = completion[0]["content"]
-    encoded = tokenizer(prompt, truncation=True, max_length=length)
+    added = added_tokens(tokenizer)
+    room = length - len(added.before) - len(added.after)
+    tokens = added.put_around(tokenizer.encode(prompt, add_special_tokens=False)[:room])
     labels = tokenizer(text_target=completion, truncation=True, max_length=length)["input_ids"]
     if labels[-1] != tokenizer.eos_token_id:  # or the model would never learn to end
         labels = [*labels[: length - 1], tokenizer.eos_token_id]
     return {
-        "input_ids": encoded["input_ids"],
-        "attention_mask": encoded["attention_mask"],
+        "input_ids": tokens,
+        "attention_mask": [1] * len(tokens),
         "labels": labels,
     }

@@ -7,6 +7,8 @@ under transformers' own sequence-to-sequence trainer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.lessons import Lessons
@@ -25,6 +27,12 @@ def sft_trainer(
     peft_config: peft.PeftConfig | None = None,
 ) -> transformers.Trainer:
     """TRL's SFTTrainer over the lessons, or transformers' own for an encoder-decoder."""
+    held_out = data.held_out
+    data = replace(
+        data,
+        rows=training.begun_once(data.rows, tokenizer),
+        held_out=None if held_out is None else training.begun_once(held_out, tokenizer),
+    )
     if getattr(model.config, "is_encoder_decoder", False):
         return seq2seq_trainer(options, job, model, tokenizer, data, peft_config)
     return trl.SFTTrainer(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from steelyard.harness.checkpoints import added_tokens
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, duplicates, read_mix
 from steelyard.harness.plugins import TrainJob
@@ -26,6 +27,8 @@ from steelyard.trainers.loops.watch import Watch
 
 #: Where states are saved in a job's folder while it trains, where it has no other place for them.
 STATES = "states"
+#: The columns that a row's text begins with, by TRL's names.
+_BEGINNINGS = ("prompt", "text")
 
 
 def dataset(job: TrainJob, roles: Sequence[str]) -> tuple[datasets.Dataset, list[str]]:
@@ -64,6 +67,30 @@ def _require_one_kind(rows: Sequence[Row], job: TrainJob) -> None:
             file=job.data[0].path,
             fix="train on one kind, or write all of them as one kind",
         )
+
+
+def begun_once(
+    rows: datasets.Dataset, tokenizer: transformers.PreTrainedTokenizerBase
+) -> datasets.Dataset:
+    """The rows without a BOS written out in front of a text where the tokenizer puts one, too.
+
+    Prompts that a chat template has written begin with one, and would be learnt behind two.
+    """
+    before = tokenizer.decode(list(added_tokens(tokenizer).before))
+    begins = [name for name in _BEGINNINGS if name in rows.column_names][:1]
+    if not before or not any(_begins(row, before) for name in begins for row in rows[name]):
+        return rows
+
+    def once(row: Row) -> Row:
+        return {
+            n: row[n].removeprefix(before) if _begins(row[n], before) else row[n] for n in begins
+        }
+
+    return rows.map(once)
+
+
+def _begins(text: object, beginning: str) -> bool:
+    return isinstance(text, str) and text.startswith(beginning)
 
 
 def prepare(job: TrainJob) -> None:

@@ -13,6 +13,7 @@ from steelyard.harness.cli.options import (
     Format,
     Limit,
     OutputFormat,
+    ParityOption,
     Seed,
     Workspace,
 )
@@ -38,6 +39,7 @@ def evaluate(
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     limit: Limit = None,
+    parity: ParityOption = None,
     seed: Seed = None,
     country: Annotated[
         str | None, typer.Option("--country", help="ISO 3166 alpha-3, for grams of CO2e.")
@@ -56,6 +58,7 @@ def evaluate(
         limit=limit,
         seed=seed,
         country=country,
+        parity=parity,
     )
     conclusion = run_watched(
         experiment,

@@ -72,7 +72,7 @@ class SequentialGate:
     ) -> EarlyResult:
         label = _label(name)
         stage.listener(Event("score", label, "start", "until its gate is decided"))
-        part = PartEvaluation(stage.models.opened(checkpoint), built, checkpoint)
+        part = PartEvaluation(stage.models.opened(checkpoint, built.suite), built, checkpoint)
         planned = _planned_run(label, stage.experiment, built.suite, checkpoint)
         asked = Evaluation(samples=tuple(part.samples.values()))
         # A candidate of the policy's own experiment: its data are known by the name it has there.
@@ -101,7 +101,7 @@ class SequentialGate:
         return Experiment(file=self.policy, settings=settings, candidates=())
 
     def _suite(self, experiment: Experiment) -> Suite:
-        """The suite with the limits that the baseline was scored under."""
+        """The suite with the limits and the parity that the baseline was scored under."""
         suite_name = self.suite or experiment.settings.suite
         folder = Path() if self.suite else experiment.folder
         try:
@@ -116,7 +116,9 @@ class SequentialGate:
             task.model_copy(update={"limit": limits.get(task.task, task.limit)})
             for task in suite.tasks
         )
-        return suite.model_copy(update={"tasks": tasks, "fidelity": None})
+        theirs = any(s.parity == "lm-eval" for s in self.baseline.run.signatures)
+        parity = "lm-eval" if theirs else "steelyard"
+        return suite.model_copy(update={"tasks": tasks, "fidelity": None, "parity": parity})
 
 
 def saved_line(result: EarlyResult) -> str:

@@ -20,6 +20,7 @@ from steelyard.harness.cli.options import (
     Format,
     Limit,
     OutputFormat,
+    ParityOption,
     RuntimeEnv,
     Seed,
     Workers,
@@ -48,6 +49,7 @@ def run(
     base: Base = None,
     seed: Seed = None,
     limit: Limit = None,
+    parity: ParityOption = None,
     candidate: Annotated[
         list[str] | None,
         typer.Option("--candidate", "-c", help="Only this one and its parents; repeatable."),
@@ -77,7 +79,7 @@ def run(
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
     chosen = open_executor(executor, workers, address, runtime_env)
-    experiment = read_experiment(file, base=base, seed=seed, limit=limit)
+    experiment = read_experiment(file, base=base, seed=seed, limit=limit, parity=parity)
     conclusion = run_watched(
         experiment,
         workspace=workspace,
@@ -85,7 +87,7 @@ def run(
         gating=gate,
         output=output,
         executor=chosen,
-        commands=[command(file, workspace, base, seed, limit)],
+        commands=[command(file, workspace, base, seed, limit, parity)],
     )
     show(conclusion.document, format.value)
     leave(conclusion.exit_code)

@@ -115,7 +115,9 @@ def contamination(
     """
     loaded = load_experiment(experiment)
     settings = loaded.settings
-    suite = load_suite(settings.suite, folder=loaded.folder, limit=settings.limit)
+    suite = load_suite(
+        settings.suite, folder=loaded.folder, limit=settings.limit, parity=settings.parity
+    )
     sources = {s.name: s for candidate in loaded.candidates for s in candidate.data}
     built = build(suite)
     rows = overlaps(built, list(sources.values()))

@@ -83,7 +83,8 @@ class GenerationPlans:
         # right are batched.
         self._together = _PROMPTS_PER_GENERATE if rung == "copied" else 1
         self._longest_alike = rope_lengths.longest_alike(model)
-        self._end_text = tokenizer.decode(tokenizer.eos_token_id, skip_special_tokens=False)
+        end = tokenizer.eos_token_id
+        self._end_text = None if end is None else str(tokenizer.decode(end))
 
     def plan(self, requests: Sequence[Request], budget: int) -> Plan:
         """Packs of one task and one set of settings, neighbours by their prompts."""
@@ -117,11 +118,12 @@ class GenerationPlans:
     def _packs(
         self, requests: Sequence[Request], members: list[int], settings: Settings
     ) -> Iterator[tuple[list[int], _Work]]:
-        self.encoder.encode_prompts([str(requests[index].arguments[0]) for index in members])
+        self.encoder.encode_prompts([requests[index].text for index in members])
         prompts = [
             cut_context(self.encoder, requests[index], settings, self._window(settings))
             for index in members
         ]
+        self.events.notes |= self.encoder.notes
         forest = Forest([Leaf(tokens, 1) for tokens in prompts])
 
         def fits(start: int, stop: int, depth: int) -> bool:

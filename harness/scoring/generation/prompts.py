@@ -33,7 +33,7 @@ class Settings:
     options: dict[str, object]
 
 
-def read_settings(request: Request, end_text: str) -> Settings:
+def read_settings(request: Request, end_text: str | None) -> Settings:
     """lm-eval's ``gen_kwargs``: aliases of the length, temperature 0, the end token as a stop."""
     asked = copy.deepcopy(request.arguments[1])
     options = dict(normalize_gen_kwargs(asked, MOST_TOKENS))
@@ -49,6 +49,11 @@ def read_settings(request: Request, end_text: str) -> Settings:
     return Settings(tuple(stops), most, options)
 
 
+def most_tokens(asked: object) -> int:
+    """The most tokens that an answer may have, under any of lm-eval's names for it."""
+    return int(normalize_gen_kwargs(copy.deepcopy(asked), MOST_TOKENS)["max_gen_toks"])
+
+
 def cut_context(encoder: Encoder, request: Request, settings: Settings, max_length: int) -> Tokens:
     """The prompt's tokens; the last ``max_length - most`` where it is longer, as in lm-eval.
 
@@ -62,10 +67,13 @@ def cut_context(encoder: Encoder, request: Request, settings: Settings, max_leng
             key=request.task,
             fix="lower max_gen_toks or raise max_length",
         )
-    tokens = encoder.encode_prompt(str(request.arguments[0]))
+    (tokens,) = encoder.encode_prompts([request.text])
     if not tokens:
         raise ScoringError("an empty prompt cannot be continued", key=request.task)
-    return np.array(tokens[-room:], dtype=np.int32)
+    if len(tokens) > room:
+        encoder.note_cut(request)
+        tokens = encoder.cut(tokens, room)
+    return np.array(tokens, dtype=np.int32)
 
 
 def end_tokens(model: PreTrainedModel) -> set[int]:

@@ -69,3 +69,34 @@ def test_other_tokenizers_are_not_comparable(pair, llama: Path, tmp_path: Path) 
     tiny.save_tokenizer(folder, 300)
     with pytest.raises(NotComparableError, match="needs one tokenizer"):
         divergence(open_model(folder, device="cpu"), pair[1], TEXTS)
+
+
+def test_each_model_reads_its_own_beginning_and_bos_is_not_counted(
+    llama: Path, tmp_path: Path
+) -> None:
+    child_folder = tiny.put_around_texts(tiny.save_llama(tmp_path, seed=1), before="<s>")
+    child, parent = open_model(child_folder, device="cpu"), open_model(llama, device="cpu")
+    text = tiny.TEXT * 2
+    tokens = parent.tok_encode(text, add_special_tokens=False)
+    window = 40
+    (row,) = divergence(child, parent, [text], max_length=window)
+    assert row.tokens == len(tokens)
+    # 40 tokens behind BOS, then the rest in windows of 39 of the text: the child's begin with BOS.
+    child_sum = parent_sum = 0.0
+    places = [(0, 0, 40)]
+    while places[-1][2] < len(tokens):
+        end = min(places[-1][2] + 39, len(tokens))
+        places.append((end - 40, places[-1][2], end))
+    for start, begin, end in places:
+        read = tokens[start : end - 1]
+        child_sum += _log_likelihood(child, [0, *read], tokens[begin:end])
+        first = [0] if begin == 0 else []
+        parent_sum += _log_likelihood(parent, [*first, *read], tokens[begin:end])
+    assert row.child_loglikelihood == pytest.approx(child_sum, rel=1e-5)
+    assert row.parent_loglikelihood == pytest.approx(parent_sum, rel=1e-5)
+
+
+def _log_likelihood(lm, read: list[int], predicted: list[int]) -> float:
+    with torch.inference_mode():
+        logits = lm.model(torch.tensor([read])).logits[0, -len(predicted) :].log_softmax(-1)
+    return float(logits.gather(-1, torch.tensor(predicted)[:, None]).sum())

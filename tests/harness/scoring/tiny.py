@@ -37,6 +37,21 @@ def save_tokenizer(folder: Path, vocabulary: int = VOCABULARY) -> Any:
     return tokenizer
 
 
+def put_around_texts(folder: Path, before: str = "", after: str = "") -> Path:
+    """Have the tokenizer in ``folder`` put special tokens around every text by itself."""
+    from tokenizers import processors
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    words = [word for word in (before, after) if word]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=[*([before] if before else []), "$A", *([after] if after else [])],
+        special_tokens=[(word, tokenizer.convert_tokens_to_ids(word)) for word in words],
+    )
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def save_llama(folder: Path, seed: int = 0, **changes: Any) -> Path:
     """A two-layer Llama with sharpened random weights, its tokenizer beside it."""
     import torch

@@ -157,3 +157,43 @@ def test_an_encoder_decoder_learns_no_whole_texts(t5: Checkpoint, tmp_path: Path
         tiny_jobs.train("full", t5, tmp_path / "full", data=data, **FAST)
     with pytest.raises(DataError, match="cannot learn packed rows"):
         tiny_jobs.train("full", t5, tmp_path / "packed", packing=True, **FAST)
+
+
+@pytest.fixture
+def adding_base(tmp_path: Path) -> Checkpoint:
+    """A tiny Llama under a tokenizer that puts BOS in front of every text and EOS behind it."""
+    tiny_jobs.save_base(tmp_path / "adding")
+    tiny.put_around_texts(tmp_path / "adding", before="<s>", after="</s>")
+    return open_base(str(tmp_path / "adding"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "who ? the fox ."},
+        {"text": "<s>who ? the fox ."},
+        {"prompt": "who ?", "completion": " the fox ."},
+        {"prompt": "<s>who ?", "completion": " the fox ."},
+        {"prompt": "who ?", "completion": " the fox .</s>"},
+    ],
+)
+def test_a_row_is_learnt_with_one_bos_and_one_eos(
+    adding_base: Checkpoint, tmp_path: Path, row: dict[str, str]
+) -> None:
+    data = tiny_jobs.write_rows(tmp_path / "d.jsonl", [row] * 2)
+    _, batch = next(batches(adding_base, tmp_path, data))
+    _, tokenizer = load_model(adding_base)
+    tokens = [0, *tokenizer.encode("who ? the fox .", add_special_tokens=False), 1]
+    assert batch["input_ids"].tolist() == [tokens] * 2
+    if "prompt" in row:
+        answer = tokenizer.encode(" the fox .", add_special_tokens=False)
+        assert [label for label in batch["labels"][0].tolist() if label != -100] == [*answer, 1]
+
+
+def test_what_is_stored_beside_trained_weights_is_the_tokenizer_as_it_was(
+    adding_base: Checkpoint, tmp_path: Path
+) -> None:
+    made = tiny_jobs.train("full", adding_base, tmp_path / "made", steps=1, batch_size=2)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        stored, start = made.folder / name, adding_base.folder / name
+        assert stored.read_bytes() == start.read_bytes()
