@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +77,17 @@ def begun_once(
     Prompts that a chat template has written begin with one, and would be learnt behind two.
     """
     before = tokenizer.decode(list(added_tokens(tokenizer).before))
-    begins = [name for name in _BEGINNINGS if name in rows.column_names][:1]
-    if not before or not any(_begins(row, before) for name in begins for row in rows[name]):
+    column = next((name for name in _BEGINNINGS if name in rows.column_names), None)
+    if not before or column is None:
+        return rows
+    texts = list(rows[column])
+    if not any(isinstance(text, str) and text.startswith(before) for text in texts):
         return rows
 
-    def once(row: Row) -> Row:
-        return {
-            n: row[n].removeprefix(before) if _begins(row[n], before) else row[n] for n in begins
-        }
+    def once(row: Mapping[str, str]) -> dict[str, str]:
+        return {column: row[column].removeprefix(before)}
 
     return rows.map(once)
-
-
-def _begins(text: object, beginning: str) -> bool:
-    return isinstance(text, str) and text.startswith(beginning)
 
 
 def prepare(job: TrainJob) -> None:
