@@ -17,6 +17,7 @@ from steelyard.trainers.loops.preferences import (
     pairs,
     trained_beside_reference,
 )
+from steelyard.trainers.loops.token_shares import dpo_trainer
 
 LossType = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "sppo_hard",
@@ -49,5 +50,5 @@ class Dpo(PreferenceOptions):
             "loss_weights": [1.0, self.sft_weight] if self.sft_weight else None,
             "label_smoothing": self.label_smoothing,
         }
-        dpo = Method("dpo", trl.DPOTrainer, trl.DPOConfig, own)
+        dpo = Method("dpo", dpo_trainer(), trl.DPOConfig, own)
         return trained_beside_reference(self, job, dpo, *pairs(job))

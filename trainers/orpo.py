@@ -16,6 +16,7 @@ from steelyard.trainers.loops.preferences import (
     PreferenceOptions,
     trained_without_reference,
 )
+from steelyard.trainers.loops.token_shares import orpo_trainer
 
 
 class Orpo(PreferenceOptions):
@@ -30,5 +31,5 @@ class Orpo(PreferenceOptions):
 
     def train(self, job: TrainJob) -> Checkpoint:
         """Train as TRL's ORPOTrainer does. Raises ``TrainingError`` or ``DataError``."""
-        orpo = Method("orpo", trl_orpo.ORPOTrainer, trl_orpo.ORPOConfig, {"beta": self.beta})
+        orpo = Method("orpo", orpo_trainer(), trl_orpo.ORPOConfig, {"beta": self.beta})
         return trained_without_reference(self, job, orpo)
