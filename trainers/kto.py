@@ -11,7 +11,7 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.loops.libraries import trl
+from steelyard.trainers.loops.libraries import datasets, trl
 from steelyard.trainers.loops.method import Method
 from steelyard.trainers.loops.preferences import PAIRS, PreferenceOptions, trained_beside_reference
 from steelyard.trainers.loops.training import learnable
@@ -47,8 +47,40 @@ class Kto(PreferenceOptions):
             "desirable_weight": self.desirable_weight,
             "undesirable_weight": self.undesirable_weight,
         }
-        kto = Method("kto", trl.KTOTrainer, trl.KTOConfig, own)
+        kto = Method("kto", _kto_trainer(), trl.KTOConfig, own)
         return trained_beside_reference(self, job, kto, *learnable(labelled(job), job))
+
+
+def _kto_trainer() -> type[trl.KTOTrainer]:
+    """TRL's KTOTrainer in which every row's distance is estimated from another row's answer.
+
+    TRL pairs each prompt with the answer before it in its batch, and refuses batches of one row. A
+    last batch of one slips through: that row's distance would be its own reward, and cancel it.
+    """
+
+    class Kto(trl.KTOTrainer):
+        def _prepare_dataset(
+            self,
+            dataset: datasets.Dataset,
+            processing_class: object,
+            args: trl.KTOConfig,
+            dataset_name: str,
+        ) -> datasets.Dataset:
+            prepared = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+            last = len(prepared) - 1
+            if not self.calculate_KL or last % args.per_device_train_batch_size or last < 1:
+                return prepared
+            own_answer = prepared[last]["completion_ids"]
+            others = (row["completion_ids"] for row in prepared.select(range(last)))
+            other = next((answer for answer in others if answer != own_answer), own_answer)
+            return prepared.map(
+                lambda row, index: {
+                    "KL_completion_ids": other if index == last else row["KL_completion_ids"]
+                },
+                with_indices=True,
+            )
+
+    return Kto
 
 
 def labelled(job: TrainJob) -> list[Row]:
