@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from steelyard.harness.evaluation.window import Window
 from steelyard.harness.records import Flag, choice_responses
 from steelyard.harness.suites import BuiltTask, content_digest, right_choices
 
@@ -44,11 +45,15 @@ class Answer:
     """Why no metric may be measured on this answer."""
     cut: bool = False
     """Whether a generation ran into its length limit."""
+    prompt_cut: bool = False
+    """Whether the prompt did not fit the model's window."""
 
 
-def answer_of(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) -> Answer:
+def answer_of(built: BuiltTask, entry: Entry, window: Window) -> Answer:
     """The answer in one of lm-eval's logged samples."""
-    answer = _answer(built, entry, count_tokens)
+    answer = _answer(built, entry, window.count_tokens)
+    if _is_cut(built, entry["arguments"], window):
+        answer = replace(answer, prompt_cut=True)
     # Asked with fewer examples than the task shows: an answer to another question.
     lacking = built.without_examples
     if lacking and content_digest(entry["doc"]) in lacking:
@@ -79,6 +84,18 @@ def _answer(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) 
     value = float(raw[0])
     bad = None if _finite([value]) else Flag.NOT_FINITE
     return Answer(prompt, target, raw, (repr(value),), bad)
+
+
+def _is_cut(built: BuiltTask, arguments: Sequence[Sequence[object]], window: Window) -> bool:
+    """Whether one of a document's requests lost a part of its prompt; rolling windows lose none."""
+    if built.output_type == "loglikelihood_rolling":
+        return False
+    if built.output_type == "generate_until":
+        return any(window.cuts(str(a[0]), room=_token_limit(a[1])) for a in arguments)
+    answers: dict[str, list[str]] = {}
+    for prompt, answer, *_ in arguments:
+        answers.setdefault(str(prompt), []).append(str(answer))
+    return any(window.cuts(prompt, own) for prompt, own in answers.items())
 
 
 def question_of(

@@ -21,6 +21,7 @@ from steelyard.harness.evaluation.fidelity import measured_divergence
 from steelyard.harness.evaluation.groups import group_scores, group_signature
 from steelyard.harness.evaluation.rows import ScoredTask, score_task
 from steelyard.harness.evaluation.second_pass import second_pass
+from steelyard.harness.evaluation.window import Window
 from steelyard.harness.plugins import Progress, no_progress
 from steelyard.harness.records import (
     FIDELITY,
@@ -178,7 +179,7 @@ def evaluate_task(
             task, own_ids = second_pass(lm, task, requests)
             ids, requests = ids or own_ids, built.requests_of(task, lm)
         entries, printed = _answered(lm, task, requests)
-        scored: ScoredTask = score_task(task, entries, printed, lm.count_tokens, ids=ids)
+        scored: ScoredTask = score_task(task, entries, printed, _window(lm), ids=ids)
     except Exception as error:
         return Evaluation(failures=(_failure(task.name, error),))
     signature = signature_of(lm, built, task, checkpoint, requests)
@@ -201,6 +202,13 @@ def _answered(
     if results is None:
         raise ScoringError(f"task '{built.name}': this process has no results (rank above 0)")
     return results["samples"][built.name], results["results"][built.name]
+
+
+def _window(lm: Scorer) -> Window:
+    config = getattr(lm.model, "config", None)
+    return Window(
+        lm.max_length, lm.count_tokens, bool(getattr(config, "is_encoder_decoder", False))
+    )
 
 
 def signature_of(

@@ -8,7 +8,7 @@ a document whose label is not among its choices, and to whatever a metric answer
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from steelyard.harness.errors import MetricError
@@ -16,6 +16,7 @@ from steelyard.harness.evaluation.answers import Answer, Entry, answer_of, json_
 from steelyard.harness.evaluation.measuring import Measured, naming, row_of
 from steelyard.harness.evaluation.metric_choice import choose_metrics, replaces_lm_evals
 from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.evaluation.window import Window
 from steelyard.harness.plugins import Metric, Row, Sample, is_built_in
 from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
 from steelyard.harness.suites import CHOICE_METRICS, BuiltTask, TaskMetadata, sample_ids
@@ -63,15 +64,15 @@ def score_task(
     built: BuiltTask,
     entries: Sequence[Entry],
     printed: Mapping[str, object],
-    count_tokens: Callable[[str], int],
+    window: Window,
     *,
     ids: Sequence[str] | None = None,
 ) -> ScoredTask:
     """Scores of a task from lm-eval's logged samples.
 
     ``entries`` are lm-eval's samples (one for each document and filter), ``printed`` its results
-    (``"metric,filter"`` -> value), ``count_tokens`` the length of a response in tokens. ``ids``
-    name the documents where they are a part of the task, whose duplicates were numbered before.
+    (``"metric,filter"`` -> value), ``window`` how many tokens the model reads. ``ids`` name the
+    documents where they are a part of the task, whose duplicates were numbered before.
     """
     names = list(dict.fromkeys(str(entry["filter"]) for entry in entries))
     scores: list[Score] = []
@@ -79,7 +80,7 @@ def score_task(
     records: tuple[SampleRecord, ...] = ()
     for name in names:
         own = [entry for entry in entries if entry["filter"] == name]
-        answers = [answer_of(built, entry, count_tokens) for entry in own]
+        answers = [answer_of(built, entry, window) for entry in own]
         filtered = _Filtered(
             built=built,
             name=name,
@@ -150,7 +151,8 @@ def _measured(metric: Metric, filtered: _Filtered) -> Measured:
         elif row is None:
             flag = flag or _reason(metric, sample)
         rows.append(row)
-        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None)
+        cut = Flag.PROMPT_CUT if answer.prompt_cut else None
+        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None, cut)
         flags.append(flags_text(mark for mark in marks if mark is not None))
     _require_one_width(metric, filtered.built.name, rows)
     name = metric.name + filtered.suffix
@@ -212,6 +214,8 @@ def _scored(
         "chance": meta.chance if floored else meta.chances.get(base),
         "majority": meta.majority if floored else None,
     }
+    notes = filter(None, (score.note, _unread_repeats(filtered.built)))
+    described["note"] = "; ".join(notes) or None
     return advised(score.model_copy(update=described), meta), table
 
 
@@ -224,6 +228,14 @@ def _stands_for_lm_evals(metric: Metric, built: BuiltTask) -> bool:
     own = (built.task.aggregation() or {}).get(metric.name)
     usual = [name for name in (metric.name, "mean") if name in AGGREGATION_REGISTRY]
     return any(own is AGGREGATION_REGISTRY.get(name) for name in usual)
+
+
+def _unread_repeats(built: BuiltTask) -> str | None:
+    """What a task says that repeats its requests and names no filter to read them."""
+    repeats = int(getattr(built.config, "repeats", 1) or 1)
+    if repeats < 2 or getattr(built.config, "filter_list", None):
+        return None
+    return f"of {repeats} answers a document the first counts: the task names no filter for them"
 
 
 def advised(score: Score, metadata: TaskMetadata) -> Score:

@@ -43,6 +43,8 @@ class Flag(StrEnum):
 
     LENGTH_LIMIT = "length limit"
     """A generation ran into its length limit; the row counts all the same."""
+    PROMPT_CUT = "prompt cut"
+    """A prompt longer than the model's window lost its beginning; the row counts all the same."""
     UNSCORED = "unscored"
     """The metric gave no row and no reason."""
     NOT_A_NUMBER = "NaN"

@@ -33,6 +33,7 @@ from steelyard.harness.suites.groups import BuiltGroup, built_groups
 from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
 from steelyard.harness.suites.library_files import require_as_written
 from steelyard.harness.suites.limit import shares, stratified
+from steelyard.harness.suites.local_files import local_files_as_they_are
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
 from steelyard.harness.suites.narrowed import Documents, narrowed
 from steelyard.harness.suites.suite import Suite, SuiteTask
@@ -132,7 +133,7 @@ def _load(
     manager: TaskManager, spec: SuiteTask, seed: int
 ) -> tuple[list[BuiltTask], list[BuiltGroup]]:
     """The tasks that an entry of a suite stands for, and the groups of them that have a score."""
-    with building(spec.task):
+    with building(spec.task), local_files_as_they_are():
         tasks, groups = _loaded(manager, spec)
         limits = _limits(spec, tasks)
         built = [

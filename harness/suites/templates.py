@@ -27,7 +27,8 @@ _ONLY_TEXTS: ContextVar[bool] = ContextVar("only_texts", default=False)
 def templates_compiled_once() -> Iterator[None]:
     """Within this block lm-eval keeps the templates that it compiled; the texts are the same.
 
-    The one place where lm-eval is changed instead of called, and only for the block: its
+    The one place where lm-eval is changed instead of called, and only for the block (what it reads
+    files with is changed in :mod:`steelyard.harness.suites.local_files`): its
     ``apply_template`` gives a template's text to ``env.from_string`` for every document (5 ms each
     where rendering takes 0.1), and jinja2 has no switch that keeps what it compiled from a text.
     Our own tasks (:mod:`steelyard.harness.suites.narrowed`) are always asked inside; wrap
