@@ -8,7 +8,7 @@ a document whose label is not among its choices, and to whatever a metric answer
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from steelyard.harness.errors import MetricError

@@ -299,8 +299,6 @@ def test_a_column_of_two_kinds_is_named(tmp_path: Path, value: object, expected:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("own.csv", "q,a\nWhich ?,007\nWho ?,8\n", "line 2: the library datasets reads 'a' as 7"),
-        ("own.csv", "q,a\nWhich ?,x\nWho ?,NA\n", "line 3: the library datasets reads 'a' as None"),
         ("own.jsonl", '{"q": "When ?", "a": "2024-01-02"}\n', "reads 'a' as datetime.datetime("),
         ("own.csv", "q,a\nWhich ?,x\nWho ?,\n", None),
     ],
