@@ -235,9 +235,7 @@ class ScoreStage:
                 parity=settings.parity,
             )
             self._built = build(suite, apply_chat_template=settings.chat_template)
-            self.listener(
-                Event("build", "suite", "done", f"{suite.name}: {len(suite.tasks)} tasks")
-            )
+            self.listener(Event("build", "suite", "done", self._built.summary))
         return self._built
 
     def _key(self, built: BuiltSuite, checkpoint: Checkpoint, parent: Checkpoint | None) -> str:

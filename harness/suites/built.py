@@ -108,6 +108,19 @@ class BuiltSuite:
     )
 
     @property
+    def summary(self) -> str:
+        """How much is asked, in words: ``mine: 3 tasks, at most 40 items of each``."""
+        parts = [f"{self.suite.name}: {len(self.tasks)} tasks"]
+        limits = {task.limit for task in self.tasks}
+        if len(limits) == 1 and None not in limits and len(self.tasks) > 1:
+            parts.append(f"at most {limits.pop()} items of each")
+        elif limits - {None}:
+            items = sum(len(task.documents) for task in self.tasks)
+            parts.append(f"{items} items in all")
+        parts += [f"{len(self.missing)} cannot be built here"] if self.missing else []
+        return ", ".join(parts)
+
+    @property
     def digest(self) -> str:
         """What is asked, and how: tasks, documents, shots, seed, template policy."""
         tasks = [(t.name, t.task_digest, t.data_digest, t.num_fewshot, t.limit) for t in self.tasks]
