@@ -27,6 +27,9 @@ VOIDING: Mapping[str, str] = {
 INFORMING = ("dtype", "backend", "generation_defaults")
 #: Fields that an earlier version did not write: nothing is said where one side lacks them.
 _YOUNGER = ("generation_defaults",)
+#: What a run made here and one imported from lm-eval write in words of their own. Where both ran
+#: one configuration on the same documents, the rest shows in the prompts, by which samples pair.
+_IN_THE_SAMPLES = ("task_digest", "data_digest", "few_shot_seed", "template")
 #: What a score says of itself; another value makes two numbers of one name incomparable.
 _OF_A_SCORE = ("kind", "higher_is_better", "signature", "unit", "scale", "method")
 
@@ -96,15 +99,31 @@ def _of_task(
         cause: Cause = "reference" if name == "reference" and both else "signature"
         sides = _shortened_digest(was), _shortened_digest(now)
         text = f"{why} ({sides[0]} in the baseline, {sides[1]} in the candidate)"
+        text += _hint(name, baseline.run, candidate.run, before, after)
         problems += [Problem(cause, text, task, metric) for metric in touched]
     return differences, problems
+
+
+def _hint(
+    name: str, baseline: Run, candidate: Run, before: TaskSignature, after: TaskSignature
+) -> str:
+    """What tells a run made here and an imported one apart, where their digests cannot be equal."""
+    imported = [run.imported_from is not None for run in (baseline, candidate)]
+    if name not in _IN_THE_SAMPLES or imported[0] == imported[1]:
+        return ""
+    if before.same_as is None or after.same_as is None:
+        return "; score or import again, with lm-eval --log_samples, to hold them together"
+    return "; lm-eval and this run differ in the task's configuration or in its documents"
 
 
 def _changed(
     before: TaskSignature, after: TaskSignature
 ) -> Iterator[tuple[str, str | None, str | None]]:
+    same = before.same_as is not None and before.same_as == after.same_as
     for name in (*VOIDING, "tokenizer", "max_length", *INFORMING):
         was, now = getattr(before, name), getattr(after, name)
+        if same and name in _IN_THE_SAMPLES:
+            continue
         if name == "few_shot_seed" and before.few_shot == after.few_shot == 0:
             continue
         if name == "parity" and None in (was, now):

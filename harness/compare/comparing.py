@@ -18,6 +18,7 @@ from steelyard.harness.compare.problems import Problem, lines
 from steelyard.harness.compare.scored import RowKey, Scored
 from steelyard.harness.compare.slices import slice_deltas, slices_of
 from steelyard.harness.compare.transfer import backward_transfer
+from steelyard.harness.compare.twins import by_every_name
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.records import Comparison, Delta, Difference, Flip, FlipCount
 
@@ -84,7 +85,7 @@ class _Side:
 
     def add_slices(self, pair: TaskPair, baseline: Scored, settings: Settings) -> None:
         # The ids are the same content on both sides, so either run's samples will do.
-        samples = self.run.samples_of(pair.task) or baseline.samples_of(pair.task)
+        samples = by_every_name(self.run.samples_of(pair.task) or baseline.samples_of(pair.task))
         for metric in _primary_metrics(pair).values():
             if samples and metric.testable and metric.paired is not None:
                 slices = slices_of(metric.paired, samples)

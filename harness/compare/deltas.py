@@ -17,6 +17,7 @@ from steelyard.harness.compare.pairing import Paired, against_score, pair
 from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scales import other_scale
 from steelyard.harness.compare.scored import Scored
+from steelyard.harness.compare.twins import named_alike
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.plugins import load_plugin
 from steelyard.harness.records import Delta, Difference, Score, metric_name
@@ -47,6 +48,8 @@ class MetricPair:
     candidate: Score
     paired: Paired | None
     comparable: bool
+    why_not: str = ""
+    """Why it may not be compared; empty where it may."""
 
     @property
     def testable(self) -> bool:
@@ -77,10 +80,10 @@ def pair_task(
             problems += faults
             both[metric] = (_of_one_kind(score, others[metric]), others[metric], paired)
     in_the_way = [*run_problems, *problems]
-    metrics = {
-        metric: MetricPair(b, c, paired, not any(p.touches(task, metric) for p in in_the_way))
-        for metric, (b, c, paired) in both.items()
-    }
+    metrics = {}
+    for metric, (before, after, paired) in both.items():
+        reasons = dict.fromkeys(p.text for p in in_the_way if p.touches(task, metric))
+        metrics[metric] = MetricPair(before, after, paired, not reasons, "; ".join(reasons))
     return TaskPair(task, tuple(differences), tuple(problems), metrics)
 
 
@@ -102,7 +105,7 @@ def _paired_rows(
         side = "baseline" if before is None else "candidate"
         text = f"the {side} has a score but none of its rows"
         return None, [Problem("rows", text, score.task, score.metric)]
-    paired, problems = pair(before, after)
+    paired, problems = pair(*named_alike(before, after, baseline, candidate))
     problems += against_score(before, score, "baseline")
     problems += against_score(after, other, "candidate")
     imported = baseline.run.imported_from or candidate.run.imported_from
@@ -191,7 +194,7 @@ def delta_of(pair: MetricPair, settings: Settings) -> Delta:
         baseline=score.value,
         candidate=pair.candidate.value,
         unit=score.unit,
-        note=None if pair.comparable else "not comparable",
+        note=None if pair.comparable else f"not comparable: {pair.why_not}",
     )
     if not pair.testable or pair.paired is None:
         bare = pair.comparable and pair.paired is None

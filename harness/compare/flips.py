@@ -10,6 +10,7 @@ import numpy as np
 
 from steelyard.harness.compare.deltas import MetricPair
 from steelyard.harness.compare.scored import Scored
+from steelyard.harness.compare.twins import by_every_name
 from steelyard.harness.records import Flip, FlipCount, SampleRecord
 
 #: Stands where a baseline file keeps no text.
@@ -79,7 +80,8 @@ def with_answers(
 
     At most ``limit`` a direction; none where the candidate's samples were not kept.
     """
-    before, after = baseline.samples_of(flipped.task), candidate.samples_of(flipped.task)
+    before = by_every_name(baseline.samples_of(flipped.task))
+    after = by_every_name(candidate.samples_of(flipped.task))
     flips: list[Flip] = []
     for direction, ids in _directions(flipped):
         answered = [id for id in ids if id in after]

@@ -9,6 +9,7 @@ import numpy as np
 from steelyard.harness.compare.pairing import Paired, against_score, pair
 from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scored import Scored
+from steelyard.harness.compare.twins import named_alike
 from steelyard.harness.records import Score
 
 #: Kinds whose rows add up to a group's: the mean of a sample's own number.
@@ -51,7 +52,7 @@ def _pair_part(
             return None, [f"the {side} has no rows"]
         sides.append(rows)
         texts += [problem.text for problem in against_score(rows, own, side)]
-    paired, problems = pair(*sides)
+    paired, problems = pair(*named_alike(sides[0], sides[1], baseline, candidate))
     return paired, [problem.text for problem in problems] + texts
 
 

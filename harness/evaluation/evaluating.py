@@ -34,7 +34,7 @@ from steelyard.harness.records import (
     stage_name,
 )
 from steelyard.harness.scoring import Scorer, as_scorer
-from steelyard.harness.suites import BuiltSuite, BuiltTask, build, prepared
+from steelyard.harness.suites import BuiltSuite, BuiltTask, build, prepared, same_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,8 +238,14 @@ def signature_of(
         chat_time=lm.chat_time if built.apply_chat_template else None,
         backend=lm.backend,
         parity=lm.parity(requests),
+        same_as=None if task.dumped_digest is None else _same_as(task),
         versions=_versions(task),
     )
+
+
+def _same_as(task: BuiltTask) -> str:
+    assert task.dumped_digest is not None
+    return same_as(task.dumped_digest, task.data_digest)
 
 
 def _one_line(value: object) -> str:

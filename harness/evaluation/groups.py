@@ -52,6 +52,8 @@ def group_signature(
     decodings = sorted({part.decoding for part in ordered if part.decoding is not None})
     seeds = {part.few_shot_seed for part in ordered if part.few_shot_seed is not None}
     limits = {part.limit for part in ordered}
+    rules = {part.parity for part in ordered if part.parity is not None}
+    twins = [part.same_as for part in ordered]
     return ordered[0].model_copy(
         update={
             "task": name,
@@ -60,6 +62,8 @@ def group_signature(
             "few_shot": max(part.few_shot for part in ordered),
             "few_shot_seed": seeds.pop() if len(seeds) == 1 else None,
             "limit": limits.pop() if len(limits) == 1 else None,
+            "parity": rules.pop() if len(rules) == 1 else None,
+            "same_as": None if None in twins else digest_json([made_of, *twins]),
             "decoding": "; ".join(decodings) or None,
             "versions": {k: v for part in ordered for k, v in part.versions.items()},
         }

@@ -97,7 +97,11 @@ def score_task(
             scores.append(score)
             rows += [] if table is None else [table]
         if filtered.first:
-            records = tuple(map(_answered_sample, [built] * len(own), filtered.samples, answers))
+            twins = _twin_ids(built, own) if ids is None else [None] * len(own)
+            records = tuple(
+                _answered_sample(built, sample, answer).model_copy(update={"twin_id": twin})
+                for sample, answer, twin in zip(filtered.samples, answers, twins, strict=True)
+            )
     return ScoredTask(_with_a_primary(scores, built), tuple(rows), records)
 
 
@@ -124,6 +128,14 @@ def _samples(
             entries, answers, ids or sample_ids(contents), strict=True
         )
     ]
+
+
+def _twin_ids(built: BuiltTask, entries: Sequence[Entry]) -> Sequence[str | None]:
+    """The samples' ids by lm-eval's own hashes, as its samples files name them."""
+    if built.first is not None or not all("doc_hash" in entry for entry in entries):
+        return [None] * len(entries)
+    hashes = [(e["doc_hash"], str(e["prompt_hash"]), str(e["target_hash"])) for e in entries]
+    return sample_ids(hashes)
 
 
 def _answered_sample(built: BuiltTask, sample: Sample, answer: Answer) -> SampleRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,8 @@ from steelyard.harness.suites import sample_ids
 Entry = Mapping[str, object]
 #: No question has more choices than a number of so many digits.
 _MOST_DIGITS = 9
+#: A list of right answers is shorter than this.
+_MOST_TARGET = 100_000
 #: What lm-eval writes into every sample; any other key is a metric.
 _FIXED = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
@@ -39,6 +42,50 @@ def samples_of(task: str, entries: Sequence[Entry]) -> list[Sample]:
             entries, shown, sample_ids(contents), strict=True
         )
     ]
+
+
+def content_ids(entries: Sequence[Entry], config: Mapping[str, object]) -> Sequence[str | None]:
+    """The ids that a run made here gives the same samples; None where a file does not tell.
+
+    ``config`` is the task's, as lm-eval dumped it: a choice is a request without its delimiter.
+    """
+    contents = [_content(entry, config) for entry in entries]
+    whole = [content for content in contents if content is not None]
+    return sample_ids(whole) if len(whole) == len(contents) else [None] * len(contents)
+
+
+def _content(entry: Entry, config: Mapping[str, object]) -> tuple[object, str, str] | None:
+    """Document, prompt and right answer, as they stand in an id of ours."""
+    arguments = _arguments(entry)
+    if not arguments or not all(arguments):
+        return None
+    kind, target = config.get("output_type"), entry.get("target")
+    if kind == "loglikelihood_rolling":
+        return entry.get("doc"), "", str(target)
+    prompt, answer = str(arguments[0][0]), _literal(target)
+    if kind != "multiple_choice":
+        lines = answer if isinstance(answer, list) else [target]
+        return entry.get("doc"), prompt, "\n".join(map(str, lines))
+    delimiter = str(config.get("target_delimiter", " "))
+    asked = [str(argument[-1]) for argument in arguments if str(argument[0]) == prompt]
+    if all(text.startswith(delimiter) for text in asked):
+        asked = [text.removeprefix(delimiter) for text in asked]
+    labels = answer if isinstance(answer, list) else [answer]
+    right = [asked.index(label) if label in asked else label for label in labels]
+    if not all(isinstance(place, int) and 0 <= place < len(asked) for place in right):
+        return None
+    return entry.get("doc"), prompt, ", ".join(asked[int(str(place))] for place in right)
+
+
+def _literal(target: object) -> object:
+    """A target as the task gave it: lm-eval writes the text of numbers and lists."""
+    text = str(target)
+    if not (text.isdecimal() or text.startswith("[")) or len(text) > _MOST_TARGET:
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def require_once(entries: Sequence[Entry], filter_name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,13 +25,11 @@ from steelyard.harness.records import (
     filter_name,
     metric_name,
 )
-from steelyard.harness.suites import NOT_IDENTITY
+from steelyard.harness.suites import dumped_digest, same_as
 
 PRIMARY = ("acc", "exact_match", "word_perplexity", "ppl", "bleu", "rougeL", "f1", "em")
 _LOWER_IS_BETTER = ("ppl", "perplexity", "bits_per_byte", "ter", "brier", "loss", "difference")
 _NO_METRIC = ("alias", "name", "sample_len", "sample_count", "bypass")
-#: Where a function of a task stood in memory, in lm-eval's dump of its configuration.
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -189,11 +186,13 @@ def _aggregate(results: Results, task: str, key: str, *, primary: bool) -> Itera
         yield Score(**shared, metric=metric, value=error, kind="bounded", higher_is_better=False)
 
 
-def signature_of(results: Results, task: str, data_digest: str | None = None) -> TaskSignature:
+def signature_of(
+    results: Results, task: str, data_digest: str | None = None, content: str | None = None
+) -> TaskSignature:
     """Under which settings a task was scored, as far as the file says.
 
     ``data_digest`` is that of the documents where the samples are at hand; else lm-eval's own hash
-    of its samples.
+    of its samples. ``content`` is the digest of the documents as a run made here would have it.
     """
     config = results.config
     shots = results.of("n-shot", task)
@@ -217,6 +216,7 @@ def signature_of(results: Results, task: str, data_digest: str | None = None) ->
         reference=reference,
         backend=old_names.backend(f"lm-eval:{config.get('model') or UNKNOWN}"),
         parity=_parity(results.task_config(task)),
+        same_as=None if content is None else same_as(_task_digest(results, task), content),
         versions=_library_versions(results),
     )
 
@@ -238,14 +238,9 @@ def _parity(config: Mapping[str, object]) -> Parity | None:
 
 def _task_digest(results: Results, task: str) -> str:
     """Of the task's dumped configuration; the version alone where the file has none."""
-    version = f"version {results.part('versions').get(task, UNKNOWN)}"
+    version = results.part("versions").get(task, UNKNOWN)
     config = results.task_config(task)
-    if not config:
-        return version
-    told_elsewhere = {*NOT_IDENTITY, "num_fewshot", "steelyard_parity"}
-    identity = {k: v for k, v in config.items() if k not in told_elsewhere}
-    text = _ADDRESS.sub("", json.dumps([version, identity], sort_keys=True, default=str))
-    return digest_json(text)
+    return dumped_digest(version, config) if config else f"version {version}"
 
 
 def _template_digest(results: Results) -> str | None:

@@ -26,6 +26,7 @@ from steelyard.harness.files.old_names import with_present_names
 from steelyard.harness.imports.imported import rows_from
 from steelyard.harness.imports.lm_eval_entries import (
     Entry,
+    content_ids,
     document_of,
     log_likelihoods,
     ready_metrics,
@@ -97,6 +98,7 @@ def read_task(
     rows: list[Rows] = []
     held: tuple[SampleRecord, ...] = ()
     measured: set[str] = set()
+    content = ""
     for name in filters:
         mine = [entry for entry in entries if str(entry.get("filter", "none")) == name]
         require_once(mine, name)
@@ -114,7 +116,12 @@ def read_task(
             if is_whole:
                 rows.append(renamed)
         if name == filters[0]:
-            held = tuple(_sample_record(e, s, metadata) for e, s in zip(mine, samples, strict=True))
+            twins = content_ids(mine, results.task_config(task))
+            held = tuple(
+                _sample_record(entry, sample, metadata).model_copy(update={"twin_id": twin})
+                for entry, sample, twin in zip(mine, samples, twins, strict=True)
+            )
+            content = documents_digest(content_digest(entry.get("doc")) for entry in mine)
     # lm-eval's own standard errors give way to intervals from rows; what has no rows keeps them.
     bare = [s for s in aggregates(results, task) if s.metric.replace("_stderr", "") not in measured]
     documents = {str(e.get("doc_hash") or content_digest(e.get("doc"))) for e in entries}
@@ -122,7 +129,7 @@ def read_task(
         scores=_with_primary([*scores, *bare], metadata),
         rows=tuple(rows),
         samples=held,
-        signature=signature_of(results, task, documents_digest(documents)),
+        signature=signature_of(results, task, documents_digest(documents), content),
         remarks=_task_remarks(results, task, len(held), path),
         fields=fields,
     )

@@ -97,6 +97,9 @@ class TaskSignature(Record):
     parity: Parity | None = "lm-eval"
     """Whose rule for special tokens made the numbers; None where the rules come to the same tokens.
     Runs of before this field stood under lm-eval's."""
+    same_as: str | None = None
+    """Digest of what a run made here and one imported from lm-eval have in common where both asked
+    the same: the task's configuration as lm-eval dumps it, and its documents."""
     versions: Mapping[str, str] = Field(default_factory=dict)
 
 
@@ -195,3 +198,6 @@ class SampleRecord(Record):
     document: Mapping[str, Any] = Field(default_factory=dict)
     slices: Mapping[str, str] = Field(default_factory=dict)
     cluster: str | None = None
+    twin_id: str | None = None
+    """The sample's id where lm-eval's hashes name it; of a sample imported from lm-eval, where its
+    content does. By it a run made here and an imported one pair."""

@@ -28,6 +28,13 @@ SAMPLES_PER_ROW_GROUP = 5_000
 def _samples_schema() -> pa.Schema:
     import pyarrow as pa
 
+    return _first_schema().append(pa.field("twin_id", pa.string()))
+
+
+def _first_schema() -> pa.Schema:
+    """The columns that every file has, those of before ``twin_id`` too."""
+    import pyarrow as pa
+
     return pa.schema(
         [
             ("task", pa.string()),
@@ -60,6 +67,7 @@ def write_samples(path: Path, samples: Sequence[SampleRecord]) -> None:
                 [json.dumps(s.document, default=_json_value) for s in part],
                 [json.dumps(dict(s.slices)) for s in part],
                 [s.cluster for s in part],
+                [s.twin_id for s in part],
             ]
             arrays = [text_column(c, f.type) for c, f in zip(columns, schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
@@ -82,7 +90,8 @@ def read_samples(path: Path, task: str | None = None) -> tuple[SampleRecord, ...
     """
     with opened(path) as file:
         expected = metadata_of(file)["samples"]
-        require_columns(file, _samples_schema())
+        schema = _samples_schema() if "twin_id" in file.schema_arrow.names else _first_schema()
+        require_columns(file, schema)
         if file.metadata.num_rows != expected:
             raise ValueError(f"{file.metadata.num_rows} samples, not {expected}")
         return tuple(_samples_of(file, task))

@@ -7,6 +7,7 @@ each checkpoint (and built anew only where a chat template makes the prompts ano
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,12 @@ from steelyard.harness.suites.built import (
 from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.examples import check_pool
 from steelyard.harness.suites.groups import BuiltGroup, built_groups
-from steelyard.harness.suites.identity import content_digest, documents_digest, task_digest
+from steelyard.harness.suites.identity import (
+    content_digest,
+    documents_digest,
+    dumped_digest,
+    task_digest,
+)
 from steelyard.harness.suites.library_files import require_as_written
 from steelyard.harness.suites.limit import shares, stratified
 from steelyard.harness.suites.local_files import local_files_as_they_are
@@ -247,10 +253,20 @@ def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMeta
         metadata=choice_floors(metadata, task, documents),
         task_digest=task_digest(task, shots),
         data_digest=documents_digest(digests),
+        dumped_digest=_dumped(task),
         weight=spec.weight,
         evaluate=spec.evaluate,
         extras=spec.extras,
     )
+
+
+def _dumped(task: Task) -> str | None:
+    """The digest of what lm-eval writes of the task into its results; None where it cannot."""
+    try:
+        config = json.loads(json.dumps(task.dump_config(), default=str))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return dumped_digest(task.VERSION, config)
 
 
 def _chosen(

@@ -46,6 +46,8 @@ class BuiltTask:
     metadata: TaskMetadata
     task_digest: str
     data_digest: str
+    dumped_digest: str | None = None
+    """Of the task's configuration as lm-eval dumps it: see ``same_as`` of a signature."""
     weight: float = 1.0
     evaluate: tuple[EvaluateMetric, ...] = ()
     """Metrics of ``evaluate`` that the suite asks for beside the task's own."""

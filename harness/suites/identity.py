@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Keys of a task's configuration that say where it lay or how it is shown, not what it is.
 NOT_IDENTITY = frozenset({"metadata", "tag", "group", "task_alias", "dataset_kwargs"})
+
+#: Where a function of a task stood in memory, in lm-eval's dump of its configuration.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def content_digest(value: object) -> str:
@@ -56,6 +60,19 @@ def task_digest(task: Task, num_fewshot: int) -> str:
         }
     version = getattr(task, "VERSION", None)
     return digest_json(json.loads(json.dumps({**content, "version": version}, default=str)))
+
+
+def dumped_digest(version: object, config: Mapping[str, object]) -> str:
+    """Digest of a task's configuration as lm-eval dumps it into its results, and of its version."""
+    told_elsewhere = {*NOT_IDENTITY, "num_fewshot", "steelyard_parity"}
+    identity = {k: v for k, v in config.items() if k not in told_elsewhere}
+    content = json.dumps([f"version {version}", identity], sort_keys=True, default=str)
+    return digest_json(_ADDRESS.sub("", content))
+
+
+def same_as(dumped: str, documents: str) -> str:
+    """What identifies a task to a run made here and to one imported from lm-eval alike."""
+    return digest_json([dumped, documents])
 
 
 def own_class(task: Task) -> type[Task]:

@@ -17,6 +17,8 @@ RANKED_TOGETHER: Mapping[str, str] = {
     "reference": "reference model",
     "few_shot_seed": "few-shot seed",
     "max_length": "longest input",
+    "hardware": "hardware",
+    "parity": "special tokens by",
     "task_digest": "task",
     "data_digest": "data",
 }
@@ -32,7 +34,9 @@ def settings_of(run: Run, signature: TaskSignature | None) -> Settings:
     imported = run.imported_from is not None
     if signature is None:
         return (imported, False, *(None for _ in RANKED_TOGETHER))
-    return (imported, True, *_FIELDS(signature))
+    # Where the rules for special tokens come to the same, ours will do.
+    rule = signature.parity or "steelyard"
+    return (imported, True, *_FIELDS(signature.model_copy(update={"parity": rule})))
 
 
 def names_of(groups: Collection[Settings]) -> dict[Settings, str]:
