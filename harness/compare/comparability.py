@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from steelyard.harness.compare.problems import Cause, Problem
 from steelyard.harness.compare.scored import Scored
@@ -88,7 +88,8 @@ def _of_task(
         return [], [Problem("signature", f"the {side} does not say how it was scored", task)]
     differences: list[Difference] = []
     problems: list[Problem] = []
-    for name, was, now in _changed(before, after):
+    told_by_samples = _in_the_samples(baseline.run, candidate.run, before, after)
+    for name, was, now in _changed(before, after, told_by_samples):
         touched = _voided(name, baseline, task)
         differences.append(
             Difference(task=task, field=name, baseline=was, candidate=now, voids=touched != [])
@@ -116,13 +117,21 @@ def _hint(
     return "; lm-eval and this run differ in the task's configuration or in its documents"
 
 
-def _changed(
-    before: TaskSignature, after: TaskSignature
-) -> Iterator[tuple[str, str | None, str | None]]:
+def _in_the_samples(
+    baseline: Run, candidate: Run, before: TaskSignature, after: TaskSignature
+) -> Collection[str]:
+    """The fields that need not be equal, for the samples' names tell them."""
+    one_imported = (baseline.imported_from is None) != (candidate.imported_from is None)
     same = before.same_as is not None and before.same_as == after.same_as
+    return _IN_THE_SAMPLES if one_imported and same else ()
+
+
+def _changed(
+    before: TaskSignature, after: TaskSignature, leave_out: Collection[str]
+) -> Iterator[tuple[str, str | None, str | None]]:
     for name in (*VOIDING, "tokenizer", "max_length", *INFORMING):
         was, now = getattr(before, name), getattr(after, name)
-        if same and name in _IN_THE_SAMPLES:
+        if name in leave_out:
             continue
         if name == "few_shot_seed" and before.few_shot == after.few_shot == 0:
             continue
