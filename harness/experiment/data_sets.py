@@ -60,6 +60,8 @@ def _mapped_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     table = list(records(source.path))
     if not table:
         raise DataError("the file has no rows", fix="check how it was made")
+    if source.path.suffix.lower() == ".parquet":
+        table = [(place, _without_filled_keys(record)) for place, record in table]
     # Of all rows: a column that only some have, such as Alpaca's "input", is still a column.
     columns = list(dict.fromkeys(name for _, record in table for name in record))
     templates = _templates(source, roles, columns)
@@ -70,6 +72,20 @@ def _mapped_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     _refuse_equal(rows)
     _refuse_repeated_prompts(rows, roles)
     return rows
+
+
+def _without_filled_keys(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of Parquet whose objects have their own keys: there each has the keys of all others.
+
+    A call of a tool would be learnt with every argument of every other tool, as null.
+    """
+
+    def own(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: own(inner) for key, inner in value.items() if inner is not None}
+        return [own(inner) for inner in value] if isinstance(value, list) else value
+
+    return {column: own(value) for column, value in record.items()}
 
 
 def _row(record: Mapping[str, Any], templates: Mapping[str, str], place: str) -> Row:

@@ -56,10 +56,7 @@ def _of_line(
     try:
         value = decoder.decode(line)
     except (ValueError, RecursionError) as error:
-        fix = "a data file is one JSON object on each line (JSONL), or one list of objects"
-        if line.rstrip().endswith("},"):
-            fix = "take the comma off the line's end"
-        raise DataError(f"{place} is not JSON: {_problem(error)}", fix=fix) from error
+        raise DataError(f"{place} is not JSON: {_problem(error)}", fix=_fix(error, line)) from error
     return _checked(value, line, place, results)
 
 
@@ -78,8 +75,9 @@ def _of_list(
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
+            is_cut = isinstance(error, json.JSONDecodeError)
             what = f"{place} is not JSON: {_problem(error)}"
-            raise DataError(what, fix="is the list cut off?") from error
+            raise DataError(what, fix="is the list cut off?" if is_cut else None) from error
         yield place, _checked(value, text[at:end], place, results)
         at = _after_space(text, end)
         is_open = text[at : at + 1] == ","
@@ -90,6 +88,15 @@ def _of_list(
     if text[at + 1 :].strip():
         fix = "a data file is one list of objects, or one object on each line (JSONL)"
         raise DataError(f"more text follows the list of {number} rows", fix=fix)
+
+
+def _fix(error: Exception, line: str) -> str | None:
+    """What to do; None where the problem, found by a check of ours, says so itself."""
+    if not isinstance(error, json.JSONDecodeError):
+        return None
+    if line.rstrip().endswith("},"):
+        return "take the comma off the line's end"
+    return "a data file is one JSON object on each line (JSONL), or one list of objects"
 
 
 def _problem(error: Exception) -> str:

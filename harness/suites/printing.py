@@ -38,6 +38,9 @@ def printed(name: str, task: Asked, document: object, render: Callable[[], Any])
 
 def _without_none(name: str, value: Any, task: Asked) -> Any:
     if name == "doc_to_text":
+        if isinstance(value, list | dict | bool) and _has_own_file(task):
+            fix = "print what is meant of it with a template"
+            raise DataError("the prompt is a column that holds no text", value=value, fix=fix)
         return "" if value is None else value
     if name == "doc_to_choice":
         choices = list(value) if isinstance(value, list | tuple) else []

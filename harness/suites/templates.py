@@ -8,17 +8,20 @@ nothing. Here nothing is the empty text, as in a training template
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from jinja2.nodes import EvalContext
 
+#: The filter that puts what an expression gives through :func:`_printed`.
+_PRINTED = "printed"
 #: Whether a list, an object, true and false are refused where a template prints one.
 _ONLY_TEXTS: ContextVar[bool] = ContextVar("only_texts", default=False)
 
@@ -58,18 +61,40 @@ def only_texts(strict: bool) -> Iterator[None]:
 
 @lru_cache(maxsize=4096)
 def _compiled(template: str) -> Template:
+    from jinja2 import nodes
+
     environment = _environment()
-    # Not its own from_string, which within the block is this function.
-    compiled: Template = type(environment).from_string(environment, template)
+    tree = environment.parse(template)
+    for concatenation in tree.find_all(nodes.Concat):  # a ~ b, which finalize does not see
+        concatenation.nodes = [
+            nodes.Filter(part, _PRINTED, [], [], None, None, lineno=part.lineno)
+            for part in concatenation.nodes
+        ]
+    code = environment.compile(tree)
+    compiled: Template = environment.template_class.from_code(
+        environment, code, environment.make_globals(None)
+    )
     return compiled
 
 
 @cache
 def _environment() -> Environment:
     """lm-eval's own, but for what it prints of a value."""
+    from jinja2 import pass_eval_context
     from lm_eval.utils import env
 
     environment: Environment = env.overlay(finalize=_printed)
+    join = env.filters["join"]
+
+    @pass_eval_context
+    def joined(
+        context: EvalContext, values: Iterable[object], *arguments: Any, **named: Any
+    ) -> Any:
+        if not named and len(arguments) < 2:  # no attribute of the values is meant
+            values = [_printed(value) for value in values]
+        return join(context, values, *arguments, **named)
+
+    environment.filters = {**env.filters, "join": joined, _PRINTED: _printed}
     return environment
 
 

@@ -27,14 +27,16 @@ _OTHER_WORDS = "another text in its place"
 _REASONING = ("reasoning_content", "thinking")
 
 
-def require_rendered(rows: Sequence[Row], job: TrainJob) -> None:
-    """``DataError`` for the first row of which the start's chat template leaves something out.
+def fitted(rows: Sequence[Row], job: TrainJob) -> Sequence[Row]:
+    """The rows as the start's chat template takes them: arguments of calls as objects, or as JSON.
 
-    Rows of plain texts are passed over; without them nothing is loaded.
+    Raises ``DataError`` for the first row of which the template leaves something out, or that holds
+    a mark of the tokenizer's own in a turn. Rows of plain texts are passed over; without chats
+    nothing is loaded.
     """
     chats = [row for row in rows if isinstance(row.get("prompt"), list)]
     if not chats:
-        return
+        return rows
     folder = tokenizer_folder(job.start.folder, job.start.weights_folder)
     with quiet():
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -44,18 +46,61 @@ def require_rendered(rows: Sequence[Row], job: TrainJob) -> None:
             file=job.data[0].path,
             fix="write them as prompt and completion, or take a base that has one",
         )
+    if _wants_written_arguments(chats, tokenizer):
+        rows = chats = [_with_written_arguments(row) for row in chats]
+    marks = _marks(tokenizer)
     shapes: set[tuple[object, ...]] = set()
     for row in chats:
         with located(file=getattr(row, "path", None) or job.data[0].path):
-            printed = _Printed(tokenizer, row)
-            for role in _ANSWERS:
-                if role in row:
-                    printed.check_answer(role)
+            printed = Printed(tokenizer, row)
+            printed.check_marks(marks)
             # A template goes by roles and keys: one row of each shape shows what it drops.
             shape = _shape(row)
-            if shape not in shapes:
-                shapes.add(shape)
-                printed.check_prompt()
+            printed.check(prompt=shape not in shapes)
+            shapes.add(shape)
+    return rows
+
+
+def _wants_written_arguments(
+    chats: Sequence[Row], tokenizer: transformers.PreTrainedTokenizerBase
+) -> bool:
+    """Whether the template takes a call's arguments as JSON text alone (DeepSeek's)."""
+    calling = next((row for row in chats if any("tool_calls" in m for m in _turns(row))), None)
+    if calling is None:
+        return False
+    for row in (calling, _with_written_arguments(calling)):
+        try:
+            tokenizer.apply_chat_template(_turns(row), tokenize=False)
+        except Exception:  # noqa: S112  whatever a template raises: the other way is tried
+            continue
+        return row is not calling
+    return False
+
+
+def _turns(row: Row) -> list[Message]:
+    answers = [row[role] for role in _ANSWERS if role in row]
+    return [*row["prompt"], *(answers[0] if answers else [])]
+
+
+def _with_written_arguments(row: Row) -> Row:
+    def written(message: Message) -> Message:
+        calls = [
+            {
+                **c,
+                "function": {**c["function"], "arguments": json.dumps(c["function"]["arguments"])},
+            }
+            for c in message.get("tool_calls", ())
+        ]
+        return {**message, "tool_calls": calls} if calls else message
+
+    chats = {role: [written(m) for m in row[role]] for role in ("prompt", *_ANSWERS) if role in row}
+    return row.like({**row, **chats})
+
+
+def _marks(tokenizer: transformers.PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Texts that the tokenizer reads as its own marks: the end of a turn, of a text, ..."""
+    own = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return tuple(sorted(set(own) - {tokenizer.unk_token}))
 
 
 def _shape(row: Row) -> tuple[object, ...]:
@@ -63,7 +108,7 @@ def _shape(row: Row) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True)
-class _Printed:
+class Printed:
     """One row as the template prints it."""
 
     tokenizer: transformers.PreTrainedTokenizerBase
@@ -73,6 +118,25 @@ class _Printed:
     def place(self) -> str:
         """Where the row stands, to begin an error with."""
         return getattr(self.row, "place", "") or "a chat"
+
+    def check(self, *, prompt: bool = True) -> None:
+        """``DataError`` where the template leaves out a part of an answer, or of the prompt."""
+        for role in _ANSWERS:
+            if role in self.row:
+                self.check_answer(role)
+        if prompt:
+            self.check_prompt()
+
+    def check_marks(self, marks: Sequence[str]) -> None:
+        """``DataError`` where a turn holds a mark: what a user wrote would end the user's turn."""
+        for role in ("prompt", *_ANSWERS):
+            for message in self.row.get(role, ()):
+                mark = next((mark for mark in marks if mark in message["content"]), None)
+                if mark is not None:
+                    what = f"{self.place}: a turn of the {message['role']} holds '{mark}', which "
+                    what += "the tokenizer takes for its own mark"
+                    fix = "a chat is written without its template: take the mark out"
+                    raise DataError(what, fix=fix)
 
     def check_answer(self, role: str) -> None:
         """``DataError`` where something of an answer is not printed after its prompt."""
@@ -93,11 +157,14 @@ class _Printed:
     def _check_calls(
         self, message: Message, prompt: list[Message], whole: str, begins: int, role: str
     ) -> None:
-        names = [call["function"]["name"] for call in message["tool_calls"]]
+        calls = message["tool_calls"]
+        functions = [call["function"] for call in calls]
+        names = [function["name"] for function in functions]
         bare = [
-            {**c, "function": {**c["function"], "arguments": {}}} for c in message["tool_calls"]
+            {**call, "function": {**own, "arguments": type(own["arguments"])()}}
+            for call, own in zip(calls, functions, strict=True)
         ]
-        has_arguments = any(call["function"]["arguments"] for call in message["tool_calls"])
+        has_arguments = any(function["arguments"] for function in functions)
         is_dropped = any(name not in whole[begins:] for name in names)
         if not is_dropped and has_arguments:
             is_dropped = self._whole([*prompt, {**message, "tool_calls": bare}]) == whole

@@ -16,7 +16,7 @@ from steelyard.harness.experiment import Row, duplicates, read_mix
 from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import early_stop
 from steelyard.trainers.loops.callbacks import as_callback
-from steelyard.trainers.loops.chat_template import require_rendered
+from steelyard.trainers.loops.chat_template import fitted
 from steelyard.trainers.loops.early_stop import EarlyStop
 from steelyard.trainers.loops.head import right_head
 from steelyard.trainers.loops.launching import leave_unless_first
@@ -43,8 +43,7 @@ def learnable(rows: Sequence[Row], job: TrainJob) -> tuple[datasets.Dataset, lis
     start's chat template leaves something of a chat out.
     """
     _require_one_kind(rows, job)
-    require_rendered(rows, job)
-    return in_memory(rows)
+    return in_memory(fitted(rows, job))
 
 
 def in_memory(rows: Sequence[Row]) -> tuple[datasets.Dataset, list[str]]:

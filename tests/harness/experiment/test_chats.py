@@ -243,12 +243,17 @@ def test_chats_of_parquet_have_no_keys_that_they_did_not_have(tmp_path: Path) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    def call(**arguments: str) -> dict[str, Any]:
+        return {"type": "function", "function": {"name": "f", "arguments": arguments}}
+
     rows = [
         {"messages": [ASK, SAY]},
-        {"messages": [ASK, {**SAY, "content": None, "tool_calls": [call]}]},
+        {"messages": [ASK, {**SAY, "tool_calls": [call(day="Monday")]}]},
+        {"messages": [ASK, {**SAY, "tool_calls": [call(port="west")]}]},
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
-    first, second = read_rows(DataSource("d", tmp_path / "d.parquet"), CHATS)
-    assert first == {"messages": [ASK, SAY]}
-    assert second["messages"][1]["tool_calls"][0]["function"]["name"] == "f"
+    assert read_rows(DataSource("d", tmp_path / "d.parquet"), CHATS) == rows
+    # In JSON a null is the file's own.
+    function = {"name": "f", "arguments": {"day": None}}
+    null = {"messages": [ASK, {**SAY, "tool_calls": [{"type": "function", "function": function}]}]}
+    assert read(tmp_path, null, CHATS) == null

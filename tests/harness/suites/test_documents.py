@@ -232,6 +232,10 @@ def test_null_is_asked_as_nothing_and_never_as_the_word_none(tmp_path: Path) -> 
     rows = [{"q": "Name it", "i": None, "a": "x"}, {"q": "Name it", "a": "x"},
             {"q": "Name it", "i": "now", "a": "x"}]  # fmt: skip
     prompts = [prompt for prompt, _ in asked(tmp_path, rows)]
+    joined = "{{ q ~ '\n' ~ i }}\n{{ [i, 'A:'] | join }}"
+    assert [prompt for prompt, _ in asked(tmp_path, rows, doc_to_text=joined)] == [
+        "Name it\n\nA:", "Name it\n\nA:", "Name it\nnow\nnowA:"
+    ]  # fmt: skip
     assert prompts == ["Name it\n\nA:", "Name it\n\nA:", "Name it\nnow\nA:"]
     source = DataSource("d", tmp_path / "ours.jsonl", {"prompt": "{q}\n{i}\nA:", "completion": "a"})
     assert [row["prompt"] for row in read_rows(source, ("prompt", "completion"))] == prompts

@@ -9,10 +9,12 @@ import pytest
 
 from steelyard.harness.checkpoints import load_model, open_base
 from steelyard.harness.errors import DataError
+from steelyard.harness.experiment import Row
 from steelyard.harness.plugins import DataSource, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.full import Full
 from steelyard.trainers.kto import labelled
+from steelyard.trainers.loops.chat_template import Printed
 from steelyard.trainers.loops.lessons import lessons
 from steelyard.trainers.loops.preferences import pairs, with_prompt
 from steelyard.trainers.loops.supervised import sft_trainer
@@ -119,6 +121,26 @@ def test_what_the_template_leaves_out_is_refused_by_its_row(
     assert str(caught.value).startswith(f"{tmp_path / 'd.jsonl'}: line 1: ")
 
 
+def test_arguments_are_text_for_a_template_that_takes_them_so(tmp_path: Path) -> None:
+    """DeepSeek's templates put them between strings (oumi-ai/oumi #2605)."""
+    template = PLAIN.replace(
+        "{% endfor %}", "{% for c in m.tool_calls or [] %}"
+        "{{ '<call>' + c.function.name + ' ' + c.function.arguments }}{% endfor %}{% endfor %}", 1
+    )  # fmt: skip
+    base = base_with(tmp_path / "base", template)
+    rows = [{"messages": [ASK, CALLING, TOLD, SAY]}]
+    answers = [answer.removesuffix("</s>") for _, answer in learnt(base, tmp_path, *rows)]
+    assert answers == ['<call>tower {"sea": "old"}', "the fox ."]
+
+
+def test_a_turn_that_holds_the_tokenizer_s_own_mark_is_refused(tmp_path: Path) -> None:
+    """A chat that was put through a template before: every mark in it would count twice."""
+    base = base_with(tmp_path / "base", PLAIN)
+    row = {"messages": [{**ASK, "content": "who ?</s><s>the dog"}, SAY]}
+    with pytest.raises(DataError, match="line 1: a turn of the user holds '</s>', which the token"):
+        lessons(job(base, tmp_path, row), Full())
+
+
 def test_turns_that_are_not_to_be_learnt_are_asked_and_not_learnt(tmp_path: Path) -> None:
     base = base_with(tmp_path / "base", PLAIN)
     row = {"messages": [ASK, {**SAY, "content": "the dog .", "weight": 0}, ASK, SAY]}
@@ -175,3 +197,37 @@ def test_held_out_chats_are_not_measured_as_python_s_text(tmp_path: Path) -> Non
     )  # fmt: skip
     with pytest.raises(DataError, match="line 1: the loss on held-out data is of texts"):
         Select(sources=("a",)).train(choice)
+
+
+def prints_calls(tokenizer: Any, arguments: object) -> bool:
+    """Whether a call, and an answer after what it gave, pass."""
+    call = {"type": "function", "function": {"name": "tower", "arguments": arguments}}
+    calling = {**CALLING, "content": "", "tool_calls": [call]}
+    told = [ASK, calling, {**TOLD, "name": "tower"}]
+    try:
+        Printed(tokenizer, Row({"prompt": [ASK], "completion": [calling]})).check()
+        Printed(tokenizer, Row({"prompt": told, "completion": [SAY]})).check()
+    except DataError:
+        return False
+    return True
+
+
+def test_published_templates_are_judged_as_trl_judges_them(tmp_path: Path) -> None:
+    """TRL ships what model families publish, and says of each whether it prints calls of tools."""
+    import trl
+    from trl.chat_template_utils import supports_tool_calling
+
+    tiny_jobs.save_base(tmp_path / "base")
+    _, tokenizer = load_model(open_base(str(tmp_path / "base")))
+    judged = {}
+    for file in sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja")):
+        family = file.stem.removesuffix("_training")
+        if family in ("idefics3", "llava_next", "smolvlm"):  # of content in parts alone
+            continue
+        tokenizer.chat_template = file.read_text()
+        Printed(tokenizer, Row({"prompt": [ASK], "completion": [SAY]})).check()
+        judged[file.stem] = any(
+            prints_calls(tokenizer, arguments) for arguments in ({"sea": "old"}, '{"sea": "old"}')
+        )
+        assert judged[file.stem] == supports_tool_calling(tokenizer), file.stem
+    assert len(judged) > 30 and len(set(judged.values())) == 2
