@@ -67,6 +67,12 @@ class OtherExamples:
     document: Document
     seed: int
 
+    def __getattr__(self, name: str) -> Any:
+        """What else a task of its own class asks of its sampler, such as ``replace_df``."""
+        if name == "sampler":  # while a copy is made of it
+            raise AttributeError(name)
+        return getattr(self.sampler, name)
+
     def sample(self, n: int, eval_doc: Document = None, **options: Any) -> list[Document]:
         """``n`` examples as lm-eval draws them, those that ask the document's question replaced.
 
