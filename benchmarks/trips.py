@@ -21,6 +21,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 FOLDERS = ("harness", "tasks", "trainers", "reports", "steelyard")
+OWN = tuple(f"{folder}/" for folder in FOLDERS)
 LEARNING_RATE, SEED, PATIENCE = 1.2345e-4, 424243, 97531
 DEPTH, ITEMS = 4, 60
 
@@ -90,7 +91,8 @@ class Walk:
     def _place(self, code: CodeType) -> str | None:
         if code not in self._places:
             file = str(Path(code.co_filename).resolve()) if code.co_filename[:1] == "/" else ""
-            inside = file.startswith(self.root) and not file.startswith(self.root + "benchmarks")
+            # An environment inside the checkout is not the project.
+            inside = file.removeprefix(self.root).startswith(OWN) and "site-packages" not in file
             self._places[code] = (
                 f"{file.removeprefix(self.root)}:{code.co_qualname}" if inside else None
             )
