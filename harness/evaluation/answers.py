@@ -20,14 +20,13 @@ from typing import Any
 
 from steelyard.harness.evaluation.window import Window
 from steelyard.harness.records import Flag, choice_responses
-from steelyard.harness.suites import BuiltTask, content_digest, right_choices
+from steelyard.harness.suites import LENGTHS, BuiltTask, content_digest, right_choices
 
 #: One of lm-eval's logged samples: ``doc``, ``target``, ``arguments`` and ``resps`` (a list a
 #: request), ``filter``, ``metrics`` (names), and each metric's value under its name.
 Entry = Mapping[str, Any]
 
-#: lm-eval's keys for the most tokens that a generation may have, and its default.
-_LIMIT_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+#: lm-eval's default of the most tokens that a generation may have.
 _DEFAULT_LIMIT = 256
 _MOST_TEXT = 100_000
 
@@ -159,7 +158,7 @@ def _token_limit(settings: object) -> int:
     """The most tokens that a generation may have, by its settings."""
     if not isinstance(settings, Mapping):
         return _DEFAULT_LIMIT
-    return int(next((settings[key] for key in _LIMIT_KEYS if settings.get(key)), _DEFAULT_LIMIT))
+    return int(next((settings[key] for key in LENGTHS if settings.get(key)), _DEFAULT_LIMIT))
 
 
 def _target_text(target: object) -> str:

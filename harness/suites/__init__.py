@@ -3,6 +3,7 @@
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import SUITE_SEED, BuiltSuite, BuiltTask, with_documents
 from steelyard.harness.suites.documents import Documents, TaskData
+from steelyard.harness.suites.generation_settings import LENGTHS, check_generation_settings
 from steelyard.harness.suites.groups import BuiltGroup, GroupMetric
 from steelyard.harness.suites.identity import (
     NOT_IDENTITY,
@@ -36,6 +37,7 @@ from steelyard.harness.suites.templates import templates_compiled_once
 
 __all__ = [
     "CHOICE_METRICS",
+    "LENGTHS",
     "NOT_IDENTITY",
     "SUITE_SEED",
     "BuiltGroup",
@@ -51,6 +53,7 @@ __all__ = [
     "TaskData",
     "TaskMetadata",
     "build",
+    "check_generation_settings",
     "content_digest",
     "documents_digest",
     "dumped_digest",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import (
+    Collected,
     ConfigError,
     DataError,
     MissingExtraError,
@@ -49,6 +50,7 @@ from steelyard.harness.suites.task_files import (
     task_files,
     task_tags,
 )
+from steelyard.harness.suites.task_settings import check_entries, check_task_settings
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -75,19 +77,22 @@ def build(
     tasks: dict[str, BuiltTask] = {}
     groups: dict[str, BuiltGroup] = {}
     missing: dict[str, SteelyardError] = {}
+    problems = Collected()
     for spec in suite.tasks:
         try:
             loaded, own_groups = _load(manager, spec, seed)
         except SteelyardError as error:
-            if not _is_of_this_machine(error):
-                raise
-            missing[spec.task] = error
+            if _is_of_this_machine(error):
+                missing[spec.task] = error
+            else:
+                problems.errors.append(error)
             continue
         for built in loaded:
             if built.name in tasks:
                 raise ConfigError(f"suite '{suite.name}' holds the task '{built.name}' twice")
             tasks[built.name] = built
         groups |= {group.name: group for group in own_groups}
+    problems.raise_any()
     if missing and not tasks:
         raise next(iter(missing.values()))
     fidelity = None
@@ -177,10 +182,17 @@ def _one(manager: TaskManager, spec: SuiteTask, seed: int) -> BuiltTask:
 
 
 def _metadata(manager: TaskManager, name: str, task: Task) -> TaskMetadata:
-    """What the task says of itself; a mistake there names the YAML file that lm-eval read."""
+    """What the task says of itself; a mistake there names the YAML file that lm-eval read.
+
+    Settings that nothing would read are mistakes, too.
+    """
     entry = manager.task_index.get(name)
     path = None if entry is None else entry.yaml_path
     with located(file=path or f"task {name}", line_of=None if path is None else lines_of(path)):
+        config = getattr(task, "config", None)
+        check_task_settings(config)
+        if path is None or not path.is_relative_to(package_folder("lm_eval")):
+            check_entries(config)
         return task_metadata(task, name)
 
 

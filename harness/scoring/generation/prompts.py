@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
-from steelyard.harness.errors import ScoringError
+from steelyard.harness.errors import ScoringError, located
 from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.generation.shared_prefix import Prompt
 from steelyard.harness.scoring.generation.stopping import Stopping
 from steelyard.harness.scoring.passes.trie import Tokens
 from steelyard.harness.scoring.requests import Request
+from steelyard.harness.suites import check_generation_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,10 +37,12 @@ class Settings:
 def read_settings(request: Request, end_text: str | None) -> Settings:
     """lm-eval's ``gen_kwargs``: aliases of the length, temperature 0, the end token as a stop."""
     asked = copy.deepcopy(request.arguments[1])
+    if isinstance(asked, Mapping):
+        with located(file=f"task {request.task}", key="generation_kwargs"):
+            check_generation_settings(asked, other_backends=False)
     options = dict(normalize_gen_kwargs(asked, MOST_TOKENS))
     stops = handle_stop_sequences(options.pop("until", None), eos=end_text)
     most = int(options.pop("max_gen_toks"))
-    options.pop("max_length", None)
     # A seed of its own makes another request, and what is drawn follows the request's digest.
     options.pop("seed", None)
     if not options.get("do_sample"):
