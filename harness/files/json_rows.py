@@ -41,7 +41,7 @@ def json_rows(lines: TextLines, *, results: bool) -> Iterator[tuple[str, Mapping
 
 def _decoder(results: bool) -> json.JSONDecoder:
     if results:
-        return json.JSONDecoder(parse_int=whole)
+        return json.JSONDecoder(parse_int=whole, object_pairs_hook=_without_repeats)
     return json.JSONDecoder(
         parse_int=whole,
         parse_float=_finite,

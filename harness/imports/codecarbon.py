@@ -10,6 +10,7 @@ from typing import Literal
 from steelyard.harness.energy import total
 from steelyard.harness.errors import Collected, DataError, located
 from steelyard.harness.files import digest_json, records
+from steelyard.harness.imports.emission_figures import require_sound
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -52,6 +53,10 @@ def read_emissions(
                 if value is None or value < 0:
                     shown = tracker.total.get(name)
                     problems.errors.append(DataError("is no figure", value=shown, key=name))
+        problems.raise_any()
+        for tracker in trackers:
+            with problems.of():
+                require_sound(tracker.total)
         problems.raise_any()
     version = trackers[0].total.get("codecarbon_version")
     return trackers, Source("codecarbon", (path,), str(version) if version else None)

@@ -241,3 +241,11 @@ def test_pandas_index_is_no_metric_and_that_is_said(steelyard: Steelyard) -> Non
     assert "column 'Unnamed: 0' left out: the number of the row that pandas writes" in done.err
     run = read_items(Path("x.csv"), ItemColumns()).run
     assert [(score.metric, score.value) for score in run.scores] == [("acc", 2 / 3)]
+
+
+def test_a_key_that_stands_twice_in_one_object_is_refused(tmp_path: Path) -> None:
+    # JSON's own rule, the last one wins, would make a wrong answer of a right one.
+    file = tmp_path / "x.jsonl"
+    file.write_text('{"id": "a", "acc": 1, "acc": 0}\n{"id": "b", "acc": 1}\n')
+    with pytest.raises(SteelyardError, match="line 1 is not JSON: .*'acc'"):
+        read_items(file, ItemColumns())
