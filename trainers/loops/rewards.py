@@ -6,6 +6,8 @@ team's own package, and TRL's (``trl.rewards:think_format_reward``), plug in.
 
 from __future__ import annotations
 
+import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -16,13 +18,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model
-from steelyard.harness.errors import CheckpointError, ConfigError
+from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
 from steelyard.harness.files import file_digest
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import torch, transformers
 
 #: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
-RewardFunction = Callable[..., list[float]]
+RewardFunction = Callable[..., list[float] | list[float | None]]
 
 
 class _Reward(BaseModel):
@@ -121,10 +123,53 @@ def _as_trl_takes_it(
     reward: Reward, models: Mapping[str, Checkpoint]
 ) -> RewardFunction | transformers.PreTrainedModel:
     if isinstance(reward, Function):
-        return _imported(reward.name)
+        function = _imported(reward.name)
+        return (
+            function  # TRL awaits it
+            if inspect.iscoroutinefunction(function)
+            else CheckedRewards(function, reward.name)
+        )
     if isinstance(reward, ByModel):
         return _loaded(models[reward.model], reward.model)
     return _called(reward)
+
+
+class CheckedRewards:
+    """A user's function whose rewards are finite numbers, or None, of which it keeps count.
+
+    TRL leaves None out of a group and takes infinity in. NaN is no number and is None here.
+    """
+
+    def __init__(self, function: RewardFunction, name: str) -> None:
+        self._function, self._name = function, name
+        self.__name__ = str(getattr(function, "__name__", name))
+        self.asked = self.missing = 0
+
+    def __call__(self, *positional: object, **named: object) -> list[float | None]:
+        """The rewards; raises ``TrainingError`` where one is infinite."""
+        values = [self._checked(value) for value in self._function(*positional, **named)]
+        self.asked += len(values)
+        self.missing += values.count(None)
+        return values
+
+    def _checked(self, value: float | None) -> float | None:
+        if value is None or math.isnan(value):
+            return None
+        if math.isinf(value):
+            what = f"the reward function '{self._name}' gave {value}"
+            fix = "give a finite number, or None where a completion has no reward"
+            raise TrainingError(what, fix=fix)
+        return float(value)
+
+
+def missing_notes(functions: Sequence[object]) -> list[str]:
+    """How many completions a user's function gave no reward for, a note for each that did not."""
+    return [
+        f"'{function.__name__}' gave no reward for {function.missing} of {function.asked} "
+        "completions: they count for nothing"
+        for function in functions
+        if isinstance(function, CheckedRewards) and function.missing
+    ]
 
 
 def source_of(reward: Function) -> str | None:

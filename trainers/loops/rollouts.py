@@ -18,7 +18,7 @@ from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.libraries import datasets, transformers
 from steelyard.trainers.loops.method import Method, Training
 from steelyard.trainers.loops.preferences import peft_config, stored
-from steelyard.trainers.loops.rewards import functions, needs_answer, tokenizers
+from steelyard.trainers.loops.rewards import functions, missing_notes, needs_answer, tokenizers
 from steelyard.trainers.loops.rollout_options import ANSWERED, PROMPTS, RolloutOptions
 from steelyard.trainers.loops.watch import Watch
 
@@ -47,7 +47,7 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
                 callbacks=[as_callback(bound)],
             )
         watch = training.run(trainer, job, len(rows))
-        notes = [*notes, *bound.notes, *nothing_to_tell_apart(watch)]
+        notes = [*notes, *bound.notes, *nothing_to_tell_apart(watch), *missing_notes(rewards)]
         return stored(trainer.model, options, Training(job, options, method.name, watch, notes))
 
 

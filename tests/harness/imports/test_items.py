@@ -247,5 +247,5 @@ def test_a_key_that_stands_twice_in_one_object_is_refused(tmp_path: Path) -> Non
     # JSON's own rule, the last one wins, would make a wrong answer of a right one.
     file = tmp_path / "x.jsonl"
     file.write_text('{"id": "a", "acc": 1, "acc": 0}\n{"id": "b", "acc": 1}\n')
-    with pytest.raises(SteelyardError, match="line 1 is not JSON: .*'acc'"):
+    with pytest.raises(SteelyardError, match=r"line 1 is not JSON: .*'acc'"):
         read_items(file, ItemColumns())
