@@ -58,6 +58,8 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     source: Source
     is_encoder_decoder: bool
+    notes: tuple[str, ...] = ()
+    """What its weights hold and the model has no place for, for people."""
 
 
 def find_source(
@@ -120,15 +122,15 @@ def load_model_folder(
     """
     source = find_source(path_or_id, adapter, gguf_file)
     with quiet():
-        model = _load_model(source, *_placement(device, dtype)).eval()
-        require_causal(model, source.weights)
+        model, notes = _load_model(source, *_placement(device, dtype))
+        require_causal(model.eval(), source.weights)
         if source.adapter is not None:
             model = apply_adapter(model, source.adapter)
         tokenizer = _load_tokenizer(source)
         _check_vocabulary(model, tokenizer, source)
     model.eval()
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
-    return LoadedModel(model, tokenizer, source, encoder_decoder)
+    return LoadedModel(model, tokenizer, source, encoder_decoder, notes)
 
 
 def _placement(
@@ -149,7 +151,9 @@ def _placement(
     return device, dtype
 
 
-def _load_model(source: Source, device: str, dtype: torch.dtype | str) -> PreTrainedModel:
+def _load_model(
+    source: Source, device: str, dtype: torch.dtype | str
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
     import transformers
 
     with _shown(source) as (folder, options):
@@ -177,10 +181,11 @@ def _load_model(source: Source, device: str, dtype: torch.dtype | str) -> PreTra
             ) from error
     _require_whole(loading["missing_keys"], source)
     _state_origin(model, source)
+    notes = _unused(loading["unexpected_keys"])
     if quantized:
         keep_layout(model)
-        return model
-    return model.to(device)
+        return model, notes
+    return model.to(device), notes
 
 
 @contextmanager
@@ -204,6 +209,12 @@ def _require_whole(missing: Collection[str], source: Source) -> None:
             fix="copy the weights again, or name the kind of model in config.json (architectures) "
             "that they are of",
         )
+
+
+def _unused(names: Collection[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (f"{len(names)} tensors of its weights have no place in it, such as {min(names)}",)
 
 
 def _state_origin(model: PreTrainedModel, source: Source) -> None:

@@ -202,6 +202,15 @@ _PARTS = {
 def _verify(checkpoint: Checkpoint) -> None:
     folder, manifest = checkpoint.folder, checkpoint.manifest
     weights = checkpoint.weights_folder
+    if manifest.digest != checkpoint_digest(manifest.digests):
+        fix = "remove the manifest to name a new model"
+        raise CheckpointError(
+            "is not the digest of the digests below it",
+            file=folder / MANIFEST,
+            key="digest",
+            value=manifest.digest,
+            fix=fix,
+        )
     expected = manifest.digests.model_dump()
     present = Digests(
         weights=weights_digest(weights, checkpoint.gguf_file),

@@ -6,7 +6,12 @@ import shutil
 from pathlib import Path
 
 from steelyard.harness.checkpoints.bases import base_of_adapter
-from steelyard.harness.checkpoints.digests import adapter_digest, tokenizer_digest, weights_digest
+from steelyard.harness.checkpoints.digests import (
+    adapter_digest,
+    chat_template_digest,
+    tokenizer_digest,
+    weights_digest,
+)
 from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
     CONFIG,
@@ -64,7 +69,8 @@ def content_of(folder: Path) -> str:
     if not is_adapter(folder):
         return describe(folder, name=folder.name).manifest.digest
     require_safetensors(folder, "adapter")
-    tokenizer = tokenizer_digest(folder) if has_tokenizer(folder) else None
+    own = has_tokenizer(folder)
+    tokenizer = [tokenizer_digest(folder), chat_template_digest(folder)] if own else None
     return digest_json([adapter_digest(folder), tokenizer])
 
 

@@ -11,6 +11,7 @@ from steelyard.harness.compare.deltas import (
     pair_task,
     run_test,
 )
+from steelyard.harness.compare.generation import generation_notes
 from steelyard.harness.compare.noise import NoiseFloor, noise_floors
 from steelyard.harness.compare.pairing import Alone, alone, pair, part_of
 from steelyard.harness.compare.problems import Problem, lines
@@ -31,6 +32,7 @@ __all__ = [
     "all_slices",
     "alone",
     "compare",
+    "generation_notes",
     "inspect_run",
     "lines",
     "noise_floors",

@@ -50,7 +50,8 @@ class OpenedLM(TemplateLM):
         encoder = encoder_class(parity)
         self.encoder = encoder(self.tokenizer, self.max_length, loaded.is_encoder_decoder)
         self.budget = tokens_per_batch or memory.tokens_per_batch(self.model, self.max_length)
-        self.events = Events(notes=dict(self.encoder.notes))
+        notes = {note: note for note in loaded.notes}
+        self.events = Events(notes=notes | dict(self.encoder.notes))
 
     def plan(self, kind: str, requests: Sequence[Request], budget: int) -> Plan:
         """Cut requests of one kind into packs, by their content and ``budget`` alone."""

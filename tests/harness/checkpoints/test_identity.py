@@ -22,7 +22,9 @@ from steelyard.harness.checkpoints.folder import (
 )
 from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.checkpoints.shown import shown_adapter, shown_model, shown_tokenizer
+from steelyard.harness.checkpoints.writing import copy_tokenizer
 from steelyard.harness.errors import SteelyardError
+from steelyard.harness.files import digest_json
 from tests.harness.scoring import tiny
 
 CHAT = "{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
@@ -175,7 +177,7 @@ def changes(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[str, Change]:
 
 def _added(folder: Path, name: str, source: str, names: tuple[str, ...]) -> None:
     path = folder / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     content = (folder / source).read_bytes() if source in names else source.encode()
     path.write_bytes(content)
 
@@ -322,6 +324,22 @@ def test_every_file_that_a_tokenizer_of_transformers_reads_is_one_of_a_tokenizer
     assert {file.name for file in tokenizer_files(tmp_path)} == names, TOKENIZER_FILES
 
 
+def test_gguf_weights_are_shown_alone(tmp_path: Path) -> None:
+    # Beside them transformers reads neither other weights nor generation_config.json.
+    for name in ("model.gguf", "other.gguf", "config.json", "generation_config.json", "x.py"):
+        (tmp_path / name).write_text("{}")
+    with shown_model(tmp_path, "model.gguf") as shown:
+        assert _files(shown) == ("config.json", "model.gguf")
+
+
+def test_a_candidate_gets_every_chat_template_of_its_start(tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "chat_template.jinja", "additional_chat_templates/rag.jinja"):
+        _added(tmp_path / "start", name, "{}", ())
+    (tmp_path / "candidate").mkdir()
+    copy_tokenizer(tmp_path / "start", tmp_path / "candidate")
+    assert _files(tmp_path / "candidate") == _files(tmp_path / "start")
+
+
 # --- weights ------------------------------------------------------------------------------------
 
 
@@ -438,18 +456,29 @@ def test_weights_that_lack_a_tensor_are_refused_instead_of_filled_at_random(
 # --- adapters -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def adapter(model: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def saved_adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    folder = tmp_path / "adapter"
+    folder = tmp_path_factory.mktemp("adapter")
     base = AutoModelForCausalLM.from_pretrained(model)
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     adapted = get_peft_model(base, config)
     adapted.peft_config["default"].base_model_name_or_path = str(model)
     adapted.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def adapter(saved_adapter: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved_adapter, tmp_path / "adapter"))
+
+
+def test_a_change_of_an_adapters_folder_changes_the_digest_or_not_a_bit(
+    saved_adapter: Path, tmp_path: Path
+) -> None:
+    _property(saved_adapter, tmp_path / "changed", 30)
 
 
 def test_an_adapter_is_the_one_file_that_peft_reads(adapter: Path) -> None:
@@ -511,10 +540,31 @@ def test_a_manifest_without_generation_settings_opens_by_those_that_lie_there(
     manifest = open_base(str(folder)).manifest
     content = manifest.model_dump(mode="json")
     del content["digests"]["generation"]
-    (folder / "manifest.json").write_text(json.dumps(content | {"digest": "of an earlier version"}))
+    # As every version before wrote it: the digest of the four parts that counted.
+    content["digest"] = digest_json(content["digests"])
+    (folder / "manifest.json").write_text(json.dumps(content))
     assert open_base(str(folder)).manifest.digest == manifest.digest
     (folder / "generation_config.json").write_text('{"repetition_penalty": 3.0}')
     assert open_base(str(folder)).manifest.digest != manifest.digest
+
+
+def test_a_manifest_whose_digest_is_another_models_is_refused(model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "renamed"))
+    manifest = open_base(str(folder)).manifest.model_copy(update={"digest": "0" * 64})
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    with pytest.raises(SteelyardError, match="digest: is not the digest of the digests below it"):
+        open_base(str(folder))
+
+
+def test_tensors_without_a_place_in_the_model_are_noted(model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = whole(model, tmp_path / "m")
+    tensors = load_file(folder / "model.safetensors") | {"value_head.weight": torch.ones(2)}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (note,) = load_model_folder(folder).notes
+    assert note == "1 tensors of its weights have no place in it, such as value_head.weight"
 
 
 def test_generation_settings_that_changed_under_their_manifest_are_named(

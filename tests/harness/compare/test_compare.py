@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from steelyard.harness.compare import compare, recipe_deltas
+from steelyard.harness.compare import compare, generation_notes, recipe_deltas
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.records import Failure
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
@@ -197,6 +197,9 @@ def test_other_generation_defaults_are_named_and_do_not_void():
     (difference,) = found.differences
     assert (difference.field, difference.voids) == ("generation_defaults", False)
     assert (difference.baseline, difference.candidate) == ("{}", '{"repetition_penalty": 3.0}')
+    (note,) = generation_notes([found])
+    assert note.startswith("Texts of new were generated under other settings of the model's own")
+    assert note.endswith("than the baseline's: repetition_penalty none -> 3.0.")
 
 
 def test_a_baseline_that_says_no_generation_defaults_is_not_told_to_differ():

@@ -147,10 +147,12 @@ def test_workers_end_with_a_killed_driver(tmp_path: Path) -> None:
     script.write_text(DRIVER)
     driver = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
     deadline = time.monotonic() + 60
-    while not (tmp_path / "hang.too").exists() or not (tmp_path / "hang").exists():
+    started = (tmp_path / "hang", tmp_path / "hang.too")
+    # Of a file that is there nothing may have been written yet.
+    while not all(file.exists() and file.read_text().split() for file in started):
         assert time.monotonic() < deadline, "the workers did not start"
         time.sleep(0.05)
-    pids = [int((tmp_path / name).read_text().split()[0]) for name in ("hang", "hang.too")]
+    pids = [int(file.read_text().split()[0]) for file in started]
     driver.kill()
     driver.wait()
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
