@@ -28,7 +28,7 @@ def _changes(comparison: Comparison) -> Iterable[str]:
     for difference in comparison.differences:
         if difference.field == "generation_defaults":
             before, after = _settings(difference.baseline), _settings(difference.candidate)
-            changed = sorted(k for k in before | after if before.get(k) != after.get(k))
+            changed = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
             yield ", ".join(f"{k} {_shown(before, k)} -> {_shown(after, k)}" for k in changed)
 
 
