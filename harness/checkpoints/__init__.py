@@ -58,6 +58,7 @@ from steelyard.harness.checkpoints.writing import (
     with_checks,
     with_copies,
     with_energy,
+    with_rewards,
     write_manifest,
 )
 
@@ -114,6 +115,7 @@ __all__ = [
     "with_checks",
     "with_copies",
     "with_energy",
+    "with_rewards",
     "without_end",
     "write_as_trained",
     "write_manifest",

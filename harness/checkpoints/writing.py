@@ -36,7 +36,14 @@ from steelyard.harness.checkpoints.opening import now, open_checkpoint
 from steelyard.harness.environment import versions
 from steelyard.harness.files import data_digest, digest_json, write_atomic
 from steelyard.harness.plugins import Plugin, TrainJob
-from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests, Energy, LossPoint
+from steelyard.harness.records import (
+    Checkpoint,
+    CheckpointManifest,
+    Digests,
+    Energy,
+    HeldOutAccuracy,
+    LossPoint,
+)
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -168,6 +175,21 @@ def with_energy(
 ) -> Checkpoint:
     """The same checkpoint with its cost in the manifest; its digest does not change."""
     update = {"energy": energy, "peak_memory_bytes": peak_memory_bytes}
+    write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update=update))
+    return open_checkpoint(checkpoint.folder)
+
+
+def with_rewards(
+    checkpoint: Checkpoint,
+    *,
+    held_out_accuracy: HeldOutAccuracy | None = None,
+    reward_models: Mapping[str, HeldOutAccuracy | None] | None = None,
+) -> Checkpoint:
+    """The same checkpoint with how good its rewards are, or those that it was trained by.
+
+    Its digest does not change.
+    """
+    update = {"held_out_accuracy": held_out_accuracy, "reward_models": reward_models or {}}
     write_manifest(checkpoint.folder, checkpoint.manifest.model_copy(update=update))
     return open_checkpoint(checkpoint.folder)
 

@@ -7,6 +7,7 @@ from steelyard.harness.records.checkpoints import (
     Checkpoint,
     CheckpointManifest,
     Digests,
+    HeldOutAccuracy,
     LossPoint,
 )
 from steelyard.harness.records.comparison import (
@@ -109,6 +110,7 @@ __all__ = [
     "Flip",
     "FlipCount",
     "Grade",
+    "HeldOutAccuracy",
     "Kind",
     "LossPoint",
     "Parity",

@@ -13,6 +13,9 @@ from steelyard.harness.records.energy import Energy
 from steelyard.harness.records.record import Record
 from steelyard.harness.records.words import SCHEMA_VERSION
 
+#: How often a coin prefers the better of two answers.
+CHANCE_OF_TWO = 0.5
+
 
 class Digests(Record):
     """What a checkpoint is: SHA-256 hex digests of content, never of a path."""
@@ -33,6 +36,31 @@ class LossPoint(Record):
     step: int
     loss: float
     metrics: Mapping[str, float] = Field(default_factory=dict)
+
+
+class HeldOutAccuracy(Record):
+    """How often a reward model prefers the chosen answer, on pairs that it was not trained on."""
+
+    value: float
+    """Share of pairs; a tie is not right. Chance is .5."""
+    low: float | None
+    high: float | None
+    """Two-sided 95% interval, pairs of one prompt taken together; None: too few to have one."""
+    n: int
+    ties: int = 0
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether a coin may be as good: its interval reaches down to chance, or it has none."""
+        return self.low is None or self.low <= CHANCE_OF_TWO
+
+    def in_words(self) -> str:
+        """``right on 78.0% of 120 held-out pairs (69.8% to 84.5%)``."""
+        interval = "too few for an interval"
+        if self.low is not None and self.high is not None:
+            interval = f"{self.low:.1%} to {self.high:.1%}"
+        ties = f", {self.ties} ties" if self.ties else ""
+        return f"right on {self.value:.1%} of {self.n} held-out pairs ({interval}{ties})"
 
 
 class CheckpointManifest(Record):
@@ -68,6 +96,10 @@ class CheckpointManifest(Record):
     """The candidate in the experiment file of which this is one seed's copy; None: no copy."""
     copies: Mapping[str, str] = Field(default_factory=dict)
     """The same of the candidates that ``recipe`` names: a copy's name -> its name in the file."""
+    held_out_accuracy: HeldOutAccuracy | None = None
+    """Of a reward model; None: not measured, or no reward model."""
+    reward_models: Mapping[str, HeldOutAccuracy | None] = Field(default_factory=dict)
+    """The reward models that it was trained by, and how good each is as far as is known."""
     checks: Mapping[str, str] = Field(default_factory=dict)
     """What was checked after training, e.g. ``{"adapter applied": "logits differ by 1.2"}``."""
     notes: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from steelyard.reports.document import (
     Word,
 )
 from steelyard.reports.material import Material
+from steelyard.reports.sections.rewards import reward_warnings
 from steelyard.reports.words import DELTA_WORDS, RULE_WORDS, listed, metric_title, task_title
 
 #: Reasons that every form of the page lists; a terminal folds longer tables away.
@@ -93,7 +94,7 @@ def verdicts_section(material: Material) -> Section:
     """Each candidate: the gate's word, where it is better, worse or undecided, and its cost."""
     blocks: list[Block] = []
     blocks += [Notice(level="note", text=note) for note in material.notes]
-    blocks += _warning(material)
+    blocks += [*reward_warnings(material), *_warning(material)]
     blocks += [
         _verdicts_table(material.seen_from(name), index)
         for index, name in enumerate(material.baselines)

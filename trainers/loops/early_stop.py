@@ -66,12 +66,29 @@ def divided(
     """The rows to train on, and those held out (None without early stop). Raises ``DataError``."""
     if options is None:
         return rows, None
+    trained_on, held_out = split_off(rows, options.holdout, job)
+    if len(trained_on) == 0:
+        raise DataError(
+            f"early_stop holds out {options.holdout:.0%} of {len(rows)} rows, which leaves none",
+            file=job.data[0].path,
+            fix="give more rows, or a smaller holdout",
+        )
+    return trained_on, held_out
+
+
+def split_off(
+    rows: datasets.Dataset, share: float, job: TrainJob
+) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Rows with a share of them held out, at least one; rows of one prompt stay together.
+
+    Rows of which the first part may be empty: those of one prompt cannot be parted.
+    """
     first = "prompt" if "prompt" in rows.column_names else rows.column_names[0]
     keys = [json.dumps(value, sort_keys=True) for value in rows[first]]
     rows_of = Counter(keys)
     order = sorted(rows_of)
     random.Random(f"{job.seed}:held out").shuffle(order)
-    wanted = max(1, round(options.holdout * len(keys)))
+    wanted = max(1, round(share * len(keys)))
     held: set[str] = set()
     count = 0
     for key in order:
@@ -79,12 +96,6 @@ def divided(
             break
         held.add(key)
         count += rows_of[key]
-    if count >= len(keys):
-        raise DataError(
-            f"early_stop holds out {options.holdout:.0%} of {len(keys)} rows, which leaves none",
-            file=job.data[0].path,
-            fix="give more rows, or a smaller holdout",
-        )
     trained_on = [at for at, key in enumerate(keys) if key not in held]
     held_out = [at for at, key in enumerate(keys) if key in held]
     return rows.select(trained_on), rows.select(held_out)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model
 from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
 from steelyard.harness.files import file_digest
-from steelyard.harness.records import Checkpoint
+from steelyard.harness.records import Checkpoint, HeldOutAccuracy
 from steelyard.trainers.loops.libraries import torch, transformers
 
 #: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
@@ -117,6 +117,28 @@ def functions(
     rewards.
     """
     return [_as_trl_takes_it(reward, models or {}) for reward in rewards]
+
+
+def accuracies(
+    rewards: Sequence[Reward], models: Mapping[str, Checkpoint]
+) -> dict[str, HeldOutAccuracy | None]:
+    """The reward models by name, each with its accuracy on held-out pairs where that is known."""
+    names = [reward.model for reward in rewards if isinstance(reward, ByModel)]
+    return {name: models[name].manifest.held_out_accuracy for name in names}
+
+
+def doubts(models: Mapping[str, HeldOutAccuracy | None]) -> list[str]:
+    """A warning for each reward model that is no better than a coin, or of unknown accuracy."""
+    warnings = []
+    for name, accuracy in models.items():
+        if accuracy is None:
+            warnings.append(f"warning: how good the reward model '{name}' is is not known")
+        elif accuracy.shows_nothing:
+            warnings.append(
+                f"warning: the reward model '{name}' is not shown to be better than chance: "
+                f"{accuracy.in_words()}"
+            )
+    return warnings
 
 
 def _as_trl_takes_it(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from steelyard.harness.checkpoints import load_model
+from steelyard.harness.checkpoints import load_model, with_rewards
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
@@ -18,7 +18,14 @@ from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.libraries import datasets, transformers
 from steelyard.trainers.loops.method import Method, Training
 from steelyard.trainers.loops.preferences import peft_config, stored
-from steelyard.trainers.loops.rewards import functions, missing_notes, needs_answer, tokenizers
+from steelyard.trainers.loops.rewards import (
+    accuracies,
+    doubts,
+    functions,
+    missing_notes,
+    needs_answer,
+    tokenizers,
+)
 from steelyard.trainers.loops.rollout_options import ANSWERED, PROMPTS, RolloutOptions
 from steelyard.trainers.loops.watch import Watch
 
@@ -29,6 +36,9 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
     Raises ``TrainingError``, ``DataError``, or ``ConfigError`` where a reward is not there.
     """
     rewards = functions(options.rewards, job.sources)
+    models = accuracies(options.rewards, job.sources)
+    for doubt in doubts(models):
+        job.progress(0, None, doubt)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
     rows, notes = prompts(job, options, tokenizer)
@@ -47,8 +57,11 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
                 callbacks=[as_callback(bound)],
             )
         watch = training.run(trainer, job, len(rows))
-        notes = [*notes, *bound.notes, *nothing_to_tell_apart(watch), *missing_notes(rewards)]
-        return stored(trainer.model, options, Training(job, options, method.name, watch, notes))
+        notes = [*doubts(models), *notes, *bound.notes, *nothing_to_tell_apart(watch)]
+        training_over = Training(
+            job, options, method.name, watch, [*notes, *missing_notes(rewards)]
+        )
+        return with_rewards(stored(trainer.model, options, training_over), reward_models=models)
 
 
 class KlBound:
@@ -71,8 +84,8 @@ class KlBound:
         if self.bound is not None and kl is not None and float(kl) > self.bound:
             control.should_training_stop = True
             self.notes.append(
-                f"stopped at step {state.global_step}: the divergence from the start, "
-                f"{float(kl):.3g} nats per token, passed max_kl={self.bound:g}"
+                f"stopped at step {state.global_step}: the divergence from the start, estimated "
+                f"at {float(kl):.3g} nats per token, passed max_kl={self.bound:g}"
             )
 
 
