@@ -17,7 +17,7 @@ from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.libraries import torch, transformers, trl
-from steelyard.trainers.loops.method import Training, store_full
+from steelyard.trainers.loops.method import Training, require_decoder, store_full
 from steelyard.trainers.loops.options import TrainingOptions
 
 
@@ -47,6 +47,7 @@ class Distill(TrainingOptions):
         rows, notes = training.dataset(job, self.data_roles)
         training.prepare(job)
         model, tokenizer = load_model(job.start, trainable=True)
+        require_decoder(model, job, "distill")
         rows = training.begun_once(rows, tokenizer)
         teacher, its_tokenizer = load_model(source)
         difference = vocabulary_difference(tokenizer, its_tokenizer)

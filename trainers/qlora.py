@@ -69,7 +69,7 @@ def load_in_4bit(
         bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
     )
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model = type(full).from_pretrained(  # by its own class: of an encoder-decoder, too
             whole,
             quantization_config=config,
             dtype=torch.float32,

@@ -23,6 +23,7 @@ from steelyard.harness.errors import MissingExtraError
 from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import torch, transformers
+from steelyard.trainers.loops.method import require_decoder
 from steelyard.trainers.weights import calibrated, gguf_export
 from steelyard.trainers.weights.rounding import rounded
 
@@ -181,6 +182,7 @@ def _store(
         file = job.folder / GGUF_FILE
         return gguf_export.export(full, job.folder, file, kind, with_tokenizer=inside)
     if options.scheme in _CALIBRATED:
+        require_decoder(full, job, options.scheme)
         notes = calibrated.write_calibrated(full, tokenizer, job, options)
         save_beside(None, job)
         return notes
@@ -212,7 +214,8 @@ def _packed(
     whole = job.folder / "whole"
     full.save_pretrained(whole)
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(
+        # By its own class: an encoder-decoder is no causal model.
+        return type(full).from_pretrained(
             whole,
             quantization_config=config,
             dtype=torch.float32,

@@ -52,6 +52,8 @@ class RewardModel(TrainingOptions):
         with quiet():
             model, tokenizer = _with_a_score(job)
             rows = training.begun_once(rows, tokenizer)
+            if held_out is not None:
+                held_out = training.begun_once(held_out, tokenizer)
             trainer = trl.RewardTrainer(
                 model,
                 args=trl.RewardConfig(

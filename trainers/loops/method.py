@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.harness.checkpoints import finish, save_full
+from steelyard.harness.errors import TrainingError
 from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import transformers
@@ -41,6 +42,20 @@ def counts(model: transformers.PreTrainedModel) -> dict[str, int]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "parameters_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
+
+
+def require_decoder(model: transformers.PreTrainedModel, job: TrainJob, method: str) -> None:
+    """Raise ``TrainingError`` for an encoder-decoder (T5, BART), which ``method`` cannot train.
+
+    TRL hands such a model a row without an input for its decoder, which is a traceback at best.
+    """
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise TrainingError(
+            f"candidate '{job.candidate}': {method} needs a decoder, and its start is an "
+            f"encoder-decoder ({model.config.model_type})",
+            fix="use full, freeze, lora, qlora, ia3, prompt_tuning, prefix, orpo or simpo, or "
+            "start from a decoder",
+        )
 
 
 def merged_note(job: TrainJob) -> tuple[str, ...]:

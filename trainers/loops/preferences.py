@@ -16,7 +16,7 @@ from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import early_stop, training
 from steelyard.trainers.loops.adapters import lora_config, store_adapter
 from steelyard.trainers.loops.libraries import datasets, peft, transformers
-from steelyard.trainers.loops.method import Method, Training, store_full
+from steelyard.trainers.loops.method import Method, Training, require_decoder, store_full
 from steelyard.trainers.loops.options import LoraOptions, ValidatedOptions
 
 #: Two answers to a prompt, or two whole texts that begin with one prompt, as in HH-RLHF.
@@ -106,6 +106,7 @@ def trained_beside_reference(
     rows, held_out = early_stop.divided(rows, options.early_stop, job)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
+    require_decoder(model, job, method.name)
     rows = training.begun_once(rows, tokenizer)
     reference = None
     if options.rank is None:  # with an adapter, the model without it is the reference

@@ -16,7 +16,7 @@ from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import training
 from steelyard.trainers.loops.callbacks import as_callback
 from steelyard.trainers.loops.libraries import datasets, transformers
-from steelyard.trainers.loops.method import Method, Training
+from steelyard.trainers.loops.method import Method, Training, require_decoder
 from steelyard.trainers.loops.preferences import peft_config, stored
 from steelyard.trainers.loops.rewards import (
     accuracies,
@@ -41,6 +41,7 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
         job.progress(0, None, doubt)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
+    require_decoder(model, job, method.name)
     rows, notes = prompts(job, options, tokenizer)
     rows = training.begun_once(rows, tokenizer)
     bound = KlBound(options)
