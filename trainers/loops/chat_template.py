@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steelyard.harness.checkpoints import tokenizer_folder
+from steelyard.harness.checkpoints import open_tokenizer, tokenizer_folder
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError, located
 from steelyard.harness.experiment import Message, Row
@@ -39,7 +39,7 @@ def fitted(rows: Sequence[Row], job: TrainJob) -> Sequence[Row]:
         return rows
     folder = tokenizer_folder(job.start.folder, job.start.weights_folder)
     with quiet():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = open_tokenizer(folder, job.start.weights_folder)
     if not tokenizer.chat_template:
         raise DataError(
             "chats need a chat template, and the tokenizer has none",

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.errors import CheckpointError
-from steelyard.trainers.loops.libraries import gguf, transformers
+from steelyard.trainers.loops.libraries import gguf
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _CONTRACTIONS_SPELT = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
@@ -334,7 +335,7 @@ def _add_tokens(
 
 def _add_beginning_and_end(writer: gguf.GGUFWriter, folder: Path, added: _Added) -> None:
     """What the tokenizer puts around a text: BOS, EOS, or nothing."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = open_tokenizer(folder)
     inner = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     starts = [n for n in range(len(whole) - len(inner) + 1) if whole[n : n + len(inner)] == inner]

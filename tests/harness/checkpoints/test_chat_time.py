@@ -116,3 +116,35 @@ def test_what_asks_and_what_draws_is_seen_in_one_and_in_several_templates() -> N
     assert not asks_for_time(None)
     assert draws_at_random("{{ lipsum(1) }}")
     assert not draws_at_random("a random answer | at random times")
+
+
+def test_a_training_on_chats_is_the_same_on_every_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers.utils.chat_template_utils as rendering
+
+    from steelyard.harness.checkpoints import open_base
+    from tests.trainers import tiny_jobs
+
+    folder = tiny.save_llama(tmp_path / "start")
+    (folder / "chat_template.jinja").write_text(
+        "{{ strftime_now('%d %b') }}{% for m in messages %}<{{ m.role }}>{{ m.content }}"
+        "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    turns = [{"role": "user", "content": "who ?"}, {"role": "assistant", "content": "the fox"}]
+    data = tiny_jobs.write_rows(tmp_path / "chats.jsonl", [{"messages": turns}] * 8)
+    digests = set()
+    for day in (1, 2):
+
+        class Day(datetime):
+            number = day
+
+            @classmethod
+            def now(cls, tz: object = None) -> datetime:
+                return datetime(2031, 5, cls.number)
+
+        monkeypatch.setattr(rendering, "datetime", Day)
+        start = open_base(str(folder))
+        full = tiny_jobs.train("full", start, tmp_path / f"full-{day}", data=data, steps=2)
+        digests.add(full.manifest.digests.weights)
+    assert len(digests) == 1

@@ -575,3 +575,23 @@ def test_generation_settings_that_changed_under_their_manifest_are_named(
     (folder / "generation_config.json").write_text('{"repetition_penalty": 3.0}')
     with pytest.raises(SteelyardError, match=r"generation settings \(generation_config.json\) ch"):
         open_base(str(folder))
+
+
+# --- one way in ---------------------------------------------------------------------------------
+
+#: What may be read without a checkpoint's digests: judges that a task names by their hub id.
+_OF_A_HUB = {"tasks/metrics/judged.py"}
+
+
+def test_tokenizers_and_adapters_are_opened_by_the_checkpoints_room_alone() -> None:
+    root = Path(__file__).parents[3]
+    calls = ("AutoTokenizer.from_pretrained", "PeftModel.from_pretrained")
+    strangers = {
+        path.relative_to(root).as_posix()
+        for room in ("harness", "trainers", "tasks", "reports", "steelyard")
+        for path in (root / room).rglob("*.py")
+        if any(call in path.read_text() for call in calls)
+        and "shown_adapter" not in path.read_text()
+        and (root / "harness" / "checkpoints") not in path.parents
+    }
+    assert strangers == _OF_A_HUB
