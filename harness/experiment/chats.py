@@ -40,10 +40,9 @@ def is_chat(value: object) -> bool:
     """Whether a value is meant as a chat: a list of objects that say who speaks, or such a text."""
     if isinstance(value, str):
         return _WRITTEN_CHAT.match(value) is not None
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(turn, Mapping) and ("role" in turn or "from" in turn) for turn in value)
+    turns = value if isinstance(value, list) else [value]  # or one turn: LLaMA-Factory's pairs
+    return bool(turns) and all(
+        isinstance(turn, Mapping) and ("role" in turn or "from" in turn) for turn in turns
     )
 
 
@@ -54,6 +53,7 @@ def messages_of(value: object, column: str, place: str) -> list[Message]:
     """
     written = isinstance(value, str) and is_chat(value)
     turns = _read_out(str(value), column, place) if written else value
+    turns = [turns] if isinstance(turns, Mapping) else turns
     if not isinstance(turns, list) or not is_chat(turns):
         raise DataError(f"{place}: '{column}' is no chat", value=value, fix=_EXAMPLE)
     return [_message(turn, f"{place}: turn {at} of '{column}'") for at, turn in enumerate(turns, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment import Candidate, Row, read_rows, roles_for
+from steelyard.harness.experiment import Candidate, Message, Row, read_rows, roles_for
 
 #: Rows that are looked at, spread evenly over a larger file: counting must not cost minutes.
 ROWS_AT_MOST = 2000
@@ -19,8 +20,8 @@ _ANSWERS = ("completion", "chosen", "rejected")
 def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str, str]:
     """How many rows leave an answer whole, cut, or wiped out, for the manifest.
 
-    Nothing is said of chat messages, of packed rows, of methods without data or length limit, and
-    of those that sample their answers themselves.
+    Of a chat it is the last answer. Nothing is said of packed rows, of methods without data or
+    length limit, and of those that sample their answers themselves.
 
     Raises:
         DataError: in every row that was looked at the prompt alone fills ``max_length``.
@@ -53,19 +54,37 @@ def lengths_checked(candidate: Candidate, tokenizer_folder: Path) -> Mapping[str
 
 
 def _lengths(rows: Sequence[Row], folder: Path) -> list[tuple[int, int] | None]:
-    """(prompt, prompt with its longest answer) in tokens; None for chat messages."""
+    """(prompt, prompt with its longest answer) in tokens; None for a chat without a template."""
     with quiet():
         tokenizer: Any = open_tokenizer(folder)
 
-        def count(text: str) -> int:
-            return len(tokenizer(text).input_ids)
+        def count(text: Sequence[Message] | str, *, asked: bool = False, tools: Any = None) -> int:
+            if isinstance(text, str):
+                return len(tokenizer(text).input_ids)
+            options = {"add_generation_prompt": asked, "tools": tools, "return_dict": False}
+            return len(tokenizer.apply_chat_template(text, **options))
 
-        return [_token_counts(row, count) for row in rows]
+        return [_token_counts(row, count, bool(tokenizer.chat_template)) for row in rows]
 
 
-def _token_counts(row: Row, count: Callable[[str], int]) -> tuple[int, int] | None:
-    answers = [row[role] for role in _ANSWERS if role in row]
-    prompt = row.get("prompt", "")
-    if not answers or not all(isinstance(value, str) for value in (prompt, *answers)):
+def _token_counts(
+    row: Row, count: Callable[..., int], has_template: bool
+) -> tuple[int, int] | None:
+    if "messages" in row:  # its last answer: what is cut off first
+        last = max(at for at, m in enumerate(row["messages"]) if m["role"] == "assistant")
+        prompt, answers = row["messages"][:last], [row["messages"][last : last + 1]]
+    else:
+        prompt, answers = row.get("prompt", ""), [row[role] for role in _ANSWERS if role in row]
+    if not answers:
         return None
-    return count(prompt), max(count(prompt + answer) for answer in answers)
+    if not any(isinstance(value, list) for value in (prompt, *answers)):
+        return count(prompt), max(count(prompt + answer) for answer in answers)
+    if not has_template:
+        return None
+    tools = json.loads(row["tools"]) if "tools" in row else None
+    prompt = prompt or []  # chosen and rejected hold it
+    try:
+        asked = count(prompt, asked=True, tools=tools) if prompt else 0
+        return asked, max(count([*prompt, *answer], tools=tools) for answer in answers)
+    except Exception:  # a template that refuses the turns says so, by row, when they are trained
+        return None

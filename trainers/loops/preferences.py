@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops import early_stop, training
 from steelyard.trainers.loops.adapters import lora_config, store_adapter
-from steelyard.trainers.loops.libraries import datasets, peft, transformers
+from steelyard.trainers.loops.libraries import datasets, peft, transformers, trl
 from steelyard.trainers.loops.method import Method, Training, require_decoder, store_full
 from steelyard.trainers.loops.options import LoraOptions, ValidatedOptions
 
@@ -130,13 +131,12 @@ def trained_without_reference(
 ) -> Checkpoint:
     """Train as TRL's experimental ORPO and CPO trainers do, and store the result."""
     rows, notes = pairs(job)
-    if "tools" in rows.column_names:  # which these two trainers do not hand to the template
-        what = f"{method.name} does not read the tools of a chat"
-        raise DataError(what, file=job.data[0].path, fix="use dpo, or leave 'tools' out")
     rows, held_out = early_stop.divided(rows, options.early_stop, job)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
-    rows = training.begun_once(rows, tokenizer)
+    rows = training.begun_once(as_texts(rows, tokenizer), tokenizer)
+    if held_out is not None:
+        held_out = training.begun_once(as_texts(held_out, tokenizer), tokenizer)
     with quiet():
         trainer = method.trainer(
             model,
@@ -160,6 +160,23 @@ def stored(
     if options.rank is None:
         return store_full(model, training_over)
     return store_adapter(model, training_over, merge=options.merge)
+
+
+def as_texts(
+    rows: datasets.Dataset, tokenizer: transformers.PreTrainedTokenizerBase
+) -> datasets.Dataset:
+    """Chats as TRL's own ``apply_chat_template`` writes them; texts as they are.
+
+    TRL's experimental trainers do it by ``Dataset.map``, which gives the texts the type of the
+    chats, and hand no tools to the template.
+    """
+    if not isinstance(rows[0]["prompt"], list):
+        return rows
+    texts = []
+    for row in rows:
+        tools = json.loads(row["tools"]) if row.get("tools") else None
+        texts.append(trl.apply_chat_template(row, tokenizer, tools=tools))
+    return datasets.Dataset.from_list(texts)
 
 
 def as_asked(

@@ -183,6 +183,7 @@ def test_no_template_and_no_advice_turns_a_chat_into_python_s_text(
         {"prompt": [ASK], "chosen": SAY["content"], "rejected": NAY["content"]},
         {"prompt": SHAREGPT[:1], "chosen": SHAREGPT[1:], "rejected": [NAY]},
         {"prompt": [ASK], "chosen": json.dumps([SAY]), "rejected": json.dumps([NAY])},
+        {"prompt": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": NAY},
     ],
 )
 def test_every_way_to_write_a_preference_over_chats_is_one(

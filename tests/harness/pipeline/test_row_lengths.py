@@ -65,6 +65,22 @@ def test_methods_that_sample_their_answers_and_chats_are_left_out(tmp_path: Path
     assert lengths_checked(candidate("full", chat), tmp_path) == {}
 
 
+def test_the_last_answer_of_a_chat_is_counted_as_its_template_writes_it(tmp_path: Path) -> None:
+    tiny.save_tokenizer(tmp_path)
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    (tmp_path / "chat_template.jinja").write_text(template)
+    short, long = "b .", "b ." + " fox" * 40
+    chats = []
+    for asked, answer in (("dog", short), ("dog", long), ("dog " * 40, short)):
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        chats.append(turns)
+    data = tiny_jobs.write_rows(tmp_path / "c.jsonl", [{"messages": chat} for chat in chats])
+    split = [{"prompt": chat[:1], "completion": chat[1:]} for chat in chats]
+    said = "of 3 rows looked at, max_length=24 cuts the answer in 1 and leaves none in 1"
+    for source in (data, tiny_jobs.write_rows(tmp_path / "s.jsonl", split)):
+        assert lengths_checked(candidate("full", source), tmp_path) == {"row lengths": said}
+
+
 def test_rows_of_a_launched_trainer_are_counted_as_its_own_are(tmp_path: Path) -> None:
     tiny.save_tokenizer(tmp_path)
     plain = candidate("lora", rows(tmp_path, 3, 2))

@@ -231,3 +231,35 @@ def test_published_templates_are_judged_as_trl_judges_them(tmp_path: Path) -> No
         )
         assert judged[file.stem] == supports_tool_calling(tokenizer), file.stem
     assert len(judged) > 30 and len(set(judged.values())) == 2
+
+
+def test_orpo_learns_the_text_that_the_template_writes_of_a_chat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows with calls and tools, some without: the columns are then no plain Arrow."""
+    from trl.experimental.orpo import ORPOTrainer
+
+    seen: list[list[int]] = []
+    train = ORPOTrainer.train
+
+    def look(self: Any, *arguments: Any, **options: Any) -> Any:
+        seen.extend(row["chosen_input_ids"] for row in self.train_dataset)
+        return train(self, *arguments, **options)
+
+    monkeypatch.setattr(ORPOTrainer, "train", look)
+    base = base_with(tmp_path / "base", WITH_TOOLS)
+    no = {**SAY, "content": "the sea"}
+    rows = [
+        {"prompt": [ASK], "chosen": [ASK, SAY], "rejected": [ASK, no]},
+        {"prompt": [ASK, CALLING, TOLD], "chosen": [SAY], "rejected": [no], "tools": [CALL]},
+    ]
+    data = tiny_jobs.write_rows(tmp_path / "d.jsonl", rows)
+    tiny_jobs.train("orpo", base, tmp_path / "out" / "orpo", data=data, steps=1, max_length=300)
+    _, tokenizer = load_model(base)
+    first, second = (tokenizer.decode(ids).removesuffix("</s>") for ids in seen)
+    assert first == "<user>who ?<assistant>the fox ."
+    assert second.startswith('<tools>[{"type": "function"')
+    assert second.endswith(
+        '<user>who ?<assistant><call>{"name": "tower", "arguments": {"sea": "old"}}'
+        "<tool>the man<assistant>the fox ."
+    )
