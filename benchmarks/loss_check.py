@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +31,38 @@ from steelyard.harness.records import Checkpoint  # noqa: E402
 from tests.harness.scoring import tiny  # noqa: E402
 from tests.harness.scoring.architectures import build, build_t5  # noqa: E402
 from tests.trainers import tiny_jobs  # noqa: E402
+from tests.trainers.tiny_jobs import WORDS  # noqa: E402
 
 #: Before what is no line of ours.
 FAULT = "FAULT "
 RESULTS = Path(__file__).with_name("results") / "loss_check.md"
 
+#: The tests' models share keys among query heads; these architectures do not.
+ONE_HEAD_EACH = {"num_key_value_heads": 4}
 #: Our name of an architecture -> transformers' model type, and what differs from the usual size.
 ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "llama": ("llama", {}),
     "llama, tied": ("llama", {"tie_word_embeddings": True}),
-    "qwen2": ("qwen2", {"tie_word_embeddings": True}),
-    "qwen3": ("qwen3", {"tie_word_embeddings": True}),
+    "qwen2": ("qwen2", {"tie_word_embeddings": True, "vocab_size": 328}),
+    "qwen3": ("qwen3", {"tie_word_embeddings": True, "vocab_size": 328}),
     "gemma2": ("gemma2", {}),
     "gemma3": ("gemma3_text", {}),
-    "gpt2": ("gpt2", {}),
-    "gpt_neox": ("gpt_neox", {}),
-    "opt": ("opt", {}),
+    "gpt2": ("gpt2", ONE_HEAD_EACH),
+    "gpt_neox": ("gpt_neox", ONE_HEAD_EACH),
+    "opt": ("opt", ONE_HEAD_EACH),
     "phi3": ("phi3", {}),
     "mixtral": ("mixtral", {}),
     "mamba": ("mamba", {}),
-    "ModernBertDecoder": ("modernbert-decoder", {"global_attn_every_n_layers": 1}),
-    "MPT": ("mpt", {"logit_scale": 0.5}),
+    "ModernBertDecoder": ("modernbert-decoder", ONE_HEAD_EACH | {"global_attn_every_n_layers": 1}),
+    "MPT": ("mpt", ONE_HEAD_EACH | {"logit_scale": 0.5}),
     "T5": ("t5", {}),
 }
 STEPS = {"steps": 2, "batch_size": 4, "learning_rate": 1e-2}
-ROLLOUTS = STEPS | {"rewards": [{"reward": "length", "words": 3}], "completion_length": 4}
+ROLLOUTS = STEPS | {
+    "batch_size": 8,
+    "rewards": [{"reward": "length", "words": 3}],
+    "completion_length": 4,
+}
 PAIR = {"sources": ["a", "b"]}
 #: A row of the table -> a trainer and its options.
 TRAINERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -174,9 +181,15 @@ def _data(trainer: str, folder: Path) -> tuple[DataSource, ...]:
     roles = load_trainer(trainer).data_roles
     if not roles and trainer != "select":
         return ()
-    write = tiny_jobs.preferences if "chosen" in roles else tiny_jobs.supervised
-    source = write(folder, 12)
-    return (replace(source, columns={}),)
+    rows = []
+    for number in range(12):  # prompts of several lengths, so that batches are padded
+        prompt = f"{'who knows ? ' * (number % 3)}who lives in the {WORDS[number % 7]} ? answer :"
+        chosen, rejected = f" the {WORDS[number % 5]} .", f" the {WORDS[6 - number % 2]} the dog ."
+        answers = {"completion": chosen}
+        if "chosen" in roles:
+            answers = {"chosen": chosen, "rejected": rejected}
+        rows.append({"prompt": prompt} | answers)
+    return (tiny_jobs.write_rows(folder / "rows.jsonl", rows),)
 
 
 def cells(trainers: list[str], architectures: list[str]) -> Iterator[Cell]:

@@ -15,8 +15,9 @@ from steelyard.harness.checkpoints import finish, load_model, save_full
 from steelyard.harness.environment import quiet
 from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
-from steelyard.trainers.loops.libraries import pruning, torch, transformers
+from steelyard.trainers.loops.libraries import pruning, torch
 from steelyard.trainers.loops.method import counts, merged_note
+from steelyard.trainers.weights.matrices import Matrix, matrices
 
 
 class Prune(Trainer):
@@ -44,13 +45,13 @@ class Prune(Trainer):
         """Prune and store. Raises ``CheckpointError`` where the start is quantised."""
         job.progress(0, 1, f"pruning {self.amount:.0%}")
         model, _ = load_model(job.start, trainable=True)
-        layers = _linear_layers(model)
+        layers = list(matrices(model))
         _prune(layers, self)
         with quiet():
             save_full(model, job)
         job.progress(1, 1, f"pruned {self.amount:.0%}")
-        zeros = sum(int((layer.weight == 0).sum()) for layer in layers)
-        count = sum(layer.weight.numel() for layer in layers)
+        zeros = sum(int((layer.values == 0).sum()) for layer in layers)
+        count = sum(layer.values.numel() for layer in layers)
         return finish(
             job,
             trainer=self,
@@ -66,32 +67,34 @@ class Prune(Trainer):
         )
 
 
-def _linear_layers(model: transformers.PreTrainedModel) -> list[torch.nn.Linear]:
-    """Every linear layer but the head, whose weights may be the embedding's."""
-    head = model.get_output_embeddings()
-    return [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-
-
-def _prune(layers: list[torch.nn.Linear], options: Prune) -> None:
+def _prune(layers: list[Matrix], options: Prune) -> None:
     if options.scope == "global":
-        places = [(layer, "weight") for layer in layers]
+        places = [(layer.module, layer.parameter) for layer in layers]
         pruning.global_unstructured(places, pruning.L1Unstructured, amount=options.amount)
     for layer in layers:
+        place = (layer.module, layer.parameter)
         if options.structure == "rows":
-            pruning.ln_structured(layer, "weight", amount=options.amount, n=2, dim=0)
+            pruning.custom_from_mask(*place, layer.as_it_lies(_rows(layer.values, options.amount)))
         elif options.structure == "2:4":
-            pruning.custom_from_mask(layer, "weight", _two_of_four(layer.weight))
+            pruning.custom_from_mask(*place, layer.as_it_lies(_two_of_four(layer.values)))
         elif options.scope == "layer":
-            pruning.l1_unstructured(layer, "weight", amount=options.amount)
-        pruning.remove(layer, "weight")
+            pruning.l1_unstructured(*place, amount=options.amount)
+        pruning.remove(*place)
 
 
-def _two_of_four(weight: torch.Tensor) -> torch.Tensor:
+def _rows(values: torch.Tensor, amount: float) -> torch.Tensor:
+    """A mask that drops the rows of least norm of each matrix, as torch's ``ln_structured``."""
+    norms = values.detach().norm(dim=-1)
+    count = norms.shape[-1]
+    largest = norms.topk(count - round(amount * count), dim=-1).indices
+    return torch.zeros_like(norms).scatter_(-1, largest, 1.0)[..., None].expand_as(values)
+
+
+def _two_of_four(values: torch.Tensor) -> torch.Tensor:
     """A mask that keeps the two largest of every four weights along a row; a rest is kept."""
-    rows, columns = weight.shape
-    whole = columns - columns % 4
-    groups = weight.detach()[:, :whole].abs().reshape(rows, -1, 4)
+    whole = values.shape[-1] - values.shape[-1] % 4
+    groups = values.detach()[..., :whole].abs().unflatten(-1, (-1, 4))
     largest = torch.zeros_like(groups).scatter_(-1, groups.topk(2, dim=-1).indices, 1.0)
-    mask = torch.ones_like(weight)
-    mask[:, :whole] = largest.reshape(rows, whole)
+    mask = torch.ones_like(values)
+    mask[..., :whole] = largest.flatten(-2)
     return mask

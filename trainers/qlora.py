@@ -6,12 +6,11 @@ exactly the model that was trained: the adapter merged into the de-quantised 4-b
 
 from __future__ import annotations
 
-import shutil
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.checkpoints import keep_layout, load_model
+from steelyard.harness.checkpoints import load_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
@@ -22,6 +21,7 @@ from steelyard.trainers.loops.libraries import peft, torch, transformers
 from steelyard.trainers.loops.method import Training
 from steelyard.trainers.loops.options import ANSWERS, OTHER_KINDS, LoraOptions
 from steelyard.trainers.loops.supervised import run, sft_trainer
+from steelyard.trainers.weights.packing import packed, put_back
 
 
 class Qlora(LoraOptions):
@@ -58,37 +58,31 @@ class Qlora(LoraOptions):
 def load_in_4bit(
     options: Qlora, job: TrainJob
 ) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
-    """The start in 4 bits with the remedy applied, ready for an adapter, and its tokenizer."""
+    """The start in 4 bits, ready for an adapter, and its tokenizer."""
     full, tokenizer = load_model(job.start)
-    whole = job.folder / "whole"
-    full.save_pretrained(whole)
-    config = transformers.BitsAndBytesConfig(
+    model = packed(full, _packing(options), job.folder)
+    model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return model.train(), tokenizer
+
+
+def _packing(options: Qlora) -> transformers.BitsAndBytesConfig:
+    return transformers.BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=options.scheme,
         bnb_4bit_use_double_quant=options.double_quant,
         bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
     )
-    try:
-        model = type(full).from_pretrained(  # by its own class: of an encoder-decoder, too
-            whole,
-            quantization_config=config,
-            dtype=torch.float32,
-            device_map={"": full.device},
-            local_files_only=True,
-        )
-    finally:
-        shutil.rmtree(whole)
-    keep_layout(model)
-    model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    return model.train(), tokenizer
 
 
 def on_dequantised(trained: peft.PeftModel, options: Qlora, job: TrainJob) -> peft.PeftModel:
     """The adapter on the floats that its 4-bit base stands for, ready to be merged.
 
-    The base is loaded afresh: one that has run a forward pass may have been repacked.
+    The base is packed afresh: one that has run a forward pass may have been repacked.
     """
-    base, _ = load_in_4bit(options, job)
-    adapted = peft.get_peft_model(base.dequantize(), lora_config(options))
+    full, _ = load_model(job.start)
+    put_back(full, packed(full, _packing(options), job.folder))
+    config = lora_config(options)
+    config.task_type = trained.active_peft_config.task_type
+    adapted = peft.get_peft_model(full, config)
     peft.set_peft_model_state_dict(adapted, peft.get_peft_model_state_dict(trained))
     return adapted

@@ -10,21 +10,29 @@ rounding (``trainers/weights/rounding.py``), stored as the floats they stand for
 
 from __future__ import annotations
 
-import shutil
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelyard.harness.checkpoints import finish, load_model, save_beside, save_full
+from steelyard.harness.checkpoints import (
+    FOUR_BIT_BOUND,
+    finish,
+    keep_logits,
+    load_model,
+    save_beside,
+    save_full,
+)
 from steelyard.harness.environment import quiet
-from steelyard.harness.errors import MissingExtraError
+from steelyard.harness.errors import MissingExtraError, TrainingError
 from steelyard.harness.plugins import Trainer, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.libraries import torch, transformers
 from steelyard.trainers.loops.method import require_decoder
 from steelyard.trainers.weights import calibrated, gguf_export
+from steelyard.trainers.weights.matrices import Matrix, matrices
+from steelyard.trainers.weights.packing import packed
 from steelyard.trainers.weights.rounding import rounded
 
 Scheme = Literal[
@@ -180,25 +188,36 @@ def _store(
         save_beside(full, job)
         inside = options.tokenizer == "inside"
         file = job.folder / GGUF_FILE
-        return gguf_export.export(full, job.folder, file, kind, with_tokenizer=inside)
+        notes = gguf_export.export(full, job.folder, file, kind, with_tokenizer=inside)
+        keep_logits(full, job.folder)  # of the values that the file holds
+        return notes
     if options.scheme in _CALIBRATED:
         require_decoder(full, job, options.scheme)
+        keep_logits(full, job.folder, bound=FOUR_BIT_BOUND)
         notes = calibrated.write_calibrated(full, tokenizer, job, options)
         save_beside(None, job)
         return notes
-    save_full(_packed(full, options, job), job)
-    return []
+    model = packed(full, _packing(options), job.folder)
+    try:
+        keep_logits(model, job.folder)
+    except RuntimeError as error:  # some layers (Mamba's) read their weights as floats themselves
+        raise TrainingError(
+            f"candidate '{job.candidate}': {type(full).__name__} does not run on weights packed by "
+            f"{options.scheme}: {' '.join(str(error).split())}",
+            fix="use absmax-int8 or another scheme of plain rounding",
+        ) from error
+    save_full(model, job)
+    return _left_as_they_are(model, options)
 
 
 def _round(model: transformers.PreTrainedModel, options: Quantize) -> None:
-    head = model.get_output_embeddings()
     family, _, bits = options.scheme.partition("-int")
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.Linear) and module is not head:
-                module.weight.copy_(
+        for matrix in matrices(model):
+            for values in matrix.each:
+                values.copy_(
                     rounded(
-                        module.weight,
+                        values,
                         bits=int(bits),
                         group=options.block_size,
                         zero_point=family == "zeropoint",
@@ -206,24 +225,20 @@ def _round(model: transformers.PreTrainedModel, options: Quantize) -> None:
                 )
 
 
-def _packed(
-    full: transformers.PreTrainedModel, options: Quantize, job: TrainJob
-) -> transformers.PreTrainedModel:
-    """The model as its library packs it, read back from a folder as its loader wants it."""
-    config = _packing(options)
-    whole = job.folder / "whole"
-    full.save_pretrained(whole)
-    try:
-        # By its own class: an encoder-decoder is no causal model.
-        return type(full).from_pretrained(
-            whole,
-            quantization_config=config,
-            dtype=torch.float32,
-            device_map={"": full.device},
-            local_files_only=True,
-        )
-    finally:
-        shutil.rmtree(whole)
+def _left_as_they_are(model: transformers.PreTrainedModel, options: Quantize) -> list[str]:
+    """A note on the matrices that a library has not packed, such as those of experts."""
+    layers = list(matrices(model))
+    left = [layer for layer in layers if layer.values.is_floating_point() and _plain(layer)]
+    if not left:
+        return []
+    names = {id(module): name for name, module in model.named_modules()}
+    first = f"{names[id(left[0].module)]}.{left[0].parameter}"
+    count = sum(layer.values.numel() for layer in left)
+    return [f"{options.scheme} leaves {count} weights as they are, such as those of {first}"]
+
+
+def _plain(layer: Matrix) -> bool:
+    return type(getattr(layer.module, layer.parameter)) is torch.nn.Parameter
 
 
 def _packing(options: Quantize) -> transformers.quantizers.QuantizationConfigMixin:

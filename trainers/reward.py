@@ -50,19 +50,20 @@ class RewardModel(TrainingOptions):
         rows, held_out, unmeasured = self._divided(rows, job)
         training.prepare(job)
         with quiet():
-            model, tokenizer = _with_a_score(job)
-            rows = training.begun_once(rows, tokenizer)
-            if held_out is not None:
-                held_out = training.begun_once(held_out, tokenizer)
-            trainer = trl.RewardTrainer(
-                model,
-                args=trl.RewardConfig(
-                    **training.arguments(self, job), center_rewards_coefficient=self.center
-                ),
-                train_dataset=rows,
-                eval_dataset=held_out,
-                processing_class=tokenizer,
-            )
+            with training.in_one_line(job):
+                model, tokenizer = _with_a_score(job)
+                rows = training.begun_once(rows, tokenizer)
+                if held_out is not None:
+                    held_out = training.begun_once(held_out, tokenizer)
+                trainer = trl.RewardTrainer(
+                    model,
+                    args=trl.RewardConfig(
+                        **training.arguments(self, job), center_rewards_coefficient=self.center
+                    ),
+                    train_dataset=rows,
+                    eval_dataset=held_out,
+                    processing_class=tokenizer,
+                )
             watch = training.run(
                 trainer, job, len(rows), dropped="an answer with its prompt exceeds"
             )

@@ -2,6 +2,7 @@
 
 from steelyard.harness.checkpoints.as_trained import (
     FLOAT32_BOUND,
+    FOUR_BIT_BOUND,
     HALF_BOUND,
     NOT_ASKED,
     AskedRow,
@@ -66,6 +67,7 @@ __all__ = [
     "BASE_LINK",
     "CHAT_TIME",
     "FLOAT32_BOUND",
+    "FOUR_BIT_BOUND",
     "HALF_BOUND",
     "MANIFEST",
     "NOT_ASKED",

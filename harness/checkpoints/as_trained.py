@@ -32,6 +32,8 @@ FILE = "as_trained.json"
 FLOAT32_BOUND = 1e-3
 #: bfloat16 and float16 arithmetic in training, float32 afterwards: 8 bits of every activation.
 HALF_BOUND = 5e-2
+#: 4 bits chosen elsewhere, held against the whole weights: a share of the loss.
+FOUR_BIT_BOUND = 0.25
 #: An adapter trained over 4-bit weights and stored for the whole ones: it may be apart by so many
 #: times what rounding to 4 bits moves the same tokens without the adapter.
 ROUNDING_FACTOR = 3.0

@@ -154,6 +154,8 @@ def _rows_at(
         yield AskedRow(input_ids=own_ids, labels=(), values=rewards)
         return
     if getattr(output, "encoder_last_hidden_state", None) is not None:
+        if asked.get("labels") is None:
+            labels = _next_of(asked["decoder_input_ids"][at])
         values = label_values(output.logits[at], labels, True, temperature)
         yield AskedRow(input_ids=own_ids, labels=tuple(labels.tolist()), values=values)
         return
@@ -171,6 +173,16 @@ def _rows_at(
             labels=tuple(own_labels.tolist()),
             values=tuple(values.tolist()),
         )
+
+
+def _next_of(decoder_input_ids: torch.Tensor) -> torch.Tensor:
+    """The labels that a decoder was given shifted, padding aside; the last is not known any more.
+
+    Labels begin behind a token that starts every one of them and pads most of them, too.
+    """
+    labels = torch.full_like(decoder_input_ids, NOT_ASKED)
+    labels[:-1] = decoder_input_ids[1:]
+    return labels.masked_fill(labels == decoder_input_ids[0], NOT_ASKED)
 
 
 def _predicts_its_first(output: Any, ids: torch.Tensor) -> bool:

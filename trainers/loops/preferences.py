@@ -113,15 +113,16 @@ def trained_beside_reference(
     if options.rank is None:  # with an adapter, the model without it is the reference
         reference = copy.deepcopy(model).eval().requires_grad_(False)
     with quiet():
-        trainer = method.trainer(
-            model,
-            ref_model=reference,
-            args=method.arguments(**training.arguments(options, job), **method.own),
-            train_dataset=rows,
-            eval_dataset=held_out,
-            processing_class=tokenizer,
-            peft_config=peft_config(options),
-        )
+        with training.in_one_line(job):
+            trainer = method.trainer(
+                model,
+                ref_model=reference,
+                args=method.arguments(**training.arguments(options, job), **method.own),
+                train_dataset=rows,
+                eval_dataset=held_out,
+                processing_class=tokenizer,
+                peft_config=peft_config(options),
+            )
         watch = training.run(trainer, job, len(rows), early=options.early_stop)
         return stored(trainer.model, options, Training(job, options, method.name, watch, notes))
 
@@ -138,16 +139,17 @@ def trained_without_reference(
     if held_out is not None:
         held_out = training.begun_once(as_texts(held_out, tokenizer), tokenizer)
     with quiet():
-        trainer = method.trainer(
-            model,
-            args=method.arguments(
-                **training.arguments(options, job), **method.own, remove_unused_columns=False
-            ),
-            train_dataset=rows,
-            eval_dataset=held_out,
-            processing_class=as_asked(tokenizer),
-            peft_config=peft_config(options),
-        )
+        with training.in_one_line(job):
+            trainer = method.trainer(
+                model,
+                args=method.arguments(
+                    **training.arguments(options, job), **method.own, remove_unused_columns=False
+                ),
+                train_dataset=rows,
+                eval_dataset=held_out,
+                processing_class=as_asked(tokenizer),
+                peft_config=peft_config(options),
+            )
         trainer.train_dataset = trainer.train_dataset.filter(has_answers)
         watch = training.run(trainer, job, len(rows), early=options.early_stop)
         return stored(trainer.model, options, Training(job, options, method.name, watch, notes))

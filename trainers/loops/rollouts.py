@@ -46,7 +46,7 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
     rows = training.begun_once(rows, tokenizer)
     bound = KlBound(options)
     with quiet():
-        with reference_on_disk(model, job):
+        with reference_on_disk(model, job), training.in_one_line(job):
             trainer = method.trainer(
                 model,
                 reward_funcs=rewards,

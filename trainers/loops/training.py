@@ -6,12 +6,13 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.checkpoints import added_tokens
-from steelyard.harness.errors import DataError
+from steelyard.harness.errors import DataError, TrainingError
 from steelyard.harness.experiment import Row, duplicates, read_mix
 from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops import early_stop
@@ -23,6 +24,7 @@ from steelyard.trainers.loops.launching import leave_unless_first
 from steelyard.trainers.loops.libraries import datasets, torch, transformers
 from steelyard.trainers.loops.options import TrainingOptions
 from steelyard.trainers.loops.own_loss import OwnLoss
+from steelyard.trainers.loops.positions import count_positions
 from steelyard.trainers.loops.watch import Watch
 
 #: Where states are saved in a job's folder while it trains, where it has no other place for them.
@@ -97,6 +99,34 @@ def prepare(job: TrainJob) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+@contextmanager
+def in_one_line(job: TrainJob) -> Iterator[None]:
+    """What TRL or PEFT refuse while a trainer is made becomes a line of ours, in their words.
+
+    Raises ``TrainingError``.
+    """
+    try:
+        yield
+    except (ValueError, NotImplementedError, AttributeError, TypeError) as error:
+        words = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
+        fix = "take another method, or name other modules: target_modules"
+        raise TrainingError(f"candidate '{job.candidate}': {words}", fix=fix) from error
+
+
+@contextmanager
+def _something_trains(job: TrainJob) -> Iterator[None]:
+    """Raise ``TrainingError`` where no parameter that trains takes part in the loss."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise TrainingError(
+            f"candidate '{job.candidate}': nothing that trains takes part in the loss",
+            fix="name modules that the model runs: target_modules, layers or pattern",
+        ) from error
+
+
 def arguments(options: TrainingOptions, job: TrainJob) -> dict[str, Any]:
     """Keyword arguments of any TRL config: the options, the seed, and no file but saved states."""
     gpu = torch.cuda.is_available()
@@ -163,9 +193,11 @@ def run(
     for callback in early_stop.callbacks(early, job, trainer) if early else ():
         trainer.add_callback(callback)
     _keep_precision(trainer)
+    count_positions(trainer)
     watch.notes += right_head(trainer)
     own_loss = OwnLoss(trainer)
-    trainer.train(resume_from_checkpoint=_last_state(job.state_folder))
+    with _something_trains(job):
+        trainer.train(resume_from_checkpoint=_last_state(job.state_folder))
     own_loss.keep(job.folder)
     _gather(trainer)
     leave_unless_first()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from steelyard.harness.checkpoints import finish, load_model, save_adapter
 from steelyard.harness.environment import quiet
-from steelyard.harness.errors import CheckpointError
+from steelyard.harness.errors import CheckpointError, TrainingError
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.loops.lessons import lessons
@@ -37,7 +37,14 @@ def tuned(
     model, tokenizer = load_model(job.start, trainable=True)
     with quiet():
         trainer = sft_trainer(options, job, model, tokenizer, data, configuration(model))
-        watch = run(trainer, job, data, options)
+        try:
+            watch = run(trainer, job, data, options)
+        except RuntimeError as error:  # positions that a model's layers do not expect
+            words = " ".join(str(error).split())
+            raise TrainingError(
+                f"candidate '{job.candidate}': {name} does not fit {type(model).__name__}: {words}",
+                fix="use prompt_tuning or lora",
+            ) from error
         trained, parameters = trainer.model.get_nb_trainable_parameters()
         save_adapter(trainer.model, job)
     return finish(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from steelyard.harness.errors import CheckpointError
-from steelyard.trainers.loops.libraries import gguf, numpy, transformers
+from steelyard.trainers.loops.libraries import gguf, numpy, torch, transformers
 from steelyard.trainers.weights.gguf_tokenizer import add_tokenizer
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def export(
 ) -> list[str]:
     """Write ``model`` (float weights) and the tokenizer in ``tokenizer_folder`` to ``file``.
 
+    ``model`` is left with the weights that the file holds, rounded as they are there.
+
     ``with_tokenizer`` False: the file gets none, and llama.cpp refuses to load it.
 
     Returns:
@@ -68,6 +70,7 @@ def export(
         next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture),
         config.num_hidden_layers,
     )
+    parameters = dict(model.named_parameters())
     for name, values in _tensors(model).items():
         stem, _, suffix = name.rpartition(".")
         there = names.get_name(stem)
@@ -76,8 +79,12 @@ def export(
         if architecture == "llama":
             values = _interleaved(values, there, config)
         stored = _stored_as(values, there, kind)
-        data = _quantized(numpy.ascontiguousarray(values), stored, name, file)
+        data, rounded = _quantized(numpy.ascontiguousarray(values), stored, name, file)
         writer.add_tensor(f"{there}.{suffix}", data, raw_dtype=stored)
+        if architecture == "llama":
+            rounded = _interleaved(rounded, there, config, back=True)
+        with torch.no_grad():
+            parameters[name].copy_(torch.tensor(rounded))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -150,9 +157,13 @@ def _tensors(model: transformers.PreTrainedModel) -> dict[str, NDArray[numpy.flo
 
 
 def _interleaved(
-    values: NDArray[numpy.float32], name: str, config: transformers.PretrainedConfig
+    values: NDArray[numpy.float32],
+    name: str,
+    config: transformers.PretrainedConfig,
+    *,
+    back: bool = False,
 ) -> NDArray[numpy.float32]:
-    """Rows of a query or key projection in GGUF's order.
+    """Rows of a query or key projection in GGUF's order, or ``back`` from it.
 
     Transformers rotates the first half of a head against the second, llama.cpp neighbours against
     each other: within each head, row i of the first half goes before row i of the second.
@@ -161,7 +172,8 @@ def _interleaved(
     count = heads.get(name.rpartition(".")[2])
     if count is None:
         return values
-    halves = values.reshape(count, 2, values.shape[0] // count // 2, *values.shape[1:])
+    half = values.shape[0] // count // 2
+    halves = values.reshape(count, *((half, 2) if back else (2, half)), *values.shape[1:])
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
@@ -175,8 +187,11 @@ def _stored_as(values: NDArray[numpy.float32], name: str, kind: Kind) -> gguf.GG
 
 def _quantized(
     values: NDArray[numpy.float32], stored: gguf.GGMLQuantizationType, name: str, file: Path
-) -> NDArray[numpy.generic]:
-    """The tensor in its format; raises where a weight, or a block's scale, is too large for it."""
+) -> tuple[NDArray[numpy.generic], NDArray[numpy.float32]]:
+    """The tensor in its format, and the floats that it stands for by then.
+
+    Raises where a weight, or a block's scale, is too large for it.
+    """
     with numpy.errstate(over="ignore", invalid="ignore"):
         data: NDArray[numpy.generic] = gguf.quants.quantize(values, stored)
         kept = gguf.quants.dequantize(data, stored)
@@ -187,4 +202,4 @@ def _quantized(
             file=file,
             fix="use gguf-bf16, or a scheme without float16 scales",
         )
-    return data
+    return data, kept
