@@ -66,7 +66,10 @@ def _answer(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) 
     arguments = entry["arguments"]
     prompt, target = question_of(built, entry["doc"], arguments, entry["target"])
     if kind == "multiple_choice":
-        return _choice(built, entry["doc"], prompt, target, raw)
+        choice = _choice(built, entry["doc"], prompt, target, raw)
+        if choice.unusable is None and _asks_for_nothing(arguments, raw, count_tokens):
+            return replace(choice, unusable=Flag.EMPTY_CHOICE)
+        return choice
     if kind == "generate_until":
         cut = any(
             count_tokens(str(text)) >= _token_limit(asked[1])
@@ -79,10 +82,29 @@ def _answer(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) 
         value, greedy = raw[0]
         shown = ("greedy" if greedy else "not greedy", repr(float(value)))
         bad = None if _finite([value]) else Flag.NOT_FINITE
+        if _asks_for_nothing(arguments, raw, count_tokens):
+            bad = Flag.EMPTY_REFERENCE
         return Answer(prompt, target, raw, shown, bad)
     value = float(raw[0])
     bad = None if _finite([value]) else Flag.NOT_FINITE
     return Answer(prompt, target, raw, (repr(value),), bad)
+
+
+def _asks_for_nothing(
+    arguments: Sequence[Sequence[object]],
+    raw: Sequence[tuple[float, bool]],
+    count_tokens: Callable[[str], int],
+) -> bool:
+    """Whether a continuation is empty, or of characters that the tokenizer drops.
+
+    Only what came out as certain is looked at. Without a tokenizer none but the empty text is
+    known to have no token.
+    """
+    certain = [str(a[1]) for a, (value, _) in zip(arguments, raw, strict=False) if value == 0]
+    if not certain:
+        return False
+    counted = count_tokens("a") > 0
+    return any(not text or (counted and count_tokens(text) == 0) for text in certain)
 
 
 def _is_cut(built: BuiltTask, arguments: Sequence[Sequence[object]], window: Window) -> bool:

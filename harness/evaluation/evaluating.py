@@ -207,7 +207,10 @@ def _answered(
 def _window(lm: Scorer) -> Window:
     config = getattr(lm.model, "config", None)
     return Window(
-        lm.max_length, lm.count_tokens, bool(getattr(config, "is_encoder_decoder", False))
+        lm.max_length,
+        lm.count_tokens,
+        bool(getattr(config, "is_encoder_decoder", False)),
+        0 if lm.tokenizer is None else len(added_tokens(lm.tokenizer).before),
     )
 
 

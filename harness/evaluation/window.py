@@ -21,6 +21,8 @@ class Window:
     count_tokens: Callable[[str], int]
     encoder_decoder: bool = False
     """Whether a prompt is read apart from its answer."""
+    added: int = 0
+    """Special tokens that stand in front of a prompt, which ``count_tokens`` leaves out."""
 
     def cuts(self, prompt: str, answers: Sequence[str] = ("",), room: int = 0) -> bool:
         """Whether a prompt with one of its answers, or with ``room`` tokens to write, is too long.
@@ -34,4 +36,4 @@ class Window:
         fits = self.length - (0 if self.encoder_decoder else room) + bool(longest)
         if len((prompt + longest).encode("utf-8", "replace")) + _SPECIAL <= fits:
             return False
-        return self.count_tokens(prompt + longest) > fits
+        return self.count_tokens(prompt + longest) + self.added > fits

@@ -54,6 +54,8 @@ class Flag(StrEnum):
     """Every choice has the same log-likelihood: the first would win, whatever it says."""
     ONE_ANSWER = "one answer to everything"
     ONE_CHOICE = "fewer than two choices"
+    EMPTY_CHOICE = "choice without a token"
+    """A choice that asks the model for nothing is certain: it would win, whatever the others."""
     BAD_LABEL = "label outside the choices"
     EMPTY_REFERENCE = "empty reference"
     """No right answer, or none with a word that the metric counts."""

@@ -203,8 +203,11 @@ class Encoder:
             if not tokens:
                 self._note("empty continuation: log-likelihood 0", request)
             return pair
-        # The continuation has no token of its own: score from the first token that it changes.
         (whole,) = self.encode_all([_joined(request)], [form])
+        if whole == context_tokens or not whole:
+            self._note("continuation of characters that the tokenizer drops", request)
+            return pair
+        # The continuation has no token of its own: score from the first token that it changes.
         shared = next(
             (i for i, (a, b) in enumerate(zip(context_tokens, whole, strict=False)) if a != b),
             min(len(context_tokens), len(whole)),

@@ -6,6 +6,7 @@ team's own package, and TRL's (``trl.rewards:think_format_reward``), plug in.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import re
@@ -13,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model
+from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model, without_end
 from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
 from steelyard.harness.files import file_digest
 from steelyard.harness.records import Checkpoint, HeldOutAccuracy
@@ -205,13 +206,35 @@ def source_of(reward: Function) -> str | None:
 
 
 def tokenizers(
-    rewards: Sequence[Reward], models: Mapping[str, Checkpoint]
+    rewards: Sequence[Reward], models: Mapping[str, Checkpoint], *, chats: bool
 ) -> list[transformers.PreTrainedTokenizerBase | None]:
-    """For each reward the tokenizer of its model; None where it is no model."""
-    return [
-        open_tokenizer(models[reward.model].weights_folder) if isinstance(reward, ByModel) else None
-        for reward in rewards
-    ]
+    """For each reward the tokenizer of its model; None where it is no model.
+
+    Texts are read as the model was trained on them; ``chats`` are what their template writes.
+    """
+    return [_reading(models[r.model], chats) if isinstance(r, ByModel) else None for r in rewards]
+
+
+def _reading(checkpoint: Checkpoint, chats: bool) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer with BOS in front of a text and EOS behind it, as TRL's RewardTrainer has them.
+
+    TRL's policy trainers ask a reward model without either, and so for the reward at another token
+    than the one that it has learnt to give it at.
+    """
+    tokenizer = without_end(open_tokenizer(checkpoint.weights_folder))
+    if chats:
+        return tokenizer
+    end = tokenizer.eos_token or ""
+    kind: type = type(tokenizer)
+
+    class Reading(kind):  # type: ignore[misc]  # of whatever kind the tokenizer is
+        def __call__(self, text: Sequence[str], **options: Any) -> transformers.BatchEncoding:
+            ended = [own if own.endswith(end) else own + end for own in text]
+            return super().__call__(text=ended, **options | {"add_special_tokens": True})
+
+    reading = copy.copy(tokenizer)
+    reading.__class__ = Reading
+    return reading
 
 
 def _loaded(checkpoint: Checkpoint, name: str) -> transformers.PreTrainedModel:

@@ -50,7 +50,9 @@ def trained_on_rewards(options: RolloutOptions, job: TrainJob, method: Method) -
             trainer = method.trainer(
                 model,
                 reward_funcs=rewards,
-                reward_processing_classes=tokenizers(options.rewards, job.sources),
+                reward_processing_classes=tokenizers(
+                    options.rewards, job.sources, chats=isinstance(rows[0]["prompt"], list)
+                ),
                 args=method.arguments(**arguments(options, job), **method.own),
                 train_dataset=rows,
                 processing_class=tokenizer,

@@ -116,6 +116,28 @@ def test_one_tied_document_is_unscored_and_the_others_count(built: BuiltSuite) -
     assert (score.n, score.unscored, score.flags) == (23, 1, {"tied": 1})
 
 
+def test_a_choice_that_asks_for_nothing_does_not_win(built: BuiltSuite) -> None:
+    """A tokenizer may drop a choice's characters: then it is certain, whatever was asked."""
+
+    def certain_of_ten(context: str, text: str) -> float:
+        return 0.0 if "What is 5 + 5?" in context and text.strip() == "10" else -float(len(text))
+
+    for model, flags in (
+        (Answering(certain_of_ten), {}),
+        (_dropping("10", certain_of_ten), {"choice without a token": 1}),
+    ):
+        score = next(s for s in scored(model, built).scores if s.metric == "acc")
+        assert score.flags == flags and score.unscored == len(flags)
+
+
+def _dropping(dropped: str, likelihood: Any) -> Answering:
+    class Dropping(Answering):
+        def tok_encode(self, text: str) -> list[str]:
+            return [word for word in text.split() if word != dropped]
+
+    return Dropping(likelihood)
+
+
 def test_a_generation_that_hits_its_limit_is_flagged_and_still_counts(built: BuiltSuite) -> None:
     evaluation = scored(Answering(generate=lambda _: "a b c d e f"), built)
     score = next(s for s in evaluation.scores if s.metric == "bleu")

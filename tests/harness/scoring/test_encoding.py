@@ -78,3 +78,16 @@ def test_two_tokenizers_that_split_special_tokens_otherwise_share_no_tokens(
     for path in (llama, folder, llama):
         expected = AutoTokenizer.from_pretrained(path)("the</s>").input_ids
         assert open_model(path, report=lambda _: None).tok_encode("the</s>") == expected
+
+
+def test_a_continuation_of_dropped_characters_asks_for_nothing_and_is_named(
+    llama: Path, tmp_path: Path
+) -> None:
+    from tokenizers import normalizers
+
+    lm = open_model(tiny.save_llama(tmp_path), device="cpu", max_length=64)
+    lm.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")
+    answer = lm.loglikelihood([tiny.instance("loglikelihood", "the quick", "\u200b")])
+    # Not the likelihood of the context's own last token.
+    assert answer == [(0.0, True)]
+    assert any("the tokenizer drops" in note for note in lm.scoring_record()["notes"])

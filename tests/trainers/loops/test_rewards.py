@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.checkpoints import check, load_model, open_base, open_tokenizer
 from steelyard.harness.errors import CheckpointError, ConfigError, DataError
 from steelyard.harness.experiment.data_sets import roles_for
 from steelyard.harness.experiment.lineage import sources_of
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.grpo import Grpo
-from steelyard.trainers.loops.rewards import Reward, functions
+from steelyard.trainers.loops.rewards import Reward, functions, tokenizers
+from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 
 FAST: dict[str, Any] = {"batch_size": 16, "completion_length": 4, "learning_rate": 3e-3}
@@ -189,3 +190,31 @@ def test_grpo_follows_a_reward_model_that_the_file_names(base: Checkpoint, tmp_p
     assert json.loads((judge.folder / "config.json").read_text())["architectures"] == [
         "LlamaForSequenceClassification"
     ]
+
+
+def test_a_reward_model_is_asked_with_the_tokens_that_it_was_trained_on(tmp_path: Path) -> None:
+    """The right ids are those that TRL's own RewardTrainer makes of the same answer."""
+    import trl
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification
+
+    tiny_jobs.save_base(tmp_path / "base")
+    tiny.put_around_texts(tmp_path / "base", before="<s>")
+    start = open_base(str(tmp_path / "base"))
+    judge = tiny_jobs.train("reward", start, tmp_path / "judge", steps=1)
+    model = AutoModelForSequenceClassification.from_pretrained(judge.folder)
+    pair = {"prompt": "who ?", "chosen": " the fox .", "rejected": " the dog ."}
+    trained = trl.RewardTrainer(
+        model,
+        args=trl.RewardConfig(str(tmp_path / "out"), report_to="none", use_cpu=True, bf16=False),
+        train_dataset=Dataset.from_list([pair]),
+        processing_class=open_tokenizer(judge.folder),
+    ).train_dataset[0]["chosen_ids"]
+    reward = TypeAdapter(Reward).validate_python({"reward": "model", "model": "judge"})
+    (reading,) = tokenizers([reward], {"judge": judge}, chats=False)
+    asked = {"padding": True, "padding_side": "right", "add_special_tokens": False}
+    ids = reading(text=["who ? the fox ."], return_tensors="pt", **asked)["input_ids"]
+    assert ids.tolist() == [trained]
+    assert trained[0] == 0 and trained[-1] == 1
+    (as_written,) = tokenizers([reward], {"judge": judge}, chats=True)
+    assert as_written(text=["who ?"], **asked)["input_ids"][0][0] != 0
