@@ -227,7 +227,7 @@ def _reading(checkpoint: Checkpoint, chats: bool) -> transformers.PreTrainedToke
     end = tokenizer.eos_token or ""
     kind: type = type(tokenizer)
 
-    class Reading(kind):  # type: ignore[misc]  # of whatever kind the tokenizer is
+    class Reading(kind):
         def __call__(self, text: Sequence[str], **options: Any) -> transformers.BatchEncoding:
             ended = [own if own.endswith(end) else own + end for own in text]
             return super().__call__(text=ended, **options | {"add_special_tokens": True})
