@@ -13,6 +13,7 @@ import string
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 
 #: Compatibility mappings that are another spelling of the same thing (UAX #44, Decomposition_Type).
 _SPELLINGS = (
@@ -27,8 +28,15 @@ _SPELLINGS = (
     "<compat>",
     "<font>",
 )
-#: Beyond this plane nothing but ideographs, tags and variation selectors is assigned.
-_LAST = 0x1FFFF
+#: Where letters have other spellings. In between lie ideographs, syllables, private use and old
+#: scripts that have none; beyond, ideographs, tags and variation selectors.
+_BLOCKS = (
+    range(0x80, 0x3400),
+    range(0xA000, 0xAC00),
+    range(0xF900, 0x12000),
+    range(0x16A00, 0x17000),
+    range(0x1D000, 0x20000),
+)
 _VARIATION_SELECTORS = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 #: Marks that no reader sees and that are no format character: the grapheme joiner, Hangul fillers,
 #: Mongolian selectors, and the tatweel, which only stretches an Arabic word.
@@ -95,7 +103,7 @@ def _table() -> dict[int, str | None]:
 
 
 def _respelt() -> Iterator[tuple[int, str | None]]:
-    for code in range(0x80, _LAST + 1):
+    for code in chain.from_iterable(_BLOCKS):
         letter = chr(code)
         category = unicodedata.category(letter)
         if category == "Cf":

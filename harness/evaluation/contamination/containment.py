@@ -7,7 +7,12 @@ Containment, not Jaccard similarity, because a training row holds more than the 
 words) say nothing and do not count. Two changed words leave a short question too few n-grams: for
 those, documents that share pairs of words are read word by word, and hold the item where its
 longest common subsequence with a stretch of theirs covers ``ALIKE`` of its words, each weighed by
-how few items hold it (inverse document frequency): a template's words are not the item.
+how few items hold it (inverse document frequency): a template's words are not the item. A document
+that is not the item word for word is then held against others of its shape
+(:mod:`~steelyard.harness.evaluation.contamination.templates`): with another name in the template's
+blank it is another item.
+
+Words are those of :mod:`steelyard.harness.texts`: of scripts without spaces every character is one.
 
 At the sizes of fine-tuning data an inverted index is exact and takes seconds, so nothing is
 sketched: MinHash would approximate the same numbers.
@@ -16,15 +21,23 @@ sketched: MinHash would approximate the same numbers.
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+
+from steelyard.harness.evaluation.contamination.templates import (
+    CHARACTER,
+    Neighbours,
+    Rows,
+    held_words,
+    judged,
+)
+from steelyard.harness.texts import is_unspaced, words
 
 #: Words of an n-gram.
 N = 3
@@ -33,7 +46,7 @@ THRESHOLD = 0.5
 #: Items of at most so many words are also looked for word by word,
 SHORT_WORDS = 24
 #: and found where this share of their words, by weight, stands in a document in the same order.
-ALIKE = 0.7
+ALIKE = 0.6
 #: An n-gram of more than this share of the items (and of more than five) is a template's.
 COMMON = 0.01
 _FEWEST_COMMON = 5
@@ -41,8 +54,9 @@ _FEWEST_COMMON = 5
 _FEWEST_GRAMS = 3
 #: Documents are read word by word for an item where they share this much of its word pairs.
 _WORTH_READING = 0.2
+#: Of very many documents that hold as much of an item, so many are read.
+_MOST_READ = 200
 _BATCH = 5_000
-_WORD = re.compile(r"\w+")
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 
 Words = list[int]
@@ -76,6 +90,8 @@ class ItemIndex:
         short = [words if len(words) <= SHORT_WORDS else [] for words in self._items]
         self._pairs = _GramIndex(short, 2)
         holders = Counter(word for words in self._items for word in set(words))
+        #: By word number: a character that is a word by itself is less than a word.
+        self._sizes = [1.0, *(CHARACTER if is_unspaced(word) else 1.0 for word in self._numbers)]
         #: By word number: what nearly every item says weighs next to nothing.
         self._weights = [0.0] * (len(self._numbers) + 1)
         for word, count in holders.items():
@@ -83,49 +99,105 @@ class ItemIndex:
 
     def search(self, documents: Iterable[str]) -> Contamination:
         """Look for every item in ``documents``, which are read once and in batches."""
-        size = len(self._items)
-        shares, closest = np.zeros(size), np.full(size, -1, dtype=np.int64)
+        search = _Search(len(self._items))
         first = 0
         for batch in _document_batches(documents):
             numbered = [self._words(document, grow=False) for document in batch]
-            for items, places, share in (self._held(numbered), self._alike(numbered)):
-                order = np.lexsort((-places, share))
-                best, where = np.zeros(size), np.full(size, -1, dtype=np.int64)
-                best[items[order]], where[items[order]] = share[order], places[order] + first
-                better = best > shares
-                shares[better], closest[better] = best[better], where[better]
+            self._look_for_grams(search, numbered, first)
+            self._look_for_words(search, numbered, first)
             first += len(batch)
-        return Contamination(shares, closest, sum(not words for words in self._items))
+        for item, rows in search.rows.items():
+            if not search.verbatim[item]:
+                own = self._items[item]
+                of_items = self._neighbours.masks(item) if rows.reach(THRESHOLD) else []
+                sizes = np.array([self._sizes[word] for word in own])
+                search.found(item, *judged(own, rows, of_items, sizes, THRESHOLD))
+        without_words = sum(not item for item in self._items)
+        return Contamination(search.shares, search.closest, without_words)
+
+    @cached_property
+    def _neighbours(self) -> Neighbours:
+        return Neighbours(self._items)
 
     def _words(self, text: str, *, grow: bool) -> Words:
         """The text's words as numbers from 1; -1 for a word that stands in no item."""
-        words = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
         if grow:
-            return [self._numbers.setdefault(word, len(self._numbers) + 1) for word in words]
-        return [self._numbers.get(word, -1) for word in words]
+            return [self._numbers.setdefault(word, len(self._numbers) + 1) for word in words(text)]
+        return [self._numbers.get(word, -1) for word in words(text)]
 
-    def _held(self, batch: Sequence[Words]) -> tuple[Integers, Integers, NDArray[np.float64]]:
-        """(item, document, share of the item's n-grams), each pair once."""
+    def _look_for_grams(self, search: _Search, batch: Sequence[Words], first: int) -> None:
+        """Items by their n-grams; what reaches ``THRESHOLD`` is read word by word."""
         items, places, hits = self._grams.hits(batch)
         lengths = self._grams.lengths[items]
         share = hits / lengths
         # A handful of n-grams proves nothing unless all of them are there.
         share[(lengths < _FEWEST_GRAMS) & (share < 1)] = 0.0
-        return items, places, share
+        below = share < THRESHOLD
+        search.found_below(items[below], places[below] + first, share[below])
+        reaching = np.flatnonzero(~below)
+        # The best first: an item that is there word for word needs no second look.
+        for pair in reaching[np.lexsort((places[reaching], -share[reaching]))].tolist():
+            item, place = int(items[pair]), int(places[pair])
+            if search.is_worth_reading(item, share[pair]):
+                own = self._items[item]
+                _, _, stretch = _covered(own, batch[place], self._weights)
+                search.read(own, item, stretch, float(share[pair]), place + first)
 
-    def _alike(self, batch: Sequence[Words]) -> tuple[Integers, Integers, NDArray[np.float64]]:
-        """The same for short items, by the words themselves; only what reaches ``ALIKE``."""
+    def _look_for_words(self, search: _Search, batch: Sequence[Words], first: int) -> None:
+        """Short items by the words themselves; what reaches ``ALIKE`` holds them."""
         items, places, hits = self._pairs.hits(batch)
         likely = (hits >= 2) & (hits >= _WORTH_READING * self._pairs.lengths[items])
-        items, places = items[likely], places[likely]
-        share = np.array(
-            [
-                _covered(self._items[item], batch[place], self._weights)
-                for item, place in zip(items.tolist(), places.tolist(), strict=True)
-            ]
-        )
-        alike = share >= ALIKE
-        return items[alike], places[alike], share[alike]
+        for item, place in zip(items[likely].tolist(), places[likely].tolist(), strict=True):
+            if search.verbatim[item]:
+                continue
+            own = self._items[item]
+            share, of_words, stretch = _covered(own, batch[place], self._weights)
+            if share >= ALIKE:
+                search.read(own, item, stretch, share, place + first)
+            elif of_words >= THRESHOLD:
+                search.rows[item].add(stretch, 0.0, place + first)
+
+
+class _Search:
+    """What was found of each item so far."""
+
+    def __init__(self, items: int) -> None:
+        self.shares = np.zeros(items)
+        self.closest = np.full(items, -1, dtype=np.int64)
+        self.verbatim = np.zeros(items, dtype=np.bool_)
+        """(items,) whether a document holds every word in order: nothing more to look for."""
+        self.rows: dict[int, Rows] = defaultdict(Rows)
+        """What resembles an item and is not the item word for word."""
+        self._read = np.zeros(items, dtype=np.int64)
+
+    def is_worth_reading(self, item: int, share: float) -> bool:
+        """Whether another document may tell more of an item than those that were read."""
+        return not self.verbatim[item] and (share >= 1 or self._read[item] < _MOST_READ)
+
+    def read(
+        self, own: Words, item: int, stretch: Sequence[int], share: float, document: int
+    ) -> None:
+        """A stretch of a document that holds so much of an item."""
+        self._read[item] += 1
+        if held_words(own, stretch).all():
+            self.verbatim[item] = True
+            self.shares[item] = 0.0  # whatever resembled it before is no longer the closest
+            self.found(item, share, document)
+        else:
+            self.rows[item].add(stretch, share, document)
+
+    def found(self, item: int, share: float, document: int) -> None:
+        """Keep the closest document of an item; of equal ones the first."""
+        if share > self.shares[item]:
+            self.shares[item], self.closest[item] = share, document
+
+    def found_below(self, items: Integers, documents: Integers, share: NDArray[np.float64]) -> None:
+        """The same for many pairs at once."""
+        order = np.lexsort((-documents, share))
+        best, where = np.zeros_like(self.shares), np.full_like(self.closest, -1)
+        best[items[order]], where[items[order]] = share[order], documents[order]
+        better = (best > self.shares) & ~self.verbatim
+        self.shares[better], self.closest[better] = best[better], where[better]
 
 
 class _GramIndex:
@@ -164,18 +236,21 @@ class _GramIndex:
         return pairs // len(batch), pairs % len(batch), hits
 
 
-def _covered(item: Words, document: Words, weights: Sequence[float]) -> float:
-    """The share of the item's words, by weight, that a stretch of the document holds in its order.
+def _covered(
+    item: Words, document: Words, weights: Sequence[float]
+) -> tuple[float, float, Sequence[int]]:
+    """How much of the item a stretch of the document holds in its order, and the stretch.
 
-    Stretches are half as long again as the item, so that a long document does not hold every
-    item by its scattered words.
+    (share by weight, share of words, words of the stretch). Stretches are half as long again as
+    the item, so that a long document does not hold every item by its scattered words, and begin
+    half an item apart, so that one of them holds a copy whole.
     """
     from rapidfuzz.distance import LCSseq
 
     reach = len(item) + len(item) // 2
     wanted = set(item)
-    best = 0.0
-    for start in range(0, max(len(document) - reach // 2, 1), max(reach // 2, 1)):
+    best, of_words, closest = 0.0, 0, document[:0]
+    for start in range(0, max(len(document) - len(item) // 2, 1), max(len(item) // 2, 1)):
         stretch = document[start : start + reach]
         if sum(weights[word] for word in stretch if word in wanted) > best:
             aligned = [
@@ -184,8 +259,10 @@ def _covered(item: Words, document: Words, weights: Sequence[float]) -> float:
                 if block.tag == "equal"
                 for word in item[block.src_start : block.src_end]
             ]
-            best = max(best, sum(weights[word] for word in aligned))
-    return best / sum(weights[word] for word in item)
+            weight = sum(weights[word] for word in aligned)
+            if weight > best:
+                best, of_words, closest = weight, len(aligned), stretch
+    return best / sum(weights[word] for word in item), of_words / len(item), closest
 
 
 def _document_batches(documents: Iterable[str]) -> Iterator[list[str]]:
@@ -200,10 +277,10 @@ def _distinct(numbered: Sequence[Words], n: int) -> tuple[NDArray[np.uint64], In
     A text shorter than an n-gram is one n-gram, padded with 0; n-grams with an unknown word are
     left out.
     """
-    lengths = np.array([max(len(words), n) if words else 0 for words in numbered], dtype=np.int64)
+    lengths = np.array([max(len(text), n) if text else 0 for text in numbered], dtype=np.int64)
     flat = np.zeros(int(lengths.sum()), dtype=np.int64)
-    for words, end, length in zip(numbered, np.cumsum(lengths), lengths, strict=True):
-        flat[end - length : end - length + len(words)] = words
+    for text, end, length in zip(numbered, np.cumsum(lengths), lengths, strict=True):
+        flat[end - length : end - length + len(text)] = text
     owners = np.repeat(np.arange(len(numbered)), lengths)
     if len(flat) < n:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)

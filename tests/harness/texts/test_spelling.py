@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.harness.texts import caseless, in_the_form_of, plain, without_punctuation
@@ -55,6 +55,7 @@ def test_ascii_text_is_left_as_it_is(text: str) -> None:
     assert caseless(text) == text.lower()
 
 
+@settings(deadline=None)  # tables are made at the first text that is not ASCII
 @given(st.text(max_size=40))
 def test_canonically_equivalent_texts_have_one_spelling_and_it_is_stable(text: str) -> None:
     assert plain(unicodedata.normalize("NFD", text)) == plain(unicodedata.normalize("NFC", text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.harness.texts import is_unspaced, split_unspaced, words, written_without_spaces
@@ -35,6 +35,7 @@ def test_words_of_ascii_text_are_runs_of_letters_and_digits(text: str) -> None:
     assert words(text) == re.findall(r"[a-z0-9]+", text.lower())
 
 
+@settings(deadline=None)  # tables are made at the first text that is not ASCII
 @given(st.text(max_size=60))
 def test_every_letter_and_digit_is_in_a_word(text: str) -> None:
     joined = "".join(words(text))
