@@ -173,7 +173,9 @@ def _load_model(
             model, loading = automatic.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except CheckpointError:
+            raise
+        except Exception as error:  # whatever a stranger's configuration makes libraries raise
             fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
             problem = _first_line(error).replace(folder, source.weights)
             raise CheckpointError(
@@ -249,7 +251,7 @@ def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedToken
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 shown, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except Exception as error:  # whatever a stranger's files make libraries raise
             raise _unreadable(error, folder, shown) from error
     _state_files(tokenizer, shown, folder)
     tell_fixed_time(tokenizer)
@@ -319,4 +321,6 @@ def _adapter(adapter: str | Path | None) -> str | None:
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    if not text:
+        return type(error).__name__
+    return " ".join(text[:2]) if text[0].endswith(":") else text[0]
