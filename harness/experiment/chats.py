@@ -29,6 +29,8 @@ ROLES = {
 _CALL = "function_call"
 #: Keys of a message that templates print; others say something about it.
 _PRINTED = ("name", "tool_call_id", "reasoning_content", "thinking")
+#: Where a message's text stands: OpenAI's, ShareGPT's, Gemini's.
+_CONTENTS = ("content", "value", "parts")
 #: Keys that say whether a turn is learnt: OpenAI's, and axolotl's.
 _LEARNT = ("weight", "train")
 #: A chat that stands in a cell as text, as JSON or as Python prints a list.
@@ -170,7 +172,7 @@ def _require_answer(chat: Sequence[Message], role: str, place: str) -> None:
 
 def _message(turn: Mapping[str, Any], place: str) -> Message:
     role = _role(turn.get("role", turn.get("from")), place)
-    content = turn.get("content", turn.get("value"))
+    content = next((turn[key] for key in _CONTENTS if key in turn), None)
     if role == _CALL:
         call = _arguments(cell_text(content, "value", place), place)
         return {"role": "assistant", "content": "", "tool_calls": [_tool_call(call, place)]}

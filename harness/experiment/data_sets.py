@@ -68,6 +68,7 @@ def _mapped_rows(source: DataSource, roles: Sequence[str]) -> list[Row]:
     rows = [_row(record, templates, place) for place, record in table]
     for row in rows:
         row.path = source.path
+    _refuse_two_kinds(rows)
     _refuse_empty(rows, roles)
     _refuse_equal(rows)
     _refuse_repeated_prompts(rows, roles)
@@ -232,6 +233,15 @@ def _is_empty(value: object) -> bool:
     if isinstance(value, list):
         return not value or chats.is_silent(value[-1])
     return isinstance(value, str) and not value.strip()
+
+
+def _refuse_two_kinds(rows: Sequence[Row]) -> None:
+    """``DataError`` for a chat among plain prompts: libraries take the first row for all."""
+    is_chat = isinstance(rows[0].get("prompt"), list)
+    other = next((row for row in rows if isinstance(row.get("prompt"), list) != is_chat), None)
+    if other is not None:
+        kinds = "a plain prompt among chats" if is_chat else "a chat among plain prompts"
+        raise DataError(f"{other.place}: {kinds}", fix="write all rows as one kind")
 
 
 def _refuse_equal(rows: Sequence[Row]) -> None:

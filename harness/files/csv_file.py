@@ -31,7 +31,7 @@ def csv_rows(lines: TextLines, separator: str) -> Iterator[tuple[str, Mapping[st
 
     Raises:
         DataError: a column stands twice; a quote is never closed, or text follows one that is; a
-            row has not as many cells as the header. Each with its line.
+            row has not as many cells as the header, or is the header again. Each with its line.
     """
     # The standard library's limit is for the whole process, and smaller than many documents.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_CHARACTERS))
@@ -49,6 +49,9 @@ def csv_rows(lines: TextLines, separator: str) -> Iterator[tuple[str, Mapping[st
         if len(cells) != len(header):
             what = f"line {line} has not as many cells as the header ({len(cells)}, {len(header)})"
             raise DataError(what, fix="quote cells that hold the separator")
+        if cells == header:  # two files, one behind the other
+            fix = "take the second header out"
+            raise DataError(f"line {line} is the header once more", fix=fix)
         if separator == "\t" and len(physical) > 1:
             _refuse_two_readings(physical, line, len(header))
         yield f"line {line}", dict(zip(header, cells, strict=True))

@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.suites.templates import only_texts
+from steelyard.harness.suites.templates import NO_TEXTS, NO_TEXTS_OR_LISTS, refusing
+
+#: By method: what a template over the user's own file must not print.
+_REFUSED = {"doc_to_text": NO_TEXTS_OR_LISTS, "doc_to_target": NO_TEXTS}
 
 
 class Asked(Protocol):
@@ -28,7 +31,7 @@ def printed(name: str, task: Asked, document: object, render: Callable[[], Any])
     template over the user's own file prints a list, an object, or true and false.
     """
     try:
-        with only_texts(name == "doc_to_text" and _has_own_file(task)):
+        with refusing(_REFUSED.get(name, ()) if _has_own_file(task) else ()):
             return _without_none(name, render(), task)
     except DataError as error:
         path, place = _place_of(document, task)
@@ -38,7 +41,7 @@ def printed(name: str, task: Asked, document: object, render: Callable[[], Any])
 
 def _without_none(name: str, value: Any, task: Asked) -> Any:
     if name == "doc_to_text":
-        if isinstance(value, list | dict | bool) and _has_own_file(task):
+        if isinstance(value, NO_TEXTS_OR_LISTS) and _has_own_file(task):
             fix = "print what is meant of it with a template"
             raise DataError("the prompt is a column that holds no text", value=value, fix=fix)
         return "" if value is None else value
@@ -47,6 +50,9 @@ def _without_none(name: str, value: Any, task: Asked) -> Any:
         if task.is_asked and None in choices:
             fix = "give it a text, or leave the choice out"
             raise DataError(f"choice {choices.index(None) + 1} is null", fix=fix)
+    elif isinstance(value, NO_TEXTS) and _has_own_file(task) and not _chooses(task):
+        fix = "write in the file which words are right"
+        raise DataError("the target is no text", value=value, fix=fix)
     elif value is None and _compares_with_target(task):
         raise DataError("the target is null", fix="give it one, or leave the row out")
     return value
@@ -55,6 +61,11 @@ def _without_none(name: str, value: Any, task: Asked) -> Any:
 def _has_own_file(task: Asked) -> bool:
     """Whether its documents are of the user's own file, and not of a published data set."""
     return getattr(task.config, "custom_dataset", None) is not None
+
+
+def _chooses(task: Asked) -> bool:
+    """Whether a target is the place of a choice, which true and false may be too."""
+    return getattr(task.config, "output_type", None) == "multiple_choice"
 
 
 def _compares_with_target(task: Asked) -> bool:

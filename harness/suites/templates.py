@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date, time
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
 #: The filter that puts what an expression gives through :func:`_printed`.
 _PRINTED = "printed"
-#: Whether a list, an object, true and false are refused where a template prints one.
-_ONLY_TEXTS: ContextVar[bool] = ContextVar("only_texts", default=False)
+#: Kinds of values that are refused where a template prints one.
+_REFUSED: ContextVar[tuple[type, ...]] = ContextVar("refused", default=())
+#: What Python spells in a way of its own.
+NO_TEXTS = (bool, dict, bytes, date, time)
+#: ... and lists, which a target may be: lm-eval reads it back.
+NO_TEXTS_OR_LISTS = (*NO_TEXTS, list, tuple)
 
 
 @contextmanager
@@ -50,13 +55,13 @@ def templates_compiled_once() -> Iterator[None]:
 
 
 @contextmanager
-def only_texts(strict: bool) -> Iterator[None]:
-    """Within this block, where ``strict``, a template prints texts and numbers alone."""
-    before = _ONLY_TEXTS.set(strict)
+def refusing(kinds: tuple[type, ...]) -> Iterator[None]:
+    """Within this block a template prints no value of these kinds."""
+    before = _REFUSED.set(kinds)
     try:
         yield
     finally:
-        _ONLY_TEXTS.reset(before)
+        _REFUSED.reset(before)
 
 
 @lru_cache(maxsize=4096)
@@ -105,11 +110,14 @@ def _printed(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         fix = "write null where there is no number"
         raise DataError("a template prints a number that is none", value=value, fix=fix)
-    if _ONLY_TEXTS.get():
+    refused = _REFUSED.get()
+    if isinstance(value, refused):
         if isinstance(value, bool):
             fix = "say which words are meant: {{ 'yes' if x else 'no' }}"
             raise DataError("a template prints true or false as Python does", value=value, fix=fix)
         if isinstance(value, list | tuple | dict):
             fix = "print what is in it: {{ x | join(', ') }}, or a loop"
             raise DataError("a template prints a list as Python does", value=value, fix=fix)
+        what = f"a template prints a {type(value).__name__} as Python does"
+        raise DataError(what, value=value, fix="write it in the file as the text that is meant")
     return value

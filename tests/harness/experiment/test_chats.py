@@ -53,6 +53,12 @@ SHAREGPT = [{"from": "human", "value": ASK["content"]}, {"from": "gpt", "value":
         {"messages": json.dumps([ASK, SAY])},  # a cell of CSV
         {"messages": str([ASK, SAY])},  # what pandas' to_csv writes of a list
         {"messages": [ASK, {**SAY, "role": "model"}]},
+        {
+            "messages": [  # Gemini's
+                {"role": "user", "parts": [{"text": ASK["content"]}]},
+                {"role": "model", "parts": [{"text": SAY["content"]}]},
+            ]
+        },
         {"messages": [{**ASK, "role": "Human"}, {**SAY, "role": "chatgpt"}]},
         {"messages": [{**ASK, "name": None, "tool_calls": None}, {**SAY, "tool_calls": []}]},
         {
@@ -225,6 +231,12 @@ def test_a_preference_or_an_answer_that_is_none_is_refused(
     tmp_path: Path, row: dict[str, Any], roles: tuple[str, ...], expected: str
 ) -> None:
     assert expected in refusal(tmp_path, row, roles)
+
+
+def test_one_file_is_of_chats_or_of_texts(tmp_path: Path) -> None:
+    rows = [{"prompt": "Where", "completion": "here"}, {"prompt": [ASK], "completion": [SAY]}]
+    with pytest.raises(DataError, match="line 2: a chat among plain prompts; write all rows"):
+        read_rows(source(tmp_path, *rows), SFT)
 
 
 def test_a_column_that_only_later_rows_have_fills_a_template(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ def test_a_row_is_named_by_the_line_that_it_begins_in(tmp_path: Path) -> None:
         ("x.csv", "p,c\na\n", "line 2 has not as many cells as the header (1, 2)"),
         # Without its index's name pandas takes the first cell of every row for an index.
         ("x.csv", "p,c\na,b,\nd,e,\n", "line 2 has not as many cells as the header (3, 2)"),
+        ("x.csv", "p,c\na,b\np,c\nd,e\n", "line 3 is the header once more"),
         ("x.csv", "p,c\na\0b,c\n", "line 2 holds a null character"),
         ("x.csv", "p,c\na,b\n".encode("utf-16-le"), "line 1 holds a null character"),
         ("x.csv", "p,c\na,b\nFähre,hier\n".encode("latin-1"), "line 3 is not UTF-8 text"),
@@ -197,6 +199,7 @@ def test_what_has_one_spelling_is_that_text(value: object, text: str) -> None:
         ([{"role": "user", "content": "a"}], "map it as one: `messages: q`"),
         (float("nan"), "is no finite number"),
         (b"a", "is bytes"),
+        (datetime(2024, 1, 2, tzinfo=UTC), "is a datetime, not text"),
         (1e22, "several spellings"),
     ],
 )

@@ -247,6 +247,8 @@ def test_null_is_asked_as_nothing_and_never_as_the_word_none(tmp_path: Path) -> 
         ({"a": None}, {}, "line 2: the target is null"),
         ({"i": [1, 2]}, {}, "line 2: a template prints a list as Python does"),
         ({"i": {"k": 1}}, {}, "line 2: a template prints a list as Python does"),
+        ({"a": True}, {}, "line 1: the target is no text"),
+        ({"a": True}, {"doc_to_target": "{{ a }}"}, "line 1: a template prints true or false"),
         ({"i": True}, {}, "line 2: a template prints true or false as Python does"),
         (
             {"i": ["x", None]},
@@ -261,6 +263,7 @@ def test_what_has_no_words_of_its_own_is_refused_by_its_row(
 ) -> None:
     whole = {"q": "Name it", "i": type(row.get("i"))() if "i" in row else "x", "a": "x"}
     whole |= {"i": ["y", "z"]} if isinstance(row.get("i"), list) and task else {}
+    whole |= {"a": False} if row.get("a") is True else {}
     if not task and "i" in row:
         task = {"doc_to_text": "{{q}}{% if q == 'Which' %}{{ i }}{% endif %}"}
     bad = {"q": "Which", "a": "x", "i": "x", **row}
