@@ -14,13 +14,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from steelyard.harness.evaluation.window import Window
 from steelyard.harness.records import Flag, choice_responses
-from steelyard.harness.suites import LENGTHS, BuiltTask, content_digest, right_choices
+from steelyard.harness.suites import (
+    LENGTHS,
+    BuiltTask,
+    content_digest,
+    picks_a_choice,
+    right_choices,
+)
 
 #: One of lm-eval's logged samples: ``doc``, ``target``, ``arguments`` and ``resps`` (a list a
 #: request), ``filter``, ``metrics`` (names), and each metric's value under its name.
@@ -44,6 +50,8 @@ class Answer:
     """Why no metric may be measured on this answer."""
     cut: bool = False
     """Whether a generation ran into its length limit."""
+    unmatched: bool = False
+    """Whether the filter found nothing in a generation, and put its own word there."""
     prompt_cut: bool = False
     """Whether the prompt did not fit the model's window."""
 
@@ -77,7 +85,10 @@ def _answer(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) 
             for text in texts
         )
         shown = tuple(map(str, raw))
-        return Answer(prompt, target, raw, shown, cut=cut)
+        # Held against a choice that the label names by its place: -1 would name the last.
+        unlabelled = picks_a_choice(built.task) and not right_choices(built.task, entry["doc"])
+        bad = Flag.BAD_LABEL if unlabelled else None
+        return Answer(prompt, target, raw, shown, bad, cut=cut)
     if kind == "loglikelihood":
         value, greedy = raw[0]
         shown = ("greedy" if greedy else "not greedy", repr(float(value)))
@@ -105,6 +116,18 @@ def _asks_for_nothing(
         return False
     counted = count_tokens("a") > 0
     return any(not text or (counted and count_tokens(text) == 0) for text in certain)
+
+
+def without_match(answer: Answer, entry: Entry, words: Collection[str]) -> Answer:
+    """``answer``, marked where the filter put one of its ``words`` for nothing in its place."""
+    if not words:
+        return answer
+    filtered = [
+        text
+        for response in entry["filtered_resps"]
+        for text in (response if isinstance(response, list) else [response])
+    ]
+    return replace(answer, unmatched=any(str(text) in words for text in filtered))
 
 
 def _is_cut(built: BuiltTask, arguments: Sequence[Sequence[object]], window: Window) -> bool:
@@ -161,6 +184,11 @@ def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> 
         return Flag.ONE_CHOICE
     if not right:
         return Flag.BAD_LABEL
+    if not all(choice.strip() for choice in choices):
+        return Flag.EMPTY_CHOICE
+    rest = {choice for index, choice in enumerate(choices) if index not in right}
+    if any(choices[index] in rest for index in right):
+        return Flag.RIGHT_TWICE
     # One impossible choice is an answer; NaN is not, nor is a model to which all are impossible.
     if any(math.isnan(value) for value in values) or any(value == math.inf for value in values):
         return Flag.NOT_FINITE

@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from steelyard.harness.errors import MetricError
-from steelyard.harness.evaluation.answers import Answer, Entry, answer_of, json_document
+from steelyard.harness.evaluation.answers import (
+    Answer,
+    Entry,
+    answer_of,
+    json_document,
+    without_match,
+)
 from steelyard.harness.evaluation.measuring import Measured, naming, row_of
 from steelyard.harness.evaluation.metric_choice import choose_metrics, replaces_lm_evals
 from steelyard.harness.evaluation.scores import score_of
@@ -80,7 +86,8 @@ def score_task(
     records: tuple[SampleRecord, ...] = ()
     for name in names:
         own = [entry for entry in entries if entry["filter"] == name]
-        answers = [answer_of(built, entry, window) for entry in own]
+        words = built.words_for_nothing(name)
+        answers = [without_match(answer_of(built, e, window), e, words) for e in own]
         filtered = _Filtered(
             built=built,
             name=name,
@@ -164,7 +171,8 @@ def _measured(metric: Metric, filtered: _Filtered) -> Measured:
             flag = flag or _reason(metric, sample)
         rows.append(row)
         cut = Flag.PROMPT_CUT if answer.prompt_cut else None
-        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None, cut)
+        unmatched = Flag.NO_MATCH if answer.unmatched else None
+        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None, cut, unmatched)
         flags.append(flags_text(mark for mark in marks if mark is not None))
     _require_one_width(metric, filtered.built.name, rows)
     name = metric.name + filtered.suffix

@@ -63,6 +63,12 @@ class Flag(StrEnum):
     """No right answer of the task is as long as what the metric counts."""
     NO_SPACES = "text without spaces"
     """The metric counts words by spaces, which these texts do not have."""
+    EMPTY_CHOICE = "empty choice"
+    """A choice without a text has log-likelihood 0, and would always win."""
+    RIGHT_TWICE = "right choice stands twice"
+    """The right answer's text is also that of a choice that counts as wrong."""
+    NO_MATCH = "nothing for the filter to take"
+    """The task's filter found no answer in the text; the row counts all the same."""
     OWN_ANSWER = "no other few-shot examples"
     """The pool holds too few examples that do not show the document its own answer."""
 

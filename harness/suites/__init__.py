@@ -32,6 +32,7 @@ from steelyard.harness.suites.suite import (
     load_suite,
     task_file,
 )
+from steelyard.harness.suites.targets import picks_a_choice
 from steelyard.harness.suites.task_files import lm_eval_names, names_in, task_files, task_summary
 from steelyard.harness.suites.templates import templates_compiled_once
 
@@ -62,6 +63,7 @@ __all__ = [
     "lm_eval_names",
     "load_suite",
     "names_in",
+    "picks_a_choice",
     "prepared",
     "right_choices",
     "same_as",

@@ -70,6 +70,12 @@ class BuiltTask:
         """The names of the filters behind which the task is measured."""
         return tuple(str(ensemble.name) for ensemble in getattr(self.task, "_filters", ()))
 
+    def words_for_nothing(self, filter_name: str) -> frozenset[str]:
+        """What the steps of a filter put where they find nothing: ``[invalid]`` of a regex."""
+        ensembles = getattr(self.task, "_filters", ())
+        steps = [step() for e in ensembles if e.name == filter_name for step in e.filters]
+        return frozenset(str(step.fallback) for step in steps if hasattr(step, "fallback"))
+
     @property
     def output_type(self) -> str:
         """What the model is asked for: multiple_choice, generate_until, loglikelihood, ..."""

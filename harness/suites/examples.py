@@ -40,18 +40,25 @@ class Questions:
     task: Task
     without_examples: set[str] = field(default_factory=set)
     """Content digests of documents for which the pool holds too few other examples."""
-    _read: dict[int, tuple[Document, frozenset[bytes]]] = field(default_factory=dict)
+    _read: dict[int, tuple[Document, frozenset[bytes], bool]] = field(default_factory=dict)
 
     def asked_by(self, example: Document) -> frozenset[bytes]:
         """Digests of what an example asks, in the task's words and in those of its examples."""
-        # The example is kept with its digests, so that its id is not another's meanwhile.
+        return self._of(example)[1]
+
+    def unlabelled(self, example: Document) -> bool:
+        """Whether an example has no right answer to show: lm-eval shows the last choice for -1."""
+        return self._of(example)[2]
+
+    def _of(self, example: Document) -> tuple[Document, frozenset[bytes], bool]:
+        # The example is kept with what was read, so that its id is not another's meanwhile.
         if id(example) not in self._read:
             config = self.task.fewshot_cfg
             wordings = [(None, None), (config.doc_to_text, config.doc_to_choice)]
             digests = (_question(self.task, example, *wording) for wording in wordings)
             asked = frozenset(digest for digest in digests if digest is not None)
-            self._read[id(example)] = (example, asked)
-        return self._read[id(example)][1]
+            self._read[id(example)] = (example, asked, _unlabelled(self.task, example))
+        return self._read[id(example)]
 
     def same(self, example: Document, document: Document, asked: frozenset[bytes]) -> bool:
         """Whether an example asks what the document asks; ``asked`` are the document's digests."""
@@ -81,7 +88,7 @@ class OtherExamples:
         """
         asked = self.questions.asked_by(self.document)
         drawn = self._drawn(n, eval_doc, options)
-        examples = [e for e in drawn if not self.questions.same(e, self.document, asked)]
+        examples = [e for e in drawn if self._may_be_shown(e, asked)]
         if len(examples) < n:
             more = (e for e in self._others(asked) if not _held(e, drawn))
             examples += islice(more, n - len(examples))
@@ -106,7 +113,11 @@ class OtherExamples:
         if not isinstance(self.sampler, FirstNSampler):
             pool = list(pool)
             Random(f"{self.seed}:{content_digest(self.document)}").shuffle(pool)
-        return (e for e in pool if not self.questions.same(e, self.document, asked))
+        return (e for e in pool if self._may_be_shown(e, asked))
+
+    def _may_be_shown(self, example: Document, asked: frozenset[bytes]) -> bool:
+        own = self.questions.same(example, self.document, asked)
+        return not own and not self.questions.unlabelled(example)
 
 
 def pool_of(sampler: ContextSampler) -> Sequence[Document]:
@@ -179,6 +190,16 @@ def _question(task: Task, document: Document, text: object, choice: object) -> b
     except Exception:  # a template or function of the task's on a document of another shape
         return None
     return hashlib.blake2b("\0".join(sorted(words)).encode("utf-8", "replace")).digest()
+
+
+def _unlabelled(task: Task, example: Document) -> bool:
+    if task.config.doc_to_choice is None:
+        return False
+    try:
+        label = task.doc_to_target(example, task.fewshot_cfg.doc_to_target)
+    except Exception:  # of another shape than the documents; showing it says what is wrong
+        return False
+    return isinstance(label, int) and label < 0
 
 
 def _words(value: object) -> Iterator[str]:

@@ -121,6 +121,7 @@ def right_choices(task: Task, document: object) -> list[int]:
     except (AttributeError, TypeError, KeyError, ValueError):
         return []
     labels = label if isinstance(label, (list, tuple)) else [label]
+    labels = [int(x) if isinstance(x, float) and x.is_integer() else x for x in labels]
     places = [
         choices.index(label) if label in choices else -1 if isinstance(label, str) else label
         for label in labels

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from steelyard.harness.suites.examples import OtherExamples, Questions
 from steelyard.harness.suites.generated_text import corrected
 from steelyard.harness.suites.identity import own_class
+from steelyard.harness.suites.metadata import right_choices
 from steelyard.harness.suites.printing import printed
+from steelyard.harness.suites.targets import as_meant, own_results, picks_a_choice
 from steelyard.harness.suites.templates import templates_compiled_once
 
 if TYPE_CHECKING:
@@ -65,13 +67,36 @@ class Narrowed(Task):
     """Whether its requests are being built."""
 
     doc_to_text = _printing("doc_to_text")
-    doc_to_target = _printing("doc_to_target")
+    _printed_target = _printing("doc_to_target")
     doc_to_choice = _printing("doc_to_choice")
     doc_to_prefix = _rendering("doc_to_prefix")
 
+    def doc_to_target(self, document: Any, *arguments: Any, **options: Any) -> Any:
+        """The right answer: see :func:`~steelyard.harness.suites.targets.as_meant`."""
+        target = self._printed_target(document, *arguments, **options)
+        return as_meant(self, target, document, *arguments)
+
+    def build_qa_turn(self, *, a: Any = None, c: Any = None, **options: Any) -> Any:
+        """One example; of several right choices by number the first is shown.
+
+        lm-eval 0.4.13 stops there (EleutherAI/lm-evaluation-harness #3933).
+        """
+        by_number = isinstance(a, list) and bool(a) and isinstance(a[0], int)
+        return super().build_qa_turn(a=a[0] if by_number and c else a, c=c, **options)
+
     def process_results(self, document: Any, results: Sequence[Any]) -> Mapping[str, Any]:
-        """The values of one document, lm-eval's own metrics of text put right."""
+        """The values of one document, lm-eval's own metrics of text put right.
+
+        lm-eval looks at the first document for whether there are several right answers: a list
+        behind a text is compared as text, a text behind a list letter by letter. Nothing where the
+        label is none of the choices of a generated answer: -1 would be the last.
+        """
         with templates_compiled_once():
+            if not own_results(self):
+                target = self.doc_to_target(document)
+                self.multiple_target = len(target) if isinstance(target, list) else 0
+                if picks_a_choice(self) and not right_choices(self, document):
+                    return {}
             values: Mapping[str, Any] = super().process_results(document, results)
             return corrected(self, document, results, values)
 

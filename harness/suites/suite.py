@@ -21,7 +21,7 @@ Nothing heavy is imported here: task files are read as text, without lm-eval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +41,7 @@ from steelyard.harness.suites.documents import TaskData
 from steelyard.harness.suites.metadata import LANGUAGE
 from steelyard.harness.suites.task_files import (
     lm_eval_names,
+    named_twice,
     package_folder,
     task_files,
     task_tags,
@@ -244,6 +245,8 @@ def _assembled(
         with problems.of(key="extends"):
             parents.append(_resolve(name, folder, chain))
     own = _own_tasks(keys.tasks, folder, problems)
+    with problems.of(key="extends"):
+        _require_agreement(parents, {*own, *_listed(keys.without)})
     inherited_tasks = {t.task: t for parent in parents for t in parent.tasks}
     for name in _listed(keys.without) if len(parents) == len(_listed(keys.extends)) else ():
         if inherited_tasks.pop(name, None) is None:
@@ -273,6 +276,28 @@ def _assembled(
         description=keys.description,
         parity=keys.parity or ("lm-eval" if "lm-eval" in parities else "steelyard"),
     )
+
+
+def _require_agreement(parents: Sequence[Suite], decided: Collection[str]) -> None:
+    """Raises ``ConfigError`` where two of the suites ask one task in two ways.
+
+    ``decided`` names tasks that the suite lists itself, or leaves out.
+    """
+    asked: dict[str, tuple[Suite, SuiteTask]] = {}
+    for parent in parents:
+        for task in parent.tasks:
+            other, before = asked.setdefault(task.task, (parent, task))
+            if task != before and task.task not in decided:
+                differing = [
+                    name
+                    for name in SuiteTask.model_fields
+                    if getattr(task, name) != getattr(before, name)
+                ]
+                raise ConfigError(
+                    f"'{other.name}' and '{parent.name}' ask the task '{task.task}' with another "
+                    + ", ".join(differing),
+                    fix="list the task here, as it is meant",
+                )
 
 
 def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -332,6 +357,13 @@ def _capped(suite: Suite, limit: int) -> Suite:
 def _require_known(suite: Suite) -> None:
     """Every named task exists; the 14,000 names of lm-eval are read only where ours lack one."""
     ours = task_files(suite.include)
+    twice = named_twice(suite.include)
+    for name in suite.task_names:
+        if name in twice:
+            one, other = twice[name]
+            raise ConfigError(
+                f"{other.name} defines the task '{name}' too", file=one, fix="keep one of them"
+            )
     missing = [name for name in suite.task_names if name not in ours]
     if missing:
         tags = task_tags(suite.include)

@@ -51,6 +51,18 @@ def task_files(include: Sequence[str] = ()) -> dict[str, Path]:
     return files
 
 
+def named_twice(include: Sequence[str]) -> dict[str, tuple[Path, Path]]:
+    """Name -> two files under ``include`` that both define it: the last that is read would win."""
+    first: dict[str, Path] = {}
+    twice: dict[str, tuple[Path, Path]] = {}
+    paths = {path.resolve(): path for root in include for path in _yaml_files(Path(root))}
+    for path in paths.values():
+        for name in names_in(path.read_text(encoding="utf-8", errors="replace")):
+            if first.setdefault(name, path) is not path:
+                twice.setdefault(name, (first[name], path))
+    return twice
+
+
 def task_tags(include: Sequence[str]) -> frozenset[str]:
     """Every tag of the task files under ``include``: a tag stands for all tasks that have it."""
     names: set[str] = set()

@@ -1,0 +1,211 @@
+"""Documents and tasks that other tools score in silence: each with the right number, or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steelyard.harness.errors import SteelyardError
+from steelyard.harness.evaluation.evaluating import Evaluation, evaluate
+from steelyard.harness.records import Score
+from steelyard.harness.suites import build, load_suite
+from tests.harness.toy_suite import Answering, checkpoint
+
+CHOICE = """
+task: odd
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/odd.jsonl}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{q}}}}"
+doc_to_choice: choices
+doc_to_target: gold
+num_fewshot: {shots}
+metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
+"""
+TEXT = """
+task: odd
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/odd.jsonl}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{q}}}}"
+doc_to_target: "{target}"
+{more}
+generation_kwargs: {{until: ["\\n"], max_gen_toks: 8}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+
+
+def scored(folder: Path, task: str, rows: list[dict[str, Any]], lm: Any) -> Evaluation:
+    (folder / "tasks").mkdir(exist_ok=True)
+    (folder / "tasks" / "odd.yaml").write_text(task)
+    (folder / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite = load_suite({"include": ["tasks"], "tasks": ["odd"]}, folder=folder)
+    evaluation = evaluate(lm, build(suite), checkpoint=checkpoint(folder))
+    assert not evaluation.failures
+    return evaluation
+
+
+def choice(folder: Path, rows: list[dict[str, Any]]) -> Score:
+    """The accuracy of a model that likes a choice the more the later its first letter stands."""
+    lm = Answering(lambda _, text: float(ord(text.strip()[0])) if text.strip() else 999.0)
+    text = CHOICE.format(folder=folder, shots=0)
+    (score,) = scored(folder, text, rows, lm).scores
+    return score
+
+
+def text(
+    folder: Path, rows: list[dict[str, Any]], answer: str, target: str, more: str = ""
+) -> Score:
+    lm = Answering(generate=lambda _: answer)
+    body = TEXT.format(folder=folder, target=target, more=more)
+    (score,) = scored(folder, body, rows, lm).scores
+    return score
+
+
+def row(n: int, choices: list[str], gold: Any) -> dict[str, Any]:
+    return {"q": f"Question {n}:", "choices": choices, "gold": gold}
+
+
+PLAIN = row(0, ["able", "zero"], 1)
+
+
+@pytest.mark.parametrize(
+    ("odd", "flag"),
+    [
+        (row(1, ["able", "zero"], 2), "label outside the choices"),
+        (row(1, ["able", "zero"], -1), "label outside the choices"),
+        (row(1, ["able", "zero"], -100), "label outside the choices"),
+        (row(1, ["zero", "able", "zero"], 2), "right choice stands twice"),
+        (row(1, ["able", "", "zero"], 2), "empty choice"),
+    ],
+)
+def test_a_document_that_no_choice_can_answer_is_unscored_with_the_reason(
+    tmp_path: Path, odd: dict[str, Any], flag: str
+) -> None:
+    score = choice(tmp_path, [PLAIN, odd])
+    assert (score.value, score.n, score.unscored, score.flags) == (1.0, 1, 1, {flag: 1})
+
+
+def test_a_wrong_choice_that_stands_twice_takes_nothing_away(tmp_path: Path) -> None:
+    score = choice(tmp_path, [PLAIN, row(1, ["able", "able", "zero"], 2)])
+    assert (score.value, score.n, score.unscored) == (1.0, 2, 0)
+
+
+def test_labels_of_a_table_with_gaps_are_whole_numbers(tmp_path: Path) -> None:
+    score = choice(tmp_path, [row(0, ["able", "zero"], 1.0), row(1, ["zero", "able"], 1.0)])
+    assert (score.value, score.n, score.unscored) == (0.5, 2, 0)
+
+
+def test_several_right_choices_by_number_count_as_right_and_the_first_is_shown(
+    tmp_path: Path,
+) -> None:
+    """EleutherAI/lm-evaluation-harness #3933: lm-eval 0.4.13 stops with an assertion."""
+    rows = [row(n, ["able", "baker", "zero"], [0, 2] if n % 2 else [1]) for n in range(6)]
+    lm = Answering(lambda _, text: float(ord(text.strip()[0])))
+    evaluation = scored(tmp_path, CHOICE.format(folder=tmp_path, shots=1), rows, lm)
+    assert evaluation.scores[0].value == 0.5
+    for sample in evaluation.samples:
+        shown = sample.prompt.split("\n\n")[0]
+        assert shown.endswith(" able" if int(shown.split()[1][0]) % 2 else " baker")
+
+
+def test_an_example_without_a_label_is_never_shown_with_the_last_choice(tmp_path: Path) -> None:
+    rows = [row(n, ["able", "zero"], -1 if n % 2 else 0) for n in range(8)]
+    lm = Answering(lambda _, text: float(ord(text.strip()[0])))
+    evaluation = scored(tmp_path, CHOICE.format(folder=tmp_path, shots=2), rows, lm)
+    assert not any(" zero\n\n" in sample.prompt for sample in evaluation.samples)
+
+
+def test_the_first_document_does_not_decide_how_many_right_answers_the_others_have(
+    tmp_path: Path,
+) -> None:
+    """lm-eval 0.4.13 compares "ja" with the letters of a text that follows a list."""
+    target = "{{gold if gold|length > 1 else gold[0]}}"
+    rows = [{"q": f"{n}?", "gold": ["ja", "yes"] if n < 2 else ["ja"]} for n in range(4)]
+    assert text(tmp_path, rows, "ja", target).value == 1.0
+    assert text(tmp_path, rows[::-1], "ja", target).value == 1.0
+    assert text(tmp_path, rows, "j", target).value == 0.0
+    assert text(tmp_path, rows, "yes", target).value == 0.5
+
+
+def test_a_right_answer_that_reads_like_a_list_of_numbers_is_a_text(tmp_path: Path) -> None:
+    """EleutherAI/lm-evaluation-harness #3170."""
+    rows = [{"q": f"{n}?", "gold": f"[{n}, 7]"} for n in range(4)]
+    assert text(tmp_path, rows, "[2, 7]", "{{gold}}").value == 0.25
+    assert text(tmp_path, rows, "7", "{{gold}}").value == 0.0
+
+
+def test_a_label_outside_the_choices_of_a_generated_answer_is_unscored(tmp_path: Path) -> None:
+    rows = [{"q": f"{n}?", "gold": gold} for n, gold in enumerate([1, 0, -1, 5])]
+    score = text(tmp_path, rows, "no", "gold", 'doc_to_choice: ["yes", "no"]')
+    assert (score.value, score.n, score.unscored) == (0.5, 2, 2)
+    assert score.flags == {"label outside the choices": 2}
+
+
+def test_answers_in_which_the_filter_finds_nothing_are_counted(tmp_path: Path) -> None:
+    more = (
+        "filter_list: [{name: number, filter: "
+        "[{function: regex, regex_pattern: '(\\d+)'}, {function: take_first}]}]"
+    )
+    rows = [{"q": f"{n}?", "gold": "4"} for n in range(3)]
+    score = text(tmp_path, rows, "no idea", "{{gold}}", more)
+    assert (score.value, score.n) == (0.0, 3)
+    assert score.flags == {"nothing for the filter to take": 3}
+    assert text(tmp_path, rows, "it is 4", "{{gold}}", more).flags == {}
+
+
+def test_a_number_that_a_task_gives_for_some_documents_only_leaves_the_rest_unscored(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "own.py").write_text(
+        "def measured(doc, results):\n"
+        "    return {'exact_match': 1.0} if doc['gold'] == 'kept' else {}\n"
+    )
+    more = "process_results: !function own.measured"
+    rows = [{"q": f"{n}?", "gold": "kept" if n else "dropped"} for n in range(4)]
+    score = text(tmp_path, rows, "x", "{{gold}}", more)
+    assert (score.value, score.n, score.unscored) == (1.0, 3, 1)
+
+
+def test_a_task_that_two_files_define_is_refused_with_both(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "tasks" / name).mkdir(parents=True)
+        (tmp_path / "tasks" / name / f"{name}.yaml").write_text(
+            CHOICE.format(folder=tmp_path, shots=0)
+        )
+    with pytest.raises(SteelyardError, match=r"one.yaml: two.yaml defines the task 'odd' too"):
+        load_suite({"include": ["tasks"], "tasks": ["odd"]}, folder=tmp_path)
+
+
+def test_two_suites_that_ask_a_task_in_two_ways_must_be_told_which(tmp_path: Path) -> None:
+    for name, shots in (("first", 0), ("second", 2)):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"tasks: [{{task: microworld_known, num_fewshot: {shots}}}]\n"
+        )
+    both = {"extends": ["first.yaml", "second.yaml"]}
+    with pytest.raises(
+        SteelyardError, match=r"'first' and 'second' ask .* 'microworld_known' with another num_few"
+    ):
+        load_suite(both, folder=tmp_path)
+    told = {**both, "tasks": [{"task": "microworld_known", "num_fewshot": 1}]}
+    assert load_suite(told, folder=tmp_path).tasks[0].num_fewshot == 1
+
+
+def test_a_limit_that_leaves_nothing_out_is_no_difference(tmp_path: Path) -> None:
+    from steelyard.harness.compare import Scored
+    from steelyard.harness.compare.comparability import inspect_task
+    from tests.harness.scored_runs import rows as rows_of
+    from tests.harness.scored_runs import scored as run_of
+
+    held = [rows_of("known", "acc", [1, 0, 1])]
+    base, limited = run_of("base", held), run_of("lora", held)
+    signatures = tuple(s.model_copy(update={"limit": 100}) for s in limited.run.signatures)
+    run = limited.run.model_copy(update={"signatures": signatures})
+    differences, problems = inspect_task(base, Scored(run, limited.rows, None), "known")
+    assert (differences, problems) == ([], [])
