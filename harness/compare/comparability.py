@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from steelyard.harness.compare.problems import Cause, Problem
 from steelyard.harness.compare.scored import Scored
-from steelyard.harness.records import ONCE_UNNAMED, Difference, Run, TaskSignature
+from steelyard.harness.records import ONCE_UNNAMED, Difference, Run, TaskSignature, stage_name
 
 #: Fields of a signature, and why another value makes two numbers incomparable.
 VOIDING: Mapping[str, str] = {
@@ -54,11 +54,18 @@ def inspect_task(
 
 
 def _of_run(run: Run, side: str) -> list[Problem]:
+    """What an incomplete run may not be compared on: the tasks that failed, which have no rows."""
     if run.complete and not run.failures:
         return []
-    failures = "; ".join(f"{failure.stage}: {failure.message}" for failure in run.failures)
+    text = f"the {side} run '{run.candidate}' is incomplete"
+    tasks = [failure.stage.removeprefix(stage_name("score", "")) for failure in run.failures]
+    scored = {score.task for score in run.scores}
+    if not tasks or scored.intersection(tasks) or not scored:
+        failures = "; ".join(f"{failure.stage}: {failure.message}" for failure in run.failures)
+        return [Problem("run", f"{text}: {failures or 'stopped'}")]
     return [
-        Problem("run", f"the {side} run '{run.candidate}' is incomplete: {failures or 'stopped'}")
+        Problem("run", f"{text}: {failure.stage}: {failure.message}", task)
+        for failure, task in zip(run.failures, tasks, strict=True)
     ]
 
 

@@ -186,8 +186,8 @@ def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> 
         return Flag.BAD_LABEL
     if not all(choice.strip() for choice in choices):
         return Flag.EMPTY_CHOICE
-    rest = {choice for index, choice in enumerate(choices) if index not in right}
-    if any(choices[index] in rest for index in right):
+    # Of equal choices the first is taken: where that one counts as wrong, nobody can be right.
+    if any(choices.index(choices[index]) not in right for index in right):
         return Flag.RIGHT_TWICE
     # One impossible choice is an answer; NaN is not, nor is a model to which all are impossible.
     if any(math.isnan(value) for value in values) or any(value == math.inf for value in values):

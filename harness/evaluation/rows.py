@@ -104,7 +104,7 @@ def score_task(
             scores.append(score)
             rows += [] if table is None else [table]
         if filtered.first:
-            twins = _twin_ids(built, own) if ids is None else [None] * len(own)
+            twins = _twin_ids(built, own)
             records = tuple(
                 _answered_sample(built, sample, answer).model_copy(update={"twin_id": twin})
                 for sample, answer, twin in zip(filtered.samples, answers, twins, strict=True)

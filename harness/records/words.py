@@ -66,7 +66,7 @@ class Flag(StrEnum):
     EMPTY_CHOICE = "empty choice"
     """A choice without a text has log-likelihood 0, and would always win."""
     RIGHT_TWICE = "right choice stands twice"
-    """The right answer's text is also that of a choice that counts as wrong."""
+    """An earlier choice has the right one's text and counts as wrong."""
     NO_MATCH = "nothing for the filter to take"
     """The task's filter found no answer in the text; the row counts all the same."""
     OWN_ANSWER = "no other few-shot examples"

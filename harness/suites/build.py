@@ -266,7 +266,6 @@ def _built(name: str, task: Task, spec: SuiteTask, seed: int, metadata: TaskMeta
         task_digest=task_digest(task, shots),
         data_digest=documents_digest(digests),
         dumped_digest=_dumped(task),
-        weight=spec.weight,
         evaluate=spec.evaluate,
         extras=spec.extras,
     )

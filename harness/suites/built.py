@@ -48,7 +48,6 @@ class BuiltTask:
     data_digest: str
     dumped_digest: str | None = None
     """Of the task's configuration as lm-eval dumps it: see ``same_as`` of a signature."""
-    weight: float = 1.0
     evaluate: tuple[EvaluateMetric, ...] = ()
     """Metrics of ``evaluate`` that the suite asks for beside the task's own."""
     extras: tuple[ExtraMetric, ...] = ()
@@ -241,6 +240,8 @@ def _told_of(name: str, error: Exception) -> SteelyardError:
     if isinstance(error, KeyError) and "not a registered task" in str(error):
         return UnknownNameError(f"no task named '{name}'")
     text = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, IndexError) and "size 0" in text:
+        return DataError(f"task '{name}' has no documents to ask", fix="is its split empty?")
     message = f"task '{name}' cannot be built: {type(error).__name__}: {text}"
     if isinstance(error, (OSError, ConnectionError)):
         return DataError(message, fix="is its data set on this machine, or the hub within reach?")

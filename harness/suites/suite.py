@@ -81,7 +81,6 @@ class SuiteTask(Record):
     limit_for: Literal["each", "all"] = "each"
     """Of a group or tag: whether ``limit`` is for each of its tasks, or for all together, in
     proportion to their sizes."""
-    weight: float = Field(default=1.0, gt=0)
     chance: float | None = None
     language: str | None = Field(default=None, pattern=LANGUAGE)
     """The language of the right answers, where the task's own metadata name none."""

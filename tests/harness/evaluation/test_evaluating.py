@@ -252,9 +252,7 @@ def test_the_histogram_percentile_is_within_a_bin_of_the_plain_one() -> None:
 
 def test_suites_extend_one_another_and_name_the_likely_task(suite_file: Path) -> None:
     folder = suite_file.parent
-    (folder / "more.yaml").write_text(
-        "extends: toy.yaml\ntasks: [{task: toy_text, limit: 2, weight: 3.0}]\n"
-    )
+    (folder / "more.yaml").write_text("extends: toy.yaml\ntasks: [{task: toy_text, limit: 2}]\n")
     suite = load_suite("more.yaml", folder=folder)
     assert [t.task for t in suite.tasks] == ["toy_choice", "toy_translate", "toy_text"]
     assert suite.tasks[2].limit == 2 and suite.fidelity is not None

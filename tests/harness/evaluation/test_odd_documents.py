@@ -91,8 +91,13 @@ def test_a_document_that_no_choice_can_answer_is_unscored_with_the_reason(
     assert (score.value, score.n, score.unscored, score.flags) == (1.0, 1, 1, {flag: 1})
 
 
-def test_a_wrong_choice_that_stands_twice_takes_nothing_away(tmp_path: Path) -> None:
-    score = choice(tmp_path, [PLAIN, row(1, ["able", "able", "zero"], 2)])
+@pytest.mark.parametrize(
+    ("choices", "gold"), [(["able", "able", "zero"], 2), (["zero", "able", "zero"], 0)]
+)
+def test_a_choice_that_stands_twice_and_misleads_nobody_takes_nothing_away(
+    tmp_path: Path, choices: list[str], gold: int
+) -> None:
+    score = choice(tmp_path, [PLAIN, row(1, choices, gold)])
     assert (score.value, score.n, score.unscored) == (1.0, 2, 0)
 
 
@@ -209,3 +214,44 @@ def test_a_limit_that_leaves_nothing_out_is_no_difference(tmp_path: Path) -> Non
     run = limited.run.model_copy(update={"signatures": signatures})
     differences, problems = inspect_task(base, Scored(run, limited.rows, None), "known")
     assert (differences, problems) == ([], [])
+
+
+def test_a_task_without_documents_says_so(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "own.py").write_text(
+        "def none(documents): return documents.filter(lambda document: False)\n"
+    )
+    body = CHOICE.format(folder=tmp_path, shots=0) + "process_docs: !function own.none\n"
+    (tmp_path / "tasks" / "odd.yaml").write_text(body)
+    (tmp_path / "odd.jsonl").write_text(json.dumps(PLAIN) + "\n")
+    with pytest.raises(SteelyardError, match="'odd' has no documents to ask"):
+        build(load_suite({"include": ["tasks"], "tasks": ["odd"]}, folder=tmp_path))
+
+
+def test_a_setting_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    """`weight` was read into a suite and into nothing else."""
+    with pytest.raises(SteelyardError, match="weight"):
+        load_suite({"tasks": [{"task": "microworld_known", "weight": 2.0}]}, folder=tmp_path)
+
+
+def test_what_an_incomplete_run_did_score_can_be_compared_and_the_rest_says_why() -> None:
+    from steelyard.harness.compare import Scored, compare
+    from steelyard.harness.gate import judge
+    from steelyard.harness.gate.policy import Gate
+    from steelyard.harness.records import Failure
+    from tests.harness.scored_runs import rows as rows_of
+    from tests.harness.scored_runs import scored as run_of
+
+    held = [rows_of("known", "acc", [1, 0] * 20), rows_of("new", "acc", [1, 0] * 20)]
+    base, part = run_of("base", held), run_of("lora", held[:1])
+    failure = Failure(stage="score new", message="out of paper")
+    run = part.run.model_copy(update={"complete": False, "failures": (failure,)})
+    lora = Scored(run, part.rows, None)
+    (comparison,) = compare(base, [lora], draws=1000)
+    assert {d.task: d.n for d in comparison.deltas} == {"known": 40}
+    assert "new: the candidate run 'lora' is incomplete: score new: out of paper" in (
+        comparison.problems
+    )
+    gate = Gate.model_validate({"rules": [{"task": "known", "margin": 0.1}]})
+    (verdict,) = judge(gate, base, [lora])
+    assert verdict.exit_code == 3
