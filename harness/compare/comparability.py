@@ -95,8 +95,11 @@ def _of_task(
         return [], [Problem("signature", f"the {side} does not say how it was scored", task)]
     differences: list[Difference] = []
     problems: list[Problem] = []
-    told_by_samples = _in_the_samples(baseline.run, candidate.run, before, after)
-    for name, was, now in _changed(before, after, told_by_samples):
+    leave_out = {*_in_the_samples(baseline.run, candidate.run, before, after)}
+    whole = _leaves_nothing_out(baseline.run, before) and _leaves_nothing_out(candidate.run, after)
+    if whole and before.data_digest == after.data_digest:
+        leave_out.add("limit")
+    for name, was, now in _changed(before, after, leave_out):
         touched = _voided(name, baseline, task)
         differences.append(
             Difference(task=task, field=name, baseline=was, candidate=now, voids=touched != [])
@@ -124,6 +127,12 @@ def _hint(
     return "; lm-eval and this run differ in the task's configuration or in its documents"
 
 
+def _leaves_nothing_out(run: Run, signature: TaskSignature) -> bool:
+    """Whether a limit is no smaller than the set of documents."""
+    asked = [s.n + s.unscored for s in run.scores if s.task == signature.task]
+    return signature.limit is None or signature.limit > max(asked, default=signature.limit)
+
+
 def _in_the_samples(
     baseline: Run, candidate: Run, before: TaskSignature, after: TaskSignature
 ) -> Collection[str]:
@@ -140,8 +149,6 @@ def _changed(
         was, now = getattr(before, name), getattr(after, name)
         if name in leave_out:
             continue
-        if name == "limit" and before.data_digest == after.data_digest:
-            continue  # a limit that leaves nothing out
         if name == "few_shot_seed" and before.few_shot == after.few_shot == 0:
             continue
         if name == "parity" and None in (was, now):
