@@ -185,7 +185,7 @@ def _choice_fault(values: list[float], choices: list[str], right: list[int]) -> 
     if not right:
         return Flag.BAD_LABEL
     if not all(choice.strip() for choice in choices):
-        return Flag.EMPTY_CHOICE
+        return Flag.BLANK_CHOICE
     # Of equal choices the first is taken: where that one counts as wrong, nobody can be right.
     if any(choices.index(choices[index]) not in right for index in right):
         return Flag.RIGHT_TWICE

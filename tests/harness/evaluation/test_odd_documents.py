@@ -81,7 +81,7 @@ PLAIN = row(0, ["able", "zero"], 1)
         (row(1, ["able", "zero"], -1), "label outside the choices"),
         (row(1, ["able", "zero"], -100), "label outside the choices"),
         (row(1, ["zero", "able", "zero"], 2), "right choice stands twice"),
-        (row(1, ["able", "", "zero"], 2), "empty choice"),
+        (row(1, ["able", "", "zero"], 2), "choice without a text"),
     ],
 )
 def test_a_document_that_no_choice_can_answer_is_unscored_with_the_reason(
