@@ -6,6 +6,7 @@ from steelyard.harness.files.digests import data_digest, digest_json, file_diges
 from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
 from steelyard.harness.files.parquet_file import batches, check_size, read_row_group
+from steelyard.harness.files.python_files import code_digest, imported_names
 from steelyard.harness.files.tables import check_file, records
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import (
@@ -30,11 +31,13 @@ __all__ = [
     "check_expansion",
     "check_file",
     "check_size",
+    "code_digest",
     "csv_safe",
     "data_digest",
     "digest_json",
     "file_digest",
     "filled",
+    "imported_names",
     "limited_bytes",
     "lines_of",
     "numbers_in_another_base",

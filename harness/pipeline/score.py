@@ -22,7 +22,7 @@ from steelyard.harness.evaluation import (
     scoring_code,
 )
 from steelyard.harness.experiment import BASE, Experiment, ancestors
-from steelyard.harness.files import digest_json, file_digest, validated
+from steelyard.harness.files import code_digest, digest_json, validated
 from steelyard.harness.pipeline.events import Event, Listener, Status
 from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.pipeline.run_record import Scoring, now
@@ -264,7 +264,7 @@ class ScoreStage:
         meter = load_plugin("meters", config.meter)
         return [
             config.model_dump(mode="json"),
-            file_digest(Path(inspect.getfile(meter))),
+            code_digest(Path(inspect.getfile(meter))),
             metering_code(),
             versions("cost"),
         ]

@@ -8,13 +8,10 @@ imported for types alone. Other packages count by their versions, elsewhere.
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
-from steelyard.harness.files import digest_json, file_digest
+from steelyard.harness.files import digest_json, file_digest, imported_names
 from steelyard.harness.plugins.plugin import Plugin
 
 #: A plugin's own package: the first part of its name; of ours, the first two.
@@ -53,7 +50,7 @@ def _closure(module: str) -> dict[str, Path]:
             continue
         files[name] = path
         parents = (name.rsplit(".", cut)[0] for cut in range(1, name.count(".") + 1))
-        imports = _imports(path, file_digest(path), name, path.name == "__init__.py")
+        imports = imported_names(path, file_digest(path), name, path.name == "__init__.py")
         inside = (n for n in (*parents, *imports) if n == package or n.startswith(f"{package}."))
         waiting += inside
     return files
@@ -72,38 +69,3 @@ def _file(module: str, package: str) -> Path | None:
                 return path
     own = getattr(root, "__file__", None)  # a module of its own, outside any package
     return Path(own) if own is not None and not below and Path(own).suffix == ".py" else None
-
-
-@lru_cache(maxsize=1024)
-def _imports(path: Path, digest: str, module: str, is_package: bool) -> frozenset[str]:
-    """Names that a file's import statements may bring in; ``digest`` is that of its content."""
-    tree = ast.parse(path.read_bytes())
-    names: set[str] = set()
-    for node in _at_run_time(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            source = _imported_from(node, module, is_package)
-            # `from package import name`: the name may be a module.
-            names |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
-    return frozenset(names)
-
-
-def _imported_from(node: ast.ImportFrom, module: str, is_package: bool) -> str:
-    if node.level == 0:
-        return node.module or ""
-    parts = module.split(".")
-    around = parts[: len(parts) - node.level + is_package]
-    return ".".join([*around, *filter(None, [node.module])])
-
-
-def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those that stand under ``if TYPE_CHECKING:``."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
-from steelyard.harness.files import digest_json, file_digest
+from steelyard.harness.files import code_digest, digest_json
 from steelyard.harness.plugins import TaskTexts, missing_package
 from steelyard.harness.records import Failure
 from steelyard.harness.suites.examples import Questions, check_every_document
@@ -202,7 +202,7 @@ def _metrics_digest(built: BuiltTask) -> list[object]:
 
 
 def _content(module: str) -> str | None:
-    return file_digest(Path(module)) if module.endswith(".py") else None
+    return code_digest(Path(module)) if module.endswith(".py") else None
 
 
 def _chat_of(lm: LM) -> list[object]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.files import digest_json, file_digest
+from steelyard.harness.files import code_digest, digest_json
 from steelyard.harness.suites.renamed_files import first_digest
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _identity(value: object) -> object:
 
 
 def _callable(value: Callable[..., object]) -> list[str]:
-    """A function's or class's name with the content of the file it stands in."""
+    """A function's or class's name with the content of its file, and of the modules beside it."""
     name = getattr(value, "__qualname__", type(value).__qualname__)
     try:
         path = Path(inspect.getfile(value))
@@ -101,7 +101,7 @@ def _callable(value: Callable[..., object]) -> list[str]:
     if "lm_eval" in path.parts and "tasks" not in path.parts:
         # lm-eval's own classes are named by its version, which a signature carries.
         return [name]
-    return [name, first_digest(file_digest(path))] if path.is_file() else [name]
+    return [name, first_digest(code_digest(path))] if path.is_file() else [name]
 
 
 def _json_value(value: object) -> object:

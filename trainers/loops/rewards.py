@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model, without_end
 from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
-from steelyard.harness.files import file_digest
+from steelyard.harness.files import code_digest
 from steelyard.harness.records import Checkpoint, HeldOutAccuracy
 from steelyard.trainers.loops.libraries import torch, transformers
 
@@ -196,13 +196,13 @@ def missing_notes(functions: Sequence[object]) -> list[str]:
 
 
 def source_of(reward: Function) -> str | None:
-    """Digest of the file that the function's module is; None where there is none."""
+    """Digest of the function's file and of what it imports beside it; None where there is none."""
     try:
         module = find_spec(reward.name.partition(":")[0])
     except (ImportError, ValueError):  # an error, with its fix, where it is imported
         return None
     path = Path(module.origin) if module is not None and module.origin else None
-    return file_digest(path) if path is not None and path.is_file() else None
+    return code_digest(path) if path is not None and path.is_file() else None
 
 
 def tokenizers(
