@@ -57,7 +57,8 @@ def test_every_command_of_the_pages_runs(
 
 
 def test_every_block_of_the_pages_is_valid(tmp_path: Path) -> None:
-    support, waived, noise = blocks("suites.md")
+    support, chinese, waived, noise = blocks("suites.md")
+    assert chinese["metadata"]["steelyard"]["language"] == "zh"
     given = {**support, "tasks": support["tasks"][:1], "include": []}
     shown = load_suite(given, folder=tmp_path)
     shipped = load_suite("suite.yaml", folder=ROOT / "examples" / "support")

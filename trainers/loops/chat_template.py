@@ -9,6 +9,7 @@ it must change what is printed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops.libraries import transformers
 
 _ANSWERS = ("completion", "chosen", "rejected")
+_MARK = re.compile(r"[<\[{|(].+[>\]}|)]")
 #: What stands in a turn's place to see whether it is printed at all.
 _OTHER_WORDS = "another text in its place"
 #: Texts of a message beside its content that a model is to learn.
@@ -98,9 +100,14 @@ def _with_written_arguments(row: Row) -> Row:
 
 
 def _marks(tokenizer: transformers.PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """Texts that the tokenizer reads as its own marks: the end of a turn, of a text, ..."""
-    own = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return tuple(sorted(set(own) - {tokenizer.unk_token}))
+    """Texts that the tokenizer reads as its own marks: the end of a turn, of a text, ...
+
+    In brackets all: some tokenizers pad with a plain "!", which is a word of everybody's.
+    """
+    own = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    # That of what it has no token for is read as that again.
+    own.discard(tokenizer.unk_token)
+    return tuple(sorted(mark for mark in own if _MARK.fullmatch(mark)))
 
 
 def _shape(row: Row) -> tuple[object, ...]:

@@ -141,6 +141,17 @@ def test_a_turn_that_holds_the_tokenizer_s_own_mark_is_refused(tmp_path: Path) -
         lessons(job(base, tmp_path, row), Full())
 
 
+def test_a_word_that_pads_is_no_mark(tmp_path: Path) -> None:
+    """Some tokenizers pad with "!", which may stand in any turn."""
+    base = base_with(tmp_path / "base", PLAIN)
+    _, tokenizer = load_model(base)
+    tokenizer.add_special_tokens({"pad_token": "!"})
+    tokenizer.save_pretrained(tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").write_text(PLAIN)
+    rows = [{"messages": [{**ASK, "content": "who !"}, SAY]}]
+    assert len(lessons(job(open_base(str(tmp_path / "base")), tmp_path, *rows), Full()).rows) == 1
+
+
 def test_turns_that_are_not_to_be_learnt_are_asked_and_not_learnt(tmp_path: Path) -> None:
     base = base_with(tmp_path / "base", PLAIN)
     row = {"messages": [ASK, {**SAY, "content": "the dog .", "weight": 0}, ASK, SAY]}
