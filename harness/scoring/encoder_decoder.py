@@ -50,7 +50,11 @@ class EncoderDecoderLM(OpenedLM):
             "encoder-decoder",
             self.events,
         )
-        self._start = [int(self.model.generation_config.decoder_start_token_id)]
+        # What the model shifts its labels by; settings of generation change no log-likelihood.
+        start = getattr(self.model.config, "decoder_start_token_id", None)
+        if start is None:
+            start = self.model.generation_config.decoder_start_token_id
+        self._start = [int(start)]
         if parity == "steelyard":
             # BART's answers begin with BOS behind the start token, as its labels did.
             self._start += self.encoder.answers_begin_with

@@ -159,3 +159,23 @@ def test_what_a_folder_states_is_told(model: Path, tmp_path: Path) -> None:
         "pad_token_id": 2,
         "repetition_penalty": 3.0,
     }
+
+
+def test_settings_of_generation_change_no_log_likelihood_of_an_encoder_decoder(
+    tmp_path: Path,
+) -> None:
+    from tests.harness.scoring.architectures import build_t5
+
+    folder = tmp_path / "t5"
+    build_t5().save_pretrained(folder)
+    tiny.save_tokenizer(folder)
+    requests = [tiny.instance("loglikelihood", "the fox", " jumps over the dog")]
+    before = open_model(folder, report=lambda _: None).loglikelihood(requests)
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"decoder_start_token_id": 7}))
+    after = open_model(folder, report=lambda _: None)
+    assert after.loglikelihood(requests) == before
+    hf_texts = open_model(folder, report=lambda _: None, backend="hf").generate_until(asked())
+    # Ours stop at ``max_gen_toks``; lm-eval lets an encoder-decoder run on by the prompt's length.
+    texts = after.generate_until(asked())
+    assert all(theirs.startswith(own) for own, theirs in zip(texts, hf_texts, strict=True))
