@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lm_eval.api.model import LM
 
 from steelyard.harness.files.old_names import with_old_backend
+from steelyard.harness.scoring.encoding import Encoder
 from steelyard.harness.scoring.journal import Answer, Journal, digest
 from steelyard.harness.scoring.opened import OpenedLM
 from steelyard.harness.scoring.plans import Plan, by_text, share_of
@@ -59,7 +60,11 @@ class JournalledLM(ViewedLM):
 
     def scoring_record(self) -> dict[str, object]:
         """JSON of how this model scores and what happened, for the record of a run."""
-        own = {} if self._opened is None else self._opened.scoring_record()
+        if self._opened is None:
+            encoder = getattr(self.inner, "encoder", None)
+            notes = sorted(encoder.notes.values()) if isinstance(encoder, Encoder) else []
+            return super().scoring_record() | ({"notes": notes} if notes else {})
+        own = self._opened.scoring_record()
         return super().scoring_record() | own
 
     def fill(self, instances: Sequence[Instance], share: tuple[int, int]) -> int:

@@ -94,6 +94,9 @@ class AsLmEval(Encoder):
     ) -> None:
         super().__init__(tokenizer, max_length, is_encoder_decoder)
         self._prefix_text = tokenizer.decode(self.prefix_token_id)
+        if self.added.after and not is_encoder_decoder:
+            ends = tokenizer.decode(list(self.added.after))
+            self.notes["ends"] = f"every prompt ends in {ends}, as lm-eval leaves the tokenizer's"
 
     @property
     def beginning(self) -> list[int]:

@@ -126,9 +126,12 @@ def test_a_prompt_never_ends_in_eos(with_eos: Path, plain: Path) -> None:
         assert ask(opened(with_eos)) == ask(opened(plain))
 
 
-def test_a_run_says_that_its_prompts_are_left_open(with_eos: Path) -> None:
+def test_a_run_says_that_its_prompts_are_left_open_or_are_not(with_eos: Path) -> None:
     notes = opened(with_eos).scoring_record()["notes"]
     assert notes == ["the tokenizer ends texts with </s>: prompts are left open"]
+    for options in ({"parity": "lm-eval"}, {"backend": "hf"}):
+        (note,) = opened(with_eos, **options).scoring_record()["notes"]
+        assert note.startswith("every prompt ends in </s>")
 
 
 def test_a_prompt_that_begins_with_bos_gets_no_second_one(with_both: Path) -> None:
