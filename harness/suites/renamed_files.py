@@ -55,7 +55,7 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "9e7600cf4029d5bba80e9a56e74a17313a7023e04e7547800de171b8a4bb4299",
     ),
     "tasks/probes/consistency.py": (
-        "a6152f3ab9fea27f70ec51dfea101e30a4e1b377f9333a25ac9278d5f7b8d2e1",
+        "154d79c2988c6ac201fd295b14f81881d873b99648a2d2ca9c5b324ff5f14f41",
         "1b41dba0498f4a31425c10b413687abb05682e6b0387ac714ee8531bff4136bc",
     ),
     "tasks/probes/documents.py": (
@@ -63,7 +63,7 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "acc889a1c55eee90767a03b978814052264361c24cf054b6e5282e8acf829028",
     ),
     "tasks/probes/faithfulness.py": (
-        "62ed6dec9b539390e13653fc422c13eed91eef9fa13982e5be0d93781aae751d",
+        "f68d843e4cc0529c8e92a08ddf84a5df96f77cd31fc6332ee38e14bd95766fbc",
         "4d60fe191847a2ec60b825d65f152896c49caa36077b57426b649bcc0da5e4ab",
     ),
     "tasks/probes/safety.py": (
@@ -71,7 +71,7 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "cf0ad9c6ed2a0006ccfe82838c963112646e49cee2eceff86196a25d96096de4",
     ),
     "tasks/probes/truth.py": (
-        "85da8d443544f61ec71d5fe37a1ce0e1f1b9944b7e516af05497926d9b39b511",
+        "94c631107d80178d45eecfaa4c061992e44c92b5ddf88bd33ae86b6a656db982",
         "aced641db15cb48dd2b9fde1b2d66f2888dec77c655d01e8e8008e429d8d7b36",
     ),
 }

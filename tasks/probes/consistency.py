@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from steelyard.harness.texts import split_unspaced
 from steelyard.tasks.probes.closed_book import graded
 from steelyard.tasks.probes.requests import Doc
 from steelyard.tasks.probes.texts import abstains, first_line, normalised
@@ -38,14 +39,20 @@ def selfcheck_ngram(answer: str, samples: Sequence[str]) -> float | None:
     The unigram variant of SelfCheckGPT [Manakul et al. 2023, arXiv 2303.08896]: a unigram model of
     the samples with the answer itself, add-one smoothed; higher is less consistent.
     """
-    own = normalised(first_line(answer)).split()
+    own = _words(answer)
     if not own:
         return None
     counts = Counter(own)
     for sample in samples:
-        counts.update(normalised(first_line(sample)).split())
+        counts.update(_words(sample))
     total = sum(counts.values()) + len(counts)
     return sum(-math.log((counts[word] + 1) / total) for word in own) / len(own)
+
+
+def _words(answer: str) -> list[str]:
+    """An answer's words; characters where no space parts them."""
+    words = normalised(first_line(answer)).split()
+    return [part for word in words for part in split_unspaced(word)]
 
 
 def self_consistency(doc: Doc, results: Sequence[str]) -> dict[str, Any]:

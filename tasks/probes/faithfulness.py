@@ -2,15 +2,20 @@
 
 Precision of named entities as in Nan et al. 2021 (arXiv 2102.09130), without their tagger: names
 are capitalised words that do not merely begin a sentence, numbers are digits or number words. A
-text without any capitals has no names to go by; there every word of content counts.
+text without any capitals has no names to go by; there every word of content counts. Where no space
+parts words either (Chinese, Thai) nothing can be told, and the text is left unscored.
 """
 
 import re
 from collections.abc import Sequence
 
+import regex
+
+from steelyard.harness.texts import is_unspaced, plain
 from steelyard.tasks.probes.requests import Doc
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+#: Letters with their marks, which ``re`` takes for no part of a word.
+_WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*(?:['’-]\p{L}[\p{L}\p{M}]*)*")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 #: Masks of DialogSum, ``#Person1#``, also without their signs: who speaks is no name and no number.
 _MASK = re.compile(r"#\w+#|\bperson ?\d+\b", re.IGNORECASE)
@@ -83,11 +88,12 @@ def supported(stated: Sequence[str], source: Sequence[str]) -> tuple[float, floa
 
 def precision(summary: str, source: str) -> dict[str, tuple[float, float]]:
     """(supported, stated) entities and numbers of a summary."""
+    summary, source = plain(summary), plain(source)
     words = [word.lower() for word in _WORD.findall(source)]
-    return {
-        "entity_precision": supported(entities(summary), words),
-        "number_precision": supported(numbers(summary), numbers(source)),
-    }
+    of_numbers = {"number_precision": supported(numbers(summary), numbers(source))}
+    if is_unspaced(source):
+        return of_numbers
+    return {"entity_precision": supported(entities(summary), words)} | of_numbers
 
 
 def faithful(doc: Doc, results: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -97,4 +103,5 @@ def faithful(doc: Doc, results: Sequence[str]) -> dict[str, tuple[float, float]]
 
 def faithful_names(doc: Doc, results: Sequence[str]) -> dict[str, tuple[float, float]]:
     """``faithful`` for texts without numbers."""
-    return {"entity_precision": faithful(doc, results)["entity_precision"]}
+    values = faithful(doc, results)
+    return {name: value for name, value in values.items() if name == "entity_precision"}

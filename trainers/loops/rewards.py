@@ -22,6 +22,7 @@ from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown
 from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
 from steelyard.harness.files import code_digest
 from steelyard.harness.records import Checkpoint, HeldOutAccuracy
+from steelyard.harness.texts import plain, split_unspaced
 from steelyard.trainers.loops.libraries import torch, transformers
 
 #: TRL's: called with prompts=, completions= and the data's other columns, all lists of one length.
@@ -35,13 +36,16 @@ class _Reward(BaseModel):
 
 
 class ExactMatch(_Reward):
-    """1 where the completion is the data's answer, whitespace at its ends aside."""
+    """1 where the completion is the data's answer, whitespace at its ends aside.
+
+    One text in two spellings (an accent as a mark of its own, full width) is one answer.
+    """
 
     reward: Literal["exact_match"]
 
     def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
-        return float(completion.strip() == answer.strip())
+        return float(plain(completion).strip() == plain(answer).strip())
 
 
 class Contains(_Reward):
@@ -51,7 +55,7 @@ class Contains(_Reward):
 
     def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
-        return float(answer.strip() in completion)
+        return float(plain(answer).strip() in plain(completion))
 
 
 class Matches(_Reward):
@@ -75,14 +79,18 @@ class Matches(_Reward):
 
 
 class Length(_Reward):
-    """1 at ``words`` words, falling to 0 at none and at twice as many."""
+    """1 at ``words`` words, falling to 0 at none and at twice as many.
+
+    Words stand between spaces; of scripts without spaces every character is one.
+    """
 
     reward: Literal["length"]
     words: int = Field(ge=1)
 
     def of(self, completion: str, answer: str) -> float:
         """The reward of one completion."""
-        return max(0.0, 1 - abs(len(completion.split()) - self.words) / self.words)
+        words = sum(len(split_unspaced(word)) for word in completion.split())
+        return max(0.0, 1 - abs(words - self.words) / self.words)
 
 
 class Function(_Reward):

@@ -218,3 +218,14 @@ def test_a_reward_model_is_asked_with_the_tokens_that_it_was_trained_on(tmp_path
     assert trained[0] == 0 and trained[-1] == 1
     (as_written,) = tokenizers([reward], {"judge": judge}, chats=True)
     assert as_written(text=["who ?"], **asked)["input_ids"][0][0] != 0
+
+
+def test_a_reward_does_not_depend_on_how_an_accent_is_stored() -> None:
+    assert rewarded("Cafe\u0301", "Café", reward="exact_match") == 1.0
+    assert rewarded("le cafe\u0301 noir", "café", reward="contains") == 1.0
+    assert rewarded("10²", "102", reward="exact_match") == 0.0
+
+
+def test_a_length_counts_characters_where_no_space_parts_words() -> None:
+    for six in ("北京的图书馆", "six words are in this sentence"):
+        assert rewarded(six, reward="length", words=6) == 1.0
