@@ -131,7 +131,9 @@ def kl_by_scheme(
     found = {}
     for scheme in schemes:
         # int8 without outlier columns, whose rows do not depend on what shares a batch
-        options = {"outlier_threshold": 0} if scheme == "int8" else {}
+        options: dict[str, Any] = {"outlier_threshold": 0} if scheme == "int8" else {}
+        if scheme in FAMILIES["gguf"]:  # llama.cpp does not split words as the microworld does
+            options = {"tokenizer": "beside"}
         child = tiny_jobs.train("quantize", start, folder / scheme, scheme=scheme, **options)
         found[scheme] = kl_per_token(parent, child, texts)
         shutil.rmtree(child.folder)
