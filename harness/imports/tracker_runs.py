@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from steelyard.harness.errors import DataError
@@ -113,6 +113,8 @@ def _start(record: Record) -> datetime | None:
     seconds = number(record.get("duration"))
     try:
         end = datetime.fromisoformat(str(record.get("timestamp")))
+        if end.tzinfo is not None:  # codecarbon writes none; some who pass its file on do
+            end = end.astimezone(UTC).replace(tzinfo=None)
         return None if seconds is None else end - _duration(seconds)
     except (ValueError, OverflowError):
         return None

@@ -77,15 +77,19 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, rows: int) -> list[str]
     Raises:
         CheckpointError: llama.cpp would make other tokens of a text.
     """
-    file = folder / "tokenizer.json"
-    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    tokenizer = open_tokenizer(folder)
+    # Not the file: what transformers makes of it, by the class that it names, is what was used.
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    content = json.loads(inner.to_str()) if inner is not None else {}
     try:
         added = _Added({token["id"]: token for token in content.get("added_tokens", ())}, rows)
-        notes = _add(writer, content, added, folder)
-        _add_beginning_and_end(writer, folder, added)
+        notes = _add(writer, content, added)
+        _add_beginning_and_end(writer, tokenizer)
     except _DifferentError as difference:
         raise CheckpointError(
-            f"llama.cpp would make other tokens of a text: {difference}", file=file, fix=_FIX
+            f"llama.cpp would make other tokens of a text: {difference}",
+            file=folder / "tokenizer.json",
+            fix=_FIX,
         ) from None
     special = gguf.SpecialVocab(folder, load_merges=False, n_vocab=rows)
     special.add_special_token.clear()  # what is put around a text was seen, not read
@@ -93,9 +97,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, rows: int) -> list[str]
     return notes
 
 
-def _add(
-    writer: gguf.GGUFWriter, content: Mapping[str, Any], added: _Added, folder: Path
-) -> list[str]:
+def _add(writer: gguf.GGUFWriter, content: Mapping[str, Any], added: _Added) -> list[str]:
     model = content.get("model", {})
     if model.get("type") != "BPE":
         raise _DifferentError(f"its model is {model.get('type', 'not in a tokenizer.json')}")
@@ -110,7 +112,7 @@ def _add(
     _require_plain(added)
     if model.get("byte_fallback"):
         return _add_spaced(writer, content, added)
-    return _add_byte_level(writer, content, added, folder)
+    return _add_byte_level(writer, content, added)
 
 
 def _require_plain(added: _Added) -> None:
@@ -131,7 +133,7 @@ def _require_plain(added: _Added) -> None:
 
 
 def _add_byte_level(
-    writer: gguf.GGUFWriter, content: Mapping[str, Any], added: _Added, folder: Path
+    writer: gguf.GGUFWriter, content: Mapping[str, Any], added: _Added
 ) -> list[str]:
     """A BPE over bytes that are written as letters, after words were split."""
     model = content["model"]
@@ -146,13 +148,13 @@ def _add_byte_level(
     names = PRE_TOKENIZERS.get(steps)
     if names is None:
         raise _DifferentError(f"it has no name for the way in which words are split: {steps}")
-    name = _by_merges(names, content, folder)
+    name = _by_merges(names, content)
     _add_tokens(writer, "gpt2", name, model["vocab"], added, {})
     writer.add_token_merges([" ".join(_pair(merge)) for merge in model["merges"]])
     return notes
 
 
-def _by_merges(names: Sequence[tuple[str, bool]], content: Mapping[str, Any], folder: Path) -> str:
+def _by_merges(names: Sequence[tuple[str, bool]], content: Mapping[str, Any]) -> str:
     """The name under which a whole word that is a token is treated alike."""
     ignoring = bool(content["model"].get("ignore_merges"))
     for name, there in names:
@@ -333,9 +335,10 @@ def _add_tokens(
     writer.add_token_types(types)
 
 
-def _add_beginning_and_end(writer: gguf.GGUFWriter, folder: Path, added: _Added) -> None:
+def _add_beginning_and_end(
+    writer: gguf.GGUFWriter, tokenizer: transformers.PreTrainedTokenizerBase
+) -> None:
     """What the tokenizer puts around a text: BOS, EOS, or nothing."""
-    tokenizer = open_tokenizer(folder)
     inner = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     starts = [n for n in range(len(whole) - len(inner) + 1) if whole[n : n + len(inner)] == inner]

@@ -67,6 +67,15 @@ def test_rows_without_an_id_that_began_at_one_moment_are_one_tracker_that_flushe
     assert read_codecarbon(file).run.energy[0].energy_kwh == 0.11
 
 
+def test_moments_with_a_time_zone_are_held_beside_those_without(tmp_path: Path) -> None:
+    file = emissions(
+        tmp_path / "e.csv",
+        row("2026-05-01T10:00:00+02:00", 3600.0, 0.05),
+        row("2026-05-01T09:00:00", 7200.0, 0.11),
+    )
+    assert read_codecarbon(file).run.energy[0].energy_kwh == 0.11
+
+
 def test_a_tracker_that_flushed_between_others_still_counts_once(tmp_path: Path) -> None:
     file = emissions(
         tmp_path / "e.csv",

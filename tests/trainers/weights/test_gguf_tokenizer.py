@@ -126,10 +126,6 @@ DIFFERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         ),
         "overlap",
     ),
-    "a token beyond the model's rows": (
-        lambda c: first_added(c).update(id=ROWS),
-        f"it has a token {ROWS} and the model {ROWS} rows",
-    ),
     "an end of its own": (
         lambda c: c.update(
             post_processor={
@@ -147,7 +143,12 @@ DIFFERENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "around a text",
     ),
     "another model": (
-        lambda c: c.update(model={"type": "WordPiece", "vocab": {}}),
+        lambda c: c.update(
+            model={
+                "type": "WordPiece", "unk_token": "<s>", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 99, "vocab": c["model"]["vocab"],
+            }
+        ),
         "its model is WordPiece",
     ),
 }  # fmt: skip
@@ -162,6 +163,12 @@ def test_what_llama_cpp_would_split_otherwise_is_refused(difference: str, tmp_pa
         export(random_model("llama", vocab_size=ROWS), tmp_path, tmp_path / "m.gguf", "F32")
     assert str(refused.value).startswith(f"{tmp_path / 'tokenizer.json'}: llama.cpp would make")
     assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_has_rows_is_refused(tmp_path: Path) -> None:
+    shapes.byte_level(tmp_path, split(QWEN_2), letters(), size=700)
+    with pytest.raises(CheckpointError, match="it has a token 699 and the model 600 rows"):
+        export(random_model("llama", vocab_size=600), tmp_path, tmp_path / "m.gguf", "F32")
 
 
 def test_merges_that_llama_cpp_would_add_are_refused(tmp_path: Path) -> None:
