@@ -17,7 +17,7 @@ from typing import Any
 
 from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.errors import CheckpointError
-from steelyard.trainers.loops.libraries import gguf
+from steelyard.trainers.loops.libraries import gguf, transformers
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _CONTRACTIONS_SPELT = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
