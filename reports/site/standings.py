@@ -64,7 +64,7 @@ class Placed:
     score: Score
     group: Group
     rank: str | None
-    """``1`` or ``2–4``; None: no interval, not ranked; empty: a metric that nobody ranks by."""
+    """``1`` or ``2–4``; None: not ranked; empty: a metric that nobody ranks by."""
     ranked: int
     """How many are ranked in the group."""
     normalised: Normalised | None
@@ -76,8 +76,10 @@ class Placed:
         """``rank 2–4 of 8``, with what sets the group apart."""
         if self.score.value is None or self.rank == "":
             return ""
-        if self.rank is None:
+        if self.rank is None and None in (self.score.low, self.score.high):
             return "no interval, not ranked"
+        if self.rank is None:
+            return "others are scored on more of the samples, not ranked"
         text = f"rank {self.rank} of {self.ranked}"
         return text if self.group.main else f"{text} ({self.group.label})"
 
@@ -162,8 +164,14 @@ class Standings:
     def _within(
         self, group: Group, members: Sequence[tuple[Entry, Score]], *, ranks: bool
     ) -> list[Placed]:
-        """One group's scores with their ranks and fronts."""
-        fit = [i for i, (_, s) in enumerate(members) if None not in (s.value, s.low, s.high)]
+        """One group's scores with their ranks and fronts.
+
+        One with more unscored samples than another has none: a mean over what is left is of other
+        samples, and losing the hardest ones would put it first.
+        """
+        whole = [i for i, (_, s) in enumerate(members) if None not in (s.value, s.low, s.high)]
+        fewest = min((members[i][1].unscored for i in whole), default=0)
+        fit = [i for i in whole if members[i][1].unscored == fewest]
         scores = [members[i][1] for i in fit]
         shown: dict[int, str] = {}
         fronts: dict[str, set[int]] = {}

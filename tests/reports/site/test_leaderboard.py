@@ -72,6 +72,24 @@ def test_runs_with_other_settings_are_not_ranked_together() -> None:
     assert cell(table, "demo / orpo", "arithmetic").note.endswith("of 4")
 
 
+def test_a_run_that_left_samples_unscored_is_not_ranked_above_one_that_has_them() -> None:
+    # truera/trulens #2698: a metric that fails on the hardest records raised its mean and its rank.
+    runs = [fake_run(name) for name in ("base", "full", "lora")]
+    partial = tuple(
+        s.model_copy(update={"n": s.n - 3, "unscored": 3}) if s.task == "microworld_known" else s
+        for s in runs[2].scores
+    )
+    table = standings([*runs[:2], runs[2].model_copy(update={"scores": partial})])
+    assert cell(table, "demo / base", "known").note.endswith("of 2")
+    note = cell(table, "demo / lora", "known").note
+    assert "others are scored on more of the samples, not ranked" in note
+    assert "3 of" in note
+    assert cell(table, "demo / lora", "arithmetic").note.endswith("of 3")
+    # Where every run lacks as many, they stand beside one another as ever.
+    alike = [run.model_copy(update={"scores": partial}) for run in runs]
+    assert cell(standings(alike), "demo / lora", "known").note.startswith("rank ")
+
+
 def test_imported_runs_are_ranked_among_themselves_and_say_so() -> None:
     runs = [fake_run("base"), fake_run("full").model_copy(update={"imported_from": "a.json"})]
     table = standings(runs)
