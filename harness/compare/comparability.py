@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from steelyard.harness.compare.problems import Cause, Problem
 from steelyard.harness.compare.scored import Scored
-from steelyard.harness.records import ONCE_UNNAMED, Difference, Run, TaskSignature, stage_name
+from steelyard.harness.records import ONCE_UNNAMED, Difference, Run, TaskSignature, stage_subject
 
 #: Fields of a signature, and why another value makes two numbers incomparable.
 VOIDING: Mapping[str, str] = {
@@ -58,7 +58,7 @@ def _of_run(run: Run, side: str) -> list[Problem]:
     if run.complete and not run.failures:
         return []
     text = f"the {side} run '{run.candidate}' is incomplete"
-    tasks = [failure.stage.removeprefix(stage_name("score", "")) for failure in run.failures]
+    tasks = [stage_subject("score", failure.stage) for failure in run.failures]
     scored = {score.task for score in run.scores}
     if not tasks or scored.intersection(tasks) or not scored:
         failures = "; ".join(f"{failure.stage}: {failure.message}" for failure in run.failures)

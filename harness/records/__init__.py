@@ -72,6 +72,7 @@ from steelyard.harness.records.words import (
     metric_name,
     stage_log,
     stage_name,
+    stage_subject,
 )
 
 __all__ = [
@@ -133,4 +134,5 @@ __all__ = [
     "metric_name",
     "stage_log",
     "stage_name",
+    "stage_subject",
 ]

@@ -112,6 +112,11 @@ def stage_name(kind: str, subject: str) -> str:
     return f"{kind} {subject}"
 
 
+def stage_subject(kind: str, stage: str) -> str:
+    """Whom a stage of this kind is about; another kind's name as it is."""
+    return stage.removeprefix(stage_name(kind, ""))
+
+
 def stage_log(stage: str) -> str:
     """The name of the log of a stage, by the stage's name: ``train-lora``."""
     return stage.replace(" ", "-")
