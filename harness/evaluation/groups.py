@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from steelyard.harness.files import digest_json
 from steelyard.harness.records import QUALITY, Flag, Kind, Score, TaskSignature
-from steelyard.harness.stats import ScoreInterval, combined_interval
+from steelyard.harness.stats import ScoreInterval, combined_interval, combined_shares
 from steelyard.harness.suites import BuiltGroup, BuiltTask, GroupMetric
 
 #: Kinds whose score is a mean over samples.
@@ -131,7 +131,11 @@ def combined(
         intervals = [
             ScoreInterval(v, part.low, part.high) for v, part in zip(scored, parts, strict=True)
         ]
-        value, low, high = combined_interval(intervals, weights)
+        if all(part.kind == "accuracy" for part in parts):
+            sizes = [part.n for part in parts]
+            value, low, high = combined_shares(intervals, sizes, weights)
+        else:
+            value, low, high = combined_interval(intervals, weights)
         if low is None:
             bare = [part.task for part in parts if part.low is None]
             notes.append(f"no interval: {_listed(bare)} has none")

@@ -1,7 +1,7 @@
 """Paired tests, intervals, sequential tests, multiplicity and power over rows of numbers."""
 
 from steelyard.harness.stats.calibration import CALIBRATION_METHODS, calibration_error
-from steelyard.harness.stats.combined import combined_interval
+from steelyard.harness.stats.combined import combined_interval, combined_shares
 from steelyard.harness.stats.intervals import ScoreInterval, percentile_interval, score_interval
 from steelyard.harness.stats.multiplicity import SliceResult, benjamini_hochberg, holm, slice_tests
 from steelyard.harness.stats.paired import POWER, PairedResult, Verdict, paired_test
@@ -36,6 +36,7 @@ __all__ = [
     "check_rows",
     "clip_differences",
     "combined_interval",
+    "combined_shares",
     "discordance_of",
     "holm",
     "items_needed",

@@ -50,8 +50,12 @@ def lm_eval_results(scored: Scored) -> dict[str, object]:
     seconds = [each for each in scored_in if each is not None]
     return {
         "results": {task: _numbers(scored, task) for task in tasks},
-        "group_subtasks": {task: [] for task in tasks},
-        "configs": {task: _config(scored, task, signatures[task]) for task in tasks},
+        "group_subtasks": {task: _parts(scored, task) for task in tasks},
+        "configs": {
+            task: _config(scored, task, signatures[task])
+            for task in tasks
+            if not _parts(scored, task)
+        },
         "versions": {task: _task_version(signatures[task]) for task in tasks},
         "n-shot": {task: s.few_shot for task, s in signatures.items() if s is not None},
         "higher_is_better": {task: _directions(scored, task) for task in tasks},
@@ -67,6 +71,11 @@ def lm_eval_results(scored: Scored) -> dict[str, object]:
         "max_length": next((s.max_length for s in signatures.values() if s), None),
         "total_evaluation_time_seconds": str(sum(seconds)) if seconds else None,
     }
+
+
+def _parts(scored: Scored, task: str) -> list[str]:
+    """The tasks of a group, as lm-eval lists them; a task has none."""
+    return list(dict.fromkeys(part for s in scored.scores_of(task).values() for part in s.parts))
 
 
 def _numbers(scored: Scored, task: str) -> dict[str, object]:
