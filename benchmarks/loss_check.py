@@ -41,8 +41,7 @@ RESULTS = Path(__file__).with_name("results") / "loss_check.md"
 ONE_HEAD_EACH = {"num_key_value_heads": 4}
 #: Our name of an architecture -> transformers' model type, and what differs from the usual size.
 ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "llama": ("llama", {}),
-    "llama, tied": ("llama", {"tie_word_embeddings": True}),
+    "llama": ("llama", {"tie_word_embeddings": True}),
     "qwen2": ("qwen2", {"tie_word_embeddings": True, "vocab_size": 328}),
     "qwen3": ("qwen3", {"tie_word_embeddings": True, "vocab_size": 328}),
     "gemma2": ("gemma2", {}),
@@ -71,7 +70,6 @@ TRAINERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "freeze": ("freeze", STEPS | {"layers": 1}),
     "lora": ("lora", STEPS | {"rank": 4}),
     "lora, dora": ("lora", STEPS | {"rank": 4, "use_dora": True}),
-    "lora, rslora": ("lora", STEPS | {"rank": 4, "use_rslora": True}),
     "lora, pissa": ("lora", STEPS | {"rank": 4, "init_lora_weights": "pissa"}),
     "lora, merged": ("lora", STEPS | {"rank": 4, "merge": True}),
     "lora on the embedding, merged": ("lora", STEPS | {"rank": 4, "merge": True}),

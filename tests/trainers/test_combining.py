@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.checkpoints import check, load_model, open_base
 from steelyard.harness.errors import ConfigError, TrainingError
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.experiment.lineage import ancestors
@@ -53,6 +53,14 @@ def test_the_divergence_is_the_one_of_the_formula() -> None:
     root = math.sqrt(2)
     by_hand = 4 * (root * math.log(root) - math.log(root)) / (root + 2)
     assert loss(temperature=2.0) == pytest.approx(by_hand)
+
+
+def test_rows_of_a_head_that_stand_for_no_token_are_left_out() -> None:
+    """One tokenizer, and a head that one of two models pads: Qwen 2.5's sizes do."""
+    teacher = torch.log(torch.tensor([[0.5, 0.25, 0.25, 1.0, 9.0]]))
+    student = torch.log(torch.tensor([[0.25, 0.5, 0.25]]))
+    loss = float(distillation_loss(student, teacher, Distill(teacher="t"), torch.tensor([0])))
+    assert loss == pytest.approx(0.25 * math.log(2))
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(
@@ -199,6 +207,85 @@ def test_sources_that_do_not_fit_are_named(
         tiny_jobs.train(
             "merge", base, tmp_path / "n", beside={"a": base, "w": wide}, adapter=True, **sources
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+            r"rope_parameters.rope_theta is 10000.0 here and 500.0 there",
+        ),
+        ({"hidden_act": "gelu"}, "hidden_act is silu here and gelu there"),
+    ],
+)
+def test_sources_of_equal_shapes_that_compute_something_else_are_named(
+    base: Checkpoint,
+    others: dict[str, Checkpoint],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    difference: str,
+) -> None:
+    other = tiny_jobs.save_base(tmp_path / "other", **changes)
+    with pytest.raises(TrainingError, match=difference):
+        tiny_jobs.train(
+            "merge", base, tmp_path / "m", beside={"a": others["a"], "o": other}, sources=["a", "o"]
+        )
+
+
+def test_a_source_of_another_vocabulary_is_named(
+    base: Checkpoint, others: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    other = tiny_jobs.save_base(tmp_path / "other")
+    tiny.save_tokenizer(other.folder, vocabulary=300)
+    beside = {"a": others["a"], "o": open_base(str(other.folder))}
+    with pytest.raises(TrainingError, match="vocabulary: 320 tokens here and 300 there"):
+        tiny_jobs.train("merge", base, tmp_path / "m", beside=beside, sources=["a", "o"])
+
+
+def test_rslora_adapters_add_up_to_the_mean_of_their_updates(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    """PEFT's sum would keep rsLoRA's way of scaling, and be the root of its rank too large."""
+    lent = {
+        name: tiny_jobs.train(
+            "lora", base, tmp_path / name, rank=3, seed=seed, use_rslora=True, **FAST
+        )
+        for seed, name in enumerate("ab")
+    }
+    merged = tiny_jobs.train(
+        "merge", base, tmp_path / "m", beside=lent, sources=["a", "b"], adapter=True
+    )
+    mean = (weight(lent["a"]) + weight(lent["b"])) / 2
+    assert torch.allclose(weight(merged), mean, atol=1e-6)
+
+
+def test_dora_adapters_do_not_add_up(base: Checkpoint, tmp_path: Path) -> None:
+    lent = {
+        name: tiny_jobs.train("lora", base, tmp_path / name, rank=3, use_dora=True, **FAST)
+        for name in "ab"
+    }
+    with pytest.raises(TrainingError, match="use_dora, and only plain LoRA adds up"):
+        tiny_jobs.train(
+            "merge", base, tmp_path / "m", beside=lent, sources=["a", "b"], adapter=True
+        )
+
+
+def test_a_tied_and_an_untied_source_merge_untied(tmp_path: Path) -> None:
+    """As an adapter on the embedding leaves one of two children of a tied base."""
+    start = tiny_jobs.save_base(tmp_path / "start", tie_word_embeddings=True)
+    options = {"rank": 3, "merge": True, **FAST}
+    lent = {
+        "a": tiny_jobs.train(
+            "lora", start, tmp_path / "a", target_modules=["embed_tokens"], **options
+        ),
+        "b": tiny_jobs.train("lora", start, tmp_path / "b", **options),
+    }
+    merged = tiny_jobs.train("merge", start, tmp_path / "m", beside=lent, sources=["a", "b"])
+    assert "as trained" in check(merged, start)["loss"]
+    head = load_model(merged)[0].lm_head.weight
+    mean = (load_model(lent["a"])[0].lm_head.weight + load_model(lent["b"])[0].lm_head.weight) / 2
+    assert torch.allclose(head, mean, atol=1e-6)
 
 
 @pytest.mark.parametrize(

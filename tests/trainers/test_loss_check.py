@@ -13,7 +13,7 @@ matrix = benchmark_modules.load("loss_check")
 
 #: Some of each: ways to a loss, adapters, merges, and architectures with something of their own.
 SUBSET = [
-    ("lora on the embedding, merged", "llama, tied"),
+    ("lora on the embedding, merged", "llama"),
     ("full", "ModernBertDecoder"),
     ("dpo", "MPT"),
     ("orpo", "gpt2"),
@@ -21,7 +21,7 @@ SUBSET = [
     ("merge", "gemma3"),
 ]
 MORE = [
-    *[(trainer, "llama, tied") for trainer in matrix.TRAINERS],
+    *[(trainer, "llama") for trainer in matrix.TRAINERS],
     *[("lora, merged", architecture) for architecture in matrix.ARCHITECTURES],
 ]
 

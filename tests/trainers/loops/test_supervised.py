@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from steelyard.harness.checkpoints import check, load_model, open_base
-from steelyard.harness.errors import DataError
+from steelyard.harness.errors import DataError, TrainingError
 from steelyard.harness.plugins.protocols import DataSource, TrainJob
 from steelyard.harness.records import Checkpoint
 from steelyard.trainers.full import Full
 from steelyard.trainers.loops.lessons import lessons, turns
 from steelyard.trainers.loops.supervised import sft_trainer
 from tests.harness.scoring import tiny
+from tests.harness.scoring.architectures import build
 from tests.trainers import tiny_jobs
 
 FAST: dict[str, Any] = {"steps": 3, "batch_size": 2, "learning_rate": 1e-2}
@@ -117,6 +118,15 @@ def test_packed_rows_do_not_see_one_another(base: Checkpoint, tmp_path: Path) ->
     for start, end in zip(starts, ends, strict=True):
         alone += summed(packed["input_ids"][:, start:end], packed["labels"][:, start:end])
     assert whole == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mamba", "mpt"])
+def test_packing_is_refused_where_rows_would_see_one_another(name: str, tmp_path: Path) -> None:
+    build(name).save_pretrained(tmp_path / "base")
+    tiny.save_tokenizer(tmp_path / "base")
+    start = open_base(str(tmp_path / "base"))
+    with pytest.raises(TrainingError, match="packed rows would see one another"):
+        tiny_jobs.train("full", start, tmp_path / "full", packing=True, steps=1)
 
 
 @pytest.fixture(scope="module")
