@@ -98,9 +98,9 @@ def test_kto_and_reward_count_what_does_not_fit_too(base: Checkpoint, tmp_path: 
     data = tiny_jobs.write_rows(tmp_path / "d.jsonl", rows)
     notes = {
         name: tiny_jobs.train(
-            name, base, tmp_path / name, data=data, steps=1, max_length=24, batch_size=2
+            name, base, tmp_path / name, data=data, steps=1, max_length=24, batch_size=2, **more
         ).manifest.notes
-        for name in ("kto", "reward")
+        for name, more in (("kto", {}), ("reward", {"held_out": 0}))
     }
     assert "6 of 16 rows dropped: the prompt alone fills max_length=24" in notes["kto"]
     assert "3 of 8 rows dropped: an answer with its prompt exceeds max_length=24" in notes["reward"]
