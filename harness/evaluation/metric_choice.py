@@ -71,6 +71,11 @@ def _fitted(metric: Metric, built: BuiltTask) -> Metric:
     return fitted
 
 
+def _of_texts(pair: Sequence[object]) -> bool:
+    """Whether a pair is one of texts, and not of labels."""
+    return len(pair) == 2 and isinstance(pair[1], str)
+
+
 def replaces_lm_evals(metric: Metric) -> bool:
     """Whether the metric measures texts itself, where lm-eval has a function of the same name."""
     return bool(getattr(metric, "replaces_lm_evals", False))
@@ -143,7 +148,7 @@ def metric_for(
     averaged.
     """
     pair = isinstance(first.values[name], (tuple, list))
-    plugin = _OF_PAIRS.get(name, name) if pair else name
+    plugin = _OF_PAIRS.get(name, name) if pair and not _of_texts(first.values[name]) else name
     names = plugin_names("metrics") if registered is None else registered
     if name not in graded and plugin in names:
         metric = load_metric(plugin, higher_is_better)

@@ -20,6 +20,8 @@ class TaskTexts:
     references: tuple[str, ...] = ()
     language: str | None = None
     """The language of the answers as the task names it, e.g. ``zh``; None: it names none."""
+    like_lm_eval: bool = False
+    """Whether lm-eval's own numbers are asked for, which take no language into account."""
 
     @cached_property
     def ascii_only(self) -> bool:

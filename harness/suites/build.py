@@ -28,6 +28,7 @@ from steelyard.harness.suites.built import (
     BuiltTask,
     building,
     with_first_pass,
+    with_parity,
 )
 from steelyard.harness.suites.documents import check_examples, overrides
 from steelyard.harness.suites.examples import check_pool
@@ -104,7 +105,7 @@ def build(
         cost = _one(manager, SuiteTask(task=suite.cost.task), seed)
     return BuiltSuite(
         suite=suite,
-        tasks=tuple(tasks.values()),
+        tasks=tuple(with_parity(task, suite.parity) for task in tasks.values()),
         seed=seed if few_shot_seed is None else few_shot_seed,
         apply_chat_template=apply_chat_template,
         system=system,

@@ -13,12 +13,12 @@ from steelyard.harness.environment import quiet
 from steelyard.harness.errors import ConfigError, DataError, SteelyardError, UnknownNameError
 from steelyard.harness.files import code_digest, digest_json
 from steelyard.harness.plugins import TaskTexts, missing_package
-from steelyard.harness.records import Failure
+from steelyard.harness.records import Failure, Parity
 from steelyard.harness.suites.examples import Questions, check_every_document
 from steelyard.harness.suites.groups import BuiltGroup
 from steelyard.harness.suites.identity import content_digest
 from steelyard.harness.suites.metadata import TaskMetadata
-from steelyard.harness.suites.narrowed import Documents, narrowed
+from steelyard.harness.suites.narrowed import Documents, as_lm_eval_measures, narrowed
 from steelyard.harness.suites.references import task_texts
 from steelyard.harness.suites.suite import EvaluateMetric, ExtraMetric, Suite
 
@@ -56,13 +56,16 @@ class BuiltTask:
     """The first pass of a task that asks twice, over the same documents."""
     whole: BuiltTask | None = None
     """The task of which this is a part; None: it is whole."""
+    parity: Parity = "steelyard"
+    """Whose measures of text these are: lm-eval's know no language and no other spelling."""
 
     @cached_property
     def texts(self) -> TaskTexts:
         """The right answers of the whole task: a part of it is measured by the same rules."""
         if self.whole is not None:
             return self.whole.texts
-        return task_texts(self.task, self.documents, self.metadata.language)
+        texts = task_texts(self.task, self.documents, self.metadata.language)
+        return replace(texts, like_lm_eval=self.parity == "lm-eval")
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -265,6 +268,13 @@ def with_first_pass(built: BuiltTask, first: BuiltTask) -> BuiltTask:
         first=with_documents(first, built.documents),
         task_digest=digest_json([built.task_digest, first.task_digest]),
     )
+
+
+def with_parity(built: BuiltTask, parity: Parity) -> BuiltTask:
+    """``built`` as it measures texts under ``parity``."""
+    if parity != "lm-eval":
+        return built
+    return replace(built, parity=parity, task=as_lm_eval_measures(built.task))
 
 
 def with_documents(built: BuiltTask, documents: Documents) -> BuiltTask:

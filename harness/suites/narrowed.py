@@ -60,6 +60,8 @@ class Narrowed(Task):
     chosen_documents: Documents
     prepared_requests: Sequence[Instance] | None = None
     """Built before; None builds them."""
+    uncorrected: bool = False
+    """Whether lm-eval's own metrics of text are left as they are."""
     questions: Questions
     """What documents and examples ask, and which documents have too few examples."""
     few_shot_seed: int = 0
@@ -98,7 +100,7 @@ class Narrowed(Task):
                 if picks_a_choice(self) and not right_choices(self, document):
                     return {}
             values: Mapping[str, Any] = super().process_results(document, results)
-            return corrected(self, document, results, values)
+            return values if self.uncorrected else corrected(self, document, results, values)
 
     def set_fewshot_seed(self, seed: int | None = None) -> None:
         """lm-eval's, kept besides for the examples that take others' places."""
@@ -150,6 +152,11 @@ def narrowed(task: Task, documents: Documents) -> Task:
     noted = vars(task).get("questions")
     narrow.questions = Questions(narrow, set() if noted is None else noted.without_examples)
     return narrow
+
+
+def as_lm_eval_measures(task: Task) -> Task:
+    """A copy of a narrowed task whose metrics of text are lm-eval's, right or wrong."""
+    return _copy(task, uncorrected=True)
 
 
 def prepared(task: Task, requests: Sequence[Instance]) -> Task:

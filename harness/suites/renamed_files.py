@@ -27,7 +27,7 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "cdc6ed1eac1e06f2a8c71fe1bdea8ba55a2f2b400200bf5ff25c6d6bdd8ec71b",
     ),
     "tasks/metrics/means.py": (
-        "3960d94f66b0e698c7864235e074705863a401239d6f1d531380a4149fdd547e",
+        "6b2ffa2e371a8795c56367945df394f0d48d9986085c482ac013fccaadd3898f",
         "5ff81f09e5663741fa5cd27961533b1b30f5341a354f2ee2da874dba20be7db5",
     ),
     "tasks/metrics/ratios.py": (

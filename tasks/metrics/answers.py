@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from steelyard.harness.plugins import Sample
+from steelyard.harness.texts import UNICODE_ANSWERS, plain, token_f1
 from steelyard.tasks.metrics.means import Mean, Share
+from steelyard.tasks.metrics.translation import references_and_hypothesis
 
 
 class Accuracy(Share):
@@ -30,9 +36,25 @@ class MutualInformationAccuracy(Share):
 
 
 class ExactMatch(Share):
-    """The answer equals the target after the task's own normalisation."""
+    """The answer equals the target after the task's own normalisation.
+
+    A task gives either 0 or 1, or (references, answer), of which one must be the same text.
+    """
 
     name: str = "exact_match"
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
+        """0 or 1; None where the task gave nothing, or no reference."""
+        if not isinstance(sample.values.get(self.name), (tuple, list)):
+            return super().measure(sample, responses)
+        pair = references_and_hypothesis(self.name, sample)
+        if pair is None:
+            return None
+        answer = plain(pair[1]).strip()
+        return (float(any(answer == plain(right).strip() for right in pair[0])),)
+
+    def _own_rules(self) -> str:
+        return f"text:{UNICODE_ANSWERS}"
 
 
 class Correct(Share):
@@ -112,9 +134,25 @@ class EvidenceOverMemory(Share):
 
 
 class F1(Mean):
-    """Token-level F1 of an answer against its target, as the task computes it."""
+    """Token-level F1 of an answer against its target.
+
+    A task gives either the number or (references, answer) as texts: then it is SQuAD's F1 against
+    the nearest reference, of characters where no space parts words.
+    """
 
     name: str = "f1"
+
+    def measure(self, sample: Sample, responses: Sequence[Any]) -> tuple[float] | None:
+        """0 to 1; None where the task gave nothing, or no reference has a token."""
+        if not isinstance(sample.values.get(self.name), (tuple, list)):
+            return super().measure(sample, responses)
+        pair = references_and_hypothesis(self.name, sample)
+        scores = [] if pair is None else [token_f1(pair[1], right) for right in pair[0]]
+        defined = [score for score in scores if score is not None]
+        return (max(defined),) if defined else None
+
+    def _own_rules(self) -> str:
+        return f"answers:{UNICODE_ANSWERS}"
 
 
 class Agreement(Mean):

@@ -43,8 +43,16 @@ class OwnNumber(Plugin):
     def signature(self, samples: Sequence[Sample]) -> str | None:
         """The rules by which the task says that its numbers were made, where it says so."""
         values = (sample.values.get(self.name) for sample in samples)
-        number = next((value for value in values if isinstance(value, Signed)), None)
-        return number.rules if number is not None and self._names_rules else None
+        for value in values if self._names_rules else ():
+            if isinstance(value, Signed):
+                return value.rules
+            if isinstance(value, (tuple, list)):
+                return self._own_rules()
+        return None
+
+    def _own_rules(self) -> str | None:
+        """The rules by which this metric measures a pair of texts itself."""
+        return None
 
 
 class Mean(OwnNumber):

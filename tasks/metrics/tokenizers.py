@@ -42,6 +42,8 @@ def tokenizer_for(texts: TaskTexts) -> str:
     Japanese and Korean fall back to characters where their dictionaries are not installed.
     """
     language = texts.primary_language
+    if texts.like_lm_eval:
+        return USUAL
     if language is None:
         return _by_script(texts)
     tokenizer = _OF_LANGUAGE.get(language, USUAL)

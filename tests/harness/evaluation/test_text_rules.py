@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sacrebleu
+from lm_eval.api.registry import get_aggregation
 
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.evaluation.evaluating import Evaluation, build, evaluate
@@ -49,6 +50,7 @@ def told(
     metadata: str = "",
     target: str = "{{target}}",
     suite: Mapping[str, object] | None = None,
+    parity: str = "steelyard",
 ) -> tuple[PartEvaluation, Evaluation]:
     """A task with these right answers, and a model that gives these answers."""
     (folder / "tasks").mkdir(exist_ok=True)
@@ -57,7 +59,7 @@ def told(
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     body = TASK.format(folder=folder, more=more, metadata=metadata, target=target)
     (folder / "tasks" / "told.yaml").write_text(body, encoding="utf-8")
-    spec = {"include": ["tasks"], "tasks": [{"task": "told", **(suite or {})}]}
+    spec = {"include": ["tasks"], "tasks": [{"task": "told", **(suite or {})}], "parity": parity}
     built = build(load_suite(spec, folder=folder))
     said = {f"s{n} =": answer for n, answer in enumerate(answers)}
     lm = Answering(generate=lambda context: said[context])
@@ -98,9 +100,18 @@ def test_a_task_or_a_suite_says_which_language_its_answers_are(
 
 
 def test_an_option_that_a_metric_of_text_does_not_take_is_named(tmp_path: Path) -> None:
-    _, evaluation = told(tmp_path, CHINESE, ANSWERS, more=CORPUS % (", tokenise: zh", ""))
-    (failure,) = evaluation.failures
-    assert "tokenise" in failure.message and "did you mean 'tokenize'" in failure.message
+    with pytest.raises(SteelyardError, match=r"tokenise.*did you mean 'tokenize'"):
+        told(tmp_path, CHINESE, ANSWERS, more=CORPUS % (", tokenise: zh", ""))
+
+
+def test_parity_gives_lm_evals_numbers_and_says_what_they_are_worth(tmp_path: Path) -> None:
+    answers = [*ANSWERS[:2], unicodedata.normalize("NFD", "Café")]
+    targets = [*CHINESE[:2], "Café"]
+    _, evaluation = told(tmp_path, targets, answers, parity="lm-eval")
+    own = scores(evaluation)
+    assert own["bleu"].value == get_aggregation("bleu")(list(zip(targets, answers, strict=True)))
+    assert "tok:13a" in str(own["bleu"].signature) and "finds no words" in str(own["bleu"].note)
+    assert own["exact_match"].value == 0.0 and own["exact_match"].signature is None
 
 
 def test_a_language_that_is_no_code_is_named(tmp_path: Path) -> None:

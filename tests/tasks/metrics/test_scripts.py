@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from steelyard.harness.errors import MetricError, MissingExtraError
+from steelyard.harness.evaluation.metric_choice import metric_for
 from steelyard.harness.plugins import Sample, TaskTexts
 from steelyard.tasks.metrics import tokenizers
+from steelyard.tasks.metrics.answers import F1, ExactMatch
 from steelyard.tasks.metrics.likelihood import BitsPerByte, WordPerplexity
 from steelyard.tasks.metrics.summarisation import Rouge1, RougeL, rouge
 from steelyard.tasks.metrics.translation import Bleu, Chrf, ChrfPlusPlus, CorpusText, Ter
@@ -172,6 +174,30 @@ def test_a_tokenizer_that_is_not_there_is_refused_before_anything_is_fetched() -
         Bleu(tokenize="flores200").for_task(TaskTexts(("a b c d",)))
 
 
+@pytest.mark.parametrize(
+    ("language", "reference", "answer"),
+    [
+        (
+            "ja",
+            "湖は冬に凍ります。子供は滑ります",
+            "湖は冬に凍りました。子供は滑ります",
+        ),
+        (
+            "ko",
+            "빵집은 월요일에 닫고 화요일에 연다",
+            "빵집은 일요일에 닫고 화요일에 연다",
+        ),
+    ],
+)
+def test_japanese_and_korean_bleu_are_sacrebleus_by_their_dictionaries(
+    language: str, reference: str, answer: str
+) -> None:
+    metric = Bleu().for_task(TaskTexts((reference,), language))
+    theirs = sacrebleu.corpus_bleu([answer], [[reference]], tokenize=f"{language}-mecab").score
+    assert corpus(metric, [reference], [answer]) == pytest.approx(theirs, rel=1e-12)
+    assert f"tok:{language}-mecab" in metric.signature([]) and theirs > 20
+
+
 def test_ter_counts_characters_where_no_space_parts_words() -> None:
     chinese = Ter().for_task(TaskTexts(tuple(CHINESE)))
     theirs = sacrebleu.corpus_ter(ANSWERS, [CHINESE], normalized=True, asian_support=True).score
@@ -225,6 +251,25 @@ def test_documents_with_more_and_fewer_references_keep_all_of_them() -> None:
         sample("bleu", pair, i) for i, pair in enumerate(zip(references, answers, strict=True))
     ]
     assert Bleu().signature(samples).startswith("nrefs:var|")
+
+
+def test_a_task_may_give_texts_for_f1_and_exact_match() -> None:
+    names = TaskTexts(("北京市", "Café Müller"))
+    f1, match = F1().for_task(names), ExactMatch().for_task(names)
+    pair = (["北京市", "上海"], "北京")
+    assert f1.measure(sample("f1", pair), ()) == (pytest.approx(0.8),)
+    assert match.measure(sample("exact_match", (["Café Müller"], "Cafe\u0301 Müller ")), ()) == (
+        1.0,
+    )
+    assert match.measure(sample("exact_match", pair), ()) == (0.0,)
+    assert f1.signature([sample("f1", pair)]) == "answers:unicode-1"
+    assert match.signature([sample("exact_match", pair)]) == "text:unicode-1"
+    assert f1.measure(sample("f1", (["..."], "Paris")), ()) is None
+    assert f1.measure(sample("f1", 0.25), ()) == (0.25,)
+    chosen = metric_for("f1", True, sample("f1", pair))
+    labels = metric_for("f1", True, sample("f1", (1, 0)))
+    assert chosen is not None and labels is not None
+    assert (chosen.name, labels.name) == ("f1", "binary_f1")
 
 
 def test_words_that_no_space_parts_are_no_unit_of_perplexity() -> None:
