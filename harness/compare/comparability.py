@@ -122,6 +122,9 @@ def _hint(
     imported = [run.imported_from is not None for run in (baseline, candidate)]
     if name not in _IN_THE_SAMPLES or imported[0] == imported[1]:
         return ""
+    scores = (*baseline.scores, *candidate.scores)
+    if any(score.parts for score in scores if score.task == before.task):
+        return "; lm-eval writes a group's number without its rows: hold its tasks together"
     if before.same_as is None or after.same_as is None:
         return "; score or import again, with lm-eval --log_samples, to hold them together"
     return "; lm-eval and this run differ in the task's configuration or in its documents"

@@ -25,6 +25,10 @@ def pair_group(
     part), so that the mean of all N rows is the mean of the parts' means. None, and no problem,
     where the parts are no means over samples: such a group has a score and no test.
     """
+    if not (score.parts and other.parts):
+        side = "candidate" if score.parts else "baseline"
+        text = f"the {side} has the group's number without the tasks that it is made of"
+        return None, [Problem("rows", text, score.task, score.metric)]
     if (dict(score.parts), score.alike) != (dict(other.parts), other.alike):
         text = "the group is made of other tasks, or weighs them otherwise"
         return None, [Problem("signature", text, score.task, score.metric)]

@@ -269,3 +269,24 @@ def test_an_export_for_lm_eval_names_the_tasks_of_a_group(tmp_path: Path) -> Non
     assert content["group_subtasks"]["town"] == ["town_harbour", "town_garden"]
     assert "town" not in content["configs"]
     assert content["results"]["town"]["acc,none"] == 0.75
+
+
+def test_an_imported_group_without_its_tasks_says_what_to_hold_instead(tmp_path: Path) -> None:
+    before = as_run(scored(answering(), town(tmp_path), tmp_path)[0], tmp_path, "base")
+    bare = tuple(s.model_copy(update={"parts": {}}) for s in before.run.scores)
+    named = tuple(
+        s.model_copy(update={"task_digest": "version 1.0", "same_as": None})
+        if s.task == "town"
+        else s
+        for s in before.run.signatures
+    )
+    update = {"scores": bare, "signatures": named, "imported_from": "lm-eval", "candidate": "hf"}
+    after = Scored(before.run.model_copy(update=update), before.rows, None)
+    (comparison,) = compare(before, [after], draws=1000)
+    assert any(
+        p.startswith("town: the task's definition changed")
+        and p.endswith("hold its tasks together")
+        for p in comparison.problems
+    )
+    assert any("without the tasks that it is made of" in p for p in comparison.problems)
+    assert next(d for d in comparison.deltas if d.task == "town_harbour").n == 12
