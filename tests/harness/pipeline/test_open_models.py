@@ -13,9 +13,11 @@ from steelyard.harness.pipeline.events import no_listener
 from steelyard.harness.pipeline.open_models import OpenModels
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.store import FolderStore, open_store
+from steelyard.harness.suites import Suite
 from tests.harness.store import writer
 
 Openings = list[tuple[str, str | None]]
+ASKED = Suite(name="asked", tasks=())
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_a_child_and_its_parent_stay_open(
 ) -> None:
     models = OpenModels(experiment, store, no_listener)
     for name in ("child", "parent", "child", "parent"):
-        models.opened(checkpoint(name))
+        models.opened(checkpoint(name), ASKED)
     assert openings == [("child", None), ("parent", None)]
 
 
@@ -60,8 +62,17 @@ def test_the_model_that_was_asked_for_longest_ago_makes_room(
 ) -> None:
     models = OpenModels(experiment, store, no_listener)
     for name in ("a", "b", "a", "c", "a", "b"):
-        models.opened(checkpoint(name))
+        models.opened(checkpoint(name), ASKED)
     assert [name for name, _ in openings] == ["a", "b", "c", "b"]
+
+
+def test_another_rule_for_special_tokens_is_another_opening(
+    experiment: Experiment, store: FolderStore, openings: Openings
+) -> None:
+    models = OpenModels(experiment, store, no_listener)
+    for suite in (ASKED, ASKED.model_copy(update={"parity": "lm-eval"}), ASKED):
+        models.opened(checkpoint("base"), suite)
+    assert len(openings) == 2
 
 
 def test_another_dtype_is_another_model(
@@ -69,7 +80,7 @@ def test_another_dtype_is_another_model(
 ) -> None:
     models = OpenModels(experiment, store, no_listener, most=1)
     for dtype in (None, None, "bfloat16", None):
-        models.opened(checkpoint("base"), dtype)
+        models.opened(checkpoint("base"), ASKED, dtype)
     assert [dtype for _, dtype in openings] == [None, "bfloat16", None]
 
 
@@ -78,7 +89,7 @@ def test_a_model_that_is_not_open_has_no_record(
 ) -> None:
     models = OpenModels(experiment, store, no_listener)
     base = checkpoint("base")
-    models.opened(base)
+    models.opened(base, ASKED)
     assert models.scoring_record(base) == {"weights": "base"}
     models.close()
     assert models.scoring_record(base) == {}

@@ -16,6 +16,7 @@ from steelyard.harness.pipeline.events import Event
 from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
 from steelyard.harness.store import FolderStore, open_store
 from steelyard.harness.store.logs import Logs
+from steelyard.harness.suites import Suite
 from tests.trainers import tiny_jobs
 
 TEXT = """
@@ -197,7 +198,9 @@ def test_a_journal_with_a_damaged_end_is_told_and_the_rest_of_it_is_used(
         "steelyard.harness.pipeline.open_models.open_model", lambda *_, journal, **__: journal
     )
     told: list[Event] = []
-    lm = OpenModels(experiment, store, told.append).opened(checkpoint)
+    lm = OpenModels(experiment, store, told.append).opened(
+        checkpoint, Suite(name="asked", tasks=())
+    )
     assert (lm.pack("first"), lm.pack("second")) == ([1.0], None)
     assert [event.status for event in told] == ["again"]
     assert "damaged bytes" in told[0].message
