@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from steelyard.harness.evaluation.cost import measured_cost
     from steelyard.harness.evaluation.evaluating import Evaluation, divergence, evaluate, fill
     from steelyard.harness.evaluation.measuring import row_or_none, value_of
-    from steelyard.harness.evaluation.metric_choice import counts_tokens, load_metric, metric_for
+    from steelyard.harness.evaluation.metric_choice import (
+        as_lm_eval_measures,
+        counts_tokens,
+        load_metric,
+        metric_for,
+    )
     from steelyard.harness.evaluation.part import PartEvaluation
     from steelyard.harness.evaluation.rows import advised
     from steelyard.harness.evaluation.scores import score_of
@@ -41,7 +46,7 @@ else:
             "cost": ["measured_cost"],
             "evaluating": ["Evaluation", "divergence", "evaluate", "fill"],
             "measuring": ["row_or_none", "value_of"],
-            "metric_choice": ["counts_tokens", "load_metric", "metric_for"],
+            "metric_choice": ["as_lm_eval_measures", "counts_tokens", "load_metric", "metric_for"],
             "part": ["PartEvaluation"],
             "rows": ["advised"],
             "scores": ["score_of"],
@@ -57,6 +62,7 @@ __all__ = [
     "TaskCard",
     "advised",
     "answers_key",
+    "as_lm_eval_measures",
     "built",
     "built_suite",
     "choice_digest",

@@ -6,7 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.errors import ConfigError, MetricError, did_you_mean, located
-from steelyard.harness.plugins import Metric, Sample, is_built_in, load_plugin, plugin_names
+from steelyard.harness.plugins import (
+    Metric,
+    Sample,
+    TaskTexts,
+    is_built_in,
+    load_plugin,
+    plugin_names,
+)
 from steelyard.harness.records import metric_name
 from steelyard.harness.suites import BuiltTask, EvaluateMetric, ExtraMetric
 
@@ -69,6 +76,14 @@ def _fitted(metric: Metric, built: BuiltTask) -> Metric:
         metric = load_metric(metric.name, metric.higher_is_better, options)
     fitted: Metric = metric.for_task(built.texts)  # type: ignore[attr-defined]
     return fitted
+
+
+def as_lm_eval_measures(metric: Metric) -> Metric:
+    """The metric with the rules of lm-eval's own of that name, for numbers that lm-eval made."""
+    if not replaces_lm_evals(metric):
+        return metric
+    plain: Metric = metric.for_task(TaskTexts(like_lm_eval=True))  # type: ignore[attr-defined]
+    return plain
 
 
 def _of_texts(pair: Sequence[object]) -> bool:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from steelyard.harness.errors import DataError, MetricError, located
 from steelyard.harness.evaluation import (
     advised,
+    as_lm_eval_measures,
     json_document,
     load_metric,
     metric_for,
@@ -191,7 +192,7 @@ def _metric_named(
     if metric is not None and row_or_none(metric, first) is None:
         # A plugin that reads the model's answers, which are not at hand: the number itself.
         metric = metric_for(name, better, first, {name})
-    return metric
+    return None if metric is None else as_lm_eval_measures(metric)
 
 
 def _rows_of_metric(

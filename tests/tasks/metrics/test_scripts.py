@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from steelyard.harness.errors import MetricError, MissingExtraError
-from steelyard.harness.evaluation.metric_choice import metric_for
+from steelyard.harness.evaluation.metric_choice import as_lm_eval_measures, metric_for
 from steelyard.harness.plugins import Sample, TaskTexts
 from steelyard.tasks.metrics import tokenizers
 from steelyard.tasks.metrics.answers import F1, ExactMatch
@@ -251,6 +251,13 @@ def test_documents_with_more_and_fewer_references_keep_all_of_them() -> None:
         sample("bleu", pair, i) for i, pair in enumerate(zip(references, answers, strict=True))
     ]
     assert Bleu().signature(samples).startswith("nrefs:var|")
+
+
+def test_numbers_that_lm_eval_made_are_read_by_its_own_rules() -> None:
+    bleu: Any = as_lm_eval_measures(Bleu())
+    assert corpus(bleu, CHINESE, ANSWERS) == 0.0  # as lm-eval's bleu prints
+    samples = [sample("bleu", pair, i) for i, pair in enumerate(zip(CHINESE, ANSWERS, strict=True))]
+    assert "tok:13a" in bleu.signature(samples)
 
 
 def test_a_task_may_give_texts_for_f1_and_exact_match() -> None:
