@@ -66,6 +66,17 @@ def claim_of(candidate: Scored, candidates: Sequence[Scored]) -> str:
     if len(seeds) < 2:
         return CHECKPOINT
     names = ", ".join(sorted(c.name for c in kin))
+    models = len({c.run.checkpoint.digest for c in kin})
+    if models == 1:
+        return (
+            f"this checkpoint on items like these; its recipe made the same one with {len(seeds)} "
+            f"seeds ({names}), which are one draw"
+        )
+    if models < MIN_SEEDS <= len(seeds):
+        return (
+            f"this checkpoint on items like these; {len(seeds)} seeds of its recipe ({names}) made "
+            f"{models} different models, too few for a claim about the recipe ({MIN_SEEDS} needed)"
+        )
     if len(seeds) < MIN_SEEDS:
         return (
             f"this checkpoint on items like these; {len(seeds)} seeds of its recipe ({names}) are "

@@ -19,7 +19,7 @@ class RecipeDelta:
     """The mean difference of one metric over a recipe's seeds, with Student's 95% interval.
 
     The spread holds what the seed changes and the samples' noise; its interval is about other
-    seeds of this recipe on items like these.
+    seeds of this recipe on items like these. Seeds that made the same model are one draw.
     """
 
     candidates: tuple[str, ...]
@@ -27,8 +27,11 @@ class RecipeDelta:
     metric: str
     mean: float
     standard_deviation: float
-    low: float
-    high: float
+    low: float | None
+    """None where every seed made the same model."""
+    high: float | None
+    models: int
+    """How many different models the seeds made."""
 
     @property
     def seeds(self) -> int:
@@ -37,8 +40,8 @@ class RecipeDelta:
 
     @property
     def verdict(self) -> DeltaVerdict | None:
-        """What the interval says of the recipe; None where the seeds are too few to say."""
-        if self.seeds < MIN_SEEDS:
+        """What the interval says of the recipe; None where the models are too few to say."""
+        if self.models < MIN_SEEDS or self.low is None or self.high is None:
             return None
         if self.low > 0:
             return "better"
@@ -53,12 +56,12 @@ def recipe_deltas(
     ``comparisons`` and ``candidates`` in the same order, as ``compare`` took and gave them.
     """
     manifests_by_digest = manifests(candidates)
-    groups: dict[str, dict[int, Comparison]] = {}
+    groups: dict[str, dict[int, tuple[str, Comparison]]] = {}
     for comparison, candidate in zip(comparisons, candidates, strict=True):
         manifest = candidate.run.checkpoint
         if manifest.seed is not None and comparison.comparable:
             groups.setdefault(recipe_of(manifest, manifests_by_digest), {}).setdefault(
-                manifest.seed, comparison
+                manifest.seed, (manifest.digest, comparison)
             )
     return tuple(
         delta
@@ -68,28 +71,29 @@ def recipe_deltas(
     )
 
 
-def _of_group(group: Sequence[Comparison]) -> list[RecipeDelta]:
+def _of_group(group: Sequence[tuple[str, Comparison]]) -> list[RecipeDelta]:
+    # A step that draws nothing (pruning, a copy) makes one model, whatever its seeds.
+    models = dict(reversed(group)).values()
+    candidates = tuple(comparison.candidate for _, comparison in group)
     deltas = []
-    for first in group[0].deltas:
+    for first in group[0][1].deltas:
         values = [
             delta.delta
-            for comparison in group
+            for comparison in models
             for delta in comparison.deltas
             if (delta.task, delta.metric) == (first.task, first.metric) and delta.delta is not None
         ]
-        if len(values) < len(group):
-            continue
-        mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
-        reach = float(stats.t.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
-        deltas.append(
-            RecipeDelta(
-                candidates=tuple(comparison.candidate for comparison in group),
-                task=first.task,
-                metric=first.metric,
-                mean=mean,
-                standard_deviation=spread,
-                low=mean - reach,
-                high=mean + reach,
-            )
-        )
+        if len(values) == len(models):
+            deltas.append(_delta(candidates, first.task, first.metric, values))
     return deltas
+
+
+def _delta(
+    candidates: tuple[str, ...], task: str, metric: str, values: Sequence[float]
+) -> RecipeDelta:
+    mean, n = float(np.mean(values)), len(values)
+    if n == 1:
+        return RecipeDelta(candidates, task, metric, mean, 0.0, None, None, n)
+    spread = float(np.std(values, ddof=1))
+    reach = float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+    return RecipeDelta(candidates, task, metric, mean, spread, mean - reach, mean + reach, n)

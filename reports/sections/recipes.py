@@ -44,7 +44,9 @@ def recipes_section(material: Material) -> Section | None:
 
 
 def _recipe_row(delta: RecipeDelta) -> Row:
-    if delta.verdict is None:
+    if delta.models == 1:
+        word = Word(word="the same model with every seed", sense="unknown")
+    elif delta.verdict is None:
         word = Word(word="too few seeds to say", sense="unknown")
     else:
         verdict, sense = DELTA_WORDS[delta.verdict]
@@ -54,9 +56,15 @@ def _recipe_row(delta: RecipeDelta) -> Row:
             Text(text=", ".join(delta.candidates)),
             Text(text=task_title(delta.task)),
             Text(text=metric_title(delta.metric)),
-            Text(text=str(delta.seeds)),
+            Text(text=_seeds(delta)),
             Number(value=delta.mean, low=delta.low, high=delta.high, signed=True),
             Number(value=delta.standard_deviation),
             word,
         )
     )
+
+
+def _seeds(delta: RecipeDelta) -> str:
+    if delta.models == delta.seeds:
+        return str(delta.seeds)
+    return f"{delta.seeds} ({delta.models} different model{'' if delta.models == 1 else 's'})"

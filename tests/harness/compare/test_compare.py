@@ -326,6 +326,31 @@ def test_the_spread_over_seeds_is_students():
     )
 
 
+@pytest.mark.parametrize(("different", "verdict"), [(1, None), (2, None), (3, "worse")])
+def test_seeds_that_made_the_same_model_are_one_draw(different, verdict):
+    # SlopDotCash/asi #27 with a step that draws nothing, as pruning: -.1 [-.1, -.1] was "worse".
+    base = scored("base", [rows("known", "acc", BASE)])
+    runs = [
+        scored(
+            f"pruned-{seed}",
+            [rows("known", "acc", with_flips(BASE, 50 + seed % different, 0))],
+            checkpoint={
+                "trainer": "prune",
+                "recipe": {"amount": 0.5},
+                "seed": seed,
+                "digest": f"model-{seed % different}",
+            },
+        )
+        for seed in range(4)
+    ]
+    (found,) = recipe_deltas(compare(base, runs), runs)
+    assert (found.seeds, found.models, found.verdict) == (4, different, verdict)
+    assert (found.low is None) == (different == 1)
+    (claim, *_) = {comparison.claim for comparison in compare(base, runs)}
+    expected = {1: "the same one with 4 seeds", 2: "made 2 different models", 3: "over 4 seeds"}
+    assert expected[different] in claim
+
+
 def test_rouge_without_a_name_is_rouge_scores_own_and_no_other():
     values = [rows("sums", "rougeL", BASE)]
     named = {"bounded": "tok:rouge_score|stem:porter|refs:mean", "unicode": "tok:unicode-1|stem:no"}
