@@ -72,7 +72,10 @@ def _options_of_metric(entry: Mapping[str, object]) -> Collection[str] | None:
         own = _parameters(metric)
         return None if own is None else names | own
     if metric in plugin_names("metrics"):
-        names |= set(getattr(load_plugin("metrics", str(metric)), "model_fields", ()))
+        try:
+            names |= set(getattr(load_plugin("metrics", str(metric)), "model_fields", ()))
+        except ConfigError:
+            return None  # scoring says that it does not load, and for which task
     return names
 
 

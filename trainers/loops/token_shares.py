@@ -10,11 +10,11 @@ mean over the whole step; a step of one pass is TRL's to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from steelyard.trainers.loops.libraries import torch, trl, trl_orpo
 
-Batch = dict[str, torch.Tensor]
+Batch: TypeAlias = "dict[str, torch.Tensor]"
 
 
 class TokenShares:
