@@ -9,11 +9,10 @@ import pytest
 import torch
 import transformers
 
-from steelyard.harness.checkpoints import check, open_base
+from steelyard.harness.checkpoints import check, keep_layout, open_base
 from steelyard.harness.errors import CheckpointError, TrainingError
 from steelyard.harness.records import Checkpoint
 from steelyard.harness.scoring import open_model
-from steelyard.harness.checkpoints import keep_layout
 from tests.harness.scoring import tiny
 from tests.trainers import tiny_jobs
 
