@@ -15,6 +15,7 @@ Requests that lm-eval would fail on are found here, before the model runs:
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -48,7 +49,7 @@ class _Texts(dict[tuple[str, Form], list[int]]):
         self.update(zip(((text, form) for text in texts), rows, strict=True))
 
 
-class Encoder:
+class Encoder(ABC):
     """Encodes for one tokenizer and window, by one rule for special tokens.
 
     Attributes:
@@ -72,26 +73,26 @@ class Encoder:
     # --- a rule says ------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def beginning(self) -> list[int]:
         """What begins a text: an empty context becomes it, and a whole text's first token
         follows it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def context_form(self, text: str) -> Form:
         """How the context of a continuation is encoded, and the continuation with it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prompt_form(self, text: str) -> Form:
         """How a prompt to generate from is encoded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def windows(self, texts: Sequence[str]) -> list[list[Pair]]:
         """Each whole text in windows that predict every token once, as ``(context, predicted)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cut(self, tokens: list[int], room: int) -> list[int]:
         """What of a prompt is read where there is room for so many tokens."""
-        raise NotImplementedError
 
     # --- texts ------------------------------------------------------------------------------
 

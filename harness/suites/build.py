@@ -39,7 +39,6 @@ from steelyard.harness.suites.identity import (
     dumped_digest,
     task_digest,
 )
-from steelyard.harness.suites.library_files import require_as_written
 from steelyard.harness.suites.limit import shares, stratified
 from steelyard.harness.suites.local_files import local_files_as_they_are
 from steelyard.harness.suites.metadata import TaskMetadata, choice_floors, task_metadata
@@ -52,6 +51,7 @@ from steelyard.harness.suites.task_files import (
     task_tags,
 )
 from steelyard.harness.suites.task_settings import check_entries, check_task_settings
+from steelyard.harness.suites.written_rows import require_as_written
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
