@@ -59,6 +59,8 @@ class Encoder(ABC):
     """
 
     rule: ClassVar[Parity]
+    ended: ClassVar[str]
+    """What is noted where the tokenizer puts tokens behind a text; ``{ends}`` stands for them."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int, is_encoder_decoder: bool
@@ -68,6 +70,9 @@ class Encoder(ABC):
         self.is_encoder_decoder = is_encoder_decoder
         self.added = added_tokens(tokenizer)
         self.notes: dict[str, str] = {}
+        if self.added.after and not is_encoder_decoder:
+            ends = tokenizer.decode(list(self.added.after))
+            self.notes["ends"] = self.ended.format(ends=ends)
         self._cache = _encoded.setdefault(_fingerprint(tokenizer), _Texts())
 
     # --- a rule says ------------------------------------------------------------------------

@@ -37,14 +37,7 @@ class EachOnce(Encoder):
     """Every special token once, where it belongs."""
 
     rule: ClassVar[Parity] = "steelyard"
-
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int, is_encoder_decoder: bool
-    ) -> None:
-        super().__init__(tokenizer, max_length, is_encoder_decoder)
-        if self.added.after and not is_encoder_decoder:
-            ends = tokenizer.decode(list(self.added.after))
-            self.notes["ends"] = f"the tokenizer ends texts with {ends}: prompts are left open"
+    ended: ClassVar[str] = "the tokenizer ends texts with {ends}: prompts are left open"
 
     @property
     def beginning(self) -> list[int]:
@@ -88,15 +81,13 @@ class AsLmEval(Encoder):
     """Special tokens as lm-eval's ``hf`` model has them, at batch size 1."""
 
     rule: ClassVar[Parity] = "lm-eval"
+    ended: ClassVar[str] = "every prompt ends in {ends}, as lm-eval leaves the tokenizer's"
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int, is_encoder_decoder: bool
     ) -> None:
         super().__init__(tokenizer, max_length, is_encoder_decoder)
         self._prefix_text = tokenizer.decode(self.prefix_token_id)
-        if self.added.after and not is_encoder_decoder:
-            ends = tokenizer.decode(list(self.added.after))
-            self.notes["ends"] = f"every prompt ends in {ends}, as lm-eval leaves the tokenizer's"
 
     @property
     def beginning(self) -> list[int]:
