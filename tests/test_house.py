@@ -68,3 +68,19 @@ def test_pre_commit_runs_what_the_lint_of_ci_runs() -> None:
     assert "contract" in lint.splitlines()[0]
     for entry in ("ruff check", "ruff format --check", "make --silent contract"):
         assert entry in hooks
+
+
+def test_every_test_that_the_page_on_wrong_numbers_names_exists() -> None:
+    names: dict[str, set[str]] = {}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        defined = re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        names.setdefault(file.name, set()).update(defined)
+    page = (ROOT / "docs" / "correctness.md").read_text(encoding="utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("|")]
+    missing = []
+    for row in rows:
+        module = ""
+        for path, test in re.findall(r"`([\w/.]*)::(test_\w+)", row):
+            module = path.rpartition("/")[2] or module  # `::test_b` is in the file named before it
+            missing += [f"{module}::{test}"] if test not in names.get(module, ()) else []
+    assert len(rows) > 50 and missing == []
