@@ -27,7 +27,8 @@ def csv_rows(lines: TextLines, separator: str) -> Iterator[tuple[str, Mapping[st
     """(where, cells by column) of every row below the header; the place is the row's first line.
 
     Another separator than the file's kind has counts where the first line says so (``sep=;``), or
-    where the header holds it and not the usual one.
+    where the header holds it and not the usual one. Spaces at the ends of a column's name are no
+    part of it; where the header has one behind every separator, so have the rows.
 
     Raises:
         DataError: a column stands twice; a quote is never closed, or text follows one that is; a
@@ -42,23 +43,27 @@ def csv_rows(lines: TextLines, separator: str) -> Iterator[tuple[str, Mapping[st
     else:
         separator = _separator(first, separator)
     header: Sequence[str] | None = None
-    for line, cells, physical in _records(lines, first, separator):
+    spaced = _is_spaced(first, separator)
+    for line, cells, physical in _records(lines, first, separator, spaced=spaced):
         if header is None:
             header = _header(cells, line)
             continue
+        if len(header) > 1 and len(cells) == 1 and not cells[0].strip() and len(physical) == 1:
+            continue  # a line of nothing but spaces
         if len(cells) != len(header):
             what = f"line {line} has not as many cells as the header ({len(cells)}, {len(header)})"
             raise DataError(what, fix="quote cells that hold the separator")
         if cells == header:  # two files, one behind the other
             fix = "take the second header out"
             raise DataError(f"line {line} is the header once more", fix=fix)
+        _refuse_quotes_behind_spaces(cells, physical, separator, line)
         if separator == "\t" and len(physical) > 1:
             _refuse_two_readings(physical, line, len(header))
         yield f"line {line}", dict(zip(header, cells, strict=True))
 
 
 def _records(
-    lines: TextLines, first: str, separator: str
+    lines: TextLines, first: str, separator: str, *, spaced: bool
 ) -> Iterator[tuple[int, Sequence[str], Sequence[str]]]:
     """First line, cells, and the lines that they stand on, of the header and every row."""
     physical: list[str] = []
@@ -68,7 +73,7 @@ def _records(
             physical.append(text)
             yield text
 
-    reader = csv.reader(remembered(), delimiter=separator, strict=True)
+    reader = csv.reader(remembered(), delimiter=separator, strict=True, skipinitialspace=spaced)
     while True:
         physical.clear()
         start = lines.number + 1 if reader.line_num else lines.number
@@ -95,7 +100,7 @@ def _as_data_error(problem: str, start: int, end: int) -> DataError:
 
 
 def _header(cells: Sequence[str], line: int) -> Sequence[str]:
-    names = [name if name.strip() else UNNAMED.format(at) for at, name in enumerate(cells)]
+    names = [name.strip() or UNNAMED.format(at) for at, name in enumerate(cells)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         what = f"line {line}: the column '{twice[0]}' stands twice in the header"
@@ -107,6 +112,29 @@ def _separator(header: str, usual: str) -> str:
     """``usual``, or the one other separator that a header without it holds."""
     others = [mark for mark in _SEPARATORS if mark != usual and mark in header]
     return others[0] if usual not in header and len(others) == 1 else usual
+
+
+def _is_spaced(header: str, separator: str) -> bool:
+    """Whether a space stands behind every separator of the header: ``prompt, completion``."""
+    names = next(csv.reader([header], delimiter=separator), [])
+    return len(names) > 1 and all(name.startswith(" ") for name in names[1:])
+
+
+def _refuse_quotes_behind_spaces(
+    cells: Sequence[str], physical: Sequence[str], separator: str, line: int
+) -> None:
+    """Raise ``DataError`` for ``, "a cell"``: a quote behind a space quotes nothing.
+
+    Its marks would be learnt as a part of the text, and a separator within would part it.
+    """
+    for at, cell in enumerate(cells):
+        begins = cell.lstrip(" ")
+        if begins is cell or not begins.startswith('"'):
+            continue
+        text = "".join(physical)
+        if text.startswith(cell) if at == 0 else separator + cell in text:
+            what = f"line {line}: a space stands in front of a quoted cell: {cell.strip()[:40]}"
+            raise DataError(what, fix="take the space out, or have one behind every separator")
 
 
 def _refuse_two_readings(physical: Sequence[str], line: int, columns: int) -> None:

@@ -1,4 +1,4 @@
-"""Rows in JSON: an object on each line (JSONL), or one list of objects.
+"""Rows in JSON: an object on each line (JSONL), one list of objects, or one object after another.
 
 What is learnt or asked is read strictly: a key that stands twice, ``NaN`` and half of a character
 are errors with their line. Results of other tools may hold the latter two: they are what a model
@@ -29,13 +29,16 @@ def json_rows(lines: TextLines, *, results: bool) -> Iterator[tuple[str, Mapping
     for line in lines:
         if not line.strip():
             continue
-        if is_first and line.lstrip().startswith("["):
+        place = f"line {lines.number}"
+        if is_first and (line.lstrip().startswith("[") or _goes_on(line, decoder)):
             first_line = lines.number
             text = line + lines.rest(MAX_JSON_BYTES)
-            yield from _of_list(text, first_line, decoder, results=results)
+            if line.lstrip().startswith("["):
+                yield from _of_list(text, first_line, decoder, results=results)
+            else:
+                yield from _of_objects(text, first_line, decoder, results=results)
             return
         is_first = False
-        place = f"line {lines.number}"
         yield place, _of_line(line, place, decoder, results=results)
 
 
@@ -65,7 +68,7 @@ def _of_list(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The objects of one list that begins in ``line``, with their number and their line."""
     at = _after_space(text, text.index("[") + 1)
-    counted = number = 0
+    first, counted, number = line, 0, 0
     is_open = text[at : at + 1] != "]"
     while is_open:
         number += 1
@@ -76,7 +79,7 @@ def _of_list(
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             is_cut = isinstance(error, json.JSONDecodeError)
-            what = f"{place} is not JSON: {_problem(error)}"
+            what = f"{place} is not JSON: {_problem(error, first)}"
             raise DataError(what, fix="is the list cut off?" if is_cut else None) from error
         yield place, _checked(value, text[at:end], place, results)
         at = _after_space(text, end)
@@ -90,6 +93,50 @@ def _of_list(
         raise DataError(f"more text follows the list of {number} rows", fix=fix)
 
 
+def _goes_on(line: str, decoder: json.JSONDecoder) -> bool:
+    """Whether an object begins in ``line`` that ends in another, or before the line does."""
+    try:
+        decoder.decode(line)
+    except json.JSONDecodeError as error:
+        rest = line[error.pos :].strip()
+        return line.lstrip().startswith("{") and (not rest or rest.startswith("{"))
+    except (ValueError, RecursionError):  # told where the line is read
+        return False
+    return False
+
+
+def _of_objects(
+    text: str, line: int, decoder: json.JSONDecoder, *, results: bool
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Objects that follow one another, each on as many lines as it likes (as jq prints them)."""
+    first, counted, number = line, 0, 0
+    at = _after_space(text, 0)
+    while at < len(text):
+        number += 1
+        line += text.count("\n", counted, at)
+        counted = at
+        place = f"row {number}, line {line}"
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            what = f"{place} is not JSON: {_problem(error, first)}"
+            raise DataError(what, fix=_fix(error, "")) from error
+        row = _checked(value, text[at:end], place, results)
+        at = _after_space(text, end)
+        if number == 1 and at == len(text):
+            _refuse_list_within(row, place)
+        yield place, row
+
+
+def _refuse_list_within(row: Mapping[str, Any], place: str) -> None:
+    """``DataError`` where the file is one object around the list of its rows."""
+    name, value = next(iter(row.items()), ("", None))
+    is_list = isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    if is_list and len(row) == 1 and not any("role" in each or "from" in each for each in value):
+        what = f"{place} is one object around a list of rows, '{name}'"
+        raise DataError(what, fix="write that list alone: a data file is one list of objects")
+
+
 def _fix(error: Exception, line: str) -> str | None:
     """What to do; None where the problem, found by a check of ours, says so itself."""
     if not isinstance(error, json.JSONDecodeError):
@@ -99,10 +146,11 @@ def _fix(error: Exception, line: str) -> str | None:
     return "a data file is one JSON object on each line (JSONL), or one list of objects"
 
 
-def _problem(error: Exception) -> str:
-    """What the decoder says, without a line that counts from somewhere else."""
+def _problem(error: Exception, first: int | None = None) -> str:
+    """What the decoder says; ``first`` is the line that its text begins in, where it has several."""
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} (column {error.colno})"
+        where = f"column {error.colno}"
+        return f"{error.msg} ({where if first is None else f'line {first + error.lineno - 1}, {where}'})"
     return str(error)
 
 
@@ -114,6 +162,9 @@ def _after_space(text: str, at: int) -> int:
 def _checked(value: object, text: str, place: str, results: bool) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{place} is not a JSON object", fix='write {"column": value, ...}')
+    if value and all(isinstance(column, dict) and "0" in column for column in value.values()):
+        fix = "write it with to_json(..., orient='records', lines=True)"
+        raise DataError(f"{place} holds columns, not rows, as pandas writes them", fix=fix)
     if not results and _ESCAPED_HALF.search(text):
         require_whole_characters(value, place)
     return value

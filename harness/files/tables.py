@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError, did_you_mean, located
 from steelyard.harness.files.csv_file import csv_rows
 from steelyard.harness.files.json_rows import json_rows
 from steelyard.harness.files.parquet_file import batches, check_size
 from steelyard.harness.files.text_lines import COMPRESSED, open_lines
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 _LINES = (".jsonl", ".ndjson", ".json")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -92,11 +96,27 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             check_size(file)
             _require_one_of_each(file.schema_arrow.names)
             for batch in batches(file):
+                short = _short_floats(batch.schema)
                 for record in batch.to_pylist():
                     number += 1
+                    for name, kind in short.items():
+                        record[name] = _as_decimal(record[name], kind)
                     yield f"row {number}", record
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"not Parquet: {error}") from error
+
+
+def _short_floats(schema: pa.Schema) -> Mapping[str, type[np.floating[Any]]]:
+    """Columns of floats of fewer than 64 bits, and what their values are."""
+    import numpy as np
+
+    kinds = {"float": np.float32, "halffloat": np.float16}
+    return {field.name: kinds[str(field.type)] for field in schema if str(field.type) in kinds}
+
+
+def _as_decimal(value: float | None, kind: type[np.floating[Any]]) -> float | None:
+    """The shortest decimal that is the value: .1, where 64 bits have .10000000149011612."""
+    return None if value is None else float(str(kind(value)))
 
 
 def _require_one_of_each(names: list[str]) -> None:

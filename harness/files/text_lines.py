@@ -20,6 +20,15 @@ from steelyard.harness.errors import DataError
 MAX_LINE_CHARACTERS = 64 * 1024 * 1024
 #: What a compressed file may unpack to: a few kilobytes can stand for terabytes.
 MAX_UNPACKED_CHARACTERS = 4 * 1024**3
+_MARK = "\ufeff"
+#: What a file is whose first bytes are these, whatever it is called.
+_NO_TEXTS = {
+    b"\x1f\x8b": ("gzip", "call it NAME.csv.gz or NAME.jsonl.gz"),
+    b"PAR1": ("Parquet", "call it NAME.parquet"),
+    b"PK\x03\x04": ("a zip archive, or Excel's .xlsx", "unpack it, or save it as CSV UTF-8"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unpack it"),
+    b"ARRO": ("Arrow", "write it with to_parquet()"),
+}
 #: The longer mark first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -53,6 +62,8 @@ class TextLines:
             raise DataError(what, fix="is it a file of lines?")
         if self._characters > MAX_UNPACKED_CHARACTERS:
             raise DataError(f"more than {MAX_UNPACKED_CHARACTERS} characters", fix="split the file")
+        if line.startswith(_MARK):  # files that were put one behind the other bring theirs along
+            line = line.lstrip(_MARK)
         if "\0" in line:
             # UTF-16 without its mark reads as UTF-8 with every second character null.
             fix = "save it as UTF-8"
@@ -99,6 +110,9 @@ def _encoding(path: Path) -> str:
             start = file.read(4)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not gzip, or damaged: {error}", file=path) from error
+    for begins, (kind, fix) in _NO_TEXTS.items():
+        if start.startswith(begins):
+            raise DataError(f"is {kind}, not {path.suffix}", file=path, fix=fix)
     return next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8-sig")
 
 

@@ -54,7 +54,12 @@ HERE = {"prompt": "Where is it", "completion": "here"}
         ("utf16.csv", "prompt,completion\nWhere is it,here\n".encode("utf-16")),
         ("utf32.csv", "prompt,completion\nWhere is it,here\n".encode("utf-32")),
         ("packed.csv.gz", gzip.compress(b"prompt,completion\nWhere is it,here\n", mtime=0)),
+        ("spaces.csv", "prompt, completion\nWhere is it, here\n   \n"),
+        ("spaces_and_quotes.csv", 'prompt, completion\n"Where is it", "here"\n'),
+        ("space_at_a_name.csv", "prompt ,completion\nWhere is it,here\n"),
+        ("two_marks.csv", "\ufeff\ufeffprompt,completion\nWhere is it,here\n"),
         ("plain.tsv", "prompt\tcompletion\nWhere is it\there\n"),
+        ("pretty.json", json.dumps(HERE, indent=2)),  # as jq prints rows
         ("plain.jsonl", json.dumps(HERE) + "\n"),
         ("blank.ndjson", "\n" + json.dumps(HERE) + "\n\n"),
         ("no_last_line_end.jsonl", json.dumps(HERE)),
@@ -123,7 +128,10 @@ def test_a_row_is_named_by_the_line_that_it_begins_in(tmp_path: Path) -> None:
             "lines 2 to 3 are one row or 2: a quotation mark",
         ),
         ("x.jsonl", '{"a": 1},\n{"a": 2},\n', "line 1 is not JSON: Extra data (column 9); take"),
-        ("x.jsonl", '{"a": 1}{"a": 2}\n', "line 1 is not JSON: Extra data"),
+        ("x.jsonl", '{"a": 1}{"a": 2},\n', "row 3, line 1 is not JSON: Expecting value"),
+        ("x.json", '{\n "a": 1,\n "b": oops}', "not JSON: Expecting value (line 3, column 7)"),
+        # pandas' to_json() as it comes, without orient="records".
+        ("x.json", '{"p": {"0": "a"}, "c": {"0": "b"}}', "line 1 holds columns, not rows"),
         ("x.jsonl", '{"a": "b"}\n{"a": "b', "line 2 is not JSON: Unterminated string"),
         ("x.jsonl", '{"a": NaN}\n', "line 1 is not JSON: NaN is no JSON; write null"),
         ("x.jsonl", '{"a": -Infinity}\n', "-Infinity is no JSON"),
@@ -139,8 +147,15 @@ def test_a_row_is_named_by_the_line_that_it_begins_in(tmp_path: Path) -> None:
         ("x.json", '[{"a": 1},\n {"a": 2}', "the list does not end after row 2"),
         ("x.json", '[{"a": 1}]\n[{"a": 2}]', "more text follows the list of 1 rows"),
         ("x.json", '[{"a": 1},\n "b"]', "row 2, line 2 is not a JSON object"),
-        ("x.json", '{\n "data": []\n}', "or one list of objects"),
+        ("x.json", '{\n "data": []\n}', "one object around a list of rows, 'data'"),
         ("x.xlsx", "PK", "save it as CSV UTF-8"),
+        # A quote behind a space quotes nothing: "b" would be learnt with its marks.
+        ("x.csv", 'p,c\n"a", "b"\n', "line 2: a space stands in front of a quoted cell"),
+        ("x.csv", "p,p ,c\na,b,c\n", "line 1: the column 'p' stands twice"),
+        ("x.csv", "\ufeffp,c\na,b\n\ufeffp,c\nd,e\n", "line 3 is the header once more"),
+        ("x.csv", gzip.compress(b"p,c\na,b\n", mtime=0), "is gzip, not .csv; call it NAME.csv.gz"),
+        ("x.jsonl", b"PAR1\x15\x04", "is Parquet, not .jsonl"),
+        ("x.csv", b"PK\x03\x04\x14", "Excel's .xlsx, not .csv"),
         ("x.jsonl.gz", gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "not gzip, or damaged"),
         ("x.jsonl.gz", '{"a": 1}\n', "not gzip, or damaged"),
         ("x.jsonl.zst", "x", "unpack it"),
@@ -168,6 +183,39 @@ def test_results_of_other_tools_may_hold_what_a_model_gave(tmp_path: Path) -> No
 def test_pandas_index_has_the_name_that_pandas_gives_it(tmp_path: Path) -> None:
     ((_, row),) = rows(tmp_path, "x.csv", ",prompt,completion\n0,a,b\n")
     assert row == {"Unnamed: 0": "0", "prompt": "a", "completion": "b"}
+
+
+def test_objects_that_follow_one_another_are_rows_however_many_lines_they_stand_on(
+    tmp_path: Path,
+) -> None:
+    text = '{"a": 1}{"a": 2}\n{\n  "a": 3\n}\n'
+    assert rows(tmp_path, "x.json", text) == [
+        ("row 1, line 1", {"a": 1}),
+        ("row 2, line 1", {"a": 2}),
+        ("row 3, line 2", {"a": 3}),
+    ]
+
+
+def test_jsonl_files_one_behind_the_other_bring_their_marks_along(tmp_path: Path) -> None:
+    text = '\ufeff{"a": "b"}\n\ufeff{"a": "c"}\n'
+    assert [row["a"] for _, row in rows(tmp_path, "x.jsonl", text)] == ["b", "c"]
+
+
+def test_a_quoted_cell_may_begin_with_a_space_and_a_quote(tmp_path: Path) -> None:
+    ((_, row),) = rows(tmp_path, "x.csv", 'p,c\n"a"," ""b"""\n')
+    assert row["c"] == ' "b"'
+
+
+def test_a_float_of_32_bits_is_the_decimal_that_was_stored(tmp_path: Path) -> None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"x": pa.array([0.1, None], pa.float32()), "y": np.array([1.1, 2], np.float16)}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    table = [row for _, row in records(tmp_path / "x.parquet")]
+    assert table == [{"x": 0.1, "y": 1.1}, {"x": None, "y": 2.0}]
+    assert filled("{x} kg", table[0], "row 1") == "0.1 kg"
 
 
 def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path: Path) -> None:
