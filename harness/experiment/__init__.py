@@ -1,7 +1,7 @@
 """The experiment file and the candidates that it expands to."""
 
 from steelyard.harness.experiment.candidates import Candidate
-from steelyard.harness.experiment.chats import Message, check_learnt
+from steelyard.harness.experiment.chats import check_learnt
 from steelyard.harness.experiment.choices import selection_notes
 from steelyard.harness.experiment.data_sets import (
     Row,
@@ -13,6 +13,7 @@ from steelyard.harness.experiment.data_sets import (
 )
 from steelyard.harness.experiment.file import Checks, Experiment, ExperimentFile, load_experiment
 from steelyard.harness.experiment.lineage import BASE, ancestors
+from steelyard.harness.experiment.messages import Message
 from steelyard.harness.experiment.noise import NoiseVariant
 from steelyard.harness.experiment.resources import Resources
 

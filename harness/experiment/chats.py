@@ -14,25 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steelyard.harness.errors import DataError, did_you_mean
+from steelyard.harness.errors import DataError
+from steelyard.harness.experiment.messages import Message, message_of
 from steelyard.harness.files import cell_text
+from steelyard.harness.texts import plain
 
-Message = dict[str, Any]
-#: What formats call the four who speak -> what chat templates call them.
-ROLES = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "ai"), "assistant"),
-    **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
-}
-#: LLaMA-Factory's turn of a model that calls a function, written out as JSON.
-_CALL = "function_call"
-#: Keys of a message that templates print; others say something about it.
-_PRINTED = ("name", "tool_call_id", "reasoning_content", "thinking")
-#: Where a message's text stands: OpenAI's, ShareGPT's, Gemini's.
-_CONTENTS = ("content", "value", "parts")
-#: Keys that say whether a turn is learnt: OpenAI's, and axolotl's.
-_LEARNT = ("weight", "train")
 #: A chat that stands in a cell as text, as JSON or as Python prints a list.
 _WRITTEN_CHAT = re.compile(r"""\s*\[\s*\{\s*['"](?:role|from|content|value)['"]\s*:""")
 _EXAMPLE = "write [{role: user, content: ...}, {role: assistant, content: ...}]"
@@ -58,7 +44,9 @@ def messages_of(value: object, column: str, place: str) -> list[Message]:
     turns = [turns] if isinstance(turns, Mapping) else turns
     if not isinstance(turns, list) or not is_chat(turns):
         raise DataError(f"{place}: '{column}' is no chat", value=value, fix=_EXAMPLE)
-    return [_message(turn, f"{place}: turn {at} of '{column}'") for at, turn in enumerate(turns, 1)]
+    return [
+        message_of(turn, f"{place}: turn {at} of '{column}'") for at, turn in enumerate(turns, 1)
+    ]
 
 
 def with_system(messages: list[Message], system: object, place: str) -> list[Message]:
@@ -76,7 +64,7 @@ def with_system(messages: list[Message], system: object, place: str) -> list[Mes
 
 def is_silent(message: Message) -> bool:
     """Whether a message holds nothing: no text and no call of a tool."""
-    return not message["content"].strip() and not message.get("tool_calls")
+    return not plain(message["content"]).strip() and not message.get("tool_calls")
 
 
 def check_learnt(messages: Sequence[Message], column: str, place: str) -> None:
@@ -84,13 +72,17 @@ def check_learnt(messages: Sequence[Message], column: str, place: str) -> None:
     spoken = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
     if not spoken:
         raise DataError(f"{place}: the chat has no turn of the assistant to learn", fix=_EXAMPLE)
-    if not any(message["role"] != "assistant" for message in messages[: spoken[0]]):
-        what = f"{place}: the chat begins with the assistant: there is no question to its answer"
-        raise DataError(what, fix="begin with what was asked, or leave that turn out")
     learnt = [at for at in spoken if messages[at].get("weight") != 0]
     if not learnt:
         what = f"{place}: every turn of the assistant has weight 0: there is nothing to learn"
         raise DataError(what, fix="leave the row out")
+    if not any(message["role"] != "assistant" for message in messages[: learnt[0]]):
+        what = f"{place}: the chat begins with the assistant: there is no question to its answer"
+        raise DataError(what, fix="begin with what was asked, or give that turn weight: 0")
+    late = [at for at in range(learnt[-1], len(messages)) if messages[at]["role"] == "system"]
+    if late:
+        what = f"{place}: turn {late[0] + 1} of '{column}', the system's, stands behind all answers"
+        raise DataError(what, fix="put it where it is to be read: at the beginning")
     for at, message in enumerate(messages):
         matters = at in learnt or message["role"] == "user"
         if matters and is_silent(message):
@@ -123,6 +115,10 @@ def answers_apart(row: Mapping[str, Any], answers: Sequence[str], place: str) ->
     }
     for role, chat in answers_alone.items():
         _require_answer(chat, role, place)
+    if prompt and prompt[-1]["role"] == "assistant":
+        # Libraries differ in whether an answer then goes on with that turn or begins a new one.
+        what = f"{place}: the prompt ends with a turn of the assistant, and an answer follows it"
+        raise DataError(what, fix="write what the assistant says as one turn")
     if own_prompt is None:
         return {**row, **as_chats}
     return {**row, "prompt": prompt, **answers_alone}
@@ -165,83 +161,9 @@ def _require_answer(chat: Sequence[Message], role: str, place: str) -> None:
         raise DataError(
             what, fix="an answer is the assistant's turn alone, or begins as the prompt"
         )
-
-
-# --- one message ----------------------------------------------------------------------------------
-
-
-def _message(turn: Mapping[str, Any], place: str) -> Message:
-    role = _role(turn.get("role", turn.get("from")), place)
-    content = next((turn[key] for key in _CONTENTS if key in turn), None)
-    if role == _CALL:
-        call = _arguments(cell_text(content, "value", place), place)
-        return {"role": "assistant", "content": "", "tool_calls": [_tool_call(call, place)]}
-    message: Message = {"role": role, "content": _content(content, place)}
-    message |= {key: turn[key] for key in _PRINTED if turn.get(key) is not None}
-    calls = turn.get("tool_calls")
-    if not calls and turn.get("function_call"):  # OpenAI's, before tools
-        calls = [{"type": "function", "function": turn["function_call"]}]
-    if calls:
-        if not isinstance(calls, list):
-            raise DataError(f"{place}: 'tool_calls' is no list", value=calls)
-        message["tool_calls"] = [_tool_call(call, place) for call in calls]
-    weights = [turn[key] for key in _LEARNT if turn.get(key) is not None]
-    if any(weight not in (0, 1) for weight in weights):
-        raise DataError(f"{place}: a turn's weight is 0 or 1", value=weights[0])
-    if 0 in weights:
-        message["weight"] = 0
-    return message
-
-
-def _role(name: object, place: str) -> str:
-    plain = str(name).strip().lower()
-    if plain == _CALL:
-        return _CALL
-    if plain not in ROLES:
-        what = f"{place}: the role '{name}' is none of system, user, assistant, tool"
-        raise DataError(what, fix=did_you_mean(plain, ROLES))
-    return ROLES[plain]
-
-
-def _content(value: object, place: str) -> str:
-    """A message's text: of parts, that of all of them. Raises ``DataError`` for an image."""
-    if not isinstance(value, list):
-        return cell_text(value, "content", place)
-    texts: list[str] = []
-    for part in value:
-        kind = part.get("type", "text") if isinstance(part, Mapping) else "text"
-        if kind not in ("text", "input_text", "output_text"):
-            fix = "only texts are learnt: leave the row out"
-            raise DataError(f"{place}: a part of its content is '{kind}'", fix=fix)
-        text = part.get("text", part.get("content")) if isinstance(part, Mapping) else part
-        texts.append(cell_text(text, "text", place))
-    return "".join(texts)
-
-
-def _tool_call(call: object, place: str) -> dict[str, Any]:
-    """A call as templates take it: its arguments as an object, not as JSON within JSON."""
-    function = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        fix = 'write {"type": "function", "function": {"name": ..., "arguments": {...}}}'
-        raise DataError(f"{place}: a tool call without a function's name", value=call, fix=fix)
-    assert isinstance(call, Mapping)
-    arguments = function.get("arguments")
-    if isinstance(arguments, str) and arguments.strip():
-        arguments = _arguments(arguments, place)
-    own = {"name": function["name"], "arguments": arguments or {}}
-    beside = {"id": call["id"]} if call.get("id") is not None else {}
-    return {**beside, "type": "function", "function": own}
-
-
-def _arguments(text: str, place: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        fix = 'write a JSON object, such as {"day": "Monday"}'
-        raise DataError(f"{place}: a call's arguments are no JSON object", value=text, fix=fix)
-    return value
+    if any(message.get("weight") == 0 for message in chat):
+        what = f"{place}: a turn of '{role}' has weight 0, and an answer is learnt whole"
+        raise DataError(what, fix="write it into the prompt, or use messages")
 
 
 def _read_out(text: str, column: str, place: str) -> object:

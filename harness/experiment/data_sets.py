@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError, located
 from steelyard.harness.experiment import chats
+from steelyard.harness.experiment.beside import require_nothing_beside, with_columns_beside
 from steelyard.harness.files import cell_text, filled, records, template_columns
 from steelyard.harness.plugins import DataSource
+from steelyard.harness.texts import plain
 
 #: How a label may be written, as JSON or in a CSV cell.
 _LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 #: Columns that fill a role where none of its own name is there.
 _OTHER_NAMES = {"messages": ("conversations", "conversation")}
+#: LLaMA-Factory's pairs: what was said before, beside two last turns.
+_PAIR = frozenset(("chosen", "rejected"))
 _MESSAGES, _TEXT = "messages", "text"
 #: Roles that are answers to a prompt.
 _ANSWERS = ("completion", "chosen", "rejected")
@@ -96,23 +101,17 @@ def _row(record: Mapping[str, Any], templates: Mapping[str, str], place: str) ->
     answers = [role for role in _ANSWERS if role in values]
     row = Row(chats.answers_apart(values, answers, place))
     row.place = place
-    begins = next(
-        (r for r in (_MESSAGES, "prompt", *answers) if isinstance(row.get(r), list)), None
-    )
-    if begins is not None:
-        _add_chat_columns(row, record, begins)
-    return row
-
-
-def _add_chat_columns(row: Row, record: Mapping[str, Any], begins: str) -> None:
-    """Add what the file says beside a chat: a system message, and tools that may be called."""
-    if "system" in record and begins in (_MESSAGES, "prompt"):
-        row[begins] = chats.with_system(row[begins], record["system"], row.place)
+    roles = (_MESSAGES, "prompt", *answers)
+    begins = next((role for role in roles if isinstance(row.get(role), list)), None)
+    if begins is None:
+        require_nothing_beside(record, templates, place)
+        return row
+    # Without a prompt of its own a preference begins with it in both of its answers.
+    beginnings = answers if begins in answers else (begins,)
+    row = row.like(with_columns_beside(row, record, beginnings, place))
     if begins == _MESSAGES and row[begins]:
-        chats.check_learnt(row[begins], begins, row.place)
-    tools = record.get("tools")
-    if tools and tools != "[]":
-        row["tools"] = tools if isinstance(tools, str) else json.dumps(tools)
+        chats.check_learnt(row[begins], begins, place)
+    return row
 
 
 def read_mix(sources: Sequence[DataSource], roles: Sequence[str], seed: int) -> list[Row]:
@@ -165,6 +164,8 @@ def _templates(source: DataSource, roles: Sequence[str], columns: list[str]) -> 
 def _column_of(role: str, columns: Sequence[str]) -> str:
     """The column that fills a role of which the experiment file says nothing."""
     names = (role, *_OTHER_NAMES.get(role, ()))
+    if role == "prompt" and set(columns) >= _PAIR:
+        names = (role, *_OTHER_NAMES[_MESSAGES])
     return next((name for name in names if name in columns), role)
 
 
@@ -232,7 +233,7 @@ def _refuse_empty(rows: Sequence[Row], roles: Sequence[str]) -> None:
 def _is_empty(value: object) -> bool:
     if isinstance(value, list):
         return not value or chats.is_silent(value[-1])
-    return isinstance(value, str) and not value.strip()
+    return isinstance(value, str) and not plain(value).strip()
 
 
 def _refuse_two_kinds(rows: Sequence[Row]) -> None:
@@ -245,12 +246,23 @@ def _refuse_two_kinds(rows: Sequence[Row]) -> None:
 
 
 def _refuse_equal(rows: Sequence[Row]) -> None:
-    equal = [row.place for row in rows if "chosen" in row and row["chosen"] == row.get("rejected")]
+    equal = [
+        row.place
+        for row in rows
+        if "chosen" in row and _said(row["chosen"]) == _said(row.get("rejected"))
+    ]
     if equal:
         raise DataError(
             f"chosen equals rejected in {len(equal)} of {len(rows)} rows (first: {equal[0]})",
             fix="a preference needs two different answers; drop these rows",
         )
+
+
+def _said(answer: object) -> object:
+    """An answer but for spaces at its ends and the form that its accents are stored in."""
+    if isinstance(answer, list):
+        return [{**message, "content": _said(message["content"])} for message in answer]
+    return unicodedata.normalize("NFC", answer).strip() if isinstance(answer, str) else answer
 
 
 def _refuse_repeated_prompts(rows: Sequence[Row], roles: Sequence[str]) -> None:
@@ -296,7 +308,7 @@ def _offered(source: DataSource, choices: Sequence[Sequence[str]]) -> tuple[str,
         c for c in choices if any(role in source.columns for role in set(c) - _common(choices))
     ]
     there = set(first) | set(source.columns)
-    there |= {role for role in _OTHER_NAMES if _column_of(role, list(first)) in first}
+    there |= {role for role in (*_OTHER_NAMES, "prompt") if _column_of(role, list(first)) in first}
     fitting = [c for c in (named or choices) if set(c) <= there]
     # Of kinds that contain one another, such as prompts with and without answers, the fullest.
     fitting = [c for c in fitting if not any(set(c) < set(other) for other in fitting)]

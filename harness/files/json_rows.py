@@ -147,10 +147,10 @@ def _fix(error: Exception, line: str) -> str | None:
 
 
 def _problem(error: Exception, first: int | None = None) -> str:
-    """What the decoder says; ``first`` is the line that its text begins in, where it has several."""
+    """What the decoder says; ``first`` is the line that a text of several lines begins in."""
     if isinstance(error, json.JSONDecodeError):
-        where = f"column {error.colno}"
-        return f"{error.msg} ({where if first is None else f'line {first + error.lineno - 1}, {where}'})"
+        line = "" if first is None else f"line {first + error.lineno - 1}, "
+        return f"{error.msg} ({line}column {error.colno})"
     return str(error)
 
 

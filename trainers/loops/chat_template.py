@@ -185,9 +185,15 @@ class Printed:
         asked = self._asked(prompt)
         for at, message in enumerate(prompt):
             other = _changed(message)
-            if self._asked([*prompt[:at], other, *prompt[at + 1 :]]) == asked:
+            if self._asked(_with(prompt, at, other)) == asked:
                 what = f"leaves out turn {at + 1}, the {message['role']}'s"
                 self._refuse(what, "take a base whose template prints it, or leave the turn out")
+        named = {m["role"] for m in prompt if len(_names(prompt, m["role"])) > 1}
+        for at, message in enumerate(prompt):
+            other = {**message, "name": "another"}
+            if message["role"] in named and self._asked(_with(prompt, at, other)) == asked:
+                what = f"leaves out who speaks in turn {at + 1}, its name"
+                self._refuse(what, "write the name into the turn's text")
         if "tools" in self.row and self._print(prompt, None, add_generation_prompt=True) == asked:
             what = "has no place for the column 'tools'"
             self._refuse(what, "take a base whose template prints tools, or leave the column out")
@@ -228,6 +234,15 @@ def _changed(message: Message) -> Message:
         return {**message, "content": _OTHER_WORDS}
     calls = [{**c, "function": {**c["function"], "name": "other"}} for c in message["tool_calls"]]
     return {**message, "tool_calls": calls}
+
+
+def _with(messages: list[Message], at: int, message: Message) -> list[Message]:
+    return [*messages[:at], message, *messages[at + 1 :]]
+
+
+def _names(messages: Sequence[Message], role: str) -> set[str]:
+    """Who speaks in the turns of one role, where that is told."""
+    return {m["name"] for m in messages if m["role"] == role != "tool" and "name" in m}
 
 
 def _without_spaces(text: object) -> str:

@@ -14,6 +14,7 @@ from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint
+from steelyard.harness.texts import is_unspaced
 from steelyard.trainers.loops import early_stop, training
 from steelyard.trainers.loops.adapters import lora_config, store_adapter
 from steelyard.trainers.loops.libraries import datasets, peft, transformers, trl
@@ -66,6 +67,8 @@ def pairs(job: TrainJob) -> tuple[datasets.Dataset, list[str]]:
 def with_prompt(row: Row) -> Row:
     """What both texts begin with becomes the prompt: whole messages, or whole words.
 
+    Of a script without spaces a character is a word.
+
     The space between prompt and answer stays with the answers, where a tokenizer expects it.
     """
     chosen, rejected = row["chosen"], row["rejected"]
@@ -80,7 +83,9 @@ def with_prompt(row: Row) -> Row:
 
 
 def _begins_answer(text: str, at: int) -> bool:
-    return text[at : at + 1].isspace() and bool(text[at:].strip())
+    # A space, or a letter of a script that has none between its words.
+    begins = text[at : at + 1].isspace() or is_unspaced(text[at : at + 1])
+    return begins and bool(text[at:].strip())
 
 
 def peft_config(options: PreferenceOptions) -> peft.LoraConfig | None:

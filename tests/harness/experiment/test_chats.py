@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.experiment.data_sets import read_rows, roles_for
+from steelyard.harness.experiment.data_sets import Row, read_rows, roles_for
 from steelyard.harness.plugins import DataSource
+from steelyard.trainers.loops.preferences import with_prompt
 
 SFT = ("prompt", "completion")
 PAIRS = ("prompt", "chosen", "rejected")
@@ -60,6 +61,11 @@ SHAREGPT = [{"from": "human", "value": ASK["content"]}, {"from": "gpt", "value":
             ]
         },
         {"messages": [{**ASK, "role": "Human"}, {**SAY, "role": "chatgpt"}]},
+        {"messages": [{"role": "user", "text": ASK["content"]}, {**SAY, "value": None}]},
+        {"messages": [{**ASK, "from": "human"}, {**SAY, "value": SAY["content"]}]},
+        {"messages": [ASK, SAY], "images": [], "tools": "[]", "system": None, "loss_mask": None},
+        {"messages": [ASK, {"role": "assistant", "content": None, "refusal": SAY["content"]}]},
+        {"messages": [ASK, {**SAY, "train": True, "id": "7", "model": "m"}]},
         {"messages": [{**ASK, "name": None, "tool_calls": None}, {**SAY, "tool_calls": []}]},
         {
             "messages": [
@@ -148,6 +154,18 @@ def test_calls_of_tools_are_one_shape_with_arguments_as_an_object(tmp_path: Path
         ([ASK, {**SAY, "tool_calls": [{"id": 1}]}], "a tool call without a function's name"),
         ([ASK, {**SAY, "weight": 0}], "every turn of the assistant has weight 0"),
         ([ASK, {**SAY, "weight": 0.5}], "a turn's weight is 0 or 1"),
+        ([ASK, {**SAY, "weight": "0"}], "a turn's weight is 0 or 1"),
+        ([ASK, {**SAY, "loss": False}], "every turn of the assistant has weight 0"),
+        ([ASK, {**SAY, "training": False}], "every turn of the assistant has weight 0"),
+        ([ASK, {**SAY, "mask": True}], "turn 2 of 'messages': 'mask' is not followed"),
+        ([ASK, {**SAY, "train_detail": [{"begin_offset": 0}]}], "'train_detail' is not followed"),
+        ([ASK, SAY, BRIEF], "turn 3 of 'messages', the system's, stands behind all answers"),
+        ([ASK, {**SAY, "content": "\u200b"}], "turn 2 of 'messages', the assistant's, is empty"),
+        ([{**ASK, "from": "gpt"}, SAY], "turn 1 of 'messages': 'role' says user and 'from' says g"),
+        ([{**ASK, "value": "Where"}, SAY], "turn 1 of 'messages': two texts, 'content' and"),
+        ([{**ASK, "content": [{"text": "a"}, {"image": "x.png"}]}, SAY], "its content is 'image'"),
+        ([{**ASK, "content": [{"text": "a", "image": "x"}]}, SAY], "its content is 'image'"),
+        ([ASK, {**SAY, "tool_calls": [{"name": "f", "arguments": [1]}]}], "arguments are no JSON"),
         ("[{'role': 'user', 'content': 'a'} {'role'", "'messages' is a chat written as text"),
         ("just words", "'messages' is no chat"),
     ],
@@ -156,6 +174,65 @@ def test_a_chat_that_would_teach_something_else_is_refused_by_its_turn(
     tmp_path: Path, chat: object, expected: str
 ) -> None:
     assert expected in refusal(tmp_path, {"messages": chat})
+
+
+@pytest.mark.parametrize("key", ["weight", "train", "training", "trainable", "loss", "loss_weight"])
+def test_a_first_turn_that_is_not_learnt_needs_no_question(tmp_path: Path, key: str) -> None:
+    chat = read(tmp_path, {"messages": [{**SAY, key: 0}, ASK, SAY]}, CHATS)["messages"]
+    assert chat == [{**SAY, "weight": 0}, ASK, SAY]
+
+
+def test_calls_and_tools_are_read_as_json_in_a_cell_and_as_openai_s_functions(
+    tmp_path: Path,
+) -> None:
+    function = {"name": "ferry_times", "description": "Fähren", "parameters": {}}
+    calls = json.dumps([{"name": "ferry_times", "arguments": {"day": "Monday"}}])
+    row = {"messages": [ASK, {**SAY, "tool_calls": calls}]}
+    wanted = [{"type": "function", "function": function}]
+    beside = [{"functions": [function]}, {"tools": str(wanted)}, {"tools": json.dumps(wanted)},
+              {"tools": [json.dumps(wanted[0])]}]  # fmt: skip
+    for columns in beside:
+        chat = read(tmp_path, {**row, **columns}, CHATS)
+        assert json.loads(chat["tools"]) == wanted
+        assert chat["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"day": "Monday"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"images": ["x.png"]}, "the column 'images' belongs to the chat, and only texts are"),
+        ({"loss_mask": [0, 1]}, "the column 'loss_mask' is not followed; write weight: 0"),
+        ({"tools": "f, g"}, "'tools' holds something else than functions that may be called"),
+        ({"tools": {"f": 1}}, "'tools' holds something else than functions that may be called"),
+        ({"system_prompt": "a", "system": "b"}, "a column 'system', and another system message"),
+    ],
+)  # fmt: skip
+def test_a_column_beside_a_chat_that_cannot_be_followed_is_refused_by_name(
+    tmp_path: Path, columns: dict[str, Any], expected: str
+) -> None:
+    assert f"line 1: {expected}" in refusal(tmp_path, {"messages": [ASK, SAY], **columns})
+
+
+def test_a_system_message_beside_a_plain_prompt_is_said_in_it_or_refused(tmp_path: Path) -> None:
+    """OpenOrca's and Intel's pairs: a question with a system message in a column of its own."""
+    row = {"system": "Be brief .", "prompt": "Where", "completion": "here"}
+    line = refusal(tmp_path, row, SFT)
+    assert "line 1: the column 'system' stands beside a plain prompt without it" in line
+    where = source(tmp_path, row, prompt="{system}\n\n{prompt}")
+    assert read_rows(where, SFT) == [{"prompt": "Be brief .\n\nWhere", "completion": "here"}]
+    assert read(tmp_path, {**row, "system": ""}, SFT)["prompt"] == "Where"
+
+
+def test_a_system_column_begins_a_preference_without_a_prompt_of_its_own(tmp_path: Path) -> None:
+    row = {"system": "Be brief .", "chosen": [ASK, SAY], "rejected": [ASK, NAY]}
+    wanted = {"prompt": [BRIEF, ASK], "chosen": [SAY], "rejected": [NAY]}
+    assert with_prompt(Row(read(tmp_path, row, PAIRS[1:]))) == wanted
+
+
+def test_what_two_texts_without_spaces_begin_with_is_their_prompt() -> None:
+    pair = Row({"chosen": "问 船几点开？答：八点开。", "rejected": "问 船几点开？答：不开。"})
+    wanted = {"prompt": "问 船几点开？答：", "chosen": "八点开。", "rejected": "不开。"}
+    assert with_prompt(pair) == wanted
 
 
 def test_a_whole_number_in_a_chat_is_its_digits(tmp_path: Path) -> None:
@@ -190,6 +267,7 @@ def test_no_template_and_no_advice_turns_a_chat_into_python_s_text(
         {"prompt": SHAREGPT[:1], "chosen": SHAREGPT[1:], "rejected": [NAY]},
         {"prompt": [ASK], "chosen": json.dumps([SAY]), "rejected": json.dumps([NAY])},
         {"prompt": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": NAY},
+        {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": NAY},  # LLaMA-Factory
     ],
 )
 def test_every_way_to_write_a_preference_over_chats_is_one(
@@ -220,6 +298,13 @@ def test_the_prompt_of_a_longer_chat_is_all_that_both_begin_with(tmp_path: Path)
          "'rejected' holds a turn of the user"),
         ({"prompt": [ASK], "chosen": [SAY], "rejected": [SAY | {"content": ["At eight ."]}]}, PAIRS,
          "chosen equals rejected in 1 of 1 rows (first: line 1)"),
+        ({"prompt": "a", "chosen": "Brücke", "rejected": "Bru\u0308cke "}, PAIRS,
+         "chosen equals rejected in 1 of 1 rows (first: line 1)"),
+        ({"prompt": [ASK], "chosen": [{**SAY, "weight": 0}], "rejected": [NAY]}, PAIRS,
+         "line 1: a turn of 'chosen' has weight 0"),
+        ({"prompt": [ASK, SAY], "chosen": [SAY], "rejected": [NAY]}, PAIRS,
+         "line 1: the prompt ends with a turn of the assistant"),
+        ({"prompt": "a", "completion": "\u200b\u2060"}, SFT, "an empty completion (first: line 1)"),
         ({"prompt": [ASK], "completion": [{**SAY, "content": ""}]}, SFT, "an empty completion"),
         ({"prompt": [ASK], "chosen": [SAY], "rejected": []}, PAIRS, "an empty rejected"),
         ({"prompt": "a b", "chosen": "a b c", "rejected": "a b d"}, PAIRS,

@@ -104,6 +104,8 @@ def test_what_is_learnt_of_parts_and_calls_is_their_text(tmp_path: Path) -> None
         (PLAIN, {"messages": [ASK, SAY], "tools": [CALL]}, "has no place for the column 'tools'"),
         (TWO_ROLES, {"messages": [{**TOLD, "role": "system"}, ASK, SAY]},
          "leaves out turn 1, the system's"),
+        (PLAIN, {"messages": [{**ASK, "name": "Ida"}, {**ASK, "name": "Bo"}, SAY]},
+         "leaves out who speaks in turn 1, its name; write the name into the turn's text"),
         (STRICT, {"messages": [ASK, ASK, SAY]},
          "line 1: the chat template refuses these turns: Conversation roles must alternate"),
         (WITHOUT_REASONING, {"messages": [ASK, {**SAY, "content": "<think>sea</think>the fox ."}]},
