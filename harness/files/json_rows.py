@@ -131,8 +131,9 @@ def _of_objects(
 def _refuse_list_within(row: Mapping[str, Any], place: str) -> None:
     """``DataError`` where the file is one object around the list of its rows."""
     name, value = next(iter(row.items()), ("", None))
-    is_list = isinstance(value, list) and all(isinstance(each, dict) for each in value)
-    if is_list and len(row) == 1 and not any("role" in each or "from" in each for each in value):
+    if len(row) > 1 or not isinstance(value, list):
+        return
+    if all(isinstance(each, dict) and not {"role", "from"} & each.keys() for each in value):
         what = f"{place} is one object around a list of rows, '{name}'"
         raise DataError(what, fix="write that list alone: a data file is one list of objects")
 

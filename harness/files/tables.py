@@ -110,6 +110,7 @@ def _short_floats(schema: pa.Schema) -> Mapping[str, type[np.floating[Any]]]:
     """Columns of floats of fewer than 64 bits, and what their values are."""
     import numpy as np
 
+    kinds: Mapping[str, type[np.floating[Any]]]
     kinds = {"float": np.float32, "halffloat": np.float16}
     return {field.name: kinds[str(field.type)] for field in schema if str(field.type) in kinds}
 
