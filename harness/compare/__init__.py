@@ -17,10 +17,11 @@ from steelyard.harness.compare.pairing import Alone, alone, pair, part_of
 from steelyard.harness.compare.problems import Problem, lines
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.seeds import RecipeDelta, recipe_deltas
-from steelyard.harness.compare.slices import all_slices
+from steelyard.harness.compare.slices import Labelled, all_slices, labelled
 
 __all__ = [
     "Alone",
+    "Labelled",
     "MetricPair",
     "NoiseFloor",
     "Problem",
@@ -34,6 +35,7 @@ __all__ = [
     "compare",
     "generation_notes",
     "inspect_run",
+    "labelled",
     "lines",
     "noise_floors",
     "open_run",

@@ -16,9 +16,8 @@ from steelyard.harness.compare.flips import flipped, in_every_candidate, with_an
 from steelyard.harness.compare.noise import NoiseFloor, above_noise, noise_floors
 from steelyard.harness.compare.problems import Problem, lines
 from steelyard.harness.compare.scored import RowKey, Scored
-from steelyard.harness.compare.slices import slice_deltas, slices_of
+from steelyard.harness.compare.slices import labelled, slice_deltas, slices_of
 from steelyard.harness.compare.transfer import backward_transfer
-from steelyard.harness.compare.twins import by_every_name
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.records import Comparison, Delta, Difference, Flip, FlipCount
 
@@ -84,8 +83,18 @@ class _Side:
         ]
 
     def add_slices(self, pair: TaskPair, baseline: Scored, settings: Settings) -> None:
-        # The ids are the same content on both sides, so either run's samples will do.
-        samples = by_every_name(self.run.samples_of(pair.task) or baseline.samples_of(pair.task))
+        labels = labelled(baseline, self.run, pair.task)
+        samples = labels.samples
+        self.differences += [
+            Difference(
+                task=pair.task,
+                field=f"slice {field}",
+                baseline=None,
+                candidate=f"another value on {count} samples: not cut by",
+                voids=False,
+            )
+            for field, count in labels.disagreeing.items()
+        ]
         for metric in _primary_metrics(pair).values():
             if samples and metric.testable and metric.paired is not None:
                 slices = slices_of(metric.paired, samples)

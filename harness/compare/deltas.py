@@ -13,14 +13,14 @@ import numpy as np
 from steelyard.harness import stats
 from steelyard.harness.compare.comparability import inspect_task
 from steelyard.harness.compare.groups import pair_group
-from steelyard.harness.compare.pairing import Paired, against_score, pair
+from steelyard.harness.compare.pairing import Paired, against_score, other_lengths, pair
 from steelyard.harness.compare.problems import Problem
 from steelyard.harness.compare.scales import other_scale
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.twins import named_alike
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.plugins import load_plugin
-from steelyard.harness.records import Delta, Difference, Score, metric_name
+from steelyard.harness.records import OWN_UNIT, SHARES, Delta, Difference, Score, metric_name
 
 if TYPE_CHECKING:
     from steelyard.harness.stats import PairedResult
@@ -78,7 +78,7 @@ def pair_task(
         if metric in others:
             paired, faults = _paired_rows(baseline, candidate, score, others[metric])
             problems += faults
-            both[metric] = (_of_one_kind(score, others[metric]), others[metric], paired)
+            both[metric] = (_as_paired(score, others[metric], paired), others[metric], paired)
     in_the_way = [*run_problems, *problems]
     metrics = {}
     for metric, (before, after, paired) in both.items():
@@ -87,9 +87,19 @@ def pair_task(
     return TaskPair(task, tuple(differences), tuple(problems), metrics)
 
 
-def _of_one_kind(score: Score, other: Score) -> Score:
-    graded = score.kind == "accuracy" and other.kind == "bounded"
-    return score.model_copy(update={"kind": "bounded"}) if graded else score
+def _as_paired(score: Score, other: Score, paired: Paired | None) -> Score:
+    """The baseline's score as both sides' rows have it: graded, and no share where one exceeds 1.
+
+    A mean between 0 and 1 says nothing: a reward of .4 may be made of rows from -3 to 5.
+    """
+    if score.kind == "accuracy" and other.kind == "bounded":
+        score = score.model_copy(update={"kind": "bounded"})
+    if score.kind != "bounded" or score.unit not in SHARES or score.parts or paired is None:
+        return score
+    ends = [end for rows in (paired.baseline, paired.candidate) if rows.size for end in
+            (rows.min(), rows.max())]  # fmt: skip
+    beyond = bool(ends) and not (min(ends) >= 0 and max(ends) <= 1)
+    return score.model_copy(update={"unit": OWN_UNIT}) if beyond else score
 
 
 def _paired_rows(
@@ -108,6 +118,7 @@ def _paired_rows(
     paired, problems = pair(*named_alike(before, after, baseline, candidate))
     problems += against_score(before, score, "baseline")
     problems += against_score(after, other, "candidate")
+    problems += other_lengths(paired, score)
     imported = baseline.run.imported_from or candidate.run.imported_from
     if imported and score.kind in ("accuracy", "bounded"):
         scales = other_scale(paired.baseline, paired.candidate)

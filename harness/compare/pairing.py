@@ -128,6 +128,26 @@ def against_score(rows: Rows, score: Score, side: str) -> list[Problem]:
     return [Problem("rows", text, score.task, score.metric) for text in texts]
 
 
+def other_lengths(paired: Paired, score: Score) -> list[Problem]:
+    """Whether a perplexity's log-likelihoods are shared out over other lengths than before.
+
+    The length of a text (in words, bytes or tokens) is the document's: twice the words for one
+    log-likelihood would read as half the loss.
+    """
+    if score.kind != "perplexity" or paired.baseline.shape[1:] != (2,):
+        return []
+    before, after = paired.baseline[:, 1], paired.candidate[:, 1]
+    count = int((~np.isclose(before, after, rtol=1e-6, atol=1e-9)).sum())
+    if not count:
+        return []
+    first = int(np.argmax(~np.isclose(before, after, rtol=1e-6, atol=1e-9)))
+    text = (
+        f"{count} of {len(before)} samples are of another length ({before[first]:g} in the "
+        f"baseline, {after[first]:g} in the candidate), so one unit is not the other's"
+    )
+    return [Problem("signature", text, score.task, score.metric)]
+
+
 def part_of(rows: Rows, sample_ids: Collection[str]) -> Rows:
     """The rows of these samples, in their own order."""
     wanted = set(sample_ids)

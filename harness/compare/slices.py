@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from steelyard.harness.compare.deltas import MetricPair, Settings, run_test, with_result
 from steelyard.harness.compare.pairing import Paired
+from steelyard.harness.compare.scored import Scored
+from steelyard.harness.compare.twins import by_every_name
 from steelyard.harness.errors import SteelyardError
-from steelyard.harness.records import Delta, SampleRecord
+from steelyard.harness.records import IN_TRAINING_DATA, Delta, SampleRecord
 
 #: Smaller slices show nothing but noise: a flip of one sample in 10 is 10 points.
 MIN_SAMPLES = 20
@@ -18,6 +22,56 @@ _QUARTILES = ("shortest quarter", "second quarter", "third quarter", "longest qu
 
 Slices = Mapping[str, Sequence[int]]
 """``field=value`` -> indices into the pairs."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The samples of one task with the slice fields that a comparison may cut by."""
+
+    samples: Mapping[str, SampleRecord]
+    """By either of their names."""
+    disagreeing: Mapping[str, int]
+    """Fields that the two runs fill in otherwise, and on how many samples: no slice is made."""
+    unknown: bool = False
+    """Whether only an imported candidate has the fields: whoever wrote its file chose them."""
+
+
+def labelled(baseline: Scored, candidate: Scored, task: str) -> Labelled:
+    """The slice fields of the baseline's documents, which the candidate cannot choose.
+
+    A candidate's own stand in where the baseline keeps no documents and the candidate was scored
+    here (a sample is named by its document). Whether a sample is in a checkpoint's training data is
+    a question about the candidate, and its own answer.
+    """
+    before = by_every_name(baseline.samples_of(task))
+    after = by_every_name(candidate.samples_of(task))
+    imported = candidate.run.imported_from is not None
+    if not before:
+        named = any(set(sample.slices) - {IN_TRAINING_DATA} for sample in after.values())
+        unknown = imported and named
+        return Labelled({} if unknown else after, {}, unknown)
+    disagreeing: Counter[str] = Counter()
+    for id, sample in before.items():
+        theirs = after[id].slices if id in after else {}
+        disagreeing.update(
+            field
+            for field, value in sample.slices.items()
+            if field != IN_TRAINING_DATA and theirs.get(field, value) != value
+        )
+    return Labelled(
+        {id: _with_labels(s, after.get(id), disagreeing) for id, s in before.items()},
+        dict(disagreeing),
+    )
+
+
+def _with_labels(
+    sample: SampleRecord, theirs: SampleRecord | None, leave_out: Collection[str]
+) -> SampleRecord:
+    own = {k: v for k, v in sample.slices.items() if k not in (*leave_out, IN_TRAINING_DATA)}
+    inside = None if theirs is None else theirs.slices.get(IN_TRAINING_DATA)
+    if inside is not None:
+        own[IN_TRAINING_DATA] = inside
+    return sample if own == sample.slices else sample.model_copy(update={"slices": own})
 
 
 def slices_of(paired: Paired, samples: Mapping[str, SampleRecord]) -> Slices:

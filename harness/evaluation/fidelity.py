@@ -32,7 +32,9 @@ def measured_divergence(child: Scorer, parent: Scorer, built: BuiltTask) -> Scor
         metric = load_metric(name)
         rows = [_finite_row(metric, sample) for sample in samples]
         flags = ["" if row is not None else Flag.NOT_FINITE for row in rows]
-        table = Measured(FIDELITY, name, samples, rows, flags).as_rows(built.metadata)
+        table = Measured(FIDELITY, name, samples, rows, flags).as_rows(
+            [built.metadata.cluster_of(sample.document) for sample in samples]
+        )
         update = {"family": FIDELITY, "primary": name == METRICS[0]}
         scores.append(score_of(metric, table).model_copy(update=update))
         tables.append(table)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 from steelyard.harness.records import Rows
-from steelyard.harness.suites import TaskMetadata
 
 
 def row_of(metric: Metric, sample: Sample, responses: Sequence[object]) -> Row | None:
@@ -95,8 +94,8 @@ class Measured:
     rows: Sequence[Row | None]
     flags: Sequence[str]
 
-    def as_rows(self, metadata: TaskMetadata) -> Rows:
-        """The record: (samples, k) numbers, NaN where there is no row."""
+    def as_rows(self, clusters: Sequence[str | None]) -> Rows:
+        """The record: (samples, k) numbers, NaN where there is no row; a cluster a sample."""
         import numpy as np
 
         width = next((len(row) for row in self.rows if row is not None), 1)
@@ -111,5 +110,5 @@ class Measured:
             values=values,
             scored=np.array([row is not None for row in self.rows], dtype=np.bool_),
             flags=tuple(self.flags),
-            clusters=tuple(metadata.cluster_of(sample.document) for sample in self.samples),
+            clusters=tuple(clusters),
         )

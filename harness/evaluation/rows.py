@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation.answers import (
@@ -25,7 +26,14 @@ from steelyard.harness.evaluation.scores import score_of
 from steelyard.harness.evaluation.window import Window
 from steelyard.harness.plugins import Metric, Row, Sample, is_built_in
 from steelyard.harness.records import Flag, Rows, SampleRecord, Score, flags_text, metric_name
-from steelyard.harness.suites import CHOICE_METRICS, BuiltTask, TaskMetadata, sample_ids
+from steelyard.harness.suites import (
+    CHOICE_METRICS,
+    BuiltTask,
+    TaskMetadata,
+    asked_content,
+    joined_by_content,
+    sample_ids,
+)
 
 #: Of fewer documents a sound model may well answer all alike.
 _FEWEST_ALIKE = 8
@@ -53,6 +61,14 @@ class _Filtered:
     answers: Sequence[Answer]
     all_alike: bool
     """Whether the model gave one and the same text to every prompt."""
+
+    @cached_property
+    def clusters(self) -> tuple[str | None, ...]:
+        """What each sample belongs to: by the task's field, and where two ask the same."""
+        return joined_by_content(
+            [asked_content(s.prompt, s.target, s.document) for s in self.samples],
+            [self.built.metadata.cluster_of(sample.document) for sample in self.samples],
+        )
 
     def unfit(self, metric: Metric, sample: Sample, answer: Answer) -> Flag | None:
         """Why the metric may not be measured on this answer; None where it may."""
@@ -98,7 +114,7 @@ def score_task(
             all_alike=_all_alike(built, answers),
         )
         for metric in choose_metrics(built, filtered.samples):
-            measured = _measured(metric, filtered).as_rows(built.metadata)
+            measured = _measured(metric, filtered).as_rows(filtered.clusters)
             theirs = printed.get(f"{_source(metric)},{name}")
             score, table = _scored(metric, filtered, measured, theirs)
             scores.append(score)

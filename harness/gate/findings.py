@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from steelyard.harness.compare import Alone, MetricPair, Settings, aggregate_of, run_test
-from steelyard.harness.errors import ConfigError, StatisticsError, UnknownNameError
+from steelyard.harness.errors import StatisticsError, UnknownNameError
 from steelyard.harness.gate import wording
 from steelyard.harness.gate.hypotheses import Hypothesis
+from steelyard.harness.gate.margins import allowed, require_reachable
 from steelyard.harness.gate.policy import Claim, Rule
-from steelyard.harness.records import IMPORTED, RuleVerdict, Score
+from steelyard.harness.records import RuleVerdict, Score
 from steelyard.harness.stats import PairedResult, score_interval
 
-#: An imported score above it is written in per cent, not as a share.
-_NO_SHARE = 10.0
 NUMBERS = ("delta", "low", "high", "p_value", "mde", "n")
 
 
@@ -43,12 +42,19 @@ class Finding:
     """The numbers do not carry a verdict, so a blocking rule only warns."""
     grounds: str = ""
     """``why`` without its verdict, for one that may still change."""
+    is_test: bool = False
+    """Whether chance decides it, at an error rate: a margin held on items like these."""
+
+    @property
+    def question(self) -> tuple[str | None, str | None, str | None]:
+        """What was looked at, by whatever margin: task, metric and slice."""
+        return self.task, self.metric, self.slice
 
     def softened(self, count: int) -> Finding:
-        """A failure that does not survive the correction over ``count`` blocking rules."""
+        """A failure that does not survive the correction over ``count`` questions."""
         why = (
             f"{self.grounds or self.why}: INCONCLUSIVE (a failure on its own, not after "
-            f"Holm's correction over {count} blocking rules)"
+            f"Holm's correction over {count} blocking tests that did not pass)"
         )
         return replace(self, verdict="inconclusive", why=why)
 
@@ -94,7 +100,7 @@ def _margin(
     settings: Settings,
     same_checkpoint: bool,
 ) -> Finding:
-    score, paired = _directed(hypothesis.rule, pair.baseline), pair.paired
+    score, paired = pair.baseline, pair.paired
     assert paired is not None
     margin = allowed(hypothesis, score)
     subset = hypothesis.subset
@@ -125,6 +131,7 @@ def _margin(
         margin=margin,
         numbers={name: getattr(result, name) for name in NUMBERS},
         fails_at=None if exact else lambda level: test(level).verdict == "worse",
+        is_test=not exact,
     )
 
 
@@ -148,74 +155,10 @@ def _on_items_like_these(
     return "inconclusive", f"INCONCLUSIVE ({wording.detectable(score, result)})"
 
 
-def check_bounds(hypothesis: Hypothesis) -> None:
-    """Before anything is scored: raises ``ConfigError`` for a bound in the wrong units."""
-    if hypothesis.rule.is_relative and hypothesis.pair is not None:
-        allowed(hypothesis, hypothesis.pair.baseline)
-    if hypothesis.rule.is_absolute and hypothesis.own_score is not None:
-        _check_scale(hypothesis, hypothesis.own_score)
-
-
-def allowed(hypothesis: Hypothesis, score: Score) -> float:
-    """The margin in the unit of delta. Raises ``ConfigError`` where it could never fail."""
-    rule = hypothesis.rule
-    if rule.higher_is_better is True and score.kind in ("perplexity", "calibration"):
-        raise ConfigError(
-            f"{hypothesis.task}: {score.metric} has a direction of its own: lower is better",
-            key="higher_is_better",
-            value=True,
-            fix="leave it out",
-        )
-    if rule.max_ratio is not None:
-        if score.kind not in ("ratio", "perplexity") or score.scale == "bits":
-            raise ConfigError(
-                f"{hypothesis.task}: {score.metric} takes a margin, not a max_ratio",
-                key="max_ratio",
-                value=rule.max_ratio,
-            )
-        if rule.max_ratio < 1:
-            raise ConfigError(
-                "below 1 asks for an improvement, which a ratio rule does not judge",
-                key="max_ratio",
-                value=rule.max_ratio,
-            )
-        return math.log(rule.max_ratio)
-    margin = rule.margin
-    assert margin is not None
-    if score.kind == "ratio":
-        raise ConfigError(
-            f"{hypothesis.task}: {score.metric} is a cost and takes a max_ratio", key="margin"
-        )
-    if wording.in_points(score) and margin >= 1:
-        raise ConfigError(
-            f"{hypothesis.task}: {score.metric} lies between 0 and 1, so this margin never fails",
-            key="margin",
-            value=margin,
-            fix=f"for {margin:g} points write {margin / 100:g}",
-        )
-    if wording.is_relative(score) and margin >= 1:
-        raise ConfigError(
-            f"{hypothesis.task}: the margin of {score.metric} is relative, so this one lets it "
-            f"grow {1 + margin:g}-fold",
-            key="margin",
-            value=margin,
-            fix=f"for {margin:g}% write {margin / 100:g}, or say max_ratio: {1 + margin:g}",
-        )
-    if score.scale == "bits" and score.value and margin >= score.value:
-        raise ConfigError(
-            f"{hypothesis.task}: the margin is in bits, and the baseline itself has only "
-            f"{score.value:.4g}",
-            key="margin",
-            value=margin,
-        )
-    # Written as a share of perplexity, tested on the logarithm.
-    return math.log1p(margin) if wording.is_relative(score) else margin
-
-
 def _floor(hypothesis: Hypothesis, score: Score, claim: Claim, settings: Settings) -> Finding:
     rule = hypothesis.rule
     assert score.value is not None
-    _check_scale(hypothesis, score)
+    require_reachable(hypothesis, score)
     exact = (score.value, score.value)
     low, high = exact if claim == "benchmark" else _bounds(score, hypothesis.own, settings)
     shown = f"{score.value:.4g}"
@@ -262,44 +205,8 @@ def _bounds(
     return score.low, score.high
 
 
-def _check_scale(hypothesis: Hypothesis, score: Score) -> None:
-    for key in ("min", "max"):
-        bound = getattr(hypothesis.rule, key)
-        if bound is not None and score.kind == "accuracy" and not 0 <= bound <= 1:
-            raise ConfigError(
-                f"{hypothesis.task}: {score.metric} lies between 0 and 1",
-                key=key,
-                value=bound,
-                fix=f"for {bound:g} points write {bound / 100:g}",
-            )
-    rule = hypothesis.rule
-    if score.kind == "accuracy" and ((rule.min, rule.max) in ((0, None), (None, 1), (0, 1))):
-        raise ConfigError(
-            f"{hypothesis.task}: {score.metric} lies between 0 and 1, so this bound never fails",
-            key="min" if rule.min is not None else "max",
-            value=rule.min if rule.min is not None else rule.max,
-            fix="name a bound that a model can miss, or leave the rule out",
-        )
-    floor = rule.min
-    imported = score.family == IMPORTED and score.kind == "bounded" and score.value is not None
-    if imported and floor is not None and 0 < floor < 1 and (score.value or 0.0) > _NO_SHARE:
-        raise ConfigError(
-            f"{hypothesis.task}: {score.metric} is {score.value:g}, which is no share, so a floor "
-            "below 1 never fails",
-            key="min",
-            value=floor,
-            fix=f"for {floor:.0%} of 100 write {floor * 100:g}",
-        )
-
-
 def _or(value: float | None, other: float) -> float:
     return other if value is None else value
-
-
-def _directed(rule: Rule, score: Score) -> Score:
-    if rule.higher_is_better is None:
-        return score
-    return score.model_copy(update={"higher_is_better": rule.higher_is_better})
 
 
 def _where(hypothesis: Hypothesis) -> str:

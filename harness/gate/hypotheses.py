@@ -6,10 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from steelyard.harness.compare import Alone, MetricPair, Scored, TaskPair, all_slices, alone
+from steelyard.harness.compare import (
+    Alone,
+    Labelled,
+    MetricPair,
+    Scored,
+    TaskPair,
+    all_slices,
+    alone,
+    labelled,
+)
 from steelyard.harness.errors import ConfigError, did_you_mean
 from steelyard.harness.gate.policy import Rule
-from steelyard.harness.records import Score
+from steelyard.harness.records import DIVERGENCE, Score
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,22 @@ class Hypothesis:
 def _is_advisory(score: Score) -> bool:
     """Calibration errors are shown and Brier gates; a task may call itself advisory."""
     return score.kind == "calibration" or score.advisory
+
+
+def _unusable(labels: Labelled, selector: str) -> str | None:
+    """Why no slice may be cut by the field that a rule names; None where it may."""
+    if labels.unknown:
+        return (
+            "the baseline keeps no documents, and the slices of an imported candidate are its own "
+            "word: save the baseline with --text"
+        )
+    field = selector.partition("=")[0]
+    changed = [
+        f"{count} samples have another '{name}' in the candidate than in the baseline"
+        for name, count in labels.disagreeing.items()
+        if fnmatchcase(name, field)
+    ]
+    return "; ".join(changed) or None
 
 
 class Selection:
@@ -117,6 +142,10 @@ class Selection:
     def _of_task(self, rule: Rule, task: str) -> Iterator[Hypothesis]:
         for metric, score in self._scores(task).items():
             wanted = score.primary if rule.metric is None else fnmatchcase(metric, rule.metric)
+            if rule.is_relative and rule.task != task and score.family in DIVERGENCE:
+                # How far a candidate is from its own parent: a base has no parent, and another
+                # candidate has another. Only a rule that names the task means it.
+                continue
             if wanted:
                 hypothesis = Hypothesis(rule, task, metric, advisory=_is_advisory(score))
                 if rule.is_relative:
@@ -162,8 +191,12 @@ class Selection:
                 result.append(hypothesis)
                 continue
             task = hypothesis.task
-            samples = self.candidate.samples_of(task) or self.baseline.samples_of(task)
-            slices = all_slices(hypothesis.pair.paired, samples)
+            labels = labelled(self.baseline, self.candidate, task)
+            problem = _unusable(labels, selector)
+            if problem is not None:
+                result.append(replace(hypothesis, problem=problem))
+                continue
+            slices = all_slices(hypothesis.pair.paired, labels.samples)
             names.update(slices)
             result += [
                 replace(hypothesis, slice=name, subset=tuple(indices))

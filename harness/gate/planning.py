@@ -16,8 +16,8 @@ from scipy import special
 
 from steelyard.harness.compare import Scored, Settings, pair_task, run_test
 from steelyard.harness.errors import Collected, StatisticsError, UnknownNameError
-from steelyard.harness.gate.findings import allowed, check_bounds
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
+from steelyard.harness.gate.margins import allowed, check_bounds
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.records import Score, Tier
 from steelyard.harness.stats import POWER, discordance_of, items_needed

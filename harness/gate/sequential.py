@@ -22,7 +22,7 @@ from steelyard.harness.compare import Scored, TaskPair, inspect_run, pair, pair_
 from steelyard.harness.errors import Collected, ConfigError, ScoringError
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost
-from steelyard.harness.gate.findings import Finding, check_bounds, not_comparable, undecided
+from steelyard.harness.gate.findings import Finding, not_comparable, undecided
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.judging import (
     concluded,
@@ -31,6 +31,7 @@ from steelyard.harness.gate.judging import (
     integrity,
     lost_evidence,
 )
+from steelyard.harness.gate.margins import check_bounds
 from steelyard.harness.gate.planned_run import planned_run
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.gate.tracks import Track, committed_order, unfit
@@ -115,7 +116,7 @@ class EarlyDecision:
         self.hypotheses = _selected(gate, selection)
         only = [hypothesis for _, hypothesis in self.hypotheses]
         self.lost = lost_evidence(gate, pairs, run_problems, only)
-        family = sum(_blocks(h) for h in only)
+        family = len({(h.task, h.metric, h.slice) for h in only if _blocks(h) and _is_test(h)})
         self.tracks = [
             Track(h, gate.claim_of(h.rule), gate.alpha, family)
             for h in only
@@ -328,6 +329,11 @@ def _blocks(hypothesis: Hypothesis) -> bool:
     return hypothesis.rule.tier == "block" and not hypothesis.advisory and not waived
 
 
+def _is_test(hypothesis: Hypothesis) -> bool:
+    """Whether it is decided at an error rate that is shared out: early, or on items like these."""
+    return hypothesis.rule.is_relative and hypothesis.problem is None
+
+
 def _of_track(track: Track) -> Finding:
     outcomes = {
         "pass": "PASS",
@@ -349,5 +355,6 @@ def _of_track(track: Track) -> Finding:
         slice=hypothesis.slice,
         margin=track.margin,
         numbers={"delta": track.delta, "low": low, "high": high, "n": track.used},
+        is_test=True,
         advisory=hypothesis.advisory,
     )

@@ -81,7 +81,7 @@ class Track:
     claim: Claim
     alpha: float
     family: int
-    """Blocking hypotheses of the gate: FAIL is decided at alpha / family."""
+    """Blocking questions of the gate: FAIL is decided at alpha / family."""
     decided: Literal["pass", "fail"] | None = None
     decided_after: int = 0
     refused: str | None = None
@@ -121,10 +121,9 @@ class Track:
 
     @property
     def score(self) -> Score:
-        """The baseline's score, in the direction that the rule asks for."""
+        """The baseline's score."""
         assert self.hypothesis.pair is not None
-        score, asked = self.hypothesis.pair.baseline, self.hypothesis.rule.higher_is_better
-        return score if asked is None else score.model_copy(update={"higher_is_better": asked})
+        return self.hypothesis.pair.baseline
 
     @property
     def bound(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from steelyard.harness.records import Score
+from steelyard.harness.records import SHARES, Score
 from steelyard.harness.stats import PairedResult
 
 
@@ -56,7 +56,7 @@ def in_points(score: Score) -> bool:
     """Whether the score is a share between 0 and 1, read as points out of a hundred."""
     if score.kind == "accuracy":
         return True
-    shares = score.kind in ("bounded", "calibration") and score.unit in (None, "share", "0..1")
+    shares = score.kind in ("bounded", "calibration") and score.unit in SHARES
     return shares and (score.value is None or 0 <= score.value <= 1)
 
 

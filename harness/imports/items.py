@@ -41,7 +41,12 @@ from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import IMPORTED, Kind, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.stats import check_rows
-from steelyard.harness.suites import documents_digest, sample_ids
+from steelyard.harness.suites import (
+    asked_content,
+    documents_digest,
+    joined_by_content,
+    sample_ids,
+)
 
 #: Kinds of which less is better unless the user says otherwise.
 _LOWER: tuple[Kind, ...] = ("perplexity", "ratio")
@@ -172,7 +177,13 @@ def _measured_column(
     except StatisticsError as error:
         raise DataError(str(error)) from error
     higher = metric.name not in columns.lower and kind not in _LOWER
-    clusters = [_column_text(r, columns.cluster) or None for r in task.records]
+    clusters = joined_by_content(
+        [
+            asked_content(_column_text(r, columns.prompt), _column_text(r, columns.target), r)
+            for r in task.records
+        ],
+        [_column_text(r, columns.cluster) or None for r in task.records],
+    )
     rows = rows_from(task.name, metric.name, ids, values, clusters=clusters)
     score = score_of(table_metric(metric.name, kind, higher), rows)
     is_first = metric == columns.metrics[0]

@@ -19,7 +19,8 @@ _MOST_TARGET = 100_000
 #: What lm-eval writes into every sample; any other key is a metric.
 _FIXED = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
-     "doc_hash", "prompt_hash", "target_hash", "steelyard_flags", "steelyard_rows"}
+     "doc_hash", "prompt_hash", "target_hash", "steelyard_flags", "steelyard_rows",
+     "steelyard_in_training_data"}
 )  # fmt: skip
 _HASHES = ("doc_hash", "prompt_hash", "target_hash")
 

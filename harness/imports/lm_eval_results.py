@@ -245,15 +245,20 @@ def _task_digest(results: Results, task: str) -> str:
 
 def _template_digest(results: Results) -> str | None:
     """Digest of chat template and system instruction, where either was applied."""
-    named = [results.content.get(k) for k in ("chat_template_sha", "system_instruction_sha")]
+    named = _texts(results, "chat_template_sha", "system_instruction_sha")
     turns = results.content.get("fewshot_as_multiturn")
     return digest_json([*named, bool(turns)]) if any(named) else None
 
 
+def _texts(results: Results, *keys: str) -> list[str | None]:
+    """Entries that lm-eval writes as texts; what a file holds in their place, as text too."""
+    values = [results.content.get(key) for key in keys]
+    return [None if value is None else str(value) for value in values]
+
+
 def _tokenizer(results: Results) -> str:
     """lm-eval names a tokenizer's special tokens and nothing else."""
-    keys = ("tokenizer_pad_token", "tokenizer_eos_token", "tokenizer_bos_token")
-    tokens = [results.content.get(key) for key in keys]
+    tokens = _texts(results, "tokenizer_pad_token", "tokenizer_eos_token", "tokenizer_bos_token")
     return f"special tokens {digest_json(tokens)[:12]}" if any(tokens) else UNKNOWN
 
 

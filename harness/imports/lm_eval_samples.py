@@ -45,6 +45,7 @@ from steelyard.harness.imports.numbers import number
 from steelyard.harness.plugins import Metric, Sample, plugin_names
 from steelyard.harness.records import (
     IMPORTED,
+    IN_TRAINING_DATA,
     Flag,
     Rows,
     SampleRecord,
@@ -54,7 +55,14 @@ from steelyard.harness.records import (
     flags_text,
     metric_name,
 )
-from steelyard.harness.suites import TaskMetadata, content_digest, documents_digest, task_metadata
+from steelyard.harness.suites import (
+    TaskMetadata,
+    asked_content,
+    content_digest,
+    documents_digest,
+    joined_by_content,
+    task_metadata,
+)
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,10 @@ def _rows_of_metric(
         metric.name,
         [sample.sample_id for sample in samples],
         values,
-        clusters=[metadata.cluster_of(sample.document) for sample in samples],
+        clusters=joined_by_content(
+            [asked_content(s.prompt, s.target, s.document) for s in samples],
+            [metadata.cluster_of(sample.document) for sample in samples],
+        ),
         flags=flags,
     )
 
@@ -301,9 +312,15 @@ def _sample_record(entry: Entry, sample: Sample, metadata: TaskMetadata) -> Samp
         target=sample.target,
         responses=shown_responses(entry),
         document=json_document(sample.document),
-        slices=metadata.slices_of(sample.document),
+        slices=metadata.slices_of(sample.document) | _of_the_checkpoint(entry),
         cluster=metadata.cluster_of(sample.document),
     )
+
+
+def _of_the_checkpoint(entry: Entry) -> dict[str, str]:
+    """Whether it was trained on the sample, where `steelyard export` wrote that."""
+    inside = entry.get("steelyard_in_training_data")
+    return {IN_TRAINING_DATA: inside} if inside in ("yes", "no") else {}
 
 
 def _task_remarks(results: Results, task: str, held: int, path: Path) -> tuple[str, ...]:

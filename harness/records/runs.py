@@ -159,6 +159,15 @@ class Run(Record):
             return 0.0
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
+    def has_weights_of(self, other: Run) -> bool:
+        """Whether both are known to be of one checkpoint.
+
+        An import never saw the weights: its digest is that of a file of results, and two models may
+        give two files of equal results.
+        """
+        seen = self.imported_from is None and other.imported_from is None
+        return seen and self.checkpoint.digest == other.checkpoint.digest
+
     def score(self, task: str, metric: str) -> Score | None:
         """The score of ``metric`` on ``task``, or None where there is none."""
         return next((s for s in self.scores if (s.task, s.metric) == (task, metric)), None)

@@ -34,6 +34,9 @@ FIDELITY = "fidelity"
 COST = "cost"
 #: Families that measure a checkpoint against its own parent, not against the baseline.
 DIVERGENCE = (FIDELITY, "divergence")
+#: Units of a score that is a share between 0 and 1, and of one that is none and names no unit.
+SHARES: Final = (None, "share", "0..1")
+OWN_UNIT: Final = "units"
 #: The slice by whether a sample is in the checkpoint's training data: ``yes`` or ``no``.
 IN_TRAINING_DATA = "in_training_data"
 

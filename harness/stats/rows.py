@@ -31,6 +31,9 @@ Clusters = Sequence[Hashable] | NDArray[np.generic] | None
 #: Below it 1 - 2 alpha loses its digits; no resampling reaches so far into a tail.
 SMALLEST_ALPHA = 1e-9
 
+#: What is left of a log-likelihood of 0 when float32 has added it up.
+_ROUNDING = 1e-3
+
 #: kind -> number of columns; None: any.
 WIDTHS: dict[str, int | None] = {
     "accuracy": 1,
@@ -84,6 +87,12 @@ def _check_values(array: Floats, kind: str, name: str) -> None:
         )
     if kind == "perplexity" and ((array[:, 1] < 0).any() or array[:, 1].sum() <= 0):
         raise StatisticsError(f"{name}: the lengths must not be negative, nor all zero")
+    if kind == "perplexity" and (positive := int((array[:, 0] > _ROUNDING).sum())):
+        raise StatisticsError(
+            f"{name}: {positive} of {len(array)} log-likelihoods are above 0, which none can be",
+            fix="a loss is minus the log-likelihood: write it with a minus, in nats, summed over "
+            "the text",
+        )
     if kind == "ratio" and (array <= 0).any():
         raise StatisticsError(f"{name}: ratio rows must be above 0")
     if kind == "calibration":

@@ -2,6 +2,7 @@
 
 from steelyard.harness.suites.build import build
 from steelyard.harness.suites.built import SUITE_SEED, BuiltSuite, BuiltTask, with_documents
+from steelyard.harness.suites.clusters import asked_content, joined_by_content
 from steelyard.harness.suites.documents import Documents, TaskData
 from steelyard.harness.suites.generation_settings import LENGTHS, check_generation_settings
 from steelyard.harness.suites.groups import BuiltGroup, GroupMetric
@@ -53,11 +54,13 @@ __all__ = [
     "SuiteTask",
     "TaskData",
     "TaskMetadata",
+    "asked_content",
     "build",
     "check_generation_settings",
     "content_digest",
     "documents_digest",
     "dumped_digest",
+    "joined_by_content",
     "list_suites",
     "list_tasks",
     "lm_eval_names",

@@ -16,7 +16,15 @@ from datetime import UTC, datetime
 from steelyard.harness.compare import Scored
 from steelyard.harness.evaluation import load_metric
 from steelyard.harness.plugins import plugin_names
-from steelyard.harness.records import NO_FILTER, Run, Score, TaskSignature, filter_name, metric_name
+from steelyard.harness.records import (
+    IN_TRAINING_DATA,
+    NO_FILTER,
+    Run,
+    Score,
+    TaskSignature,
+    filter_name,
+    metric_name,
+)
 from steelyard.reports.exports.lm_eval_samples import sample_lines, task_hash
 
 #: The separators and wild cards that lm-eval replaces in a model's name.
@@ -114,7 +122,7 @@ def _config(scored: Scored, task: str, signature: TaskSignature | None) -> dict[
         "cluster": "steelyard_cluster" if any(s.cluster for s in samples) else None,
         "graded": _graded(scores) or None,
         "advisory": True if primary and primary.advisory else None,
-        "slices": sorted({name for s in samples for name in s.slices}) or None,
+        "slices": sorted({name for s in samples for name in s.slices} - {IN_TRAINING_DATA}) or None,
     }
     metadata = {key: value for key, value in about.items() if value is not None}
     config: dict[str, object] = {

@@ -12,6 +12,7 @@ from steelyard.harness.errors import MetricError
 from steelyard.harness.evaluation import load_metric, metric_for, row_or_none, value_of
 from steelyard.harness.plugins import Metric, Sample, plugin_names
 from steelyard.harness.records import (
+    IN_TRAINING_DATA,
     NO_FILTER,
     Rows,
     SampleRecord,
@@ -113,8 +114,16 @@ def _as_rows(rows: Rows) -> dict[str, object]:
 
 
 def _missing(sample: SampleRecord) -> dict[str, str]:
-    """Slices that stand in no field of the document, as those of a table do."""
-    return {name: value for name, value in sample.slices.items() if name not in sample.document}
+    """Slices that stand in no field of the document, as those of a table do.
+
+    Whether a checkpoint was trained on a sample is no part of the document: two checkpoints would
+    have been asked two documents.
+    """
+    return {
+        name: value
+        for name, value in sample.slices.items()
+        if name not in sample.document and name != IN_TRAINING_DATA
+    }
 
 
 def _measure_again(metric: Metric, sample: Sample) -> list[float] | None:
@@ -147,6 +156,7 @@ def _sample_line(
     arguments, answers, target = _request_fields(sample)
     marks = {name: flag for name, flag in flags.items() if flag}
     rows = [name for name in ready if values.get(name) is not None]
+    inside = sample.slices.get(IN_TRAINING_DATA)
     return {
         "doc_id": index,
         "doc": document,
@@ -161,6 +171,7 @@ def _sample_line(
         "target_hash": _sha(target),
         **({"steelyard_flags": marks} if marks else {}),
         **({"steelyard_rows": rows} if rows else {}),
+        **({"steelyard_in_training_data": inside} if inside else {}),
         **{name: value for name, value in values.items() if value is not None},
     }
 

@@ -140,19 +140,56 @@ def test_floors_and_ceilings_hold_the_candidate_alone():
     )
 
 
-def test_fail_is_holm_corrected_over_the_blocking_rules():
-    # 17 lost against 6 gained (z = 2.29) is worse at one-sided .05 alone, and not at .05 / 10.
-    n = 1000
+def one_of_ten_worse():
+    """17 lost against 6 gained (z = 2.29) on t0, which is .011 one-sided; nothing elsewhere."""
     tasks = [f"t{i}" for i in range(10)]
-    base = scored("base", [rows(t, "acc", BASE) for t in tasks])
     after = [rows(t, "acc", with_flips(BASE, 17, 6) if t == "t0" else BASE) for t in tasks]
-    alone = verdict(base, scored("new", after), {"rules": [{"task": "t0", "margin": 0}]})
+    return scored("base", [rows(t, "acc", BASE) for t in tasks]), scored("new", after)
+
+
+def test_fail_is_holm_corrected_over_the_blocking_tests_that_do_not_pass():
+    base, new = one_of_ten_worse()
+    alone = verdict(base, new, {"rules": [{"task": "t0", "margin": 0}]})
     assert alone.exit_code == 1
-    gate = {"rules": [{"task": "t0", "margin": 0}, {"task": "t[1-9]", "margin": 0.02}]}
-    family = verdict(base, scored("new", after), gate)
+    # Without a margin nothing passes where nothing changed: ten open questions, .011 > .05 / 10.
+    family = verdict(base, new, {"rules": [{"task": "t*", "margin": 0}]})
     assert family.exit_code == 4
-    assert "Holm" in family.rules[0].why
-    assert n == family.rules[0].n
+    assert "Holm" in family.rules[0].why and "over 10 blocking tests" in family.rules[0].why
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [{"task": "t[1-9]", "margin": 0.02}],
+        [{"task": "t[1-9]", "margin": 0, "claim": "benchmark"}],
+        [{"task": "t[1-9]", "min": 0.1}],
+        [{"task": "t[1-9]", "max": 0.71}],
+        [{"task": "t0", "margin": 0, "name": f"again {i}"} for i in range(9)],
+        [{"task": "t0", "margin": 0.01}, {"task": "t0", "margin": 0.02}],
+        [{"metric": "size_bytes", "max_ratio": 1.1}],
+    ],
+    ids=["hold", "exact", "floors", "ceilings", "again", "wider", "cost"],
+)
+def test_what_asks_nothing_new_cannot_dilute_a_failure(others):
+    base, new = one_of_ten_worse()
+    found = verdict(base, new, {"rules": [{"task": "t0", "margin": 0}, *others]})
+    assert found.rules[0].verdict == "fail"
+    assert found.exit_code == 1
+
+
+def test_a_wider_margin_that_fails_only_on_its_own_is_not_carried_by_the_smaller():
+    # 41 lost, 0 gained: (.041 - .03) / .0063 = 1.75, p = .040: below .05, above .05 / 2.
+    base = scored("base", [rows("a", "acc", BASE), rows("b", "acc", BASE)])
+    new = scored("new", [rows("a", "acc", with_flips(BASE, 41, 0)), rows("b", "acc", BASE)])
+    rules = [
+        {"task": "a", "margin": 0.0},
+        {"task": "a", "margin": 0.03},
+        {"task": "b", "margin": 0.0},
+    ]
+    alone = verdict(base, new, {"rules": rules[1:2]})
+    assert alone.rules[0].verdict == "fail"
+    found = verdict(base, new, {"rules": rules})
+    assert [r.verdict for r in found.rules] == ["fail", "inconclusive", "inconclusive"]
 
 
 def test_exit_codes_take_precedence_3_over_1_over_4():

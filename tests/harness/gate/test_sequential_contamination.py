@@ -61,7 +61,7 @@ def test_it_decides_nothing_beside_the_clean_slice(
     stage = ScoreStage(experiment, open_store(tmp_path / "ws"), NoMeter, lambda _: None)
 
     def decided(**rule: str) -> Verdict:
-        held = {"task": "toy_choice", "margin": 0.5, **rule}
+        held = {"task": "toy_choice", "margin": 0.2, **rule}
         gate = load_gate({"rules": [held], "scope": "rules"})
         verb = SequentialGate(gate, Path("policy.yaml"), baseline, None, tmp_path)
         return verb._decide("tuned", tuned, suite, stage).outcome.verdict

@@ -249,3 +249,15 @@ def test_a_key_that_stands_twice_in_one_object_is_refused(tmp_path: Path) -> Non
     file.write_text('{"id": "a", "acc": 1, "acc": 0}\n{"id": "b", "acc": 1}\n')
     with pytest.raises(SteelyardError, match=r"line 1 is not JSON: .*'acc'"):
         read_items(file, ItemColumns())
+
+
+def test_one_item_under_ten_ids_is_one_item(tmp_path: Path) -> None:
+    lines = [f"q{i}-{copy},Is {i} even?,{i % 2}" for i in range(30) for copy in range(10)]
+    copies = read_items(table(tmp_path / "a.csv", "id,prompt,acc", *lines), ItemColumns())
+    once = read_items(table(tmp_path / "b.csv", "id,prompt,acc", *lines[::10]), ItemColumns())
+    assert len(set(copies.rows[0].clusters)) == 30
+    (wide,), (plain,) = copies.run.scores, once.run.scores
+    assert wide.value == plain.value == 0.5
+    # 300 rows, and no more certain than 30.
+    assert wide.low is not None and plain.low is not None
+    assert wide.low == pytest.approx(plain.low, abs=0.02)

@@ -117,7 +117,9 @@ def test_a_handful_of_changed_rows_prove_no_more_than_none(changed: int) -> None
 def test_four_units_decide_nothing(n: int, kind: str) -> None:
     steps = np.linspace(0.1, 0.2, n)
     columns = {"bounded": 1, "ratio": 1, "corpus": 2, "perplexity": 2}[kind]
-    before, after = np.ones((n, columns)), np.ones((n, columns))
+    before = np.ones((n, columns))
+    before[:, 0] *= -1 if kind == "perplexity" else 1
+    after = before.copy()
     after[:, 0] += -steps if kind == "ratio" else steps
     aggregate = (lambda sums: sums[..., 0] / sums[..., 1]) if kind == "corpus" else None
     result = paired_test(before, after, kind=kind, margin=0.02, aggregate=aggregate)

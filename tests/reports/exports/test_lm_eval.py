@@ -209,3 +209,26 @@ def test_a_run_that_is_not_there_is_one_line_and_writes_nothing(
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert not Path("out").exists()
+
+
+def test_two_checkpoints_trained_on_other_samples_are_still_asked_the_same(tmp_path: Path) -> None:
+    held = rows("known", "acc", zero_one(20, 0.7))
+
+    def checkpoint(name: str, marks: list[str | None]) -> Scored:
+        texts = [
+            sample(
+                "known",
+                id,
+                document={"question": id},
+                slices={} if mark is None else {"in_training_data": mark},
+            )
+            for id, mark in zip(held.sample_ids, marks, strict=True)
+        ]
+        return scored_of(name, [held], samples=texts)
+
+    base = back(checkpoint("base", [None] * 20), tmp_path / "base")
+    tuned = back(checkpoint("tuned", ["yes"] * 5 + ["no"] * 15), tmp_path / "tuned")
+    assert base.run.signatures[0] == tuned.run.signatures[0]
+    assert {s.sample_id for s in base.samples} == {s.sample_id for s in tuned.samples}
+    marks = [s.slices.get("in_training_data") for s in tuned.samples]
+    assert sorted(str(mark) for mark in marks) == ["no"] * 15 + ["yes"] * 5
