@@ -12,7 +12,11 @@
     |-- StoreError                         the workspace is damaged, locked or not there
     |-- UnknownNameError                   a run, plugin, task or suite that does not exist
     |-- MissingExtraError                  an optional dependency is not installed
+    |-- UnexpectedStageError      exit 70  a stage ended with what nobody foresaw
     `-- NotComparableError        exit 3   two results that must not be compared
+
+Any other error is a mistake of Steelyard's own, or of a library: exit 70 and a log with its
+traceback. Exit 1 says a regression and nothing else.
 
 A message reads ``where: what; fix``. ``where`` is a file and a key where there is one.
 """
@@ -29,8 +33,21 @@ EXIT_REGRESSION = 1
 EXIT_USAGE = 2
 EXIT_NOT_COMPARABLE = 3
 EXIT_INCONCLUSIVE = 4
-#: Where several apply, the first of these is the exit code (DESIGN: 2, 3, 1, 4, 0).
-EXIT_PRECEDENCE = (EXIT_USAGE, EXIT_NOT_COMPARABLE, EXIT_REGRESSION, EXIT_INCONCLUSIVE, EXIT_PASS)
+#: What nobody foresaw: EX_SOFTWARE of BSD's sysexits.h.
+EXIT_UNEXPECTED = 70
+#: Where several apply, the first of these is the exit code.
+EXIT_PRECEDENCE = (
+    EXIT_UNEXPECTED,
+    EXIT_USAGE,
+    EXIT_NOT_COMPARABLE,
+    EXIT_REGRESSION,
+    EXIT_INCONCLUSIVE,
+    EXIT_PASS,
+)
+
+#: What ends a process on purpose. Every other ``BaseException`` is a failure: a panic of a library
+#: in Rust (pyo3's ``PanicException``) is no ``Exception``.
+STOPPING = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class SteelyardError(Exception):
@@ -190,6 +207,12 @@ class DataError(SteelyardError):
 
 class CheckpointError(SteelyardError):
     """A model folder cannot be opened, verified or trusted."""
+
+
+class UnexpectedStageError(SteelyardError):
+    """A stage ended with an error that nobody foresaw; its log holds the traceback."""
+
+    exit_code = EXIT_UNEXPECTED
 
 
 class TrainingError(SteelyardError):

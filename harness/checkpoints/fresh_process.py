@@ -204,7 +204,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         parts = {name: getattr(error, name) for name in ("message", "file", "key", "value", "fix")}
         parts["value"] = None if parts["value"] is None else str(parts["value"])
         return {"type": type(error).__name__, "error": parts}
-    except Exception as error:
+    except BaseException as error:  # a panic of a library in Rust is no Exception
         message = f"cannot be opened in a fresh process: {type(error).__name__}: {error}"
         return {"type": "CheckpointError", "error": {"message": message, "file": request["folder"]}}
 

@@ -28,7 +28,7 @@ from steelyard.harness.checkpoints.folder import (
 from steelyard.harness.checkpoints.four_bits import keep_layout
 from steelyard.harness.checkpoints.shown import shown_model, shown_tokenizer
 from steelyard.harness.environment import quiet
-from steelyard.harness.errors import CheckpointError
+from steelyard.harness.errors import STOPPING, CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -173,9 +173,9 @@ def _load_model(
             model, loading = automatic.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
-        except CheckpointError:
+        except (CheckpointError, MemoryError, *STOPPING):
             raise
-        except Exception as error:  # whatever a stranger's configuration makes libraries raise
+        except BaseException as error:  # whatever a stranger's configuration makes libraries raise
             fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
             problem = _first_line(error).replace(folder, source.weights)
             raise CheckpointError(
@@ -251,7 +251,9 @@ def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedToken
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 shown, local_files_only=True, trust_remote_code=False
             )
-        except Exception as error:  # whatever a stranger's files make libraries raise
+        except (MemoryError, *STOPPING):
+            raise
+        except BaseException as error:  # whatever a stranger's files make libraries raise: panics
             raise _unreadable(error, folder, shown) from error
     _state_files(tokenizer, shown, folder)
     tell_fixed_time(tokenizer)
@@ -276,13 +278,15 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source.tokenizer, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (MemoryError, *STOPPING):
+        raise
+    except BaseException as error:
         raise _unreadable(error, source.tokenizer, source.tokenizer) from error
     tell_fixed_time(tokenizer)
     return tokenizer
 
 
-def _unreadable(error: Exception, folder: Path | str, shown: Path | str) -> CheckpointError:
+def _unreadable(error: BaseException, folder: Path | str, shown: Path | str) -> CheckpointError:
     problem = _first_line(error).replace(str(shown), str(folder))
     fix = "put tokenizer.json and tokenizer_config.json beside the weights"
     return CheckpointError(f"no readable tokenizer: {problem}", file=folder, fix=fix)

@@ -19,9 +19,11 @@ from steelyard.harness.compare import (
 from steelyard.harness.errors import (
     EXIT_NOT_COMPARABLE,
     EXIT_PASS,
+    EXIT_UNEXPECTED,
     EXIT_USAGE,
     ConfigError,
     ScoringError,
+    UnexpectedStageError,
     exit_code_of,
 )
 from steelyard.harness.experiment import Experiment, selection_notes
@@ -34,6 +36,7 @@ from steelyard.harness.records import (
     Failure,
     Run,
     Verdict,
+    stage_log,
     stage_name,
 )
 from steelyard.harness.store import FolderStore
@@ -51,6 +54,8 @@ class Page:
     """What to type to get it again."""
     formats: Sequence[str] = ()
     failures: Sequence[Failure] = ()
+    unexpected: bool = False
+    """Whether one of the failures is no mistake of the user's."""
     notes: Sequence[str] = ()
     unscored: Sequence[CheckpointManifest] = ()
     """Checkpoints that were trained and could not be scored."""
@@ -86,7 +91,7 @@ def conclude(
     settings = experiment.settings
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
     runs = {name: run.id for name, run in outcome.runs.items()}
-    _require_baseline(gate, outcome)
+    _require_baseline(gate, outcome, store)
     baseline = open_baseline(gate, store, runs, experiment.folder)
     candidates = [open_run(store, id) for id in runs.values() if id != baseline.run.id]
     with_noise = noise is not None and settings.noise
@@ -98,6 +103,7 @@ def conclude(
         commands=commands,
         formats=settings.report,
         failures=outcome.failures,
+        unexpected=outcome.unexpected,
         notes=(*settings.notes, *selection_notes(experiment)),
         unscored=[
             checkpoint.manifest
@@ -121,11 +127,15 @@ def _baseline_name(gate: Gate | None) -> str:
     return gate.baseline if gate and gate.baseline else "base"
 
 
-def _require_baseline(gate: Gate | None, outcome: Outcome) -> None:
+def _require_baseline(gate: Gate | None, outcome: Outcome, store: FolderStore) -> None:
     """Without its baseline nothing can be compared: say why it is not there."""
     name = _baseline_name(gate)
     for failure in outcome.failures:
         if failure.stage == stage_name("score", name) or not outcome.runs:
+            log = store.logs.path(stage_log(failure.stage))
+            if outcome.unexpected and log.is_file():
+                fix = f"the traceback is in {log}"
+                raise UnexpectedStageError(f"{failure.stage}: {failure.message}", fix=fix)
             raise ScoringError(f"{failure.stage}: {failure.message}")
 
 
@@ -193,7 +203,7 @@ def decide_and_report(
     codes = [EXIT_PASS, *(v.exit_code for v in verdicts)]
     incomplete = not baseline.run.complete or any(not c.run.complete for c in candidates)
     if page.failures:
-        codes.append(EXIT_USAGE)
+        codes.append(EXIT_UNEXPECTED if page.unexpected else EXIT_USAGE)
     if incomplete:
         codes.append(EXIT_NOT_COMPARABLE)
     return Conclusion(

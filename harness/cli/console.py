@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import typer
 import yaml
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,7 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from steelyard.harness.files import terminal_safe
+from steelyard.harness.files import one_line, terminal_safe
+from steelyard.harness.files.screen import console
 from steelyard.harness.pipeline import Event, Listener
 
 VERBS = {
@@ -103,7 +103,7 @@ def _bars() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}", markup=False),
-        console=Console(stderr=True),
+        console=console(error=True),
         transient=True,
     )
 
@@ -119,10 +119,10 @@ class _Bars:
         if event.status in ("start", "progress"):
             if self.task is None or event.status == "start":
                 self._clear()
-                name = f"{VERBS[event.stage]} {event.candidate}"
+                name = terminal_safe(f"{VERBS[event.stage]} {event.candidate}")
                 self.task = self.progress.add_task(name, total=None, detail="")
             self.progress.update(
-                self.task, completed=event.done, total=event.total, detail=event.message
+                self.task, completed=event.done, total=event.total, detail=one_line(event.message)
             )
         else:
             self._clear()

@@ -10,16 +10,22 @@ import logging
 import os
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from steelyard.harness import __version__
-from steelyard.harness.errors import EXIT_USAGE, SteelyardError
-
-#: What a shell sees of Ctrl-C: 128 + SIGINT.
-INTERRUPTED = 130
+from steelyard.harness.cli.endings import (
+    INTERRUPTED,
+    STOPPED,
+    ending_on_sigterm,
+    natives_kept,
+    say,
+    told,
+)
+from steelyard.harness.errors import EXIT_USAGE, STOPPING
+from steelyard.harness.files.screen import screened
 
 # Scoring and training never need a hub that the user did not name; libraries stay quiet.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -34,7 +40,16 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DATASETS_VERBOSITY", "error")
 
-app = typer.Typer(
+
+class Application(typer.Typer):
+    """The command, whose errors reach :func:`main`: Typer itself exits with 1 on some of them."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """See :meth:`typer.Typer.__call__`; returns the exit code."""
+        return super().__call__(*arguments, **{"standalone_mode": False, **options})
+
+
+app = Application(
     name="steelyard",
     help="Decides whether a fine-tuned language model ships: train, score, compare, gate, report.",
     epilog="Start with: steelyard demo",
@@ -129,33 +144,38 @@ def version_option(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's is one line on stderr, never a traceback."""
+    """Run the command; a mistake of the user's is one line on stderr, never a traceback.
+
+    What nobody foresaw is one line too, with the path of a log that holds the traceback, and exit
+    70.
+    """
     # It asks for a package that fetches code from a hub; the slower kernel is exact.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
-    try:
-        app()
-    except SteelyardError as error:
-        for line in str(error).splitlines():  # one; of a file with several mistakes one each
-            typer.secho(f"error: {line}", fg="red", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _stopped()
-    except SystemExit as leaving:
-        # Typer turns Ctrl-C into this code, without a word.
-        if leaving.code == INTERRUPTED:
-            _stopped()
-        raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:
-        typer.secho(f"error: {error.filename or ''}: {error.strerror or error}", fg="red", err=True)
-        sys.exit(EXIT_USAGE)
+    with screened(), ending_on_sigterm():
+        code = _carried_out()
+    sys.exit(code)
 
 
-def _stopped() -> NoReturn:
-    typer.secho("stopped; the same command goes on from here", fg="yellow", err=True)
-    sys.exit(INTERRUPTED)
+def _carried_out() -> int:
+    """The exit code, once what is to be said of an error has been said."""
+    with natives_kept() as natives:
+        try:
+            code = app()
+            sys.stdout.flush()
+        except STOPPING as stop:
+            # Typer turns Ctrl-C into its code, without a word.
+            code = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else _code_of(stop)
+        except BaseException as error:
+            return told(error, natives)
+        code = code if isinstance(code, int) else 0
+        if code in STOPPED:
+            say("stopped; the same command goes on from here", "yellow")
+        return STOPPED.get(code, code)
+
+
+def _code_of(stop: BaseException) -> int:
+    code = stop.code if isinstance(stop, SystemExit) else None
+    return code if isinstance(code, int) else EXIT_USAGE if code else 0
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from steelyard.harness.cli.documents import for_screen, render
 from steelyard.harness.cli.options import Format
-from steelyard.harness.errors import EXIT_USAGE, SteelyardError
+from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, STOPPING, SteelyardError
 from steelyard.harness.files import write_atomic
+from steelyard.harness.files.screen import Screen
+from steelyard.harness.files.secrets import redacted
 from steelyard.reports.document import Document
-from steelyard.reports.renderers.github import annotation, shielded, shielded_json
+from steelyard.reports.renderers.github import annotation, shielded_json, shields
 from steelyard.reports.renderers.markdown import Markdown
 
 VERDICTS = {0: "pass", 1: "fail", 2: "error", 3: "not_comparable", 4: "inconclusive"}
@@ -39,7 +42,9 @@ class Outlets:
         """A mistake that leaves no verdict replaces the comment of an earlier, green one."""
         try:
             yield
-        except (SteelyardError, OSError) as error:
+        except STOPPING:
+            raise
+        except BaseException as error:
             self._tell(error)
             raise
 
@@ -56,13 +61,14 @@ class Outlets:
             self._tell_step(document, code)
         return code
 
-    def _tell(self, error: Exception) -> None:
-        code = getattr(error, "exit_code", EXIT_USAGE)
+    def _tell(self, error: BaseException) -> None:
+        is_foreseen = isinstance(error, SteelyardError | OSError)
+        code = getattr(error, "exit_code", EXIT_USAGE if is_foreseen else EXIT_UNEXPECTED)
         document = Document(
             kind="report",
             title=f"gate {self.policy.name}",
             subtitle="The gate could not be held",
-            headline=f"No verdict: {'; '.join(str(error).splitlines())}",
+            headline=f"No verdict: {redacted('; '.join(str(error).splitlines()))}",
             sense="bad",
             sections=(),
         )
@@ -83,9 +89,15 @@ class Outlets:
 
     def _print(self, text: str) -> None:
         text = text if text.endswith("\n") else text + "\n"
-        if self.github:
-            text = (shielded_json if self.format is Format.json else shielded)(text)
-        sys.stdout.write(text)
+        if self.github and self.format is Format.json:
+            sys.stdout.write(shielded_json(text))
+        elif self.github:
+            begin, end = shields(text)
+            _obeyed(sys.stdout, begin)
+            sys.stdout.write(text)
+            _obeyed(sys.stdout, end)
+        else:
+            sys.stdout.write(text)
         sys.stdout.flush()
 
     def _annotate(self, document: Document, code: int) -> None:
@@ -95,7 +107,7 @@ class Outlets:
             # An incomplete run, or no verdict at all: no rule can say it.
             lines = annotation("error", document.title, document.headline) + lines
         stream = sys.stderr if self.format is Format.json else sys.stdout
-        stream.write(lines)
+        _obeyed(stream, lines)
         stream.flush()
 
     def _tell_step(self, document: Document, code: int) -> None:
@@ -117,6 +129,11 @@ class Outlets:
             if len(text.encode()) <= room:
                 return text
         return "\n"
+
+
+def _obeyed(stream: TextIO, commands: str) -> None:
+    """Write what GitHub's runner is to obey, past the filter that hides commands from it."""
+    (stream.obeyed if isinstance(stream, Screen) else stream.write)(commands)
 
 
 def _relative(path: Path) -> str:

@@ -22,6 +22,7 @@ _BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 #: Marks that have no width: two different names would look the same.
 _INVISIBLE = set("\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\u00ad\u180e")
 _KEPT = {"\n", "\t"}
+_NOT_PLAIN = re.compile(r"[^\n\t -~]")
 #: A cell that begins with one of these may be run as a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?")
@@ -33,7 +34,10 @@ def terminal_safe(text: str) -> str:
     Newlines and tabs stay. ``"\\x1b[2Jhello\\u202e"`` becomes ``"hello<U+202E>"``. Markup of a
     terminal library (rich's ``[bold]``) is for the caller to escape.
     """
-    return "".join(map(_shown, _ESCAPE.sub("", text.replace("\r\n", "\n"))))
+    if _NOT_PLAIN.search(text) is None:
+        return text
+    text = _ESCAPE.sub("", text.replace("\r\n", "\n"))
+    return _NOT_PLAIN.sub(lambda match: _shown(match[0]), text)
 
 
 def _shown(character: str) -> str:

@@ -33,6 +33,8 @@ class Outcome:
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    unexpected: bool = False
+    """Whether something failed that is no mistake of the user's."""
 
 
 @dataclass
@@ -100,5 +102,6 @@ class Pipeline:
         elif ended.status == "failed" or (stage.kind == "train" and ended.status == "skipped"):
             kind = "train" if stage.kind == "train" else "score"
             failure = Failure(stage=stage_name(kind, stage.candidate), message=ended.message)
+            outcome.unexpected |= ended.unexpected
             if failure not in outcome.failures:
                 outcome.failures.append(failure)

@@ -59,6 +59,8 @@ class StageOutcome:
     """Why it failed or was skipped."""
     failed: tuple[str, ...] = ()
     """Of a skipped stage: which of the stages that it needs are not there."""
+    unexpected: bool = False
+    """Of a failed stage: it is no mistake of the user's (a panic, no memory, a lost worker)."""
 
 
 class StageBusyError(Exception):

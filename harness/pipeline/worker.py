@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from steelyard.harness.checkpoints import is_reward_model
 from steelyard.harness.energy import EnergyConfig, SharedMeter, open_meter
 from steelyard.harness.environment import silence_libraries, use_threads
-from steelyard.harness.errors import SteelyardError, StoreError
+from steelyard.harness.errors import STOPPING, SteelyardError, StoreError
 from steelyard.harness.experiment import BASE, Experiment
+from steelyard.harness.files.secrets import redacted
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.pipeline.train import Checkpoints
@@ -119,10 +120,13 @@ class Worker:
                 self._waiting.add(stage.name)
                 self.tell(stage.event("waiting", str(busy)))
             return StageOutcome(stage.name, "busy", message=str(busy))
-        except Exception as error:
+        except STOPPING:
+            raise
+        except BaseException as error:  # a panic of a library in Rust is no Exception
             message = self._explained(stage, error)
             self.tell(stage.event("failed", message))
-            return StageOutcome(stage.name, "failed", message=message)
+            unexpected = not isinstance(error, SteelyardError)
+            return StageOutcome(stage.name, "failed", message=message, unexpected=unexpected)
 
     def _carried_out(self, stage: Stage) -> StageOutcome:
         name = stage.candidate
@@ -143,11 +147,11 @@ class Worker:
         run = self.scoring.score(name, checkpoint, parent, self.checkpoints.inherited(name))
         return StageOutcome(stage.name, "done", run.id)
 
-    def _explained(self, stage: Stage, error: Exception) -> str:
+    def _explained(self, stage: Stage, error: BaseException) -> str:
         """One line for people; what is no mistake of the user's leaves its traceback in the log."""
         if isinstance(error, SteelyardError):
-            return str(error)
-        message = f"{type(error).__name__}: {error}"
+            return redacted(str(error))
+        message = redacted(f"{type(error).__name__}: {error}")
         if self.logged:
             traceback.print_exc()
         else:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+from steelyard.harness.files.screen import console
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class _TerminalBar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console(error=True),
             transient=True,
         )
         self._task = bar.add_task("scoring", total=total, speed="")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from steelyard.harness.files import terminal_safe
+from steelyard.harness.files.secrets import redacted
 from steelyard.harness.store.atomic import storage_errors
 from steelyard.harness.store.layout import Layout
 
@@ -28,7 +29,7 @@ class Logs:
         a read-only workspace must not stop the work that still has room; the line is lost.
         """
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        words = " ".join(terminal_safe(text).split())
+        words = " ".join(terminal_safe(redacted(text)).split())
         line = f"{when} {socket.gethostname()} {os.getpid()} {words}"
         try:
             self._layout.root.mkdir(parents=True, exist_ok=True)
@@ -57,5 +58,5 @@ class Logs:
         self._layout.create()
         with storage_errors(self._layout.root, "write a log"):
             path.parent.mkdir(exist_ok=True)
-            path.write_text(text, "utf-8", errors="backslashreplace")
+            path.write_text(terminal_safe(redacted(text)), "utf-8", errors="backslashreplace")
         return path

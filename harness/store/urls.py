@@ -1,28 +1,10 @@
-"""Addresses of stores: which kind they are, and how they are shown without what is secret."""
+"""Addresses of stores: which kind they are."""
 
 from __future__ import annotations
 
-import re
+from steelyard.harness.files.secrets import redacted
 
-#: ``scheme://user:password@`` and ``scheme://user@``; the password may hold anything but a space.
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/\s:@]*)(?::[^\s/]*)?@")
-#: Secrets that some addresses carry behind a question mark, or a DSN as ``password=...``.
-_SECRETS = re.compile(
-    r"(?P<name>\b\w*(?:password|passwd|secret|token|credential|signature|access_key|sig)\w*)"
-    r"=(?:'[^']*'|[^&\s'\"]*)",
-    re.IGNORECASE,
-)
-HIDDEN = "***"
-
-
-def redacted(text: str) -> str:
-    """``text`` with the passwords of every address in it hidden.
-
-    ``postgresql://ann:pw@db/steelyard?sslpassword=x`` becomes
-    ``postgresql://ann:***@db/steelyard?sslpassword=***``.
-    """
-    hidden = _CREDENTIALS.sub(lambda m: f"{m['scheme']}{m['user']}:{HIDDEN}@", text)
-    return _SECRETS.sub(lambda m: f"{m['name']}={HIDDEN}", hidden)
+__all__ = ["is_postgresql", "is_url", "redacted"]
 
 
 def is_url(text: str) -> bool:

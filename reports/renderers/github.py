@@ -55,15 +55,21 @@ def property_escaped(text: str) -> str:
     return data_escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def shielded(text: str) -> str:
-    """``text`` between lines that stop GitHub's runner from obeying commands in it.
+def shields(text: str) -> tuple[str, str]:
+    """The lines before and behind ``text`` that stop GitHub's runner from obeying commands in it.
 
     The runner reads standard output for commands (``::add-mask::x``, ``##[group]``), and a report
     holds model output. The token is a digest of the text, which no text can hold of itself.
     """
     token = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     end = "" if text.endswith("\n") else "\n"
-    return f"::stop-commands::{token}\n{text}{end}::{token}::\n"
+    return f"::stop-commands::{token}\n", f"{end}::{token}::\n"
+
+
+def shielded(text: str) -> str:
+    """``text`` between its :func:`shields`."""
+    begin, end = shields(text)
+    return f"{begin}{text}{end}"
 
 
 def shielded_json(text: str) -> str:

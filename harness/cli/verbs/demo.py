@@ -12,7 +12,7 @@ from steelyard.harness.cli.options import Format, OutputFormat, Seed
 from steelyard.harness.cli.reading import read_experiment
 from steelyard.harness.cli.verbs.leaderboard import leaderboard
 from steelyard.harness.cli.verbs.run import run_watched
-from steelyard.harness.errors import EXIT_USAGE
+from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE
 from steelyard.tasks.microworld.demo import write_files
 
 app = typer.Typer(add_completion=False)
@@ -52,5 +52,5 @@ def demo(
     if format is Format.terminal:
         typer.echo(f"\nreport       {conclusion.files['html']}")
         leaderboard(output=folder / "leaderboard", workspaces=[workspace], suite=None)
-    if conclusion.exit_code == EXIT_USAGE:
-        raise typer.Exit(EXIT_USAGE)
+    if conclusion.exit_code in (EXIT_USAGE, EXIT_UNEXPECTED):
+        raise typer.Exit(conclusion.exit_code)

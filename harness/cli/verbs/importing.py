@@ -10,6 +10,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from steelyard.harness.cli.endings import say
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import DataError
@@ -280,7 +281,7 @@ def _store_imports(imports: Iterable[Imported], workspace: Path, format: Format)
     for line in lines:
         typer.echo(_in_words(line))
     for remark in dict.fromkeys(remark for line in lines for remark in line["remarks"]):
-        typer.secho(_safe(f"note: {remark}"), fg="yellow", err=True)
+        say(_safe(f"note: {remark}"), "yellow")
 
 
 def _imported_run(imported: Imported, is_new: bool) -> ImportedRun:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.files import terminal_safe
+from steelyard.harness.files.screen import console
 from steelyard.harness.plugins import Plugin, load_plugin, plugin_names
 from steelyard.harness.store import is_there, open_store
 from steelyard.harness.suites import list_suites, load_suite, task_files, task_summary
@@ -65,7 +65,7 @@ def list_things(
         table.add_column(column)
     for row in rows:
         table.add_row(*(terminal_safe(str(cell)) for cell in row.values()))
-    Console(highlight=False, markup=False).print(table)
+    console().print(table)
 
 
 def _suite_row(name: str) -> Row:

@@ -10,7 +10,6 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from steelyard.harness.checkpoints import open_base
@@ -22,6 +21,7 @@ from steelyard.harness.compare import open_run
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.experiment import load_experiment
 from steelyard.harness.files import read_yaml, terminal_safe, write_atomic
+from steelyard.harness.files.screen import console
 from steelyard.harness.gate import RulePlan, baseline_name, in_policy, load_gate
 from steelyard.harness.gate import plan as planned
 from steelyard.harness.pipeline import CandidatePlan, Cost, Planner, as_saved
@@ -167,9 +167,9 @@ def _print_training(plans: list[CandidatePlan]) -> None:
     total = f"all estimated: {words.seconds(sum(seconds))}"
     if energies:
         total += f", {words.energy(sum(energies))}"
-    console = Console(markup=False, highlight=False)
-    console.print(table)
-    console.print(f"{total}; scoring is not in it")
+    screen = console()
+    screen.print(table)
+    screen.print(f"{total}; scoring is not in it")
 
 
 def _print_rules(plans: tuple[RulePlan, ...], power: float) -> None:
@@ -192,4 +192,4 @@ def _print_rules(plans: tuple[RulePlan, ...], power: float) -> None:
             words.energy(rule.energy_kwh),
             terminal_safe(rule.why),
         )
-    Console(markup=False, highlight=False).print(table)
+    console().print(table)

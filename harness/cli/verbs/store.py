@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from steelyard.harness.cli.endings import say
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import StoreError
 from steelyard.harness.files import terminal_safe
+from steelyard.harness.files.screen import console
 from steelyard.harness.store import FolderStore, copy_runs, is_there, is_url, open_store
 from steelyard.reports import words
 
@@ -37,7 +38,7 @@ def check(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     for line in damage:
         typer.echo(terminal_safe(line))
     if damage:
-        typer.secho(f"error: {len(damage)} damaged; run the experiment again", fg="red", err=True)
+        say(f"error: {len(damage)} damaged; run the experiment again", "red")
         raise typer.Exit(2)
     typer.echo(f"{store.name}: {len(store.runs.summaries())} runs, no damage")
 
@@ -117,5 +118,5 @@ def _working(what: str) -> Iterator[Callable[[str], None]]:
         yield lambda name: None
         return
 
-    with Console(stderr=True, markup=False).status(what) as status:
+    with console(error=True).status(what) as status:
         yield lambda name: status.update(terminal_safe(f"{what} {name}"))

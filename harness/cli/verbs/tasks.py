@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from steelyard.harness.checkpoints import open_base, open_tokenizer
 from steelyard.harness.cli.console import print_yaml
+from steelyard.harness.cli.endings import say
 from steelyard.harness.cli.options import Format, OutputFormat
 from steelyard.harness.evaluation import (
     TaskCard,
@@ -26,6 +26,7 @@ from steelyard.harness.evaluation import (
 from steelyard.harness.evaluation.contamination import overlaps
 from steelyard.harness.experiment import load_experiment
 from steelyard.harness.files import terminal_safe
+from steelyard.harness.files.screen import console
 from steelyard.harness.records import SampleRecord, Score
 from steelyard.harness.suites import build, load_suite
 
@@ -70,7 +71,7 @@ def check(
         print_yaml(*fields)
     faults = [f"{card.task}: {problem}" for card in cards for problem in card.problems]
     for fault in faults:
-        typer.secho(f"fault: {fault}", fg="yellow", err=True)
+        say(f"fault: {fault}", "yellow")
     if faults:
         raise typer.Exit(2)
 
@@ -139,4 +140,4 @@ def _print_overlaps(rows: list[dict[str, Any]]) -> None:
         example = row["example"] and f"row {row['example']['row']}: {row['example']['item']}"
         cells = (row["data"], row["task"], row["contaminated"], row["items"], example or "–")
         table.add_row(*(terminal_safe(str(cell)) for cell in cells))
-    Console(markup=False, highlight=False).print(table)
+    console().print(table)

@@ -24,7 +24,7 @@ from steelyard.harness.cli.options import (
 )
 from steelyard.harness.cli.session import session
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.errors import EXIT_USAGE
+from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE
 from steelyard.harness.experiment import load_experiment
 from steelyard.harness.pipeline import Pipeline
 
@@ -75,4 +75,4 @@ def train(
         for name, checkpoint in outcome.checkpoints.items():
             typer.echo(f"{name:<16} {checkpoint.manifest.digest[:12]}  {checkpoint.folder}")
     if outcome.failures:
-        raise typer.Exit(EXIT_USAGE)
+        raise typer.Exit(EXIT_UNEXPECTED if outcome.unexpected else EXIT_USAGE)

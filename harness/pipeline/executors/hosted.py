@@ -32,6 +32,13 @@ class WorkerLostError(SteelyardError):
 class WorkerNotOpenedError(SteelyardError):
     """The process has not what its stage needs."""
 
+    def __init__(self, message: str, unexpected: bool) -> None:
+        super().__init__(message)
+        self.unexpected = unexpected
+
+    def __reduce__(self) -> tuple[type[WorkerNotOpenedError], tuple[str, bool]]:
+        return WorkerNotOpenedError, (self.message, self.unexpected)
+
 
 class Hosted:
     """One process of this Ray worker; suite and models stay open in it between stages.
@@ -67,7 +74,7 @@ class Hosted:
             self.process.join()
             raise WorkerLostError(why_lost(self.process.exitcode, stage)) from error
         if isinstance(message, NotOpened):
-            raise WorkerNotOpenedError(message.message)
+            raise WorkerNotOpenedError(message.message, message.unexpected)
         outcome: StageOutcome = message
         return outcome
 

@@ -188,7 +188,9 @@ class _Running:
         process.stage = process.deadline = None
         if isinstance(message, NotOpened):
             self.worker.tell(stage.event("failed", message.message))
-            message = StageOutcome(stage.name, "failed", message=message.message)
+            message = StageOutcome(
+                stage.name, "failed", message=message.message, unexpected=message.unexpected
+            )
         yield from self.schedule.ended(message)
 
     def _lost(self, process: _Process, why: str) -> Iterator[StageOutcome]:

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steelyard.harness.checkpoints import fork_server
+from steelyard.harness.errors import STOPPING, SteelyardError
+from steelyard.harness.files.screen import Screen
+from steelyard.harness.files.secrets import redacted
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 
@@ -45,6 +48,8 @@ class NotOpened(NamedTuple):
     """What a worker process sends where it could not open what its stage needs."""
 
     message: str
+    unexpected: bool = True
+    """Whether it is no mistake of the user's."""
 
 
 def work(place: Workplace, pipe: Connection[Any, Any], how: Surroundings) -> None:
@@ -63,6 +68,8 @@ def work(place: Workplace, pipe: Connection[Any, Any], how: Surroundings) -> Non
     if how.start_method == "forkserver":
         fork_server()
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    # A stage's log is read by people, at a terminal too.
+    sys.stdout, sys.stderr = Screen(sys.stdout), Screen(sys.stderr)
     # It ends with its driver by itself; as a "daemon" it could not have processes of its own, which
     # data loaders and tasks that run code have.
     current_process()._config["daemon"] = False  # type: ignore[attr-defined]
@@ -79,9 +86,14 @@ def work(place: Workplace, pipe: Connection[Any, Any], how: Surroundings) -> Non
                     worker.logged, worker.shared = log is not None, how.shared
                 pipe.send(stage.name)  # it begins: its time runs from here
                 outcome: StageOutcome | NotOpened = worker.carry_out(stage, threads)
-            except Exception as error:  # the worker could not be opened
+            except STOPPING:
+                raise
+            except BaseException as error:  # the worker could not be opened
                 traceback.print_exc()
-                outcome = NotOpened(f"{type(error).__name__}: {error}")
+                outcome = NotOpened(
+                    redacted(f"{type(error).__name__}: {error}"),
+                    unexpected=not isinstance(error, SteelyardError),
+                )
         pipe.send(outcome)
 
 

@@ -11,11 +11,13 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from steelyard.harness.errors import MissingExtraError, SteelyardError
+from steelyard.harness.errors import ConfigError, MissingExtraError, SteelyardError
+from steelyard.harness.files.secrets import first_secret, redacted
 from steelyard.harness.pipeline.events import Event
 from steelyard.harness.pipeline.executors.hosted import (
     WorkerLostError,
@@ -60,15 +62,27 @@ class Ray(Plugin):
 
     def run(self, stages: Iterable[Stage], worker: Worker) -> Iterator[StageOutcome]:
         """Carry the stages out on the cluster; an interrupt cancels those under way."""
-        ray = _imported()
-        self._knock()
-        self._connect(ray)
-        running = _Running(ray, Schedule(stages), worker, self.workers)
-        try:
-            yield from running.outcomes()
-        finally:
-            running.cancel()
-            ray.shutdown()
+        self._require_no_secret()
+        with _alone() if self.address == "local" else nullcontext():
+            ray = _imported()
+            self._knock()
+            self._connect(ray)
+            running = _Running(ray, Schedule(stages), worker, self.workers)
+            try:
+                yield from running.outcomes()
+            finally:
+                running.cancel()
+                ray.shutdown()
+
+    def _require_no_secret(self) -> None:
+        """Ray writes a runtime environment into logs that every user of the machine may read."""
+        key = first_secret(self.runtime_env)
+        if key is not None:
+            raise ConfigError(
+                "holds a secret, which Ray would write into its logs",
+                key=f"runtime_env.{key}",
+                fix="set it where 'ray start' runs: workers have that environment",
+            )
 
     def _knock(self) -> None:
         """Ray tries for five minutes where nobody answers; a socket knows at once."""
@@ -110,6 +124,23 @@ class Ray(Plugin):
             )
         except ConnectionError as error:
             raise self._unreachable(self.address, error) from error
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """A cluster of this machine alone, on loopback; it need not ask for the way to 8.8.8.8.
+
+    Ray's variable, named after the systems where that is the default, is read when it is imported,
+    by each of its processes.
+    """
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "0")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
 
 
 def _imported() -> Any:
@@ -161,10 +192,14 @@ class _Running:
         self.gpus = float(bool(ray.cluster_resources().get("GPU")))
         self.run = uuid.uuid4().hex
         self.place = ray.put(worker.place)
-        self.bell = ray.remote(num_cpus=0)(_Bell).remote()
+        self.bell = self._new_bell()
         self.task = ray.remote(_carry_out)
         self.under_way: dict[Any, Stage] = {}
         self.deadlines: dict[str, float] = {}
+
+    def _new_bell(self) -> Any:
+        """Ray starts it again where its process dies; what it had heard by then is lost."""
+        return self.ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=1)(_Bell).remote()
 
     def outcomes(self) -> Iterator[StageOutcome]:
         while self.schedule.left:
@@ -213,7 +248,7 @@ class _Running:
     def _listen(self) -> None:
         """Show what workers told; a stage's time runs from when a worker begins it."""
         stages = {stage.name: stage for stage in self.under_way.values()}
-        for news in self.ray.get(self.bell.heard.remote()):
+        for news in self._heard():
             if isinstance(news, Event):
                 self.worker.listener(news)
             elif isinstance(news, Starting):
@@ -223,6 +258,22 @@ class _Running:
             elif news in stages and (minutes := stages[news].resources.timeout_minutes):
                 self.deadlines[news] = time.monotonic() + 60 * minutes
 
+    def _heard(self) -> list[Event | Starting | str]:
+        """What workers told. A bell that is gone for good is made again, for the stages to come.
+
+        Those under way tell the old one: their time runs from now.
+        """
+        try:
+            heard: list[Event | Starting | str] = self.ray.get(self.bell.heard.remote())
+        except self.ray.exceptions.RayActorError:
+            self.bell = self._new_bell()
+            for stage in self.under_way.values():
+                if minutes := stage.resources.timeout_minutes:
+                    late = time.monotonic() + 60 * minutes + START_SECONDS
+                    self.deadlines.setdefault(stage.name, late)
+            return []
+        return heard
+
     def _ended(self, reference: Any) -> Iterator[StageOutcome]:
         try:
             outcome = self.ray.get(reference)
@@ -231,11 +282,14 @@ class _Running:
                 yield from self._lost(reference, error.cause.message)
                 return
             stage = self.under_way.pop(reference)
-            message = f"{type(error.cause).__name__}: {error.cause}"
+            message = redacted(f"{type(error.cause).__name__}: {error.cause}")
+            unexpected = True
             if isinstance(error.cause, WorkerNotOpenedError):
                 message = error.cause.message
+                unexpected = error.cause.unexpected
             self.worker.tell(stage.event("failed", message))
-            yield from self.schedule.ended(StageOutcome(stage.name, "failed", message=message))
+            failed = StageOutcome(stage.name, "failed", message=message, unexpected=unexpected)
+            yield from self.schedule.ended(failed)
         except self.ray.exceptions.RayError as error:  # worker, node or memory gone; preempted
             first = (str(error).strip().splitlines() or [""])[0]
             why = f"its worker was lost ({type(error).__name__}: {first})"

@@ -124,7 +124,7 @@ class Schedule:
             heapq.heappush(self._ready, place)
             return []
         message = f"{why}, {self._started[place]} times"
-        return self.ended(StageOutcome(name, "failed", message=message))
+        return self.ended(StageOutcome(name, "failed", message=message, unexpected=True))
 
     def _wake(self) -> None:
         now = self._clock()

@@ -18,9 +18,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
+from steelyard.harness.files.secrets import first_secret, redacted, remember_secret
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 from steelyard.harness.store.shared.tables import HEAD
-from steelyard.harness.store.urls import redacted
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -58,7 +58,10 @@ class Database:
             shape = "write postgresql://user@host:5432/name"
             raise ConfigError("not an address", key="--store", fix=shape) from None
         _require("psycopg")
-        self._secret = parsed.password
+        remember_secret(parsed.password)
+        for name, value in parsed.query.items():
+            if first_secret({name: value}) is not None:
+                remember_secret(str(value))
         self.parsed = parsed.set(drivername="postgresql+psycopg")
         self.name = _address(self.parsed)
         """The address without password and options, for people."""
@@ -145,8 +148,7 @@ class Database:
     def _words(self, error: Exception) -> str:
         """The first line of what the server said, without anything secret."""
         lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-        message = redacted(lines[0] if lines else type(error).__name__)
-        return message.replace(self._secret, "***") if self._secret else message
+        return redacted(lines[0] if lines else type(error).__name__)
 
 
 #: psycopg's errors of connections, by name: it is imported only where it is there.

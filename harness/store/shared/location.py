@@ -23,8 +23,8 @@ from typing import IO, Any, TypeVar
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError, located
 from steelyard.harness.files import replace_file
+from steelyard.harness.files.secrets import redacted, require_no_secret
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
-from steelyard.harness.store.urls import redacted
 
 T = TypeVar("T")
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -80,7 +80,7 @@ class Location:
         patience_seconds: how long it may be away.
 
     Raises:
-        ConfigError: fsspec does not know such addresses, or the address holds a password.
+        ConfigError: fsspec does not know such addresses, or the address holds a password or key.
         MissingExtraError: the package that fsspec needs for them is not installed.
     """
 
@@ -89,25 +89,21 @@ class Location:
     ) -> None:
         import fsspec
 
-        self.name = redacted(url)
-        if self.name != url:
-            raise ConfigError(
-                "holds a password, which would be kept in the store",
-                key="artifacts",
-                value=self.name,
-                fix="give it to fsspec by its environment variables or configuration files",
-            )
+        require_no_secret(url, "artifacts")
+        self.name = url
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             scheme = url.partition("://")[0]
             raise MissingExtraError(
-                f"'{scheme}://' needs a package of its own ({error})",
+                f"'{scheme}://' needs a package of its own ({redacted(str(error))})",
                 fix="install it beside Steelyard; fsspec's documentation lists them",
             ) from error
         except ValueError as error:
             raise ConfigError(
-                f"not a place that fsspec knows ({error})", key="artifacts", value=url
+                f"not a place that fsspec knows ({redacted(str(error))})",
+                key="artifacts",
+                value=url,
             ) from None
         self._say, self._patience_seconds = say, patience_seconds
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from steelyard.harness.errors import ConfigError, located
+from steelyard.harness.files.secrets import redacted, require_no_secret, require_plain_password
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.layout import Layout
 from steelyard.harness.store.logs import Logs
@@ -38,7 +39,7 @@ from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_sc
 from steelyard.harness.store.shared.transfer import Transfer
 from steelyard.harness.store.shared.upkeep import SharedUpkeep
 from steelyard.harness.store.stages import Unfinished
-from steelyard.harness.store.urls import is_postgresql, is_url, redacted
+from steelyard.harness.store.urls import is_postgresql, is_url
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +74,15 @@ def open_shared(
     reached or ``artifacts`` is missing or another than the store's.
     """
     if not is_postgresql(url):
-        fix = "write postgresql://user@host/name, or name a folder with --workspace"
+        fix = (
+            "write postgresql://user@host/name, with the password in PGPASSWORD or ~/.pgpass, or "
+            "name a folder with --workspace"
+        )
         raise ConfigError("no such kind of store", key="--store", value=redacted(url), fix=fix)
+    require_plain_password(url, "--store")
     address, artifacts = _parted(url)
+    if artifacts is not None:
+        require_no_secret(artifacts, "artifacts")  # before anything is asked of the database
     database = Database(address, say=say, patience_seconds=patience_seconds)
     database.migrate()
     index = SharedIndex(database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -105,3 +106,54 @@ def test_an_address_where_nobody_listens_is_said_at_once(
             with pytest.raises(SteelyardError, match=f"no Ray cluster at '{address}'"):
                 list(Ray(address=named).run([stage("good")], ToyWorker(tmp_path)))  # type: ignore[arg-type]
             monkeypatch.setenv("RAY_ADDRESS", address)  # where "auto" looks first
+
+
+def test_the_actor_that_carries_news_is_made_again_when_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from steelyard.harness.pipeline.executors import ray as executor
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[4]))
+    bells = []
+    new_bell = executor._Running._new_bell
+
+    def noted(self: executor._Running) -> object:
+        bells.append(new_bell(self))
+        return bells[-1]
+
+    monkeypatch.setattr(executor._Running, "_new_bell", noted)
+    worker = ToyWorker(tmp_path)
+    ends = {}
+    stages = [stage("good"), stage("sleep", "good")]
+    for end in executor.Ray(address="local", workers=1).run(stages, worker):  # type: ignore[arg-type]
+        ends[end.stage] = end.status
+        ray.kill(bells[-1])
+    assert ends == {"train good": "done", "train sleep": "done"}
+    assert len(bells) > 1
+
+
+def test_a_cluster_of_one_machine_is_told_to_stay_on_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from steelyard.harness.pipeline.executors.ray import _alone
+
+    variable = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    monkeypatch.delenv(variable, raising=False)
+    with _alone():  # ray/_private/services.py, get_node_ip_address: no look at 8.8.8.8 then
+        assert os.environ[variable] == "0"
+    assert variable not in os.environ
+
+
+def test_a_secret_in_the_runtime_environment_is_refused(tmp_path: Path) -> None:
+    from steelyard.harness.pipeline.executors.ray import Ray
+
+    for environment, key in (
+        ({"env_vars": {"HF_TOKEN": "hf_abcdef"}}, "env_vars.HF_TOKEN"),
+        ({"env_vars": {"STORE": "postgresql://ann:pw@db/x"}}, "env_vars.STORE"),
+        ({"pip": ["numpy", "--index-url=https://ann:pw@index/x"]}, "pip.1"),
+    ):
+        with pytest.raises(SteelyardError, match="Ray would write into its logs") as caught:
+            list(Ray(runtime_env=environment).run([], ToyWorker(tmp_path)))  # type: ignore[arg-type]
+        assert str(caught.value).startswith(f"runtime_env.{key}: ")
+        assert "pw" not in str(caught.value) and "abcdef" not in str(caught.value)
