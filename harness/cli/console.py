@@ -20,8 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from steelyard.harness.files import one_line, terminal_safe
-from steelyard.harness.files.screen import console
+from steelyard.harness.files import console, one_line, terminal_safe
 from steelyard.harness.pipeline import Event, Listener
 
 VERBS = {

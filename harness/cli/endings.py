@@ -25,9 +25,7 @@ import typer
 
 from steelyard.harness import __version__
 from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, SteelyardError
-from steelyard.harness.files import one_line, terminal_safe
-from steelyard.harness.files.screen import Screen
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import Screen, one_line, redacted, terminal_safe
 
 #: What a shell sees of a signal: 128 and its number.
 INTERRUPTED, TERMINATED = 130, 143

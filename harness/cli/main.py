@@ -25,7 +25,7 @@ from steelyard.harness.cli.endings import (
     told,
 )
 from steelyard.harness.errors import EXIT_USAGE, STOPPING
-from steelyard.harness.files.screen import screened
+from steelyard.harness.files import screened
 
 # Scoring and training never need a hub that the user did not name; libraries stay quiet.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -14,9 +14,7 @@ from typing import TextIO
 from steelyard.harness.cli.documents import for_screen, render
 from steelyard.harness.cli.options import Format
 from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, STOPPING, SteelyardError
-from steelyard.harness.files import write_atomic
-from steelyard.harness.files.screen import Screen
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import Screen, redacted, write_atomic
 from steelyard.reports.document import Document
 from steelyard.reports.renderers.github import annotation, shielded_json, shields
 from steelyard.reports.renderers.markdown import Markdown

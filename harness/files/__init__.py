@@ -7,6 +7,14 @@ from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
 from steelyard.harness.files.parquet_file import batches, check_size, read_row_group
 from steelyard.harness.files.python_files import code_digest, imported_names
+from steelyard.harness.files.screen import BROKEN_PIPE, Screen, console, screened
+from steelyard.harness.files.secrets import (
+    first_secret,
+    redacted,
+    remember_secret,
+    require_no_secret,
+    require_plain_password,
+)
 from steelyard.harness.files.tables import check_file, records
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import (
@@ -22,8 +30,10 @@ from steelyard.harness.files.yaml_file import (
 )
 
 __all__ = [
+    "BROKEN_PIPE",
     "MAX_BYTES",
     "ScalarLoader",
+    "Screen",
     "YamlFile",
     "allowed_names",
     "batches",
@@ -32,11 +42,13 @@ __all__ = [
     "check_file",
     "check_size",
     "code_digest",
+    "console",
     "csv_safe",
     "data_digest",
     "digest_json",
     "file_digest",
     "filled",
+    "first_secret",
     "imported_names",
     "limited_bytes",
     "lines_of",
@@ -47,7 +59,12 @@ __all__ = [
     "read_text",
     "read_yaml",
     "records",
+    "redacted",
+    "remember_secret",
     "replace_file",
+    "require_no_secret",
+    "require_plain_password",
+    "screened",
     "storage_errors",
     "sync_folder",
     "template_columns",

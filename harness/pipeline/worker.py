@@ -13,7 +13,7 @@ from steelyard.harness.energy import EnergyConfig, SharedMeter, open_meter
 from steelyard.harness.environment import silence_libraries, use_threads
 from steelyard.harness.errors import STOPPING, SteelyardError, StoreError
 from steelyard.harness.experiment import BASE, Experiment
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import redacted
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageBusyError, StageOutcome
 from steelyard.harness.pipeline.train import Checkpoints

@@ -12,7 +12,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from steelyard.harness.files.screen import console
+from steelyard.harness.files import console
 
 
 @dataclass(frozen=True)

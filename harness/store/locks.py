@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import redacted
 
 POLL_SECONDS = 0.1
 

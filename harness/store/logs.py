@@ -8,8 +8,7 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from steelyard.harness.files import terminal_safe
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import redacted, terminal_safe
 from steelyard.harness.store.atomic import storage_errors
 from steelyard.harness.store.layout import Layout
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import redacted
 
 __all__ = ["is_postgresql", "is_url", "redacted"]
 

@@ -14,8 +14,7 @@ from rich.table import Table
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import ConfigError
-from steelyard.harness.files import terminal_safe
-from steelyard.harness.files.screen import console
+from steelyard.harness.files import console, terminal_safe
 from steelyard.harness.plugins import Plugin, load_plugin, plugin_names
 from steelyard.harness.store import is_there, open_store
 from steelyard.harness.suites import list_suites, load_suite, task_files, task_summary

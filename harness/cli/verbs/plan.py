@@ -20,8 +20,7 @@ from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.compare import open_run
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.files import read_yaml, terminal_safe, write_atomic
-from steelyard.harness.files.screen import console
+from steelyard.harness.files import console, read_yaml, terminal_safe, write_atomic
 from steelyard.harness.gate import RulePlan, baseline_name, in_policy, load_gate
 from steelyard.harness.gate import plan as planned
 from steelyard.harness.pipeline import CandidatePlan, Cost, Planner, as_saved

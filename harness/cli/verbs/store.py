@@ -14,8 +14,7 @@ from steelyard.harness.cli.endings import say
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import StoreError
-from steelyard.harness.files import terminal_safe
-from steelyard.harness.files.screen import console
+from steelyard.harness.files import console, terminal_safe
 from steelyard.harness.store import FolderStore, copy_runs, is_there, is_url, open_store
 from steelyard.reports import words
 

@@ -25,8 +25,7 @@ from steelyard.harness.evaluation import (
 )
 from steelyard.harness.evaluation.contamination import overlaps
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.files import terminal_safe
-from steelyard.harness.files.screen import console
+from steelyard.harness.files import console, terminal_safe
 from steelyard.harness.records import SampleRecord, Score
 from steelyard.harness.suites import build, load_suite
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steelyard.harness.checkpoints import fork_server
 from steelyard.harness.errors import STOPPING, SteelyardError
-from steelyard.harness.files.screen import Screen
-from steelyard.harness.files.secrets import redacted
+from steelyard.harness.files import Screen, redacted
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 

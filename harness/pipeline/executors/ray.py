@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, SteelyardError
-from steelyard.harness.files.secrets import first_secret, redacted
+from steelyard.harness.files import first_secret, redacted
 from steelyard.harness.pipeline.events import Event
 from steelyard.harness.pipeline.executors.hosted import (
     WorkerLostError,

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError
-from steelyard.harness.files.secrets import first_secret, redacted, remember_secret
+from steelyard.harness.files import first_secret, redacted, remember_secret
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 from steelyard.harness.store.shared.tables import HEAD
 

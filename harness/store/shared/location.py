@@ -22,8 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError, located
-from steelyard.harness.files import replace_file
-from steelyard.harness.files.secrets import redacted, require_no_secret
+from steelyard.harness.files import redacted, replace_file, require_no_secret
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 
 T = TypeVar("T")

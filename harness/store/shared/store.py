@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from steelyard.harness.errors import ConfigError, located
-from steelyard.harness.files.secrets import redacted, require_no_secret, require_plain_password
+from steelyard.harness.files import redacted, require_no_secret, require_plain_password
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.layout import Layout
 from steelyard.harness.store.logs import Logs
