@@ -171,6 +171,8 @@ def metric_for(
         # package registered is meant, and whether it can measure shows when it does.
         if not is_built_in(metric) or _measures(metric, first):
             return metric
+        if pair and replaces_lm_evals(metric):  # lists of texts: what is wrong is told there
+            return metric
     mean = _mean(name, higher_is_better)
     return mean if _measures(mean, first) else None
 

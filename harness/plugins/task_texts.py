@@ -33,6 +33,11 @@ class TaskTexts:
         """Whether the right answers are written without spaces between words."""
         return written_without_spaces(self.references)
 
+    @cached_property
+    def unspaced(self) -> int:
+        """How many right answers, each by itself, are written without spaces between words."""
+        return sum(written_without_spaces([reference]) for reference in self.references)
+
     @property
     def primary_language(self) -> str | None:
         """The language without script and region: ``zh`` of ``zh-Hans`` and of ``zh_CN``."""

@@ -9,6 +9,7 @@ prompts, targets and metrics go on as before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: What lm-eval is told the splits are called.
 EVALUATED, EXAMPLES = "test", "few_shot"
+
+#: ``1_000`` is a number to Python alone.
+_WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0*)?")
 
 FieldSource = str | tuple[str, ...]
 Row = Mapping[str, object]
@@ -165,12 +169,20 @@ def _document(place: str, row: Row, data: TaskData) -> dict[str, object]:
     }
     for field in data.integers:
         try:
-            document[field] = int(str(document[field]).strip())
+            document[field] = _whole(document[field])
         except (KeyError, ValueError):
             raise DataError(
                 f"{place}: field '{field}' is no whole number", value=document.get(field)
             ) from None
     return document
+
+
+def _whole(value: object) -> int:
+    """A whole number, also as a table with gaps has it: 1.0. Raises ``ValueError``."""
+    match = _WHOLE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError("no whole number")
+    return int(match[1])
 
 
 def _value(field: str, source: FieldSource, row: Row, place: str) -> object:

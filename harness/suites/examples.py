@@ -11,7 +11,6 @@ replaced by another one of the pool; prompts without such an example are those o
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,11 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import ConfigError, DataError
 from steelyard.harness.suites.identity import content_digest
+from steelyard.harness.suites.metadata import right_choices
+from steelyard.harness.texts import caseless
 
 if TYPE_CHECKING:
     from lm_eval.api.samplers import ContextSampler
     from lm_eval.api.task import Task
 
+#: Marks around words that make no other question; a sign within or alone (3 + 5) does.
+_MARKS = ".,;:!?\"'()[]{}«»“”‘’„…。，、；：！？「」『』（）【】¿¡।؟،؛"
 #: A document as a task takes it.
 Document = Any
 
@@ -33,8 +36,9 @@ Document = Any
 class Questions:
     """What documents and examples of one task ask, read once for each.
 
-    Two ask the same where question and choices hold the same words in any order: a copy whose
-    choices were shuffled, or that differs in capitals, spaces or an id, gives the answer away too.
+    Two ask the same where the question and its choices, or the question and its right answer, hold
+    the same words in any order: a copy whose choices were shuffled, whose wrong ones are others, or
+    that differs in capitals, spaces, marks around words or an id, gives the answer away too.
     """
 
     task: Task
@@ -55,8 +59,11 @@ class Questions:
         if id(example) not in self._read:
             config = self.task.fewshot_cfg
             wordings = [(None, None), (config.doc_to_text, config.doc_to_choice)]
-            digests = (_question(self.task, example, *wording) for wording in wordings)
-            asked = frozenset(digest for digest in digests if digest is not None)
+            asked = frozenset(
+                digest
+                for wording in wordings
+                for digest in _questions(self.task, example, *wording)
+            )
             self._read[id(example)] = (example, asked, _unlabelled(self.task, example))
         return self._read[id(example)]
 
@@ -173,11 +180,15 @@ def check_every_document(
         )
 
 
-def _question(task: Task, document: Document, text: object, choice: object) -> bytes | None:
-    """Digest of the words of question and choices; None where it cannot be put in these words."""
+def _questions(task: Task, document: Document, text: object, choice: object) -> Iterator[bytes]:
+    """Digests of what a document asks; none where it cannot be put in these words.
+
+    The words of question and choices, and those of question and right answer: a copy with other
+    wrong choices gives the answer away too.
+    """
     try:
         asked = task.doc_to_text(document, text) if text is not None else task.doc_to_text(document)
-        choices: object = ()
+        choices: Sequence[object] = ()
         if task.config.doc_to_choice is not None or choice is not None:
             choices = (
                 task.doc_to_choice(document, choice)
@@ -185,11 +196,24 @@ def _question(task: Task, document: Document, text: object, choice: object) -> b
                 else task.doc_to_choice(document)
             )
         # Several inputs (Winogrande): what doc_to_text gives is the place of the right one.
-        words = [*_words(asked if isinstance(asked, str) else ""), *_words(choices)]
-        words = words or list(_words(task.doc_to_target(document)))
+        question = list(_words(asked if isinstance(asked, str) else ""))
+        words = [*question, *_words(choices)] or list(_words(task.doc_to_target(document)))
     except Exception:  # a template or function of the task's on a document of another shape
-        return None
-    return hashlib.blake2b("\0".join(sorted(words)).encode("utf-8", "replace")).digest()
+        return
+    yield _digest("asked", words)
+    if not question:
+        return
+    try:
+        right = [choices[at] for at in right_choices(task, document)]
+    except Exception:  # no label, or one of another shape
+        return
+    if right:
+        yield _digest("answered", [*question, *_words(right)])
+
+
+def _digest(what: str, words: Iterable[str]) -> bytes:
+    parts = "\0".join([what, *sorted(words)])
+    return hashlib.blake2b(parts.encode("utf-8", "replace")).digest()
 
 
 def _unlabelled(task: Task, example: Document) -> bool:
@@ -207,7 +231,8 @@ def _words(value: object) -> Iterator[str]:
         for part in value:
             yield from _words(part)
     else:
-        yield from unicodedata.normalize("NFKC", str(value)).casefold().split()
+        words = (word.strip(_MARKS) for word in caseless(str(value)).split())
+        yield from filter(None, words)
 
 
 def _equal(example: Document, document: Document) -> bool:

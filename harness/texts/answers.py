@@ -10,7 +10,7 @@ from steelyard.harness.texts.spelling import caseless, without_punctuation
 from steelyard.harness.texts.splitting import split_unspaced
 
 #: How answers compare, in a score's signature; another name where they compare otherwise.
-UNICODE_ANSWERS = "unicode-1"
+UNICODE_ANSWERS = "unicode-2"
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from regex import Pattern
 
 #: How these words are called in a score's signature; another name where they become others.
-UNICODE_WORDS = "unicode-1"
+UNICODE_WORDS = "unicode-2"
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 #: Han, kana and bopomofo, Yi, and the scripts of South East Asia whose words only a dictionary

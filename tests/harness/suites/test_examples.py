@@ -80,6 +80,19 @@ WAYS: dict[str, dict[str, Any]] = {
             for n in SHIPS
         ],
     },
+    "copies with other marks, quotes and characters that nobody sees": {
+        "splits": "test_split: test\nfewshot_split: train",
+        "train": [
+            {**ship(n), "ship": f"“{n}”\u200b,", "choices": [f"at the pier of {n}.", "at sea."]}
+            for n in SHIPS
+        ],
+    },
+    "copies with other wrong choices": {
+        "splits": "test_split: test\nfewshot_split: train",
+        "train": [
+            {**ship(n), "choices": ["in dock", f"at the pier of {n}"], "gold": 1} for n in SHIPS
+        ],
+    },
     "fixed samples that hold a test document": {
         "splits": FIXED.format(samples=json.dumps([ship(n) for n in ("Asta", "Brix", "Gerd")]))
     },
@@ -98,6 +111,18 @@ def test_no_prompt_shows_its_document_the_answer(tmp_path: Path, way: str) -> No
         assert prompt.casefold().count(name.casefold()) == 1, prompt
         assert len(examples(prompt)) == 2
         assert len(set(examples(prompt))) == 2
+
+
+def test_a_sign_between_numbers_makes_another_question(tmp_path: Path) -> None:
+    names = ["3 + 5", "3 - 5", "-3 + 5"]
+    ships = [ship(name) for name in names]
+    shown = prompts(berths(tmp_path, TEST_ONLY, test=ships))
+    for name, prompt in shown.items():
+        assert sorted(examples(prompt)) == sorted(
+            f"Where does the {other} lie? at the pier of {other}"
+            for other in names
+            if other != name
+        )
 
 
 def test_prompts_without_an_own_answer_are_those_of_lm_eval(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ SAME = {
     "a soft hyphen": ("Donau\u00addampf", "Donaudampf"),
     "an emoji with and without its selector": ("❤\ufe0f", "❤"),
     "the minus sign": ("\u22125", "-5"),
+    "curly and straight quotes": ("It’s ‘so’ “here”", "It's 'so' \"here\""),
+    "German quotes": ("„ja“", '"ja"'),
+    "Ukrainian's apostrophe, a letter to Unicode": ("мʼята", "м'ята"),
+    "Hebrew's gershayim": ("צה״ל", 'צה"ל'),
+    "a hyphen that does not break": ("co\u2011op", "co-op"),
+    "a wave dash and a full-width tilde": ("3〜4", "3～4"),
 }
 OTHER = {
     "a power": ("10²", "102"),
@@ -34,6 +40,8 @@ OTHER = {
     "an accent": ("résumé", "resume"),
     "case": ("Polish", "polish"),
     "a vowel sign": ("कि", "की"),
+    "an Arabic word with its vowels": ("كِتَاب", "كتاب"),
+    "a dash between numbers": ("1–2", "1-2"),
 }
 
 
@@ -66,6 +74,19 @@ def test_case_is_folded_as_unicode_says() -> None:
     assert caseless("STRASSE") == caseless("Straße")
     assert caseless("İSTANBUL") == caseless("istanbul")
     assert caseless("ΟΔΟΣ") == caseless("οδος")
+
+
+@pytest.mark.parametrize(
+    ("with_vowels", "without"),
+    [("كِتَابٌ", "كتاب"), ("هٰذَا", "هذا"), ("شَدَّة", "شدة"), ("שָׁלוֹם עוֹלָם", "שלום עולם")],
+)
+def test_vowels_that_arabic_and_hebrew_may_leave_out_make_no_other_word(
+    with_vowels: str, without: str
+) -> None:
+    assert caseless(with_vowels) == caseless(without) == without
+    assert caseless("أحمد") != caseless("احمد")  # a hamza makes another letter
+    assert caseless("की") != caseless("कि")
+    assert caseless("Việt") != caseless("Viet")
 
 
 def test_punctuation_of_any_script_goes_and_symbols_of_others_stay() -> None:

@@ -80,7 +80,7 @@ def test_only_english_words_are_stemmed() -> None:
     pair = sample("rouge1", ("running", "runs"))
     assert english.measure(pair, ()) == (1.0,)
     assert french.measure(pair, ()) == (0.0,)
-    assert french.signature([pair]) == "tok:unicode-1|stem:no|refs:mean"
+    assert french.signature([pair]) == "tok:unicode-2|stem:no|refs:mean"
 
 
 def test_one_tokenizer_measures_every_sample_of_a_task() -> None:
@@ -90,7 +90,7 @@ def test_one_tokenizer_measures_every_sample_of_a_task() -> None:
     samples = [sample("rouge1", value["rouge1"], i) for i, value in enumerate(values)]
     assert [value["rouge1"] for value in values] == [1.0, 1.0]
     assert [metric.measure(each, ()) for each in samples] == [(1.0,), (0.0,)]
-    assert metric.signature(samples) == "tok:unicode-1|stem:porter|refs:mean"
+    assert metric.signature(samples) == "tok:unicode-2|stem:porter|refs:mean"
     ascii_task = Rouge1().for_task(TaskTexts(("caf na ve",)))
     assert ascii_task.measure(samples[1], ()) == (1.0,)
     assert ascii_task.signature(samples[1:]) == "tok:rouge_score|stem:porter|refs:mean"
@@ -153,6 +153,30 @@ def test_the_script_of_the_answers_chooses_where_no_language_is_named() -> None:
     assert [chosen[text] for text in PERFECT] == [
         "13a", "zh", "13a", "13a", "char", "char", "char", "13a", "13a", "13a"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["བྱི་ལ་ནི་གདན་གྱི་སྟེང་ན་ཡོད།", "ꀊꀋꀌꀍꀎꀏ", "ꦲꦤꦕꦫꦏꦢꦠ"])
+def test_sacrebleus_chinese_tokenizer_is_for_chinese_alone(text: str) -> None:
+    """Tibetan, Yi and Javanese have no spaces between words either, and it parts none of them."""
+    bleu = Bleu().for_task(TaskTexts((text,)))
+    assert bleu.tokenize == "char"
+    assert corpus(bleu, [text], [text]) == pytest.approx(100)
+
+
+def test_a_task_that_is_partly_written_without_spaces_says_so() -> None:
+    texts = TaskTexts(("the cat sat on the mat in the hall",) * 18 + ("猫坐在垫子上。",) * 2)
+    for metric in (Bleu(), Ter(), ChrfPlusPlus()):
+        fitted: Any = metric.for_task(texts)
+        assert str(fitted.remark).startswith("2 of 20 right answers are written without spaces")
+    assert Bleu().for_task(TaskTexts(texts.references[:-1] * 2)).remark is not None
+    rare = TaskTexts(texts.references[:18] * 3 + ("猫坐在垫子上。",))
+    assert Bleu().for_task(rare).remark is None
+
+
+@pytest.mark.parametrize("value", [("a b c d", ["a b", "c d"]), ([["a b", "c d"]], "a b c d")])
+def test_a_list_of_texts_is_no_text(value: object) -> None:
+    with pytest.raises(MetricError, match="needs texts, not lists of texts"):
+        Bleu().measure(sample("bleu", value), ())
 
 
 def test_a_dictionary_that_is_not_installed_is_replaced_by_characters_or_refused(
@@ -269,8 +293,8 @@ def test_a_task_may_give_texts_for_f1_and_exact_match() -> None:
         1.0,
     )
     assert match.measure(sample("exact_match", pair), ()) == (0.0,)
-    assert f1.signature([sample("f1", pair)]) == "answers:unicode-1"
-    assert match.signature([sample("exact_match", pair)]) == "text:unicode-1"
+    assert f1.signature([sample("f1", pair)]) == "answers:unicode-2"
+    assert match.signature([sample("exact_match", pair)]) == "text:unicode-2"
     assert f1.measure(sample("f1", (["..."], "Paris")), ()) is None
     assert f1.measure(sample("f1", 0.25), ()) == (0.25,)
     chosen = metric_for("f1", True, sample("f1", pair))

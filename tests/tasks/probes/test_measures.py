@@ -13,7 +13,11 @@ from scipy import stats
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.plugins.protocols import Sample
-from steelyard.tasks.metrics.calibration import AreaUnderRiskCoverage, risk_coverage
+from steelyard.tasks.metrics.calibration import (
+    AreaUnderRiskCoverage,
+    ExpectedCalibrationError,
+    risk_coverage,
+)
 from steelyard.tasks.metrics.ratios import (
     BiasScore,
     EntityPrecision,
@@ -322,3 +326,14 @@ def test_what_the_reference_lacks_is_more_often_what_people_marked_as_made_up(
 def test_the_first_line_that_says_something_is_the_answer() -> None:
     assert first_line("\n\n  Rome \nQ: next") == "Rome"
     assert first_line(" \n ") == ""
+
+
+def test_the_order_of_equal_confidences_is_no_calibration_error() -> None:
+    """One hundred times "half sure", half of them right: nothing is wrong with that."""
+    rows = np.array([(0.5, n % 2) for n in range(100)], dtype=float)
+    ordered = rows[np.argsort(rows[:, 1])]
+    for each in (rows, ordered):
+        assert ExpectedCalibrationError().aggregate(each) == pytest.approx(0.0, abs=1e-9)
+    # Always sure and right three times of four: a gap of a quarter, whatever the order.
+    sure = np.array([(1.0, float(n % 4 > 0)) for n in range(400)])
+    assert ExpectedCalibrationError().aggregate(sure) == pytest.approx(0.25, abs=0.01)
