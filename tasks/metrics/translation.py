@@ -123,8 +123,8 @@ class Bleu(CorpusText):
             )
             return self._fitted(remark, tokenize=tokenize)
         mixed = unspaced_among(texts) if tokenize in BY_SPACES else None
-        remark = f"{mixed}: use tokenize: zh or char, or one task a language" if mixed else None
-        fitted = self._fitted(remark, tokenize=tokenize)
+        advice = f"{mixed}: use tokenize: zh or char, or one task a language" if mixed else None
+        fitted = self._fitted(advice, tokenize=tokenize)
         if texts.references and not any(map(fitted._has_four_tokens, texts.references)):
             fitted._is_defined = False
             fitted._remark = "no right answer has four tokens: BLEU is not defined, see chrF"
