@@ -119,9 +119,9 @@ def _paired_rows(
     problems += against_score(before, score, "baseline")
     problems += against_score(after, other, "candidate")
     problems += other_lengths(paired, score)
-    imported = baseline.run.imported_from or candidate.run.imported_from
-    if imported and score.kind in ("accuracy", "bounded"):
-        scales = other_scale(paired.baseline, paired.candidate)
+    if {score.kind, other.kind} <= {"accuracy", "bounded"}:
+        right_or_wrong = "accuracy" in (score.kind, other.kind)
+        scales = other_scale(paired.baseline, paired.candidate, right_or_wrong=right_or_wrong)
         problems += [Problem("signature", scales, score.task, score.metric)] if scales else []
     return paired, problems
 

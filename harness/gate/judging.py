@@ -110,7 +110,7 @@ def findings_of(
 ) -> tuple[list[Finding], list[Hypothesis]]:
     """Every rule held against the pair, uncorrected, and what the rules selected."""
     selection = Selection(baseline, candidate, pairs)
-    settings = Settings(alpha=gate.alpha, draws=gate.draws, seed=gate.seed)
+    settings = Settings(alpha=gate.alpha, draws=gate.draws)
     same = candidate.run.has_weights_of(baseline.run)
     findings: list[Finding] = []
     hypotheses: list[Hypothesis] = []

@@ -69,7 +69,7 @@ def plan(
     other = like or baseline
     pairs = [pair_task(baseline, other, task) for task in baseline.tasks]
     selection = Selection(baseline, other, pairs)
-    settings = Settings(alpha=gate.alpha, draws=gate.draws, seed=gate.seed)
+    settings = Settings(alpha=gate.alpha, draws=gate.draws)
     plans = []
     problems = Collected()
     for i, rule in enumerate(gate.rules):

@@ -173,7 +173,17 @@ class Gate(BaseModel):
     measured_share: float = Field(default=0.8, gt=0, le=1)
     """Energy and carbon are judged only where at least this share of the energy was measured."""
     draws: int = Field(default=10_000, ge=1000, le=1_000_000)
-    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_seed(cls, content: object) -> object:
+        if isinstance(content, Mapping) and "seed" in content:
+            raise ValueError(
+                "a policy has no seed: the order of the samples and what is drawn follow from the "
+                "baseline and the candidate, so that neither can be tried until one passes; leave "
+                "`seed` out"
+            )
+        return content
 
     @field_validator("waive_contamination")
     @classmethod

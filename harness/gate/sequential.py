@@ -17,9 +17,11 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from steelyard.harness.compare import Scored, TaskPair, inspect_run, pair, pair_task, part_of
 from steelyard.harness.errors import Collected, ConfigError, ScoringError
+from steelyard.harness.files import digest_json
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
 from steelyard.harness.gate.costs import TIMED, judge_cost
 from steelyard.harness.gate.findings import Finding, not_comparable, undecided
@@ -133,8 +135,17 @@ class EarlyDecision:
             if rows is not None:
                 named = zip(rows.sample_ids, rows.clusters, strict=True)
                 clusters |= {id: id if name is None else f"cluster {name}" for id, name in named}
-        parts = (self.gate.seed, pair.task, self.baseline.run.id, self.candidate.checkpoint.digest)
-        return committed_order(tuple(clusters), tuple(clusters.values()), " ".join(map(str, parts)))
+        parts = (pair.task, self._baseline_content, self.candidate.checkpoint.digest)
+        return committed_order(tuple(clusters), tuple(clusters.values()), " ".join(parts))
+
+    @cached_property
+    def _baseline_content(self) -> str:
+        """Digest of all that the baseline says of itself, its times and energies included.
+
+        That is the salt of the order, committed with the baseline file: nothing in a policy, no
+        name and no seed changes it, so an order cannot be tried until one passes.
+        """
+        return digest_json(self.baseline.run.model_dump(mode="json"))
 
     @property
     def commitment(self) -> str:

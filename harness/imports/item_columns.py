@@ -41,7 +41,7 @@ class MetricColumn:
         name, equals, columns = rest.partition("=")
         used = tuple(columns.split(",")) if equals else (name,)
         if not name or not all(used):
-            example = "as in acc, acc:accuracy or word_perplexity=loss,words:perplexity"
+            example = "as in acc, acc:accuracy or word_perplexity=log_likelihood,words:perplexity"
             raise ConfigError("not a metric", key="--metric", value=text, fix=example)
         if not kind:
             return cls(name, used)

@@ -1,10 +1,10 @@
 """A CSV or JSONL file (or TSV, Parquet) with the scores of each item.
 
-    id,task,subject,acc,loss,words
+    id,task,subject,acc,log_likelihood,words
     q1,exam,law,1,-12.5,9
 
 ``MetricColumn.parse`` reads ``acc``, ``acc:accuracy``, ``acc=correct`` or
-``word_perplexity=loss,words:perplexity``.
+``word_perplexity=log_likelihood,words:perplexity``.
 """
 
 from __future__ import annotations

@@ -70,8 +70,9 @@ def test_a_candidate_that_changes_nothing_passes_soon():
 @pytest.mark.parametrize(("lost", "code"), [(3, 0), (5, 1), (4, 4)])
 def test_a_full_pass_ends_open_only_at_exactly_the_margin(lost, code):
     base = zero_one(200, 0.7)
-    # This seed is not among the one in twenty that may err at the margin.
-    found = decide(run("base", base), run("new", with_flips(base, lost, 0)), seed=1)
+    # This checkpoint's order is not among the one in twenty that may err at the margin.
+    new = run("new", with_flips(base, lost, 0), checkpoint={"digest": "1"})
+    found = decide(run("base", base), new)
     assert found.verdict.exit_code == code
 
 
@@ -124,6 +125,30 @@ def test_the_order_is_committed_and_can_be_drawn_again():
     asked = {"known": base.rows["known", "acc"].sample_ids}
     commitments = {EarlyDecision(gate, base, new.run, asked).commitment for _ in range(2)}
     assert len(commitments) == 1
+
+
+def test_the_order_follows_from_the_baseline_and_the_candidate_and_from_nothing_else():
+    def commitment(rules=(RULE,), base=None, new=None, **options):
+        base, new = base or run("base", BASE), new or run("new", BASE)
+        gate = load_gate({"rules": list(rules), "sequential": True, **options})
+        asked = {"known": base.rows["known", "acc"].sample_ids}
+        return EarlyDecision(gate, base, new.run, asked).commitment
+
+    plain = commitment()
+    assert commitment([{**RULE, "name": "x", "margin": 0.03}], alpha=0.01, draws=5000) == plain
+    renamed = run("new", BASE)
+    other_name = dataclasses.replace(
+        renamed, run=renamed.run.model_copy(update={"candidate": "x", "id": "other"})
+    )
+    assert commitment(new=other_name) == plain
+    assert commitment(new=run("new", BASE, checkpoint={"digest": "another"})) != plain
+    later = run("base", BASE, created_at="2026-02-01T00:00:00Z")
+    assert commitment(base=later) != plain
+
+
+def test_a_policy_cannot_try_seeds_until_one_passes():
+    with pytest.raises(ConfigError, match="a policy has no seed"):
+        load_gate({"rules": [RULE], "seed": 3})
 
 
 def test_rows_out_of_the_committed_order_are_refused():
