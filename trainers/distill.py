@@ -49,7 +49,7 @@ class Distill(TrainingOptions):
         model, tokenizer = load_model(job.start, trainable=True)
         require_decoder(model, job, "distill")
         rows = training.begun_once(rows, tokenizer)
-        teacher, its_tokenizer = load_model(source)
+        teacher, its_tokenizer = load_model(source, only_asked=True)
         difference = vocabulary_difference(tokenizer, its_tokenizer)
         if difference is not None:
             raise TrainingError(

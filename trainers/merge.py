@@ -161,7 +161,7 @@ def _merged_adapter(options: Merge, job: TrainJob) -> peft.PeftModel:
         if manifest.digests.weights != job.start.manifest.digests.weights:
             fix = "make the model that all sources were trained on the parent"
             raise TrainingError(f"the source '{name}' is an adapter of other weights", fix=fix)
-    base, _ = load_model(job.start)
+    base, _ = load_model(job.start, only_asked=True)
     folders = [job.sources[name].folder for name in options.sources]
     names = [f"source_{index}" for index in range(len(folders))]
     with shown_adapter(folders[0]) as shown:

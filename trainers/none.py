@@ -31,6 +31,6 @@ class NoTraining(Trainer):
     def train(self, job: TrainJob) -> Checkpoint:
         """Copy the folder's weights and tokenizer. Raises ``CheckpointError``."""
         folder, why = chosen_folder(Path(self.path).expanduser(), self.step)
-        kind = take_in(folder, job)
+        kind, unchecked = take_in(folder, job)
         note = f"made elsewhere; taken in from a folder named {Path(self.path).name} ({why})"
-        return finish(job, trainer=self, name="none", format=kind, notes=[note])
+        return finish(job, trainer=self, name="none", format=kind, notes=[note, *unchecked])

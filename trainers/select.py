@@ -63,7 +63,7 @@ class Select(Trainer, ValidationTask):
             scores[name] = self._measured(source, job)
         sign = 1 if next(iter(scores.values())).higher_is_better else -1
         best = max(scores, key=lambda name: sign * scores[name].value)
-        kind = take_in(job.sources[best].folder, job)
+        kind, _ = take_in(job.sources[best].folder, job)
         values = ", ".join(f"{name} {score.value:.4g}" for name, score in scores.items())
         manifest = job.sources[best].manifest
         return finish(

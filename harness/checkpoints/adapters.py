@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG
 from steelyard.harness.checkpoints.shown import shown_adapter
 from steelyard.harness.errors import CheckpointError, located
+from steelyard.harness.files import read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _NAME_THE_BASE = "name the base model that the adapter was trained on"
 _FILE = "adapter_model.safetensors"
+#: PEFT's kinds of tasks that classify.
+_NO_TEXT = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 #: Tokens that the effect of an adapter is looked for on.
 _PROBE_TOKENS = 16
 #: Rows of an embedding that are compared at a time.
@@ -36,11 +40,13 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     """Return the model with the adapter on it.
 
     Raises:
-        CheckpointError: the adapter does not fit the model, or has no effect although it should.
+        CheckpointError: the adapter does not fit the model, makes something else than a text model
+            of it, or has no effect although it should.
     """
     from peft import PeftModel
 
     with located(file=adapter):
+        _require_text_adapter(Path(adapter) / ADAPTER_CONFIG)
         _fit_vocabulary(model, _shapes(Path(adapter) / _FILE))
     try:
         with _shown(adapter) as shown:
@@ -54,6 +60,26 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
         _check_tensors(adapted, Path(adapter) / _FILE)
         _check_effect(adapted)
     return adapted
+
+
+def _require_text_adapter(file: Path) -> None:
+    """Refuse an adapter that was trained for something else than texts, or for parts of a row."""
+    if not file.is_file():  # on the hub: PEFT reads it
+        return
+    config = read_json_object(file, CheckpointError)
+    task = config.get("task_type")
+    if task in _NO_TEXT:
+        fix = "score the model that it was made from"
+        raise CheckpointError("the adapter gives no text", key="task_type", value=task, fix=fix)
+    if config.get("alora_invocation_tokens") is not None:
+        # Texts that share a beginning are run through the model once, and it counts from the place
+        # of these tokens in a whole row.
+        raise CheckpointError(
+            "the adapter is switched on by tokens within a text (aLoRA), which is not supported",
+            key="alora_invocation_tokens",
+            value=config["alora_invocation_tokens"],
+            fix="train it as plain LoRA",
+        )
 
 
 @contextmanager
@@ -121,7 +147,9 @@ def _check_tensors(adapted: PeftModel, file: Path) -> None:
         return
     from peft import get_peft_model_state_dict
 
-    there = set(get_peft_model_state_dict(adapted))
+    # PEFT's own names leave out the whole embedding and head where no new token needs them: a file
+    # that has them (save_embedding_layers=True) fills them by the names of the model's modules.
+    there = set(get_peft_model_state_dict(adapted)) | set(adapted.state_dict())
     missing = sorted(key for key in shapes if key not in there)
     if missing:
         raise CheckpointError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, TOKENIZER_FILES, has_weights
@@ -29,7 +30,8 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
     Raises:
         CheckpointError: neither our link nor ``adapter_config.json`` leads to weights.
     """
-    named = _text_under(read_json_object(folder / ADAPTER_CONFIG, CheckpointError), ADAPTER_BASE)
+    config = read_json_object(folder / ADAPTER_CONFIG, CheckpointError)
+    named = _text_under(config, ADAPTER_BASE)
     for place in _places(folder, named):
         if not _is_folder(place) or not has_weights(place):
             continue
@@ -37,7 +39,7 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
         if None in (stated, weights_digest) or stated == weights_digest:
             return place.resolve()
     if named and not Path(named).is_absolute():
-        return registered_or_downloaded(named)
+        return registered_or_downloaded(named, _text_under(config, "revision") or None)
     fix = "move the base back, or train the adapter again"
     raise CheckpointError("the base of this adapter is gone", file=folder, value=named, fix=fix)
 
@@ -78,8 +80,11 @@ def _stated_weights(folder: Path) -> str | None:
         return None
 
 
-def registered_or_downloaded(name: str) -> Path:
-    """The folder of a registered base or of a model on the hub. Raises ``CheckpointError``."""
+def registered_or_downloaded(name: str, revision: str | None = None) -> Path:
+    """The folder of a registered base or of a model on the hub. Raises ``CheckpointError``.
+
+    ``revision`` is the hub's branch, tag or commit; None its newest.
+    """
     if name in plugin_names("bases"):
         return Path(load_plugin("bases", name)())
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
@@ -88,17 +93,19 @@ def registered_or_downloaded(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    fetch = partial(snapshot_download, name, revision=revision, allow_patterns=_FETCHED)
     with suppress(OSError, ValueError, CheckpointError):
-        cached = Path(snapshot_download(name, allow_patterns=_FETCHED, local_files_only=True))
+        cached = Path(fetch(local_files_only=True))
         # Another program may have fetched its tokenizer alone, or been stopped between two shards.
         if has_weights(cached):
             return cached
     try:
-        return Path(snapshot_download(name, allow_patterns=_FETCHED))
+        return Path(fetch())
     except (OSError, ValueError, HFValidationError) as error:
         problem = "not in the local cache and the hub cannot be reached"
         fix = f"check the name, download it first (hf download {name}), or name a folder"
-        raise CheckpointError(problem, value=name, fix=fix) from error
+        value = name if revision is None else f"{name} at {revision}"
+        raise CheckpointError(problem, value=value, fix=fix) from error
 
 
 def _near(name: str) -> str:

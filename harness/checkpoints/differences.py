@@ -23,6 +23,8 @@ _NOT_COMPUTED = frozenset(
 )
 #: Parts of a tokenizer's file that decide which tokens a text becomes, beside the vocabulary.
 _TOKENIZER_PARTS = ("normalizer", "pre_tokenizer", "post_processor")
+#: What of an added token decides where in a text it is seen.
+_ADDED_TOKEN_PARTS = ("content", "id", "lstrip", "normalized", "rstrip", "single_word")
 
 
 def configuration_difference(first: PretrainedConfig, second: PretrainedConfig) -> str | None:
@@ -58,7 +60,8 @@ def vocabulary_difference(
         there = theirs.get(token, "none")
         return f"the token {token!r} is {ours[token]} here and {there} there"
     parts, others = _parts(first), _parts(second)
-    different = [name for name in parts if parts[name] != others.get(name)]
+    names = dict.fromkeys([*parts, *others])
+    different = [name for name in names if parts.get(name) != others.get(name)]
     return f"the {different[0].replace('_', ' ')}" if different else None
 
 
@@ -69,4 +72,13 @@ def _parts(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
         return {"tokenizer's class": type(tokenizer).__name__}
     content = json.loads(backend.to_str())
     parts: dict[str, object] = {name: content.get(name) for name in _TOKENIZER_PARTS}
-    return parts | {"list of merges": content.get("model", {}).get("merges")}
+    model = dict(content.get("model", {}))
+    vocabulary = model.pop("vocab", None)
+    parts["list of merges"] = model.pop("merges", None)
+    # A unigram model's vocabulary is a list of tokens with their scores; another's was compared.
+    parts["list of token scores"] = vocabulary if isinstance(vocabulary, list) else None
+    parts["tokens that were added"] = [
+        [token.get(name) for name in _ADDED_TOKEN_PARTS] for token in content["added_tokens"]
+    ]
+    own = {name.replace("_", " "): value for name, value in model.items() if value is not None}
+    return parts | {f"option {name!r} of its model": value for name, value in own.items()}

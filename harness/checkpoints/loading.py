@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    checkpoint: Checkpoint, *, trainable: bool = False
+    checkpoint: Checkpoint, *, trainable: bool = False, only_asked: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in float32 on the GPU where there is one, else the CPU, and its tokenizer.
 
@@ -24,11 +24,13 @@ def load_model(
     their rows themselves. What is stored beside the result are the files as they are.
 
     An adapter is merged into the weights it stands on. With ``trainable`` the model is in training
-    mode (libraries load in evaluation mode) and every parameter takes a gradient.
+    mode (libraries load in evaluation mode) and every parameter takes a gradient. A quantised
+    model serves where it is ``only_asked``, as a teacher is: its weights are codes of numbers, and
+    a mean of codes, or codes without their scales, is another model of the same shape.
 
     Raises:
         CheckpointError: it cannot be opened (one line says why), or it is quantised and its
-            weights therefore take no gradient.
+            weights can therefore be neither trained nor merged.
     """
     loaded = load_model_folder(
         checkpoint.weights_folder,
@@ -39,10 +41,13 @@ def load_model(
     model = loaded.model
     if checkpoint.gguf_file is not None:
         _forget_gguf(model)
-    if trainable and getattr(model, "quantization_method", None) is not None:
-        fix = "train first and quantise the result"
+    quantised = getattr(model, "quantization_method", None) is not None
+    if quantised and not (only_asked and checkpoint.adapter_folder is None):
+        fix = "do that first and quantise the result"
         raise CheckpointError(
-            "quantised weights take no gradient", file=checkpoint.weights_folder, fix=fix
+            "quantised weights cannot be trained, merged or changed",
+            file=checkpoint.weights_folder,
+            fix=fix,
         )
     if checkpoint.adapter_folder is not None:
         model = _merged(model, checkpoint)

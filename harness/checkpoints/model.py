@@ -231,11 +231,31 @@ def _state_origin(model: PreTrainedModel, source: Source) -> None:
         settings.use_cache = True
 
 
+#: What the class that saved a model is for, at the end of its name, where that is to give texts.
+_FOR_TEXTS = ("CausalLM", "ConditionalGeneration", "Seq2SeqLM", "ImageTextToText")
+#: Left to the model itself, which is asked what it predicts from (``causality``).
+_FOR_GAPS = ("MaskedLM", "PreTraining")
+
+
 def _require_text(config: PretrainedConfig, source: Source) -> None:
-    names = getattr(config, "architectures", None) or ()
-    if any(name.endswith("ForSequenceClassification") for name in names):
+    """Refuse a model whose class says that it is for something else than texts.
+
+    Where the embedding is the output matrix too, a classifier's weights open as a whole text model,
+    and every number that comes out looks like one.
+    """
+    names = tuple(map(str, getattr(config, "architectures", None) or ()))
+    purposes = [name.rpartition("For")[2] for name in names if "For" in name]
+    if not purposes or any(purpose in _FOR_TEXTS + _FOR_GAPS for purpose in purposes):
+        return
+    if purposes[0] == "SequenceClassification":
         fix = "name it as a reward of grpo or rloo, and score a model that was trained with it"
         raise CheckpointError("gives a reward, not text", file=source.weights, fix=fix)
+    raise CheckpointError(
+        f"is a {names[0]}, which gives no text",
+        file=source.weights,
+        key="architectures",
+        fix="score the model that it was made from",
+    )
 
 
 def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedTokenizerBase:

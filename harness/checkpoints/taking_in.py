@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from steelyard.harness.checkpoints.bases import base_of_adapter
+from steelyard.harness.checkpoints.bases import ADAPTER_BASE, base_of_adapter
 from steelyard.harness.checkpoints.digests import (
     adapter_digest,
     chat_template_digest,
@@ -26,7 +26,7 @@ from steelyard.harness.checkpoints.folder import (
 from steelyard.harness.checkpoints.opening import describe
 from steelyard.harness.checkpoints.writing import Format, copy_generation, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files import digest_json
+from steelyard.harness.files import digest_json, read_json_object
 from steelyard.harness.plugins import TrainJob
 
 
@@ -74,8 +74,11 @@ def content_of(folder: Path) -> str:
     return digest_json([adapter_digest(folder), tokenizer])
 
 
-def take_in(source: Path, job: TrainJob) -> Format:
-    """Copy weights (or an adapter for the job's start) and tokenizer; say which it was.
+def take_in(source: Path, job: TrainJob) -> tuple[Format, tuple[str, ...]]:
+    """Copy weights (or an adapter for the job's start) and tokenizer.
+
+    Returns:
+        Which it was, and notes on what could not be checked.
 
     Only what is read is copied (``folder``): optimizer states, pickles and stray weights stay.
 
@@ -100,10 +103,10 @@ def take_in(source: Path, job: TrainJob) -> Format:
             shutil.copyfile(file, job.folder / file.name)
     copy_tokenizer(source, job.folder)
     copy_generation(source, job.folder)
-    return taken.manifest.format
+    return taken.manifest.format, ()
 
 
-def _take_in_adapter(source: Path, job: TrainJob) -> Format:
+def _take_in_adapter(source: Path, job: TrainJob) -> tuple[Format, tuple[str, ...]]:
     require_safetensors(source, "adapter")
     start = job.start
     if start.adapter_folder is not None or start.gguf_file is not None:
@@ -111,8 +114,17 @@ def _take_in_adapter(source: Path, job: TrainJob) -> Format:
         raise CheckpointError("its parent holds no full weights", file=source, fix=fix)
     try:
         named = base_of_adapter(source)
+        notes: tuple[str, ...] = ()
     except CheckpointError:
-        named = None  # Trained on another machine; the check after training tells whether it fits.
+        # Trained on another machine. Whether its shapes fit the check tells; whether these are the
+        # weights that it was trained on nobody can.
+        named = None
+        stated = read_json_object(source / ADAPTER_CONFIG, CheckpointError).get(ADAPTER_BASE)
+        base = Path(str(stated)).name if stated else "a base that it does not name"
+        notes = (
+            f"its adapter was trained on {base}, which is not here: whether the parent has the "
+            "same weights is not known",
+        )
     if named is not None and weights_digest(named) != start.manifest.digests.weights:
         raise CheckpointError(
             "the adapter was trained on other weights than its parent's",
@@ -125,4 +137,4 @@ def _take_in_adapter(source: Path, job: TrainJob) -> Format:
     link_base(job.folder, start.weights_folder)
     copy_tokenizer(start.weights_folder, job.folder)
     copy_tokenizer(source, job.folder)
-    return "adapter"
+    return "adapter", notes

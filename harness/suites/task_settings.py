@@ -28,8 +28,11 @@ def check_task_settings(config: TaskConfig | None) -> None:
     The error's key is that of the file.
     """
     generation = getattr(config, "generation_kwargs", None)
-    if isinstance(generation, Mapping) and _generates(config):
+    if generation is not None and _generates(config):
         with located(key="generation_kwargs"):
+            if not isinstance(generation, Mapping):
+                fix = 'write {until: ["."], max_gen_toks: 32}'
+                raise ConfigError("not settings by name", value=generation, fix=fix)
             check_generation_settings(generation)
 
 

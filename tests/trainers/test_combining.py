@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from steelyard.harness.checkpoints import check, load_model, open_base
-from steelyard.harness.errors import ConfigError, TrainingError
+from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
 from steelyard.harness.experiment.file import load_experiment
 from steelyard.harness.experiment.lineage import ancestors
 from steelyard.harness.records import Checkpoint
@@ -269,6 +269,21 @@ def test_dora_adapters_do_not_add_up(base: Checkpoint, tmp_path: Path) -> None:
         tiny_jobs.train(
             "merge", base, tmp_path / "m", beside=lent, sources=["a", "b"], adapter=True
         )
+
+
+@pytest.mark.parametrize("scheme", ["int8", "nf4"])
+def test_quantised_sources_are_not_merged(
+    base: Checkpoint, others: dict[str, Checkpoint], tmp_path: Path, scheme: str
+) -> None:
+    """LLM.int8's codes have the shape of the weights that they stand for."""
+    quantised = tiny_jobs.train("quantize", others["a"], tmp_path / "q", scheme=scheme)
+    beside = {"q": quantised, "b": others["b"]}
+    with pytest.raises(CheckpointError, match="quantised weights cannot be trained, merged"):
+        tiny_jobs.train("merge", base, tmp_path / "m", beside=beside, sources=["q", "b"])
+    distilled = tiny_jobs.train(
+        "distill", base, tmp_path / "d", teacher="q", beside={"q": quantised}, **FAST
+    )
+    assert "as trained" in check(distilled, base)["loss"]
 
 
 def test_a_tied_and_an_untied_source_merge_untied(tmp_path: Path) -> None:

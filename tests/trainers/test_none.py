@@ -42,6 +42,10 @@ def test_an_adapter_from_another_machine_is_put_on_the_parent(
     assert taken.weights_folder == base.folder
     assert taken.manifest.digest == lora.manifest.digest
     assert "move by" in check(taken, base)["adapter applied"]
+    unchecked = (
+        "its adapter was trained on base, which is not here: whether the parent has the same"
+    )
+    assert any(note.startswith(unchecked) for note in taken.manifest.notes)
 
 
 def test_an_adapter_of_other_weights_than_the_parents_is_refused(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import load_model
+from steelyard.harness.checkpoints import added_tokens, load_model
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import Row, read_mix, roles_for
@@ -114,6 +114,8 @@ def trained_beside_reference(
     model, tokenizer = load_model(job.start, trainable=True)
     require_decoder(model, job, method.name)
     rows = training.begun_once(rows, tokenizer)
+    if held_out is not None:
+        held_out = training.begun_once(held_out, tokenizer)
     reference = None
     if options.rank is None:  # with an adapter, the model without it is the reference
         reference = copy.deepcopy(model).eval().requires_grad_(False)
@@ -140,9 +142,10 @@ def trained_without_reference(
     rows, held_out = early_stop.divided(rows, options.early_stop, job)
     training.prepare(job)
     model, tokenizer = load_model(job.start, trainable=True)
-    rows = training.begun_once(as_texts(rows, tokenizer), tokenizer)
+    are_chats = isinstance(rows[0]["prompt"], list)
+    rows = _begun(rows, tokenizer)
     if held_out is not None:
-        held_out = training.begun_once(as_texts(held_out, tokenizer), tokenizer)
+        held_out = _begun(held_out, tokenizer)
     with quiet():
         with training.in_one_line(job):
             trainer = method.trainer(
@@ -152,7 +155,7 @@ def trained_without_reference(
                 ),
                 train_dataset=rows,
                 eval_dataset=held_out,
-                processing_class=as_asked(tokenizer),
+                processing_class=as_asked(tokenizer, are_chats=are_chats),
                 peft_config=peft_config(options),
             )
         trainer.train_dataset = trainer.train_dataset.filter(has_answers)
@@ -186,18 +189,39 @@ def as_texts(
     return datasets.Dataset.from_list(texts)
 
 
+def _begun(
+    rows: datasets.Dataset, tokenizer: transformers.PreTrainedTokenizerBase
+) -> datasets.Dataset:
+    """Chats as their template begins them, texts as the tokenizer does.
+
+    TRL's experimental trainers put a BOS there themselves, and no other token (GLM begins every
+    text with two of its own): those are written out.
+    """
+    if isinstance(rows[0]["prompt"], list):
+        return as_texts(rows, tokenizer)
+    rows = training.begun_once(rows, tokenizer)
+    before = list(added_tokens(tokenizer).before)
+    if before in ([], [tokenizer.bos_token_id]):
+        return rows
+    beginning = tokenizer.decode(before)
+    return rows.map(lambda row: {"prompt": beginning + row["prompt"]})
+
+
 def as_asked(
-    tokenizer: transformers.PreTrainedTokenizerBase,
+    tokenizer: transformers.PreTrainedTokenizerBase, *, are_chats: bool = False
 ) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer for TRL's experimental trainers, which put BOS in front of every row.
 
     Where the tokenizer itself puts none there, no evaluation would, and the model would learn
-    another beginning than it is asked with.
+    another beginning than it is asked with; a chat begins as its template wrote it. They also pad
+    with nothing else than a padding token, where TRL's own trainers take EOS.
     """
     reading = copy.deepcopy(tokenizer)
     first = reading("a")["input_ids"][:1]
-    if reading.bos_token_id is not None and first != [reading.bos_token_id]:
+    if reading.bos_token_id is not None and (are_chats or first != [reading.bos_token_id]):
         reading.bos_token = None
+    if reading.pad_token is None:
+        reading.pad_token = reading.eos_token
     return reading
 
 

@@ -8,13 +8,14 @@ be made under is refused by name.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ScoringError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from transformers import GenerationConfig, PreTrainedModel
 
@@ -55,6 +56,45 @@ def stated_defaults(model: PreTrainedModel | None) -> str | None:
     """JSON of the settings that a model's folder states, sorted; None without a model."""
     settings = getattr(model, "generation_config", None)
     return None if settings is None else json.dumps(_stated(settings), sort_keys=True, default=str)
+
+
+@contextmanager
+def generating(model: PreTrainedModel, task: str) -> Iterator[None]:
+    """What transformers refuses of a folder's settings and a request's becomes a line of ours.
+
+    Raises ``ScoringError``.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, OSError, NotImplementedError) as error:
+        raise ScoringError(
+            f"cannot generate under {stated_defaults(model)} and what the task asks: "
+            f"{(str(error).splitlines() or [''])[0]}",
+            key=task,
+            fix="change generation_config.json beside the weights, or the task's generation_kwargs",
+        ) from error
+
+
+def require_tokens(model: PreTrainedModel, options: Mapping[str, object]) -> None:
+    """Raise ``ScoringError`` where a request names a token that the model does not have."""
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    for name, value in options.items():
+        if name.endswith(_NAMES_TOKENS):
+            beyond = [token for token in _numbers(value) if token >= rows]
+            if beyond:
+                what = f"the model has {rows:,} tokens, numbered from 0"
+                raise ScoringError(what, key=name, value=beyond[0], fix="name one of them")
+
+
+_NAMES_TOKENS = ("token_id", "suppress_tokens", "bad_words_ids")
+
+
+def _numbers(value: object) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _numbers(part)
 
 
 def rows_serve(model: PreTrainedModel, options: Mapping[str, object]) -> bool:

@@ -11,10 +11,14 @@ import torch
 from lm_eval.models.utils_hf import stop_sequences_criteria
 
 from steelyard.harness.environment import quiet
-from steelyard.harness.errors import ScoringError, located
+from steelyard.harness.errors import located
 from steelyard.harness.scoring import memory
 from steelyard.harness.scoring.encoding import Encoder
-from steelyard.harness.scoring.generation.defaults import rows_serve, stated_defaults
+from steelyard.harness.scoring.generation.defaults import (
+    generating,
+    require_tokens,
+    rows_serve,
+)
 from steelyard.harness.scoring.generation.prompts import (
     Settings,
     as_prompt,
@@ -111,7 +115,8 @@ class GenerationPlans:
 
     def _by_rows_or_refused(self, request: Request, settings: Settings) -> bool:
         """Whether our rows serve a group of requests; what nothing serves is refused."""
-        with located(key=request.task):
+        with located(key=request.task), generating(self.model, request.task):
+            require_tokens(self.model, settings.options)
             served = rows_serve(self.model, settings.options)
         return served and self._rows is not None
 
@@ -149,10 +154,11 @@ class GenerationPlans:
     def _by_rows(self, work: _Work, budget: int) -> tuple[list[Answer], int]:
         assert self._rows is not None
         before = self._rows.flat.tokens
-        prompts = [
-            as_prompt(self.model, self.tokenizer, request, own, work.settings)
-            for request, own in zip(work.requests, work.tokens, strict=True)
-        ]
+        with generating(self.model, work.requests[0].task):
+            prompts = [
+                as_prompt(self.model, self.tokenizer, request, own, work.settings)
+                for request, own in zip(work.requests, work.tokens, strict=True)
+            ]
         way = self._way(prompts, work.anchors)
         try:
             generated = way.run(prompts, work.anchors, budget)
@@ -190,7 +196,8 @@ class GenerationPlans:
         """transformers' own ``generate`` over prompts of equal length, so that none is padded."""
         asked, tokens, settings = work.requests, work.tokens, work.settings
         texts = [""] * len(asked)
-        stopping = Stopping(self.tokenizer, settings.stops, end_tokens(self.model))
+        ends = end_tokens(self.model, settings.options)
+        stopping = Stopping(self.tokenizer, settings.stops, ends)
         count = 0
         searched = not rows_serve(self.model, settings.options)
         most = 1 if searched or settings.options.get("do_sample") else self._together
@@ -216,27 +223,21 @@ class GenerationPlans:
         self, request: Request, ids: torch.Tensor, settings: Settings, **options: object
     ) -> torch.Tensor:
         """Tokens that ``generate`` gives, one answer a prompt, shape (prompts, tokens)."""
-        try:
+        with generating(self.model, request.task):
             output: torch.Tensor = self.model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=settings.most,
-                pad_token_id=self.tokenizer.pad_token_id,
-                use_cache=True,
-                num_return_sequences=1,
-                return_dict_in_generate=False,
-                tokenizer=self.tokenizer,
-                **options,
-                **settings.options,
+                **{
+                    "pad_token_id": self.tokenizer.pad_token_id,
+                    **settings.options,
+                    "input_ids": ids,
+                    "attention_mask": torch.ones_like(ids),
+                    "max_new_tokens": settings.most,
+                    "use_cache": True,
+                    "num_return_sequences": 1,
+                    "return_dict_in_generate": False,
+                    "tokenizer": self.tokenizer,
+                    **options,
+                }
             )
-        except (ValueError, TypeError, ImportError, OSError, NotImplementedError) as error:
-            raise ScoringError(
-                f"cannot generate under {stated_defaults(self.model)} and what the task asks: "
-                f"{(str(error).splitlines() or [''])[0]}",
-                key=request.task,
-                fix="change generation_config.json beside the weights, or the task's "
-                "generation_kwargs",
-            ) from error
         return output
 
 

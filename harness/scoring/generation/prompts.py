@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -79,9 +79,11 @@ def cut_context(encoder: Encoder, request: Request, settings: Settings, max_leng
     return np.array(tokens, dtype=np.int32)
 
 
-def end_tokens(model: PreTrainedModel) -> set[int]:
-    """The tokens at which ``generate`` stops."""
-    ends = model.generation_config.eos_token_id
+def end_tokens(model: PreTrainedModel, options: Mapping[str, object]) -> set[int]:
+    """The tokens at which ``generate`` stops under these options of a request."""
+    ends: Any = options.get("eos_token_id")
+    if ends is None:
+        ends = model.generation_config.eos_token_id
     if ends is None:
         return set()
     return set(ends) if isinstance(ends, (list, tuple)) else {int(ends)}
@@ -95,7 +97,8 @@ def as_prompt(
     settings: Settings,
 ) -> Prompt:
     """A prompt with the logits processors that ``generate`` would use."""
-    stopping = Stopping(tokenizer, settings.stops, end_tokens(model))
+    ends = end_tokens(model, settings.options)
+    stopping = Stopping(tokenizer, settings.stops, ends)
     return Prompt(tokens, settings.most, stopping, _picker(model, request, tokens, settings))
 
 

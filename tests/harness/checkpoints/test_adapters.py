@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steelyard.harness.checkpoints import load_model_folder
+from steelyard.harness.checkpoints.bases import base_of_adapter
 from steelyard.harness.errors import CheckpointError
 from tests.harness.scoring import tiny
 
@@ -162,3 +165,59 @@ def test_rows_for_one_of_two_untied_embeddings_are_not_enough(base: Path, tmp_pa
     save_file(tensors, file)
     with pytest.raises(CheckpointError, match="322 rows for the embedding or for the head"):
         load_model_folder(base, adapter=tmp_path, device="cpu")
+
+
+def test_an_embedding_that_was_saved_beside_an_adapter_counts(base: Path, tmp_path: Path) -> None:
+    """As PEFT saves it with ``save_embedding_layers=True``, whether tokens were added or not."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    options: dict[str, Any] = {"target_modules": ["q_proj"], "init_lora_weights": False}
+    model = get_peft_model(opened(base), LoraConfig(r=4, task_type="CAUSAL_LM", **options))
+    with torch.no_grad():
+        model.get_input_embeddings().weight[FAR[0]] += 0.5
+    model.save_pretrained(tmp_path, save_embedding_layers=True)
+    ids = [3, *FAR, 7]
+    loaded = load_model_folder(tmp_path, device="cpu")
+    assert log_likelihood(loaded.model, ids) == pytest.approx(log_likelihood(model, ids), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task_type": "SEQ_CLS"}, r"task_type: the adapter gives no text \(got 'SEQ_CLS'\)"),
+        ({"alora_invocation_tokens": [5]}, "alora_invocation_tokens: .* switched on by tokens"),
+    ],
+)
+def test_an_adapter_that_makes_no_text_model_is_refused_by_its_key(
+    base: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    save_few_tokens(base, tmp_path, {"target_modules": ["embed_tokens"]})
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(CheckpointError, match=words):
+        load_model_folder(tmp_path, device="cpu")
+
+
+def test_the_base_is_of_the_revision_that_the_adapter_names(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two revisions of one repository in the hub's cache, laid out as huggingface_hub lays them."""
+    from huggingface_hub import constants
+
+    repository = tmp_path / "hub" / "models--org--name"
+    for revision, commit in (("main", "a" * 40), ("v2", "b" * 40)):
+        shutil.copytree(base, repository / "snapshots" / commit)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / revision).write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    adapter = tmp_path / "adapter"
+    save_few_tokens(base, adapter, {"target_modules": ["embed_tokens"]})
+    file = adapter / "adapter_config.json"
+    config = json.loads(file.read_text()) | {"base_model_name_or_path": "org/name"}
+    for revision, commit in ((None, "a" * 40), ("v2", "b" * 40)):
+        file.write_text(json.dumps(config | {"revision": revision}))
+        assert base_of_adapter(adapter).name == commit
+    file.write_text(json.dumps(config | {"revision": "v3"}))
+    with pytest.raises(CheckpointError, match="org/name at v3"):
+        base_of_adapter(adapter)

@@ -47,3 +47,17 @@ def test_causal_models_are_taken(tmp_path: Path, name: str) -> None:
     build(name).save_pretrained(tmp_path)
     tiny.save_tokenizer(tmp_path)
     load_model_folder(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["Qwen2ForTokenClassification", "Qwen2ForSequenceClassification"])
+def test_a_classifier_is_no_text_model_even_where_its_weights_would_do(
+    tmp_path: Path, kind: str
+) -> None:
+    """With tied embeddings not a tensor of the text model is missing."""
+    import transformers
+
+    config = transformers.Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=True)
+    getattr(transformers, kind)(config).save_pretrained(tmp_path)
+    tiny.save_tokenizer(tmp_path)
+    with pytest.raises(CheckpointError, match=r"gives no text|gives a reward, not text"):
+        load_model_folder(tmp_path, device="cpu")

@@ -57,3 +57,28 @@ def test_vocabularies_differ_by_their_number_a_token_or_how_texts_are_split(tmp_
     vocabulary = swapped.get_vocab()
     swapped.get_vocab = lambda: vocabulary | {"the": 7}
     assert "the token" in str(vocabulary_difference(fresh(), swapped))
+
+
+def test_vocabularies_of_equal_ids_differ_by_what_cuts_a_text_otherwise(tmp_path: Any) -> None:
+    from tokenizers import AddedToken, Tokenizer, models
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    def unigram(score: float) -> Any:
+        pieces = [("<unk>", 0.0), ("a", -1.0), ("b", -1.0), ("ab", score)]
+        return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.Unigram(pieces, unk_id=0)))
+
+    assert (unigram(-0.5)("ab").input_ids, unigram(-9.0)("ab").input_ids) == ([3], [1, 2])
+    assert vocabulary_difference(unigram(-0.5), unigram(-9.0)) == "the list of token scores"
+
+    def fresh(lstrip: bool = False) -> Any:
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+        tokenizer.add_tokens([AddedToken("<q>", lstrip=lstrip)])
+        return tokenizer
+
+    tiny.save_tokenizer(tmp_path)
+    assert fresh()("fox <q>").input_ids != fresh(lstrip=True)("fox <q>").input_ids
+    assert vocabulary_difference(fresh(), fresh(lstrip=True)) == "the tokens that were added"
+    merging = fresh()
+    merging.backend_tokenizer.model.ignore_merges = True
+    assert vocabulary_difference(fresh(), fresh()) is None
+    assert vocabulary_difference(fresh(), merging) == "the option 'ignore merges' of its model"

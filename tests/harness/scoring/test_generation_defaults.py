@@ -105,6 +105,44 @@ def test_a_task_that_asks_for_beams_gets_them(model: Path) -> None:
     assert texts(model, num_beams=4) == texts_of_hf(model, num_beams=4) != texts(model)
 
 
+@pytest.mark.parametrize(
+    "asked_for", [{}, {"min_new_tokens": 8}, {"exponential_decay_length_penalty": [2, 2.5]}]
+)
+def test_an_answer_ends_at_the_tokens_that_its_task_names(
+    asked_for: dict[str, object], model: Path
+) -> None:
+    import torch
+
+    loaded = load_model_folder(model)
+    third = []
+    for prompt in PROMPTS:
+        ids = torch.tensor([loaded.tokenizer(prompt).input_ids])
+        third.append(int(loaded.model.generate(ids, max_new_tokens=3, do_sample=False)[0, -1]))
+    ours = texts(model, eos_token_id=third, **asked_for)
+    assert ours == texts_of_hf(model, eos_token_id=third, **asked_for) != texts(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"eos_token_id": 99_999}, r"eos_token_id: the model has 320 tokens.*got 99999"),
+        ({"bad_words_ids": [[3], [4, 320]]}, "bad_words_ids: the model has 320 tokens.*got 320"),
+        ({"cache_implementation": "none such"}, "cannot generate under .*cache_implementation"),
+    ],
+)
+def test_what_a_task_asks_of_tokens_and_caches_that_are_not_there_is_one_line(
+    settings: dict[str, object], words: str, model: Path
+) -> None:
+    with pytest.raises(ScoringError, match=words) as caught:
+        texts(model, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_that_change_no_text_pass_where_beams_are_searched(model: Path) -> None:
+    silent = {"use_cache": False, "pad_token_id": 5, "return_dict_in_generate": True}
+    assert texts(model, num_beams=3, **silent) == texts(model, num_beams=3)
+
+
 def test_a_text_is_cut_at_a_stop_that_the_folder_states(model: Path, tmp_path: Path) -> None:
     plain = texts(model)
     number, place = next(

@@ -67,6 +67,21 @@ def test_a_generation_setting_that_nothing_reads_is_refused_with_the_right_one(
         ({"max_gen_toks": 3, "max_new_tokens": 30}, "two lengths of an answer"),
         ({"temperature": "hot"}, "not a value"),
         ({"temperature": -1.0}, "not a value"),
+        ({"until": ["x", ""]}, "an empty text ends nothing"),
+        ({"temperature": 0.7, "do_sample": False}, "has no effect"),
+        ({"do_sample": True, "top_p": 5}, "from 0 to 1"),
+        ({"do_sample": True, "min_p": -0.1}, "from 0 to 1"),
+        ({"do_sample": True, "top_k": 0.5}, "a whole number"),
+        ({"num_beams": 2.5}, "a whole number"),
+        ({"no_repeat_ngram_size": "2"}, "a whole number"),
+        ({"repetition_penalty": 0}, "more than 0"),
+        ({"temperature": float("inf"), "do_sample": True}, "not a value"),
+        ({"seed": "a"}, "a whole number"),
+        ({"use_cache": "yes"}, "not true or false"),
+        ({"eos_token_id": "</s>"}, "not ids of tokens"),
+        ({"bad_words_ids": [3, 4]}, "not ids of tokens"),
+        ({"suppress_tokens": ["the"]}, "not ids of tokens"),
+        ({"min_new_tokens": 50, "max_gen_toks": 6}, "more than an answer may have"),
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_refused(
@@ -76,11 +91,24 @@ def test_a_value_that_a_setting_cannot_have_is_refused(
         check_generation_settings(settings)
 
 
+@pytest.mark.parametrize("settings", [["until"], "until"])
+def test_generation_settings_without_names_are_refused(settings: object, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="generation_kwargs: not settings by name"):
+        built(tmp_path, generation_kwargs=settings)
+
+
+def test_a_draw_at_temperature_0_is_refused_where_we_draw_ourselves() -> None:
+    settings = {"do_sample": True, "temperature": 0.0}
+    check_generation_settings(settings)  # servers take the likeliest token
+    with pytest.raises(ConfigError, match="nothing is drawn at temperature 0"):
+        check_generation_settings(settings, other_backends=False)
+
+
 def test_settings_of_lm_eval_transformers_and_servers_pass(tmp_path: Path) -> None:
     settings = {
         "until": "\n",
         "do_sample": True,
-        "temperature": 0,
+        "temperature": 0.5,
         "max_tokens": 3,
         "top_p": 0.9,
         "repetition_penalty": 1.1,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from steelyard.harness.checkpoints import check, load_model
+from steelyard.harness.checkpoints import check, load_model, open_base
 from steelyard.harness.checkpoints.digests import adapter_digest
 from steelyard.harness.errors import ConfigError, DataError
 from steelyard.harness.experiment.file import load_experiment
@@ -105,6 +106,60 @@ def test_orpo_trains_on_the_beginning_that_evaluations_ask_with(
     assert seen[0][0] != tokenizer.bos_token_id
     assert seen[0][-1] == tokenizer.eos_token_id
     assert tuned.manifest.digests.tokenizer == base.manifest.digests.tokenizer
+
+
+CHAT = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("added", "chats", "begins"),
+    [
+        (["<s>"], False, [0]),
+        (["<s>"], True, []),  # a chat is what its template wrote, in evaluations too
+        (["<pad>", "<s>"], False, [2, 0]),  # GLM begins every text with two tokens
+        (["<pad>", "<s>"], True, []),
+    ],
+)
+def test_orpo_begins_texts_as_the_tokenizer_does_and_chats_as_their_template(
+    base: Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    added: list[str],
+    chats: bool,
+    begins: list[int],
+) -> None:
+    from tokenizers import processors
+    from trl.experimental.orpo import ORPOTrainer
+
+    folder = Path(shutil.copytree(base.folder, tmp_path / "base"))
+    _, tokenizer = load_model(base)
+    ids = tokenizer.convert_tokens_to_ids(added)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=[*added, "$A"], special_tokens=list(zip(added, ids, strict=True))
+    )
+    tokenizer.pad_token = None  # EOS is taken in its place
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(CHAT)
+    prompt: Any = [{"role": "user", "content": "who ?"}] if chats else "who ?"
+    answers = (" the fox .", " the dog .")
+    pair: Any = [[{"role": "assistant", "content": text}] for text in answers] if chats else answers
+    row = {"prompt": prompt, "chosen": pair[0], "rejected": pair[1]}
+    data = tiny_jobs.write_rows(tmp_path / "pairs.jsonl", [row] * 2)
+    seen: list[list[int]] = []
+    train = ORPOTrainer.train
+
+    def look(self: Any, *args: Any, **options: Any) -> Any:
+        seen.append(self.train_dataset[0]["chosen_input_ids"])
+        return train(self, *args, **options)
+
+    monkeypatch.setattr(ORPOTrainer, "train", look)
+    tiny_jobs.train("orpo", open_base(str(folder)), tmp_path / "orpo", data=data, steps=1)
+    asked = "<user>who ?<assistant> the fox ." if chats else "who ? the fox ."
+    own = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    assert seen[0] == [*begins, *own, tokenizer.eos_token_id]
 
 
 # --- adapters in place of all weights -----------------------------------------------------------
