@@ -12,7 +12,9 @@ that is not the item word for word is then held against others of its shape
 (:mod:`~steelyard.harness.evaluation.contamination.templates`): with another name in the template's
 blank it is another item.
 
-Words are those of :mod:`steelyard.harness.texts`: of scripts without spaces every character is one.
+Words are those of :mod:`steelyard.harness.texts`, a little rougher
+(:mod:`~steelyard.harness.evaluation.contamination.spelt`): of scripts without spaces every
+character is one.
 
 At the sizes of fine-tuning data an inverted index is exact and takes seconds, so nothing is
 sketched: MinHash would approximate the same numbers.
@@ -30,6 +32,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.harness.evaluation.contamination.spelt import SIGNS, searched_words
 from steelyard.harness.evaluation.contamination.templates import (
     CHARACTER,
     Neighbours,
@@ -37,7 +40,7 @@ from steelyard.harness.evaluation.contamination.templates import (
     held_words,
     judged,
 )
-from steelyard.harness.texts import is_unspaced, words
+from steelyard.harness.texts import is_unspaced
 
 #: Words of an n-gram.
 N = 3
@@ -92,6 +95,7 @@ class ItemIndex:
         holders = Counter(word for words in self._items for word in set(words))
         #: By word number: a character that is a word by itself is less than a word.
         self._sizes = [1.0, *(CHARACTER if is_unspaced(word) else 1.0 for word in self._numbers)]
+        self._signs = {self._numbers[sign] for sign in SIGNS if sign in self._numbers}
         #: By word number: what nearly every item says weighs next to nothing.
         self._weights = [0.0] * (len(self._numbers) + 1)
         for word, count in holders.items():
@@ -111,7 +115,8 @@ class ItemIndex:
                 own = self._items[item]
                 of_items = self._neighbours.masks(item) if rows.reach(THRESHOLD) else []
                 sizes = np.array([self._sizes[word] for word in own])
-                search.found(item, *judged(own, rows, of_items, sizes, THRESHOLD))
+                signs = np.array([word in self._signs for word in own])
+                search.found(item, *judged(own, rows, of_items, sizes, signs, THRESHOLD))
         without_words = sum(not item for item in self._items)
         return Contamination(search.shares, search.closest, without_words)
 
@@ -122,8 +127,11 @@ class ItemIndex:
     def _words(self, text: str, *, grow: bool) -> Words:
         """The text's words as numbers from 1; -1 for a word that stands in no item."""
         if grow:
-            return [self._numbers.setdefault(word, len(self._numbers) + 1) for word in words(text)]
-        return [self._numbers.get(word, -1) for word in words(text)]
+            return [
+                self._numbers.setdefault(word, len(self._numbers) + 1)
+                for word in searched_words(text)
+            ]
+        return [self._numbers.get(word, -1) for word in searched_words(text)]
 
     def _look_for_grams(self, search: _Search, batch: Sequence[Words], first: int) -> None:
         """Items by their n-grams; what reaches ``THRESHOLD`` is read word by word."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from steelyard.harness.evaluation.contamination.containment import Contamination, ItemIndex
-from steelyard.harness.files import records
+from steelyard.harness.files import filled, records, template_columns
 from steelyard.harness.plugins import DataSource
 from steelyard.harness.suites import BuiltSuite, BuiltTask, right_choices
 
@@ -94,20 +95,39 @@ def _question(built: BuiltTask, document: object) -> str:
 
 
 def _texts_of_rows(source: DataSource) -> Iterator[str]:
-    for _, record in records(source.path):
-        yield "\n".join(_strings(list(record.values())))
+    """A row's columns, and what its templates make of them: neither alone is all that is learnt."""
+    templates = [t for t in source.columns.values() if template_columns(t)]
+    for place, record in records(source.path):
+        made = [filled(t, record, place) for t in templates if t not in record]
+        yield "\n".join(_strings([*made, *record.values()]))
 
 
 def _strings(value: object) -> Iterator[str]:
     """Every text in a value: columns, and the turns of a chat."""
     if isinstance(value, str):
-        yield value
+        chat = _read_out(value)
+        if chat is None:
+            yield value
+        else:
+            yield from _strings(chat)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield str(value)
     elif isinstance(value, dict):
         for part in value.values():
             yield from _strings(part)
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _strings(part)
+
+
+def _read_out(text: str) -> object | None:
+    """The list or object in a cell that is written as JSON; None for any other text."""
+    if not text.lstrip().startswith(("[{", "[ {", '{"')):
+        return None
+    try:
+        return json.loads(text)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError):
+        return None
 
 
 def _example(texts: Sequence[str], held: Contamination) -> dict[str, object]:

@@ -91,12 +91,17 @@ class Neighbours:
 
 
 def judged(
-    own: Words, rows: Rows, of_items: Sequence[Mask], sizes: NDArray[np.float64], threshold: float
+    own: Words,
+    rows: Rows,
+    of_items: Sequence[Mask],
+    sizes: NDArray[np.float64],
+    signs: Mask,
+    threshold: float,
 ) -> tuple[float, int]:
     """(share, document) of the best row: at ``threshold`` or above only where it is a copy.
 
     ``of_items`` are the masks of the item's neighbours among the items, ``sizes`` those of its
-    words, ``CHARACTER`` or 1.
+    words, ``CHARACTER`` or 1; ``signs`` says which of them stand between two numbers.
     """
     masks = {stretch: held_words(own, stretch) for stretch in rows.stretches}
     best, document = 0.0, -1
@@ -107,6 +112,8 @@ def judged(
             of_rows = [mask for other, mask in masks.items() if other != stretch]
             neighbours = [*of_items, *filter(_is_neighbour, of_rows)]
             filled = _filled(own, stretch, masks[stretch], neighbours, sizes)
+            if not masks[stretch][signs].all():  # a difference is no copy of a sum
+                filled = 0.0
             share = share if filled == 1 else 0.99 * threshold * max(filled, 0.1)
         if share > best:
             best, document = share, place

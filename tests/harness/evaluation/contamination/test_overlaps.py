@@ -55,3 +55,31 @@ def test_a_task_that_asks_in_ways_of_its_own_is_looked_for_by_its_texts(tmp_path
     found = overlaps(suite, [DataSource("facts", data)])
     counts = {row["task"]: row["contaminated"] for row in found}
     assert counts["toy_choice"] >= 1
+
+
+def test_an_item_is_found_in_what_a_template_makes_of_columns_and_in_a_chat_in_a_cell(
+    tmp_path: Path,
+) -> None:
+    """What is learnt is the filled template; no column alone holds the item."""
+    suite = build(load_suite(str(write_suite(tmp_path)), folder=tmp_path))
+    text = json.loads((tmp_path / "text.jsonl").read_text().splitlines()[20])["text"]
+    words = text.split()
+    columns = {f"c{n % 7}": "" for n in range(7)}
+    columns |= {f"c{n}": word for n, word in enumerate(words[1::2])}
+    template = " ".join(w if n % 2 == 0 else f"{{c{n // 2}}}" for n, w in enumerate(words))
+    made, plain, chat = (tmp_path / f"{name}.jsonl" for name in ("made", "plain", "chat"))
+    made.write_text(json.dumps(columns))
+    plain.write_text(json.dumps(columns))
+    accented = [{"role": "user", "content": text.replace("e", "é")}]
+    chat.write_text(json.dumps({"messages": json.dumps(accented)}))
+    found = overlaps(
+        suite,
+        [
+            DataSource("made", made, {"text": template}),
+            DataSource("plain", plain),
+            DataSource("chat", chat),
+        ],
+    )
+    counts = {row["data"]: row["contaminated"] for row in found if row["task"] == "toy_text"}
+    assert counts["made"] >= 1 and counts["chat"] >= 1
+    assert counts["plain"] == 0

@@ -123,6 +123,34 @@ def test_a_copy_that_lost_words_of_the_template_is_still_a_copy() -> None:
     assert ItemIndex(items).search([edited]).contaminated.nonzero()[0].tolist() == [3]
 
 
+def test_a_difference_is_no_copy_of_a_sum() -> None:
+    pairs = [(a, b) for a in range(3, 9) for b in range(3, 9)]
+    items = [f"{a} + {b} =" for a, b in pairs] + ["def add(a, b):\n    return a + b"]
+    other = [f"{a} - {b} =" for a, b in pairs] + ["def add(a, b):\n    return a - b"]
+    assert not ItemIndex(items).search(other).contaminated.any()
+    assert ItemIndex(items).search([items[4], items[-1]]).contaminated.nonzero()[0].tolist() == [
+        4,
+        36,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "copy"),
+    [
+        ("¿Cuál es la montaña más alta del Perú?", "Cual es la montana mas alta del Peru?"),
+        ('Who wrote "Faust" and "Egmont" in 1808?', "Who wrote &quot;Faust&quot; and &#34;Egmont"),
+        (
+            "Was the treaty of 2024-01-02 signed by Peru?",
+            "Was the treaty of 2024/01/02 signed by P",
+        ),
+        ("When did the old harbour – now a park – close?", "When did the old harbour - now a park"),
+    ],
+)
+def test_a_copy_may_lose_its_accents_and_change_its_dashes(item: str, copy: str) -> None:
+    others = ["what does Gita Linor play? violin", "How far is it from Lyon to Gent by train?"]
+    assert ItemIndex([item, *others]).search([copy]).contaminated.tolist() == [True, False, False]
+
+
 SENTENCES = {
     "Chinese": "北京的图书馆在假期里每天早上九点开放，晚上八点关门，星期一除外。",
     "Japanese": "この湖は冬になると凍り、子供たちは毎日スケートを楽しみます。",
