@@ -124,6 +124,9 @@ def energy_of(record: Record, source: Source, phase: Phase) -> Energy:
     note = f"imported from {source.title}"
     if not place:
         grams, note = None, f"{note}; no country, so no grams"
+    elif grams == 0 and used:
+        grams, intensity = None, None
+        note = f"{note}; its emissions are 0, which no electricity has: no grams"
     return Energy(
         phase=phase,
         seconds=number(record["duration"]) or 0.0,

@@ -12,13 +12,16 @@ _PARTS = ("cpu_energy", "gpu_energy", "ram_energy")
 _APART = 0.01
 #: No country's electricity comes near it: burning lignite alone makes about 1,100.
 _MOST_GRAMS_PER_KWH = 2000.0
+#: A tracker sees one machine: eight GPUs draw 10 kW, and a rack of such machines 100.
+_MOST_WATTS = 100_000.0
 #: A tracker reads its meters every few seconds; a shorter task may see none of it.
 _SECONDS = 1.0
 
 
 def require_sound(record: Mapping[str, object]) -> None:
     """Raises ``DataError`` for a negative part, parts that are not the whole, an energy of nothing
-    over a time, and more grams than any power station makes of that energy.
+    over a time, more power than a machine draws, a PUE below 1, and more grams than any power
+    station makes of that energy.
     """
     whole, seconds = number(record.get("energy_consumed")), number(record.get("duration"))
     parts = {name: part for name in _PARTS if (part := number(record.get(name))) is not None}
@@ -40,6 +43,17 @@ def require_sound(record: Mapping[str, object]) -> None:
             key="energy_consumed",
             fix="measure again, with a longer task or a shorter measure_power_secs",
         )
+    if seconds is not None and whole * 3.6e6 > _MOST_WATTS * seconds:
+        shown = f"{whole * 3600 / seconds:,.0f} kW" if seconds else "no time at all"
+        raise DataError(
+            f"is {whole:g} kWh in {seconds:g} s ({shown}), more than a machine draws",
+            key="energy_consumed",
+            fix="codecarbon writes kWh and seconds; are these joules, Wh or milliseconds?",
+        )
+    pue = number(record.get("pue"))
+    if pue is not None and pue < 1:
+        fix = "codecarbon multiplies every energy by it: write the one that was used, 1 where none"
+        raise DataError("a PUE is 1 or more", key="pue", value=pue, fix=fix)
     kilograms = number(record.get("emissions"))
     if kilograms is not None and whole > 0 and kilograms * 1000 / whole > _MOST_GRAMS_PER_KWH:
         raise DataError(

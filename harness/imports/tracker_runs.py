@@ -109,13 +109,19 @@ def _nameless_id(where: str, record: Record, nameless: list[tuple[str, datetime,
     return id
 
 
-def _start(record: Record) -> datetime | None:
-    seconds = number(record.get("duration"))
+def _end(record: Record) -> datetime | None:
     try:
         end = datetime.fromisoformat(str(record.get("timestamp")))
-        if end.tzinfo is not None:  # codecarbon writes none; some who pass its file on do
-            end = end.astimezone(UTC).replace(tzinfo=None)
-        return None if seconds is None else end - _duration(seconds)
+        # codecarbon writes no zone; some who pass its file on do.
+        return end if end.tzinfo is None else end.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _start(record: Record) -> datetime | None:
+    end, seconds = _end(record), number(record.get("duration"))
+    try:
+        return None if end is None or seconds is None else end - _duration(seconds)
     except (ValueError, OverflowError):
         return None
 
@@ -135,3 +141,14 @@ def _require_growth(id: str, where: str, before: Record, after: Record) -> None:
                 key=name,
                 fix="give each tracker's rows a run_id of their own",
             )
+    earlier_end, later_start = _end(before), _start(after)
+    if earlier_end is None or later_start is None:
+        return
+    # A machine that slept meanwhile stops the tracker's own clock, but not for as long as it ran.
+    if later_start - earlier_end >= _SAME_START:
+        raise DataError(
+            f"{where} of run {id} began at {later_start.isoformat(sep=' ', timespec='seconds')}, "
+            "after its row before had ended: these are several trackers' rows under one run_id",
+            key="timestamp",
+            fix="give each tracker's rows a run_id of their own",
+        )

@@ -49,6 +49,18 @@ def test_a_sound_line_comes_in_as_it_is(tmp_path: Path) -> None:
         ),
         # grams in place of kilograms (green-coding-solutions/eco-ci-energy-estimation #153)
         ({"emissions": "8.4"}, "emissions: are 56,000 g of CO2 for each kWh"),
+        # joules, and a time in milliseconds that was rounded to nothing
+        (
+            {
+                "energy_consumed": "540000",
+                "cpu_energy": "180000",
+                "gpu_energy": "288000",
+                "ram_energy": "72000",
+            },
+            "energy_consumed: is 540000 kWh in 100 s (19,440,000 kW), more than a machine draws",
+        ),
+        ({"duration": "0"}, "is 0.15 kWh in 0 s (no time at all), more than a machine draws"),
+        ({"pue": "0.5"}, "pue: a PUE is 1 or more (got 0.5)"),
     ],
 )
 def test_figures_that_contradict_one_another_are_refused(
@@ -57,3 +69,10 @@ def test_figures_that_contradict_one_another_are_refused(
     with pytest.raises(DataError) as caught:
         read_codecarbon(line(tmp_path, **changes))
     assert says in str(caught.value)
+
+
+def test_emissions_of_0_are_no_grams(tmp_path: Path) -> None:
+    (energy,) = read_codecarbon(line(tmp_path, emissions="0")).run.energy
+    assert energy.energy_kwh == pytest.approx(0.15)
+    assert energy.co2e_g is None and energy.intensity is None
+    assert "its emissions are 0, which no electricity has: no grams" in str(energy.note)

@@ -88,11 +88,25 @@ def test_a_tracker_that_flushed_between_others_still_counts_once(tmp_path: Path)
 
 
 def test_one_id_over_a_total_that_falls_is_refused(tmp_path: Path) -> None:
-    rows = [row(*training, run_id="one") for training in TRAININGS]
+    rows = [row("", *training[1:], run_id="one") for training in TRAININGS]
     file = emissions(tmp_path / "e.csv", *rows)
     with pytest.raises(DataError, match="line 4 of run one has a smaller duration") as refused:
         read_codecarbon(file)
     assert str(refused.value).startswith(str(file))
+
+
+def test_one_id_of_trackers_that_began_one_after_the_other_is_refused(tmp_path: Path) -> None:
+    """The second used more than the first, and its row looks like the total of both."""
+    rows = [row(*training, run_id="one") for training in TRAININGS[:2]]
+    with pytest.raises(DataError, match="line 3 of run one began at 2026-05-01 10:00:00, after"):
+        read_codecarbon(emissions(tmp_path / "e.csv", *rows))
+    # A machine that slept for half an hour between two flushes: the tracker is one.
+    slept = [
+        row("2026-05-01T08:00:00", 3600.0, 0.05, run_id="one"),
+        row("2026-05-01T09:30:00", 7200.0, 0.10, run_id="one"),
+    ]
+    (energy,) = read_codecarbon(emissions(tmp_path / "e.csv", *slept)).run.energy
+    assert energy.energy_kwh == pytest.approx(0.10)
 
 
 def test_trackers_of_one_machine_that_ran_at_once_have_no_sum(tmp_path: Path) -> None:
