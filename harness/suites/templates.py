@@ -105,6 +105,8 @@ def _environment() -> Environment:
 
 def _printed(value: object) -> object:
     """What a template prints of an expression's value. Raises ``DataError`` for NaN."""
+    if type(value) is str:  # nearly every value: no other test may apply to it
+        return value
     if value is None:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
