@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,8 @@ _WRITTEN_OUT = ("seeds", "sweep", "select")
 Grid = dict[str, list[object]]
 #: By candidate: the seeds that it names itself; None: none.
 OwnSeeds = Mapping[str, tuple[int, ...] | None]
+#: By candidate: what it is made from, its parent first.
+Origins = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,13 @@ def expanded(specs: Specs, seeds: Sequence[int] | None) -> Expanded:
         name: _seeds_of(sweep_of.get(name, name), spec, seeds, problems)
         for name, spec in swept.items()
     }
+    origins = {name: [str(s.get("parent", BASE)), *sources_of(s)] for name, s in swept.items()}
     plain: dict[str, Block] = {}
     groups: dict[str, tuple[str, ...]] = {}
     for name in swept:
         copies = {}
         with problems.of(key=f"candidates.{sweep_of.get(name, name)}"):
-            copies = _copies(name, swept, own)
+            copies = _copies(name, swept, own, origins)
         for copy in copies:
             if copy in plain or (copy != name and copy in specs):
                 problems.errors.append(_clash(copy))
@@ -250,17 +254,17 @@ def checked_seeds(seeds: object) -> tuple[int, ...]:
     )
 
 
-def _copies(name: str, specs: Specs, own: OwnSeeds) -> dict[str, Block]:
+def _copies(name: str, specs: Specs, own: OwnSeeds, origins: Origins) -> dict[str, Block]:
     """The candidate, or a copy for each seed that it follows."""
     spec = {key: value for key, value in specs[name].items() if key != "seeds"}
-    seeds = _followed(name, specs, own)
-    return {name: spec} if seeds is None else _seeded(name, spec, seeds, specs, own)
+    seeds = _followed(name, specs, own, origins)
+    return {name: spec} if seeds is None else _seeded(name, spec, seeds, own, origins)
 
 
-def _followed(name: str, specs: Specs, own: OwnSeeds) -> tuple[int, ...] | None:
+def _followed(name: str, specs: Specs, own: OwnSeeds, origins: Origins) -> tuple[int, ...] | None:
     """The seeds of a candidate: its own, or those of what it is made from."""
     seeds, owner = own[name], name
-    for ancestor in _ancestors(name, specs):
+    for ancestor in _ancestors(name, origins):
         theirs = own[ancestor]
         if theirs is None:
             continue
@@ -277,30 +281,27 @@ def _followed(name: str, specs: Specs, own: OwnSeeds) -> tuple[int, ...] | None:
     return seeds
 
 
-def _ancestors(name: str, specs: Specs) -> list[str]:
-    names: list[str] = []
-    waiting = _made_from(specs[name])
+def _ancestors(name: str, origins: Origins) -> list[str]:
+    """What a candidate is made from, directly or through others; the nearest first."""
+    names = {name: None}  # in the order in which they were met
+    waiting = deque(origins[name])
     while waiting:
-        origin = waiting.pop(0)
-        if origin in specs and origin not in names and origin != name:
-            names.append(origin)
-            waiting += _made_from(specs[origin])
-    return names
-
-
-def _made_from(spec: Block) -> list[str]:
-    return [str(spec.get("parent", BASE)), *sources_of(spec)]
+        origin = waiting.popleft()
+        if origin in origins and origin not in names:
+            names[origin] = None
+            waiting += origins[origin]
+    return list(names)[1:]
 
 
 def _seeded(
-    name: str, spec: Block, seeds: Sequence[int], specs: Specs, own: OwnSeeds
+    name: str, spec: Block, seeds: Sequence[int], own: OwnSeeds, origins: Origins
 ) -> dict[str, Block]:
     """A copy for each seed, made from the copies of the same seed."""
     follow = {
         origin
-        for origin in _made_from(spec)
-        if origin in specs
-        and any(own[name] is not None for name in (origin, *_ancestors(origin, specs)))
+        for origin in origins[name]
+        if origin in origins
+        and any(own[name] is not None for name in (origin, *_ancestors(origin, origins)))
     }
     copies = {}
     for seed in seeds:
