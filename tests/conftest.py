@@ -7,12 +7,14 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import steelyard.harness
 from tests.golden_text import OPTION, golden
 from tests.postgresql import Server, programs, serving
+from tests.scheduling import scheduler, slow_files_first
 
 __all__ = ["golden"]
 
@@ -40,6 +42,18 @@ if not Path(steelyard.harness.__file__).resolve().is_relative_to(ROOT):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Whole outputs are renewed on purpose, never by themselves."""
     parser.addoption(OPTION, action="store_true", help="rewrite tests/golden and show what changed")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` takes tests away
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests stand first."""
+    slow_files_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Whole files go to a process, as with `--dist loadfile`, or several that share a fixture."""
+    return scheduler(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

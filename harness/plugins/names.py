@@ -6,8 +6,11 @@ named like a built-in one. Nothing is imported before it is used.
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import (
@@ -104,5 +107,23 @@ def load_trainer(name: str) -> type[Trainer]:
     return trainer
 
 
-def _entry_points(group: str) -> list[EntryPoint]:
-    return list(entry_points(group=f"steelyard.{group}"))
+def _entry_points(group: str) -> tuple[EntryPoint, ...]:
+    return _entry_points_in(tuple((folder, _changed_at(folder)) for folder in sys.path), group)
+
+
+@lru_cache(maxsize=64)
+def _entry_points_in(
+    folders: tuple[tuple[str, int | None], ...], group: str
+) -> tuple[EntryPoint, ...]:
+    """Read once for a path, since a file of every installed package is opened for it.
+
+    A package that comes or goes changes the time of the folder that it lies in.
+    """
+    return tuple(entry_points(group=f"steelyard.{group}"))
+
+
+def _changed_at(folder: str) -> int | None:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:  # a path may name what is not there, or an archive that is gone
+        return None
