@@ -57,7 +57,7 @@ types: $(STAMP) build/types
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	@for script in $(filter-out benchmarks/same_scores.py benchmarks/scoring_change.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out benchmarks/same_scores.py benchmarks/scoring_change.py,$(wildcard benchmarks/*.py)) benchmarks/attack; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) steelyard-demo

@@ -81,7 +81,8 @@ def resolved(columns: ItemColumns, table: Table) -> ItemColumns:
 
     Raises ``DataError`` for each name that is not there.
     """
-    there = list(table[0][1])
+    # Of all rows: a column that the first row lacks is one with an empty cell, not one left out.
+    there = list(dict.fromkeys(name for _, record in table for name in record))
     chosen = {n: getattr(columns, n) or (n if n in there else None) for n in _BY_NAME}
     other = {columns.id, columns.cluster, *columns.slices, *chosen.values()}
     metrics = columns.metrics or tuple(

@@ -170,8 +170,7 @@ def _measured_column(
     task: _Task, ids: Sequence[str], metric: MetricColumn, columns: ItemColumns
 ) -> tuple[Score, Rows]:
     values = [[cell_number(r.get(c)) or 0.0 for c in metric.columns] for r in task.records]
-    plain = all(row in ([0.0], [1.0]) for row in values)
-    kind = metric.kind or ("accuracy" if plain else "bounded")
+    kind = metric.kind or _kind_of(metric.name, values)
     try:
         check_rows(values, kind, f"'{metric.name}' of {task.name}")
     except StatisticsError as error:
@@ -189,6 +188,21 @@ def _measured_column(
     is_first = metric == columns.metrics[0]
     update = {"primary": is_first, "family": IMPORTED, "kind": kind}
     return score.model_copy(update=update), rows
+
+
+def _kind_of(name: str, values: Sequence[Sequence[float]]) -> Kind:
+    """``accuracy`` where all is 0 or 1. Raises ``DataError`` where -1 stands beside them: tools
+    write it for an item that they could not score, and a mean would take it for a score.
+    """
+    held = {value for row in values for value in row}
+    if held <= {0.0, 1.0}:
+        return "accuracy"
+    if len(held) > 1 and held <= {-1.0, 0.0, 1.0}:
+        raise DataError(
+            f"'{name}' is -1 beside 0 and 1: a score, or an item that was not scored?",
+            fix=f"leave such items out, or write --metric {name}:bounded where -1 is a score",
+        )
+    return "bounded"
 
 
 def _item_sample(task: str, id: str, record: Record, columns: ItemColumns) -> SampleRecord:

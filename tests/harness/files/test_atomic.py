@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,45 @@ def test_where_nothing_may_be_written_the_message_names_the_file(tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="file/x: cannot write: "):
         write_atomic(tmp_path / "file" / "x", "")
+
+
+def test_what_a_killed_write_left_is_taken_over_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".x.tmp").write_text("half of a longer text")
+    write_atomic(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_writers_of_one_file_wait_for_each_other(tmp_path: Path) -> None:
+    texts = [str(number) * 100_000 for number in range(8)]
+    threads = [
+        threading.Thread(
+            target=write_atomic, args=(tmp_path / "x", text), kwargs={"durable": False}
+        )
+        for text in texts
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "x").read_text() in texts
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "pipe"])
+def test_what_somebody_put_under_the_temporary_name_is_not_written_to(
+    kind: str, tmp_path: Path
+) -> None:
+    victim, there = tmp_path / "victim", tmp_path / "out" / ".x.tmp"
+    victim.write_text("mine")
+    there.parent.mkdir()
+    if kind == "link":
+        there.symlink_to(victim)
+    elif kind == "second name":
+        there.hardlink_to(victim)
+    else:
+        os.mkfifo(there)
+    write_atomic(there.with_name("x"), "new")
+    assert victim.read_text() == "mine"
+    assert there.with_name("x").read_text() == "new"
+    assert [p.name for p in there.parent.iterdir()] == ["x"]

@@ -1,0 +1,1 @@
+"""Attacks through the command line: wrong numbers, foreign code, losses, leaks, limits."""
