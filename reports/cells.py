@@ -35,11 +35,15 @@ def change_of(comparison: Comparison, delta: Delta) -> Change:
 
 
 def _said(delta: Delta, word: str) -> str | None:
-    """The delta's own note; and why a verdict may stand beside an interval that holds zero."""
+    """The delta's own note; and why a word may not say what an interval by itself would."""
     notes = [delta.note] if delta.note and delta.note != word else []
-    zero_inside = delta.low is not None and delta.high is not None and delta.low <= 0 <= delta.high
+    if delta.low is None or delta.high is None or delta.p_adjusted is None:
+        return "; ".join(notes) or None
+    zero_inside = delta.low <= 0 <= delta.high
     if delta.verdict in ("better", "worse") and zero_inside:
-        notes.append("by the one-sided test alone")
+        notes.append("by the test alone")
+    if delta.verdict == "inconclusive" and not zero_inside:
+        notes.append(f"p = {delta.p_adjusted:.2g} among all that was asked here")
     return "; ".join(notes) or None
 
 

@@ -31,6 +31,7 @@ DELTA_WORDS: dict[DeltaVerdict, tuple[str, Sense]] = {
     "worse": ("worse", "bad"),
     "not_worse": ("not worse", "neutral"),
     "inconclusive": ("can't tell", "unknown"),
+    "identical": ("identical", "neutral"),
 }
 #: A delta without a verdict: what may not be compared has no difference.
 NOT_COMPARABLE: tuple[str, Sense] = ("not comparable", "unknown")

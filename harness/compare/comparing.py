@@ -13,9 +13,9 @@ from steelyard.harness.compare.comparability import inspect_run
 from steelyard.harness.compare.deltas import MetricPair, Settings, TaskPair, delta_of, pair_task
 from steelyard.harness.compare.families import adjusted, adjusted_slices
 from steelyard.harness.compare.flips import flipped, in_every_candidate, with_answers
-from steelyard.harness.compare.noise import NoiseFloor, above_noise, noise_floors
+from steelyard.harness.compare.noise import above_noise, noise_floors
 from steelyard.harness.compare.problems import Problem, lines
-from steelyard.harness.compare.scored import RowKey, Scored
+from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.slices import labelled, slice_deltas, slices_of
 from steelyard.harness.compare.transfer import backward_transfer
 from steelyard.harness.errors import ConfigError
@@ -36,12 +36,13 @@ def compare(
     """Paired differences of every candidate against ``baseline``, positive is better.
 
     Comparability is declared first: what may not be compared stands in ``problems``, one line
-    each, and carries no delta. ``alpha`` is one-sided per side for the verdicts; the intervals are
-    two-sided 95%. ``slices`` tests the primary metrics within document fields and length
-    quartiles. ``flips_per_task`` bounds how many flips of each direction are kept with their
-    answers (the counts are always whole); None keeps all. ``noise`` are runs of the baseline's own
-    checkpoint under another dtype, few-shot order, wording or seed: a difference that is no larger
-    than theirs is not a claim.
+    each, and carries no delta. "Better" and "worse" are said at .05, two-sided, over all candidates
+    and tasks of the comparison together (``families``); the intervals are two-sided 95%, each by
+    itself. ``alpha`` is one-sided per side, for minimum detectable effects. ``slices`` tests the
+    primary metrics within document fields and length quartiles. ``flips_per_task`` bounds how many
+    flips of each direction are kept with their answers (the counts are always whole); None keeps
+    all. ``noise`` are runs of the baseline's own checkpoint under another dtype, few-shot order,
+    wording or seed: a difference that is no larger than theirs is not a claim.
 
     Raises ``ConfigError`` where there is nothing to compare with.
     """
@@ -55,10 +56,14 @@ def compare(
     for task in baseline.tasks:
         pairs = [pair_task(baseline, side.run, task, side.run_problems) for side in sides]
         for side, pair in zip(sides, pairs, strict=True):
-            side.add(pair, settings, floors)
+            side.add(pair, settings)
             if slices:
                 side.add_slices(pair, baseline, settings)
         _add_flips(sides, pairs, baseline, flips_per_task)
+    for side, deltas in zip(sides, adjusted([side.deltas for side in sides]), strict=True):
+        side.deltas = [above_noise(delta, floors) for delta in deltas]
+    for side, deltas in zip(sides, adjusted_slices([side.slices for side in sides]), strict=True):
+        side.slices = list(deltas)
     return tuple(side.comparison(baseline, candidates) for side in sides)
 
 
@@ -75,12 +80,10 @@ class _Side:
     flip_counts: list[FlipCount] = field(default_factory=list)
     flips: list[Flip] = field(default_factory=list)
 
-    def add(self, pair: TaskPair, settings: Settings, floors: Mapping[RowKey, NoiseFloor]) -> None:
+    def add(self, pair: TaskPair, settings: Settings) -> None:
         self.problems += [p for p in pair.problems if p.cause != "reference"]
         self.differences += pair.differences
-        self.deltas += [
-            above_noise(delta_of(metric, settings), floors) for metric in pair.metrics.values()
-        ]
+        self.deltas += [delta_of(metric, settings) for metric in pair.metrics.values()]
 
     def add_slices(self, pair: TaskPair, baseline: Scored, settings: Settings) -> None:
         labels = labelled(baseline, self.run, pair.task)
@@ -110,8 +113,8 @@ class _Side:
             comparable=not problems,
             problems=lines(problems),
             differences=tuple(self.differences),
-            deltas=adjusted(self.deltas),
-            slices=adjusted_slices(self.slices),
+            deltas=tuple(self.deltas),
+            slices=tuple(self.slices),
             flip_counts=tuple(self.flip_counts),
             flips=tuple(self.flips),
             backward_transfer=backward_transfer(self.deltas),

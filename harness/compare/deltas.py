@@ -214,7 +214,9 @@ def delta_of(pair: MetricPair, settings: Settings) -> Delta:
         result = run_test(score, pair.paired, settings)
     except SteelyardError as error:
         return plain.model_copy(update={"note": f"not tested: {error}"})
-    return with_result(plain, result, pair.paired.unscored_in_both)
+    delta = with_result(plain, result, pair.paired.unscored_in_both)
+    same = np.array_equal(pair.paired.baseline, pair.paired.candidate)
+    return delta.model_copy(update={"verdict": "identical"}) if same else delta
 
 
 def with_result(delta: Delta, result: PairedResult, unscored: int = 0) -> Delta:

@@ -1,48 +1,94 @@
-"""p-values adjusted for how many questions were asked of one comparison."""
+"""Which differences may be called better or worse, of all that one comparison asks.
+
+Forty equal candidates on twenty tasks are eight hundred questions: at .05 each, two dozen
+candidates are "better somewhere". A word is said only where it survives the correction over the
+whole comparison, whatever part of it a page shows, so that at most one comparison in twenty of
+equal models holds any word at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from steelyard.harness.records import Delta
+from steelyard.harness.records import Delta, DeltaVerdict
+
+#: Two-sided, over all questions of one comparison.
+LEVEL = 0.05
+
+Correction = Callable[[Sequence[float]], Sequence[float]]
 
 
-def adjusted(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
-    """``p_adjusted`` for the metrics of a comparison, in two families.
+def adjusted(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:
+    """The metrics of all candidates of one comparison, with ``p_adjusted`` and the word it allows.
 
-    Primary metrics are the questions that were asked: Holm, so a single false alarm among them has
-    at most the stated rate. The rest is exploration: Benjamini-Hochberg.
+    The primary metrics of all candidates are one family: Holm (1979, Scand. J. Statist. 6:65-70).
+    Another metric of a task is looked at where the task's primary one was called: its p-value is
+    Holm's over all such metrics, and no less than that of the primary one (a gatekeeper: Maurer,
+    Hothorn and Lehmacher 1995). A task without a tested primary metric asks with all it has.
     """
-    primary = [i for i, delta in enumerate(deltas) if delta.primary]
-    rest = [i for i, delta in enumerate(deltas) if not delta.primary]
-    return _replaced(_replaced(tuple(deltas), primary, "holm"), rest, "bh")
+    flat = [delta for deltas in candidates for delta in deltas]
+    owner = [i for i, deltas in enumerate(candidates) for _ in deltas]
+    tested = [i for i, delta in enumerate(flat) if delta.p_value is not None]
+    led = {(owner[i], flat[i].task) for i in tested if flat[i].primary}
+    first = [i for i in tested if flat[i].primary or (owner[i], flat[i].task) not in led]
+    leading = set(first)
+    second = [i for i in tested if i not in leading]
+    p_values = _corrected(flat, first, holm)
+    keepers: dict[tuple[int, str], float] = {}
+    for i in first:
+        key = owner[i], flat[i].task
+        keepers[key] = min(p_values[i], keepers.get(key, 1.0))
+    for i, p_value in _corrected(flat, second, holm).items():
+        p_values[i] = max(p_value, keepers[owner[i], flat[i].task])
+    return _regrouped(flat, owner, p_values, len(candidates))
 
 
-def adjusted_slices(slices: Sequence[Delta]) -> tuple[Delta, ...]:
-    """``p_adjusted`` over exploratory slices: Benjamini-Hochberg."""
-    return _replaced(tuple(slices), list(range(len(slices))), "bh")
+def adjusted_slices(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:
+    """``p_adjusted`` over the exploratory slices of all candidates: Benjamini-Hochberg."""
+    flat = [delta for deltas in candidates for delta in deltas]
+    owner = [i for i, deltas in enumerate(candidates) for _ in deltas]
+    tested = [i for i, delta in enumerate(flat) if delta.p_value is not None]
+    p_values = _corrected(flat, tested, false_discovery_control)
+    return _regrouped(flat, owner, p_values, len(candidates))
 
 
-def _replaced(deltas: tuple[Delta, ...], family: list[int], how: str) -> tuple[Delta, ...]:
-    tested = [i for i in family if deltas[i].p_value is not None]
-    if not tested:
-        return deltas
-    p_values = [p for i in tested if (p := deltas[i].p_value) is not None]
-    adjusted = _holm(p_values) if how == "holm" else false_discovery_control(p_values)
-    result = list(deltas)
-    for i, p_value in zip(tested, adjusted, strict=True):
-        result[i] = deltas[i].model_copy(update={"p_adjusted": float(p_value)})
-    return tuple(result)
-
-
-def _holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order of ``p_values``."""
     # statsmodels' multipletests collects garbage at every call, which fifty comparisons in one
     # process pay for with seconds.
     order = np.argsort(p_values)
     raised = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
-    return [float(value) for value in adjusted]
+    adjusted_values = np.empty(len(p_values))
+    adjusted_values[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return [float(value) for value in adjusted_values]
+
+
+def _corrected(flat: Sequence[Delta], family: Sequence[int], how: Correction) -> dict[int, float]:
+    if not family:
+        return {}
+    p_values = [p for i in family if (p := flat[i].p_value) is not None]
+    return {i: float(p) for i, p in zip(family, how(p_values), strict=True)}
+
+
+def _regrouped(
+    flat: Iterable[Delta], owner: Sequence[int], p_values: dict[int, float], count: int
+) -> list[tuple[Delta, ...]]:
+    groups: list[list[Delta]] = [[] for _ in range(count)]
+    for i, delta in enumerate(flat):
+        p_value = p_values.get(i)
+        if p_value is not None:
+            word = _word(delta, p_value)
+            delta = delta.model_copy(update={"p_adjusted": p_value, "verdict": word})
+        groups[owner[i]].append(delta)
+    return [tuple(group) for group in groups]
+
+
+def _word(delta: Delta, p_value: float) -> DeltaVerdict:
+    if delta.verdict == "identical":
+        return "identical"
+    if p_value > LEVEL or not delta.delta:
+        return "inconclusive"
+    return "better" if delta.delta > 0 else "worse"

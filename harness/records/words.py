@@ -13,7 +13,8 @@ Grade = Literal["measured", "estimated", "unavailable"]
 Kind = Literal["accuracy", "bounded", "corpus", "perplexity", "calibration", "ratio"]
 Tier = Literal["block", "warn", "report"]
 RuleVerdict = Literal["pass", "fail", "inconclusive", "not_comparable"]
-DeltaVerdict = Literal["better", "not_worse", "worse", "inconclusive"]
+#: ``identical``: every row is the same in both runs.
+DeltaVerdict = Literal["better", "not_worse", "worse", "inconclusive", "identical"]
 Scale = Literal["nats", "bits"]
 #: Whose rule puts special tokens around a text, where the two rules give different tokens.
 Parity = Literal["steelyard", "lm-eval"]

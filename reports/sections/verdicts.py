@@ -34,10 +34,11 @@ _WORDS: tuple[tuple[DeltaVerdict | None, str], ...] = (
     ("worse", "Worse on"),
     ("not_worse", "Not worse on"),
     ("inconclusive", "Can't tell"),
+    ("identical", "Identical on"),
     (None, "Not comparable"),
 )
 #: Columns that are shown only where some candidate has a word for them.
-_OPTIONAL: tuple[DeltaVerdict | None, ...] = ("not_worse", None)
+_OPTIONAL: tuple[DeltaVerdict | None, ...] = ("not_worse", "identical", None)
 
 
 def headline(material: Material) -> tuple[str, Sense]:
@@ -110,7 +111,8 @@ def verdicts_section(material: Material) -> Section:
         short="Verdicts",
         lead=(
             f"Every difference is paired with {material.baseline}, sample by sample. “Better” and "
-            "“worse” are said only where the interval allows it; “can't tell” is not “the same”."
+            "“worse” are said only of what still holds at .05 over all candidates and tasks here "
+            "together; “can't tell” is not “the same”."
         ),
         blocks=tuple(blocks),
     )

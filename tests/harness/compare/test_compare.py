@@ -23,7 +23,7 @@ def test_a_run_against_itself_changes_nothing_and_is_comparable():
     found = _one(run, run)
     assert found.comparable and found.problems == ()
     (delta,) = found.deltas
-    assert (delta.delta, delta.p_value, delta.verdict) == (0.0, 1.0, "inconclusive")
+    assert (delta.delta, delta.p_value, delta.verdict) == (0.0, 1.0, "identical")
     assert found.flip_counts[0].lost == found.flip_counts[0].gained == 0
 
 
