@@ -268,6 +268,7 @@ def quiet() -> Iterator[None]:
         enable_progress_bars,
     )
     from tqdm.std import tqdm
+    from transformers import dynamic_module_utils
     from transformers.utils import logging as transformers_logging
 
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
@@ -276,11 +277,15 @@ def quiet() -> Iterator[None]:
     bars = transformers_logging.is_progress_bar_enabled()
     hub_bars = not are_progress_bars_disabled()
     with_bar = tqdm.__init__
+    seconds_to_answer = dynamic_module_utils.TIME_OUT_REMOTE_CODE
     try:
         # The one place where tqdm is patched, for there is no other: TQDM_DISABLE is read when tqdm
         # is imported, which a notebook has long done, and reading GGUF or compressed-tensors takes
         # no argument. Who passes ``disable=`` (as our calls of lm-eval do) has the last word.
         setattr(tqdm, "__init__", partialmethod(with_bar, disable=True))  # noqa: B010 (mypy)
+        # Where a library does not say whether a folder's Python may run, transformers asks on
+        # standard input; without time to answer it is an error.
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         disable_progress_bars()
@@ -291,6 +296,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         setattr(tqdm, "__init__", with_bar)  # noqa: B010
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = seconds_to_answer
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()

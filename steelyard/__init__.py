@@ -25,6 +25,13 @@ may change its shape. Importing it loads nothing heavy: a name is imported when 
 * Errors: a mistake that can be mended is a :class:`SteelyardError`, one line that names the fix.
 """
 
+import sys
+
+# `python -m steelyard` looks into the working folder before anywhere else: a json.py or torch.py
+# that lies there would run. Python's name for the program is "-m" only while it looks for it.
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    del sys.path[0]
+
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING

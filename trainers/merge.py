@@ -16,9 +16,9 @@ from steelyard.harness.checkpoints import (
     configuration_difference,
     finish,
     load_model,
+    read_adapters,
     save_adapter,
     save_full,
-    shown_adapter,
     tied,
     untie,
     vocabulary_difference,
@@ -162,13 +162,9 @@ def _merged_adapter(options: Merge, job: TrainJob) -> peft.PeftModel:
             fix = "make the model that all sources were trained on the parent"
             raise TrainingError(f"the source '{name}' is an adapter of other weights", fix=fix)
     base, _ = load_model(job.start, only_asked=True)
-    folders = [job.sources[name].folder for name in options.sources]
-    names = [f"source_{index}" for index in range(len(folders))]
-    with shown_adapter(folders[0]) as shown:
-        model = peft.PeftModel.from_pretrained(base, str(shown), adapter_name=names[0])
-    for name, folder in zip(names[1:], folders[1:], strict=True):
-        with shown_adapter(folder) as shown:
-            model.load_adapter(str(shown), adapter_name=name)
+    folders = {f"source_{n}": job.sources[own].folder for n, own in enumerate(options.sources)}
+    names = list(folders)
+    model = read_adapters(base, folders)
     for name, source in zip(names, options.sources, strict=True):
         _require_plain_lora(source, model.peft_config[name])
     # The sum's scale is 1 = its alpha / its rank; PEFT copies the first source's way of scaling.

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import load_model, with_rewards
+from steelyard.harness.checkpoints import load_model, read_weights, with_rewards
 from steelyard.harness.environment import quiet
 from steelyard.harness.plugins import TrainJob
 from steelyard.harness.records import Checkpoint, HeldOutAccuracy
@@ -128,9 +128,13 @@ def _with_a_score(
     full.config.pad_token_id = tokenizer.pad_token_id
     full.save_pretrained(whole)
     try:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            whole, num_labels=1, dtype=torch.float32, local_files_only=True
-        )
+        model = read_weights(
+            transformers.AutoModelForSequenceClassification,
+            whole,
+            with_new_head=True,
+            num_labels=1,
+            dtype=torch.float32,
+        ).model
     finally:
         shutil.rmtree(whole)
     return model.to(full.device).train(), tokenizer

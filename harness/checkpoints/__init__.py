@@ -1,5 +1,6 @@
 """Opens, loads, writes and checks checkpoints: full weights, adapters, quantised, GGUF."""
 
+from steelyard.harness.checkpoints.adapters import read_adapters
 from steelyard.harness.checkpoints.as_trained import (
     FLOAT32_BOUND,
     FOUR_BIT_BOUND,
@@ -11,7 +12,7 @@ from steelyard.harness.checkpoints.as_trained import (
     label_values,
     write_as_trained,
 )
-from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST
+from steelyard.harness.checkpoints.bases import BASE_LINK, MANIFEST, model_folder
 from steelyard.harness.checkpoints.chat_time import (
     CHAT_TIME,
     asks_for_time,
@@ -26,6 +27,7 @@ from steelyard.harness.checkpoints.differences import (
 )
 from steelyard.harness.checkpoints.digests import likelihood_digest
 from steelyard.harness.checkpoints.folder import stray_note, tokenizer_folder
+from steelyard.harness.checkpoints.foreign import refuse_foreign
 from steelyard.harness.checkpoints.four_bits import keep_layout
 from steelyard.harness.checkpoints.fresh_process import (
     check_in_fresh_process,
@@ -37,11 +39,11 @@ from steelyard.harness.checkpoints.merging import merged, tied, untie
 from steelyard.harness.checkpoints.model import (
     LoadedModel,
     Source,
+    find_source,
     load_model_folder,
     open_tokenizer,
 )
 from steelyard.harness.checkpoints.opening import is_reward_model, open_base, open_checkpoint
-from steelyard.harness.checkpoints.shown import shown_adapter, shown_model
 from steelyard.harness.checkpoints.special_tokens import (
     AddedTokens,
     added_tokens,
@@ -49,6 +51,7 @@ from steelyard.harness.checkpoints.special_tokens import (
     without_end,
 )
 from steelyard.harness.checkpoints.taking_in import chosen_folder, content_of, take_in
+from steelyard.harness.checkpoints.weights import read_config, read_weights
 from steelyard.harness.checkpoints.writing import (
     finish,
     link_base,
@@ -86,6 +89,7 @@ __all__ = [
     "content_of",
     "dequantised",
     "draws_at_random",
+    "find_source",
     "finish",
     "fork_server",
     "is_reward_model",
@@ -98,16 +102,19 @@ __all__ = [
     "load_model",
     "load_model_folder",
     "merged",
+    "model_folder",
     "open_base",
     "open_checkpoint",
     "open_tokenizer",
+    "read_adapters",
+    "read_config",
+    "read_weights",
+    "refuse_foreign",
     "relink",
     "save_adapter",
     "save_beside",
     "save_full",
     "server",
-    "shown_adapter",
-    "shown_model",
     "stray_note",
     "take_in",
     "tied",

@@ -1,9 +1,10 @@
 """Puts a PEFT adapter on a model and proves that it is there.
 
 A mismatch between an adapter's key names and the model's modules is only a warning in PEFT: the
-model then scores as its base, and every comparison says "no difference". So two things are
-checked: the tensors of the file are in the model, and the logits differ from the base's, unless
-the adapter does nothing by construction (freshly made: all LoRA B are zero).
+model then scores as its base, and every comparison says "no difference". So three things are
+checked: the tensors of the file are in the model, those that its configuration asks for are in the
+file, and the logits differ from the base's, unless the adapter does nothing by construction
+(freshly made: all LoRA B are zero).
 
 An adapter whose training added tokens brings the embedding's rows along; the base is resized to
 them first.
@@ -11,13 +12,15 @@ them first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG
+from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from steelyard.harness.checkpoints.foreign import refuse_foreign_adapter
+from steelyard.harness.checkpoints.merging import beneath
 from steelyard.harness.checkpoints.shown import shown_adapter
+from steelyard.harness.checkpoints.weights import first_line, require_numbers
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.files import read_json_object
 
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NAME_THE_BASE = "name the base model that the adapter was trained on"
-_FILE = "adapter_model.safetensors"
 #: PEFT's kinds of tasks that classify.
 _NO_TEXT = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 #: Tokens that the effect of an adapter is looked for on.
@@ -36,36 +38,24 @@ _PROBE_TOKENS = 16
 _CHUNK_ROWS = 4096
 
 
-def apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+def apply_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:
     """Return the model with the adapter on it.
 
     Raises:
         CheckpointError: the adapter does not fit the model, makes something else than a text model
             of it, or has no effect although it should.
     """
-    from peft import PeftModel
-
     with located(file=adapter):
-        _require_text_adapter(Path(adapter) / ADAPTER_CONFIG)
-        _fit_vocabulary(model, _shapes(Path(adapter) / _FILE))
-    try:
-        with _shown(adapter) as shown:
-            adapted: PeftModel = PeftModel.from_pretrained(model, shown, is_trainable=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        problem = f"does not fit the model: {first}"
-        raise CheckpointError(problem, file=adapter, fix=_NAME_THE_BASE) from error
+        _require_text_adapter(adapter / ADAPTER_CONFIG)
+    adapted = read_adapters(model, {"default": adapter})
     adapted.eval()
     with located(file=adapter):
-        _check_tensors(adapted, Path(adapter) / _FILE)
         _check_effect(adapted)
     return adapted
 
 
 def _require_text_adapter(file: Path) -> None:
     """Refuse an adapter that was trained for something else than texts, or for parts of a row."""
-    if not file.is_file():  # on the hub: PEFT reads it
-        return
     config = read_json_object(file, CheckpointError)
     task = config.get("task_type")
     if task in _NO_TEXT:
@@ -82,14 +72,36 @@ def _require_text_adapter(file: Path) -> None:
         )
 
 
-@contextmanager
-def _shown(adapter: str) -> Iterator[str]:
-    """Where PEFT reads the adapter: of a local folder only what counts, else the hub's id."""
-    if not Path(adapter).is_dir():
-        yield adapter
-        return
-    with shown_adapter(Path(adapter)) as folder:
-        yield str(folder)
+def read_adapters(model: PreTrainedModel, folders: Mapping[str, Path]) -> PeftModel:
+    """Put the adapters in ``folders`` on the model, by name: the one door through which they come.
+
+    Raises:
+        CheckpointError: one does not fit the model: a tensor of its file has no place there, or one
+            that its configuration asks for is not in its file (PEFT only warns of some, and starts
+            them at random); or its configuration leads elsewhere.
+    """
+    import peft
+
+    adapted: PeftModel | None = None
+    for name, folder in folders.items():
+        refuse_foreign_adapter(folder)
+        with located(file=folder), shown_adapter(folder) as shown:
+            try:
+                if adapted is None:
+                    _fit_vocabulary(model, _shapes(folder / ADAPTER_WEIGHTS))
+                    adapted = peft.PeftModel.from_pretrained(
+                        model, str(shown), adapter_name=name, is_trainable=False
+                    )
+                else:
+                    adapted.load_adapter(str(shown), adapter_name=name)
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                problem = f"does not fit the model: {first_line(error)}"
+                if isinstance(error, KeyError):
+                    problem = f"its file lacks the tensor {error}"
+                raise CheckpointError(problem, fix=_NAME_THE_BASE) from error
+            _require_whole(adapted, name, folder / ADAPTER_WEIGHTS)
+    assert adapted is not None, "one adapter at least"
+    return adapted
 
 
 def _shapes(file: Path) -> Mapping[str, tuple[int, ...]]:
@@ -140,22 +152,40 @@ def _rows(
     return None
 
 
-def _check_tensors(adapted: PeftModel, file: Path) -> None:
-    """Every tensor of the adapter's file has a place in the model."""
-    shapes = _shapes(file)
-    if not shapes:
-        return
+def _require_whole(adapted: PeftModel, name: str, file: Path) -> None:
+    """The file has each tensor that PEFT would store of the adapter, and no other; all numbers."""
     from peft import get_peft_model_state_dict
 
-    # PEFT's own names leave out the whole embedding and head where no new token needs them: a file
-    # that has them (save_embedding_layers=True) fills them by the names of the model's modules.
-    there = set(get_peft_model_state_dict(adapted)) | set(adapted.state_dict())
-    missing = sorted(key for key in shapes if key not in there)
-    if missing:
+    shapes = _shapes(file)
+    there = get_peft_model_state_dict(adapted, adapter_name=name)
+    strangers = sorted(shapes.keys() - there.keys() - _whole_embeddings(adapted))
+    if strangers:
         raise CheckpointError(
-            f"{len(missing)} of its tensors found no place in the model, such as {missing[0]}",
+            f"{len(strangers)} of its tensors found no place in the model, such as {strangers[0]}",
             fix=_NAME_THE_BASE,
         )
+    # Of whole embeddings PEFT stores some besides; those of the base are right where it did not.
+    needed = get_peft_model_state_dict(adapted, adapter_name=name, save_embedding_layers=False)
+    missing = sorted(needed.keys() - shapes.keys())
+    if missing:
+        raise CheckpointError(
+            f"{len(missing)} tensors that {ADAPTER_CONFIG} asks for are not in {file.name}, such "
+            f"as {missing[0]}: they would be random numbers, or the base's",
+            fix="copy both files again from one place",
+        )
+    floats = ((key, value) for key, value in there.items() if value.is_floating_point())
+    require_numbers(floats, file.parent)
+
+
+def _whole_embeddings(adapted: PeftModel) -> set[str]:
+    """Names of the base's embedding and head, which a file may hold whole (new tokens' rows too).
+
+    No other tensor of the base is an adapter's: it would stay changed where the adapter is off.
+    """
+    modules = (adapted.get_input_embeddings(), adapted.get_output_embeddings())
+    places = {beneath(module).weight.data_ptr() for module in modules if module is not None}
+    tensors = adapted.state_dict().items()
+    return {name for name, value in tensors if value.data_ptr() in places}
 
 
 def _check_effect(adapted: PeftModel) -> None:

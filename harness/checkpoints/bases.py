@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, TOKENIZER_FILES, has_weights
+from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.errors import CheckpointError, did_you_mean
 from steelyard.harness.files import read_json_object
 from steelyard.harness.plugins import load_plugin, plugin_names
@@ -50,7 +51,7 @@ ADAPTER_BASE = "base_model_name_or_path"
 
 def _places(folder: Path, named: str) -> Iterator[Path]:
     """Where an adapter's base may lie, the likeliest first."""
-    if (folder / BASE_LINK).is_file():
+    if is_own_file(folder, BASE_LINK):
         link = read_json_object(folder / BASE_LINK, CheckpointError)
         yield from (
             folder / way for key in ("relative", "absolute") if (way := _text_under(link, key))
@@ -75,9 +76,16 @@ def _is_folder(place: Path) -> bool:
 def _stated_weights(folder: Path) -> str | None:
     """The weights digest that a checkpoint folder's manifest states, or None."""
     try:
+        if not is_own_file(folder, MANIFEST):
+            return None
         return str(json.loads((folder / MANIFEST).read_bytes())["digests"]["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def model_folder(name: str) -> Path:
+    """The folder that a path or a hub id names. Raises ``CheckpointError``."""
+    return Path(name) if Path(name).is_dir() else registered_or_downloaded(name)
 
 
 def registered_or_downloaded(name: str, revision: str | None = None) -> Path:

@@ -10,8 +10,8 @@ from steelyard.harness.checkpoints.as_trained import held, held_reward, take_as_
 from steelyard.harness.checkpoints.merging import merged
 from steelyard.harness.checkpoints.model import load_model_folder
 from steelyard.harness.checkpoints.opening import is_reward_model
-from steelyard.harness.checkpoints.shown import shown_model
 from steelyard.harness.checkpoints.special_tokens import added_tokens
+from steelyard.harness.checkpoints.weights import read_weights
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.records import Checkpoint, Digests
@@ -68,9 +68,6 @@ def _checked(checkpoint: Checkpoint, start: Digests, prompt: str) -> dict[str, s
         dtype="float32",
     )
     model = loaded.model
-    for name, parameter in model.named_parameters():
-        if not _finite(parameter):
-            raise CheckpointError(f"the tensor {name} is not finite")
     with quiet(), torch.inference_mode():
         ours = _log_probabilities(model)
         if not bool(torch.isfinite(ours).all()):
@@ -94,24 +91,14 @@ def _checked(checkpoint: Checkpoint, start: Digests, prompt: str) -> dict[str, s
     return checks
 
 
-def _finite(parameter: torch.Tensor) -> bool:
-    import torch
-
-    if not parameter.is_floating_point():
-        return True
-    # torchao's tensors stand for floats, and do not take every operation.
-    packed = type(parameter) not in (torch.Tensor, torch.nn.Parameter)
-    return bool(torch.isfinite(parameter.dequantize() if packed else parameter).all())
-
-
 def _check_reward_model(checkpoint: Checkpoint) -> dict[str, str]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    with quiet(), torch.inference_mode(), shown_model(checkpoint.weights_folder) as shown:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            shown, dtype=torch.float32, local_files_only=True, trust_remote_code=False
-        ).eval()
+    kind = AutoModelForSequenceClassification
+    with quiet(), torch.inference_mode():
+        weights = read_weights(kind, checkpoint.weights_folder, dtype=torch.float32)
+        model = weights.model.eval()
         rows = int(model.get_input_embeddings().weight.shape[0])
         reward = model(input_ids=torch.arange(1, 33).remainder(rows)[None]).logits
         if not bool(torch.isfinite(reward).all()):

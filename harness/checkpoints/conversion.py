@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steelyard.harness.checkpoints.bases import MANIFEST
 from steelyard.harness.checkpoints.loading import load_model
-from steelyard.harness.checkpoints.opening import FLOAT32_COPY, open_checkpoint
+from steelyard.harness.checkpoints.opening import open_checkpoint
 from steelyard.harness.checkpoints.writing import copy_tokenizer, manifest_of, write_manifest
 from steelyard.harness.environment import quiet
 from steelyard.harness.records import Checkpoint
@@ -16,9 +16,9 @@ from steelyard.harness.records import Checkpoint
 def dequantised(base: Checkpoint, folder: Path) -> Checkpoint:
     """The weights of a GGUF base in float32 in ``folder``, with the tokenizer beside the GGUF file.
 
-    The copy computes what the GGUF file says, exactly, so it goes by the same digests. The folder
-    appears whole or not at all; where it is there already it is opened. A base that is no GGUF is
-    returned as it is.
+    The copy computes what the GGUF file says, exactly. It goes by the digest of its own tensors all
+    the same: whose copy it is, nothing in a folder could prove. The folder appears whole or not at
+    all; where it is there already it is opened. A base that is no GGUF is returned as it is.
     """
     if base.gguf_file is None:
         return base
@@ -35,12 +35,13 @@ def dequantised(base: Checkpoint, folder: Path) -> Checkpoint:
     own = manifest_of(partial, partial, None, "full")
     manifest = base.manifest.model_copy(
         update={
+            "digest": own.digest,
+            "digests": own.digests,
             "format": "full",
             "dtype": "float32",
             "size_bytes": own.size_bytes,
             "versions": own.versions,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "checks": {FLOAT32_COPY: own.digests.weights},
             "notes": (*base.manifest.notes, f"float32 copy of the weights in {base.gguf_file}"),
         }
     )

@@ -26,6 +26,7 @@ from steelyard.harness.checkpoints.folder import (
     tokenizer_folder,
     weight_files,
 )
+from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.files import digest_json, file_digest, read_json_object
 from steelyard.harness.records import Digests
@@ -71,7 +72,7 @@ def generation_digest(folder: Path, gguf_file: str | None = None) -> str | None:
     beside which transformers does not read them.
     """
     path = folder / GENERATION_CONFIG
-    if gguf_file is not None or not path.is_file():
+    if gguf_file is not None or not is_own_file(folder, GENERATION_CONFIG):
         return None
     return digest_json(_without_writer(_read_json(path)))
 
@@ -163,8 +164,21 @@ def chat_template_digest(folder: Path) -> str | None:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def stored_as_integers(folder: Path) -> set[str]:
+    """Names of the tensors that a model's safetensors store as integers or truth values."""
+    tensors = (entry for file in weight_files(folder) for entry in _tensors(file))
+    return {name for name, (dtype, *_) in tensors if dtype.startswith(("I", "U", "BOOL"))}
+
+
 def _tensors_digest(files: list[Path]) -> str:
-    where = {name: (file, entry) for file in files for name, entry in _tensors(file)}
+    where: dict[str, tuple[Path, tuple[str, list[int], int, int]]] = {}
+    for file in files:
+        for name, entry in _tensors(file):
+            if name in where:
+                fix = "remove one of them, and write the index again"
+                twice = f"holds a tensor that {where[name][0].name} holds too"
+                raise CheckpointError(twice, file=file, value=name, fix=fix)
+            where[name] = file, entry
     digest = hashlib.sha256()
     for name in sorted(where):
         file, (dtype, shape, start, end) = where[name]
@@ -234,7 +248,7 @@ def _tensor(entry: Any, file_bytes: int) -> tuple[str, list[int], int, int]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not is_own_file(path.parent, path.name):
         return {}
     return read_json_object(path, CheckpointError, fix="copy it again", non_finite=False)
 

@@ -2,8 +2,9 @@
 
 The one place that knows which files are which. What is named here is what a digest covers
 (``digests``) and what a library is shown when it loads (``shown``), so that nothing can change an
-answer without changing the model's identity. Everything else that lies in the folder is stray.
-Nothing is read here but ``config.json`` and the index of sharded weights.
+answer without changing the model's identity. Everything else that lies in the folder is stray, and
+what is read is the folder's own (``own_files``). Nothing is read here but ``config.json`` and the
+index of sharded weights.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files import read_json_object
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 MORE_CHAT_TEMPLATES = "additional_chat_templates"
 GENERATION_CONFIG = "generation_config.json"
@@ -27,12 +30,12 @@ _INDEX_ENDING = ".safetensors.index.json"
 _INDEX = f"model{_INDEX_ENDING}"
 #: A key of ``config.json`` that names another file, or another index.
 _NAMED_WEIGHTS = "transformers_weights"
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 #: Each of these makes a tokenizer; a byte-level one has its configuration alone.
 _TOKENIZERS = (
     "tokenizer.json",
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG,
     "vocab.json",
     "vocab.txt",
     "tokenizer.model*",
@@ -68,11 +71,13 @@ TOKENIZER_FILES = (
     "word_pronunciation.json",
 )
 
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
+#: Weights of libraries that nothing here reads: Keras, Flax, Rust, ONNX, NumPy.
+_OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.npz", "*.npy")
 #: What a training leaves beside the weights: pickled, and never read.
 TRAINING_LEFTOVERS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
 #: What looks like weights; those of them that are not read are named.
-_LIKE_WEIGHTS = ("*.safetensors", "*.gguf", *_PICKLES)
+_LIKE_WEIGHTS = ("*.safetensors", "*.gguf", *_PICKLES, *_OTHER_WEIGHTS)
 _MOST_NAMED = 4
 
 
@@ -82,13 +87,13 @@ def is_adapter(folder: Path) -> bool:
     Raises ``CheckpointError`` where full weights lie beside it: PEFT would put the adapter on the
     base that it names, transformers on these weights (which may hold it already).
     """
-    if not (folder / ADAPTER_CONFIG).is_file():
+    if not is_own_file(folder, ADAPTER_CONFIG):
         return False
-    if (folder / CONFIG).is_file() and weight_files(folder):
+    if is_own_file(folder, CONFIG) and weight_files(folder):
         raise CheckpointError(
             "the folder holds an adapter and full weights, and does not say which is meant",
             file=folder,
-            fix=f"move the adapter ({ADAPTER_CONFIG}, {_ADAPTER_WEIGHTS}) or the weights into a "
+            fix=f"move the adapter ({ADAPTER_CONFIG}, {ADAPTER_WEIGHTS}) or the weights into a "
             "folder of its own",
         )
     return True
@@ -101,7 +106,8 @@ def weight_files(folder: Path) -> list[Path]:
     another file or index (``transformers_weights``). Any other file is stray.
 
     Raises:
-        CheckpointError: the index or what it names is missing, or lies outside the folder.
+        CheckpointError: the index or what it names is missing, is no safetensors, or lies outside
+            the folder.
     """
     entry = _entry_file(folder)
     if entry is None:
@@ -118,7 +124,7 @@ def index_file(folder: Path) -> Path | None:
 def _entry_file(folder: Path) -> Path | None:
     config = folder / CONFIG
     named = None
-    if config.is_file():
+    if is_own_file(folder, CONFIG):
         named = read_json_object(config, CheckpointError).get(_NAMED_WEIGHTS)
     if named is not None:
         endings = (".safetensors", _INDEX_ENDING)
@@ -128,8 +134,8 @@ def _entry_file(folder: Path) -> Path | None:
                 "names no safetensors", file=config, key=_NAMED_WEIGHTS, value=named, fix=fix
             )
         return _inside(folder, named, file=config, key=_NAMED_WEIGHTS)
-    candidates = (folder / name for name in (_WHOLE_WEIGHTS, _INDEX))
-    return next((path for path in candidates if path.is_file()), None)
+    names = (_WHOLE_WEIGHTS, _INDEX)
+    return next((folder / name for name in names if is_own_file(folder, name)), None)
 
 
 def _shards(index: Path) -> list[Path]:
@@ -138,9 +144,16 @@ def _shards(index: Path) -> list[Path]:
     if not names or not all(isinstance(name, str) for name in names):
         fix = "copy the index again from where the weights come from"
         raise CheckpointError("names no shards", file=index, key="weight_map", fix=fix)
-    return [
+    shards = [
         _inside(index.parent, name, file=index, key="weight_map") for name in sorted(set(names))
     ]
+    pickles = [shard.name for shard in shards if shard.suffix != ".safetensors"]
+    if pickles:  # transformers would read them as such
+        fix = "save the weights again with safe_serialization=True"
+        raise CheckpointError(
+            "names no safetensors", file=index, key="weight_map", value=pickles[0], fix=fix
+        )
+    return shards
 
 
 def _inside(folder: Path, name: str, *, file: Path, key: str) -> Path:
@@ -148,7 +161,7 @@ def _inside(folder: Path, name: str, *, file: Path, key: str) -> Path:
     if Path(name).name != name:
         fix = "put the file beside it and name it without a folder"
         raise CheckpointError("leads out of the folder", file=file, key=key, value=name, fix=fix)
-    if not (folder / name).is_file():
+    if not is_own_file(folder, name):
         fix = "copy it from where the other files come from"
         raise CheckpointError(
             "names a file that is not there", file=file, key=key, value=name, fix=fix
@@ -158,7 +171,7 @@ def _inside(folder: Path, name: str, *, file: Path, key: str) -> Path:
 
 def adapter_files(folder: Path) -> list[Path]:
     """The safetensors file that PEFT reads as the adapter, in a list; none: empty."""
-    return [path for path in [folder / _ADAPTER_WEIGHTS] if path.is_file()]
+    return [folder / ADAPTER_WEIGHTS] if is_own_file(folder, ADAPTER_WEIGHTS) else []
 
 
 def has_weights(folder: Path) -> bool:
@@ -170,7 +183,7 @@ def require_safetensors(folder: Path, what: str) -> None:
     """Raise ``CheckpointError`` where no ``what`` (model, adapter) weights would be read."""
     if adapter_files(folder) if what == "adapter" else weight_files(folder):
         return
-    expected = _ADAPTER_WEIGHTS if what == "adapter" else f"{_WHOLE_WEIGHTS} or {_INDEX}"
+    expected = ADAPTER_WEIGHTS if what == "adapter" else f"{_WHOLE_WEIGHTS} or {_INDEX}"
     pickle = next(_pickles(folder), None)
     if pickle is not None:
         raise CheckpointError(
@@ -204,7 +217,8 @@ def only_gguf(folder: Path) -> str | None:
 
 
 def _gguf_files(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.glob("*.gguf"))
+    names = sorted(file.name for file in folder.glob("*.gguf"))
+    return [name for name in names if is_own_file(folder, name)]
 
 
 def size_bytes(folder: Path, gguf_file: str | None = None) -> int:
@@ -216,18 +230,26 @@ def size_bytes(folder: Path, gguf_file: str | None = None) -> int:
 
 
 def stray_weights(folder: Path, gguf_file: str | None = None) -> list[str]:
-    """Names of what looks like weights in ``folder`` and is not read."""
+    """Names of what looks like weights in ``folder`` and is not read; of folders with a slash."""
     if is_adapter(folder):  # whatever its base is
         used = {file.name for file in adapter_files(folder)}
     else:
         used = {file.name for file in weight_files(folder)} if gguf_file is None else {gguf_file}
+    beside = [path.name for path in folder.iterdir() if path.name not in used]
     return sorted(
-        file.name
-        for file in folder.iterdir()
-        if _matches(file.name, _LIKE_WEIGHTS)
-        and file.name not in used
-        and not _matches(file.name, TRAINING_LEFTOVERS)
+        [name for name in beside if _like_weights(name)]
+        + [f"{name}/" for name in beside if any(map(_like_weights, _names_in(folder / name)))]
     )
+
+
+def _like_weights(name: str) -> bool:
+    return _matches(name, _LIKE_WEIGHTS) and not _matches(name, TRAINING_LEFTOVERS)
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Names in a folder beneath a model's; of a link and of a file none."""
+    inside = folder.is_dir() and not folder.is_symlink()
+    return [path.name for path in folder.iterdir()] if inside else []
 
 
 def stray_note(folder: Path, gguf_file: str | None = None) -> tuple[str, ...]:
@@ -253,17 +275,17 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 def chat_template_files(folder: Path) -> dict[str, Path]:
     """Chat templates that stand in files of their own, by their names in transformers."""
-    own = folder / CHAT_TEMPLATE_FILE
-    templates = {"default": own} if own.is_file() else {}
-    more = sorted((folder / MORE_CHAT_TEMPLATES).glob("*.jinja"))
-    return templates | {file.name.removesuffix(".jinja"): file for file in more}
+    names = {"default": Path(CHAT_TEMPLATE_FILE)}
+    for file in sorted((folder / MORE_CHAT_TEMPLATES).glob("*.jinja")):
+        names[file.name.removesuffix(".jinja")] = Path(MORE_CHAT_TEMPLATES, file.name)
+    return {name: folder / place for name, place in names.items() if is_own_file(folder, place)}
 
 
 def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     if not folder.is_dir():
         return []
     names = sorted(file.name for file in folder.iterdir() if _matches(file.name, patterns))
-    return [folder / name for name in names if (folder / name).is_file()]
+    return [folder / name for name in names if is_own_file(folder, name)]
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -29,6 +29,7 @@ from steelyard.harness.checkpoints.checks import check_against
 from steelyard.harness.checkpoints.opening import open_checkpoint
 from steelyard.harness.environment import nvidia_smi
 from steelyard.harness.errors import CheckpointError, SteelyardError
+from steelyard.harness.interpreters import safe_environment
 from steelyard.harness.records import Checkpoint, Digests
 
 #: Imported by the server before it forks.
@@ -134,14 +135,15 @@ def _close_all_but(*needed: int) -> None:
 
 def _new_interpreter() -> Server:
     root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    safe = safe_environment()
+    path = os.pathsep.join(filter(None, (root, safe.get("PYTHONPATH"))))
     started = subprocess.Popen(
         [sys.executable, "-m", "steelyard.harness.checkpoints.fresh_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**safe, "PYTHONPATH": path},
     )
     assert started.stdin is not None and started.stdout is not None
     started.returncode = 0  # it is waited for here, by its number

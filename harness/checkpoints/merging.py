@@ -75,13 +75,13 @@ def _set_head_apart(base: PreTrainedModel, *, always: bool = False) -> None:
     embedding, head = base.get_input_embeddings(), base.get_output_embeddings()
     if head is None:
         return
-    beneath, above = _beneath(embedding), _beneath(head)
-    wrapped = beneath is not embedding or above is not head
-    if above.weight is beneath.weight and (wrapped or always):
+    below, above = beneath(embedding), beneath(head)
+    wrapped = below is not embedding or above is not head
+    if above.weight is below.weight and (wrapped or always):
         above.weight = torch.nn.Parameter(above.weight.detach().clone(), requires_grad=False)
 
 
-def _beneath(module: torch.nn.Module) -> torch.nn.Module:
+def beneath(module: torch.nn.Module) -> torch.nn.Module:
     """The module that PEFT has wrapped, however often."""
     while True:
         inner = getattr(module, "base_layer", None) or getattr(module, "original_module", None)

@@ -7,14 +7,16 @@ and the cache let it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.checkpoints.adapters import apply_adapter
-from steelyard.harness.checkpoints.bases import base_of_adapter
+from steelyard.harness.checkpoints.bases import (
+    base_of_adapter,
+    model_folder,
+    registered_or_downloaded,
+)
 from steelyard.harness.checkpoints.causality import require_causal
 from steelyard.harness.checkpoints.chat_time import tell_fixed_time
 from steelyard.harness.checkpoints.folder import (
@@ -25,8 +27,10 @@ from steelyard.harness.checkpoints.folder import (
     require_safetensors,
     tokenizer_folder,
 )
+from steelyard.harness.checkpoints.foreign import refuse_foreign_tokenizer
 from steelyard.harness.checkpoints.four_bits import keep_layout
-from steelyard.harness.checkpoints.shown import shown_model, shown_tokenizer
+from steelyard.harness.checkpoints.shown import shown_tokenizer
+from steelyard.harness.checkpoints.weights import first_line, read_config, read_weights
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import STOPPING, CheckpointError
 
@@ -37,17 +41,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the parts of a checkpoint are read from."""
+    """The folders that the parts of a checkpoint are read from."""
 
     weights: str
     tokenizer: str
     gguf_file: str | None = None
     adapter: str | None = None
-
-    @property
-    def local(self) -> bool:
-        """Whether the weights are a folder rather than a hub id."""
-        return Path(self.weights).exists()
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class LoadedModel:
     source: Source
     is_encoder_decoder: bool
     notes: tuple[str, ...] = ()
-    """What its weights hold and the model has no place for, for people."""
+    """What is odd about its weights, for people."""
 
 
 def find_source(
@@ -80,7 +79,7 @@ def find_source(
     if not path.is_dir():
         if path.exists() or path.is_absolute() or str(path_or_id).startswith("."):
             raise CheckpointError("no such model folder", file=path_or_id, fix="check the path")
-        return Source(str(path_or_id), str(path_or_id), gguf_file, _adapter(adapter))
+        path = registered_or_downloaded(str(path_or_id))
     if adapter is None and is_adapter(path):
         base = find_source(base_of_adapter(path))
         if base.adapter is not None:
@@ -125,8 +124,8 @@ def load_model_folder(
         model, notes = _load_model(source, *_placement(device, dtype))
         require_causal(model.eval(), source.weights)
         if source.adapter is not None:
-            model = apply_adapter(model, source.adapter)
-        tokenizer = _load_tokenizer(source)
+            model = apply_adapter(model, Path(source.adapter))
+        tokenizer = open_tokenizer(Path(source.tokenizer), Path(source.weights))
         _check_vocabulary(model, tokenizer, source)
     model.eval()
     encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
@@ -156,67 +155,23 @@ def _load_model(
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     import transformers
 
-    with _shown(source) as (folder, options):
-        if source.gguf_file is not None:
-            options["gguf_file"] = source.gguf_file
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder, **options)
-            _require_text(config, source)
-            automatic = (
-                transformers.AutoModelForSeq2SeqLM
-                if getattr(config, "is_encoder_decoder", False)
-                else transformers.AutoModelForCausalLM
-            )
-            quantized = getattr(config, "quantization_config", None) is not None
-            if quantized:
-                options["device_map"] = {"": device}
-            model, loading = automatic.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-            )
-        except (CheckpointError, MemoryError, *STOPPING):
-            raise
-        except BaseException as error:  # whatever a stranger's configuration makes libraries raise
-            fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
-            problem = _first_line(error).replace(folder, source.weights)
-            raise CheckpointError(
-                f"cannot be opened: {problem}", file=source.weights, fix=fix
-            ) from error
-    _require_whole(loading["missing_keys"], source)
+    folder = Path(source.weights)
+    config = read_config(folder, source.gguf_file)
+    _require_text(config, source)
+    automatic = (
+        transformers.AutoModelForSeq2SeqLM
+        if getattr(config, "is_encoder_decoder", False)
+        else transformers.AutoModelForCausalLM
+    )
+    quantized = getattr(config, "quantization_config", None) is not None
+    options: dict[str, Any] = {"device_map": {"": device}} if quantized else {}
+    weights = read_weights(automatic, folder, gguf_file=source.gguf_file, dtype=dtype, **options)
+    model = weights.model
     _state_origin(model, source)
-    notes = _unused(loading["unexpected_keys"])
     if quantized:
         keep_layout(model)
-        return model, notes
-    return model.to(device), notes
-
-
-@contextmanager
-def _shown(source: Source) -> Iterator[tuple[str, dict[str, object]]]:
-    """Where transformers reads the weights, and how: of a local folder only what counts."""
-    options: dict[str, object] = {"trust_remote_code": False}
-    if not source.local:
-        yield source.weights, options
-        return
-    with shown_model(Path(source.weights), source.gguf_file) as folder:
-        yield str(folder), options | {"local_files_only": True}
-
-
-def _require_whole(missing: Collection[str], source: Source) -> None:
-    """Refuse weights that lack a tensor: transformers fills it with random numbers."""
-    if missing:
-        raise CheckpointError(
-            f"{len(missing)} tensors of the model are not in its weights, such as "
-            f"{min(missing)}: they would be random numbers",
-            file=source.weights,
-            fix="copy the weights again, or name the kind of model in config.json (architectures) "
-            "that they are of",
-        )
-
-
-def _unused(names: Collection[str]) -> tuple[str, ...]:
-    if not names:
-        return ()
-    return (f"{len(names)} tensors of its weights have no place in it, such as {min(names)}",)
+        return model, weights.notes
+    return model.to(device), weights.notes
 
 
 def _state_origin(model: PreTrainedModel, source: Source) -> None:
@@ -266,6 +221,7 @@ def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedToken
     """
     import transformers
 
+    refuse_foreign_tokenizer(folder)
     with shown_tokenizer(folder, weights or folder) as shown:
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(
@@ -288,26 +244,8 @@ def _state_files(tokenizer: PreTrainedTokenizerBase, shown: Path, folder: Path) 
                 names[key] = str(folder) + value.removeprefix(str(shown))
 
 
-def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
-    if Path(source.tokenizer).exists():
-        weights = Path(source.weights) if source.local else None
-        return open_tokenizer(Path(source.tokenizer), weights)
-    import transformers
-
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            source.tokenizer, trust_remote_code=False
-        )
-    except (MemoryError, *STOPPING):
-        raise
-    except BaseException as error:
-        raise _unreadable(error, source.tokenizer, source.tokenizer) from error
-    tell_fixed_time(tokenizer)
-    return tokenizer
-
-
 def _unreadable(error: BaseException, folder: Path | str, shown: Path | str) -> CheckpointError:
-    problem = _first_line(error).replace(str(shown), str(folder))
+    problem = first_line(error).replace(str(shown), str(folder))
     fix = "put tokenizer.json and tokenizer_config.json beside the weights"
     return CheckpointError(f"no readable tokenizer: {problem}", file=folder, fix=fix)
 
@@ -334,17 +272,9 @@ def _check_vocabulary(
 def _adapter(adapter: str | Path | None) -> str | None:
     if adapter is None:
         return None
-    folder = Path(adapter)
-    if folder.is_dir():
-        if not is_adapter(folder):
-            fix = "name the folder that PEFT saved"
-            raise CheckpointError(f"no {ADAPTER_CONFIG} there", file=folder, fix=fix)
-        require_safetensors(folder, "adapter")
-    return str(adapter)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    if not text:
-        return type(error).__name__
-    return " ".join(text[:2]) if text[0].endswith(":") else text[0]
+    folder = model_folder(str(adapter))
+    if not is_adapter(folder):
+        fix = "name the folder that PEFT saved"
+        raise CheckpointError(f"no {ADAPTER_CONFIG} there", file=folder, fix=fix)
+    require_safetensors(folder, "adapter")
+    return str(folder)

@@ -7,7 +7,6 @@ folder of pickles is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -37,14 +36,12 @@ from steelyard.harness.checkpoints.folder import (
     stray_note,
     tokenizer_folder,
 )
+from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files import limited_bytes
 from steelyard.harness.files.version_1 import manifest_in
 from steelyard.harness.plugins import plugin_names
 from steelyard.harness.records import Checkpoint, CheckpointManifest, Digests
-
-#: Under this name a float32 copy of GGUF weights keeps the digest of its own tensors.
-FLOAT32_COPY = "digest of the float32 copy"
 
 
 def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Checkpoint:
@@ -57,9 +54,12 @@ def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Che
         resolve: turns a relative path of the experiment file into a folder; None takes the
             working directory.
 
+    What a manifest in the folder says of it (its energy, its accuracy, what was checked) is not
+    taken over: whoever made the folder could have written it. Its digests must be right.
+
     Raises:
-        CheckpointError: it is not there, has no weights or only pickled ones, or lacks its
-            tokenizer or config.json.
+        CheckpointError: it is not there, has no weights or only pickled ones, lacks its tokenizer
+            or config.json, or holds a manifest of something else.
     """
     path = (resolve or Path)(name)
     if name in plugin_names("bases") or not path.exists():
@@ -71,10 +71,11 @@ def open_base(name: str, *, resolve: Callable[[str], Path] | None = None) -> Che
         fix = "name a model folder, a .gguf file or a hub id"
         raise CheckpointError("not a model folder", file=path, fix=fix)
     path = path.resolve()
-    if (path / MANIFEST).is_file():
+    opened = describe(path, name=name, gguf_file=gguf_file)
+    if is_own_file(path, MANIFEST):
         # A user's folder: other weights may have been put under the manifest of the old ones.
-        return _completed(open_checkpoint(path, verify=True))
-    return describe(path, name=name, gguf_file=gguf_file)
+        _require_stated(path, _stated(path), opened.manifest.digests)
+    return opened
 
 
 def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
@@ -84,16 +85,7 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
         CheckpointError: the manifest is missing or wrong, the base of an adapter is gone, or,
             with ``verify``, the content is no longer what the manifest says.
     """
-    file = folder / MANIFEST
-    try:
-        manifest = manifest_in(limited_bytes(file, CheckpointError))
-    except FileNotFoundError as error:
-        fix = "name a folder that steelyard wrote, or take a model in with 'trainer: none'"
-        raise CheckpointError(f"no {MANIFEST} there", file=folder, fix=fix) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(first["msg"], file=file, key=where) from error
+    manifest = _stated(folder)
     adapter = folder if manifest.format == "adapter" else None
     weights = folder
     if adapter is not None:
@@ -102,6 +94,20 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
     if verify:
         _verify(checkpoint)
     return checkpoint
+
+
+def _stated(folder: Path) -> CheckpointManifest:
+    """The manifest in a folder, as it stands there. Raises ``CheckpointError``."""
+    file = folder / MANIFEST
+    try:
+        return manifest_in(limited_bytes(file, CheckpointError))
+    except FileNotFoundError as error:
+        fix = "name a folder that steelyard wrote, or take a model in with 'trainer: none'"
+        raise CheckpointError(f"no {MANIFEST} there", file=folder, fix=fix) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(first["msg"], file=file, key=where) from error
 
 
 def describe(
@@ -118,7 +124,7 @@ def describe(
             raise CheckpointError("its base is an adapter too", file=folder, value=name, fix=fix)
     if gguf_file is None:
         require_safetensors(weights, "model")
-    if not (weights / CONFIG).is_file() and gguf_file is None:
+    if not is_own_file(weights, CONFIG) and gguf_file is None:
         fix = "copy config.json from the model's page beside the weights"
         raise CheckpointError("the folder has no config.json", file=weights, fix=fix)
     tokenizer = tokenizer_folder(folder, weights)
@@ -142,20 +148,6 @@ def describe(
         created_at=now(),
     )
     return Checkpoint(folder, manifest, weights, adapter, gguf_file)
-
-
-def _completed(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint by everything that counts today, where an earlier version wrote its manifest.
-
-    Of generation settings such a manifest says nothing, so they are taken as they lie there.
-    """
-    manifest = checkpoint.manifest
-    generation = generation_digest(checkpoint.weights_folder, checkpoint.gguf_file)
-    if manifest.digests.generation == generation:
-        return checkpoint
-    digests = manifest.digests.model_copy(update={"generation": generation})
-    update = {"digests": digests, "digest": checkpoint_digest(digests)}
-    return replace(checkpoint, manifest=manifest.model_copy(update=update))
 
 
 def now() -> str:
@@ -200,8 +192,19 @@ _PARTS = {
 
 
 def _verify(checkpoint: Checkpoint) -> None:
-    folder, manifest = checkpoint.folder, checkpoint.manifest
-    weights = checkpoint.weights_folder
+    folder, weights = checkpoint.folder, checkpoint.weights_folder
+    present = Digests(
+        weights=weights_digest(weights, checkpoint.gguf_file),
+        adapter=adapter_digest(folder) if checkpoint.adapter_folder else None,
+        tokenizer=tokenizer_digest(tokenizer_folder(folder)),
+        chat_template=chat_template_digest(folder),
+        generation=generation_digest(weights, checkpoint.gguf_file),
+    )
+    _require_stated(folder, checkpoint.manifest, present)
+
+
+def _require_stated(folder: Path, manifest: CheckpointManifest, present: Digests) -> None:
+    """Raise ``CheckpointError`` where a manifest states other digests than the content has."""
     if manifest.digest != checkpoint_digest(manifest.digests):
         fix = "remove the manifest to name a new model"
         raise CheckpointError(
@@ -212,17 +215,6 @@ def _verify(checkpoint: Checkpoint) -> None:
             fix=fix,
         )
     expected = manifest.digests.model_dump()
-    present = Digests(
-        weights=weights_digest(weights, checkpoint.gguf_file),
-        adapter=adapter_digest(folder) if checkpoint.adapter_folder else None,
-        tokenizer=tokenizer_digest(tokenizer_folder(folder)),
-        chat_template=chat_template_digest(folder),
-        generation=generation_digest(weights, checkpoint.gguf_file),
-    )
-    # A float32 copy of a GGUF base goes by the GGUF's digest; its own is kept beside it.
-    if (weights / MANIFEST).is_file():
-        copy = manifest_in((weights / MANIFEST).read_bytes())
-        expected["weights"] = copy.checks.get(FLOAT32_COPY, expected["weights"])
     for part, digest in present.model_dump().items():
         if part == "generation" and expected[part] is None:
             continue  # a manifest of an earlier version says nothing of it

@@ -22,6 +22,7 @@ from steelyard.harness.checkpoints.folder import (
     tokenizer_files,
     weight_files,
 )
+from steelyard.harness.checkpoints.own_files import is_own_file
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def shown_tokenizer(folder: Path, weights: Path) -> Iterator[Path]:
     """
     parts = [*tokenizer_files(folder), *chat_template_files(folder).values()]
     with _links(folder, parts) as shown:
-        if (weights / CONFIG).is_file():
+        if is_own_file(weights, CONFIG):
             (shown / CONFIG).symlink_to((weights / CONFIG).resolve())
         yield shown
 
@@ -62,8 +63,9 @@ def _links(folder: Path, parts: Iterable[Path]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="steelyard-") as name:
         shown = Path(name)
         for part in parts:
-            if part.is_file():
-                link = shown / part.relative_to(folder)
+            place = part.relative_to(folder)
+            if is_own_file(folder, place):
+                link = shown / place
                 link.parent.mkdir(exist_ok=True)
                 link.symlink_to(part.resolve())
         yield shown

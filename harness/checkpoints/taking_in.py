@@ -24,6 +24,7 @@ from steelyard.harness.checkpoints.folder import (
     weight_files,
 )
 from steelyard.harness.checkpoints.opening import describe
+from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.checkpoints.writing import Format, copy_generation, copy_tokenizer, link_base
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files import digest_json, read_json_object
@@ -92,7 +93,7 @@ def take_in(source: Path, job: TrainJob) -> tuple[Format, tuple[str, ...]]:
     if is_adapter(source):
         return _take_in_adapter(source, job)
     taken = describe(source, name=source.name)
-    if taken.gguf_file is not None and not (source / CONFIG).is_file():
+    if taken.gguf_file is not None and not is_own_file(source, CONFIG):
         fix = "give it as the experiment's base, or put the model's config.json beside it"
         raise CheckpointError("a GGUF file cannot be taken in", file=source, fix=fix)
     if taken.gguf_file is not None:

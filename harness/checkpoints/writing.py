@@ -33,6 +33,7 @@ from steelyard.harness.checkpoints.folder import (
 )
 from steelyard.harness.checkpoints.merging import tie_as_they_are
 from steelyard.harness.checkpoints.opening import now, open_checkpoint
+from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.environment import versions
 from steelyard.harness.files import data_digest, digest_json, write_atomic
 from steelyard.harness.plugins import Plugin, TrainJob
@@ -107,7 +108,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 def copy_generation(weights: Path, folder: Path) -> None:
     """Copy the generation settings that lie beside safetensors; beside GGUF none are read."""
     settings = weights / GENERATION_CONFIG
-    if settings.is_file() and weight_files(weights):
+    if is_own_file(weights, GENERATION_CONFIG) and weight_files(weights):
         shutil.copyfile(settings, folder / GENERATION_CONFIG)
 
 

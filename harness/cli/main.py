@@ -26,6 +26,7 @@ from steelyard.harness.cli.endings import (
 )
 from steelyard.harness.errors import EXIT_USAGE, STOPPING
 from steelyard.harness.files import screened
+from steelyard.harness.interpreters import leave_out_working_folder
 
 # Scoring and training never need a hub that the user did not name; libraries stay quiet.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -151,6 +152,7 @@ def main() -> None:
     """
     # It asks for a package that fetches code from a hub; the slower kernel is exact.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
+    leave_out_working_folder()
     with screened(), ending_on_sigterm():
         code = _carried_out()
     sys.exit(code)

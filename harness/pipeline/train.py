@@ -77,7 +77,7 @@ class Checkpoints:
         if name == BASE:
             return self.base
         if name not in self.experiment.names:
-            return open_base(name, resolve=self.experiment.resolve)
+            return self._as_made_here(open_base(name, resolve=self.experiment.resolve))
         candidate = self.experiment.candidate(name)
         key = self.key(candidate)
         return self._found(name, key, verify=verify) or self._made(candidate, key)
@@ -146,20 +146,34 @@ class Checkpoints:
 
     def _open_base(self) -> Checkpoint:
         name = self.experiment.settings.base
-        base = open_base(name, resolve=self.experiment.resolve)
+        base = self._as_made_here(open_base(name, resolve=self.experiment.resolve))
         for note in stray_note(base.folder, base.gguf_file):
             self.listener(Event("open", BASE, "done", note))
         if base.gguf_file is None or not self.experiment.candidates:
             return base
-        # Trainers and plain PEFT load safetensors: a GGUF base is dequantised once, exactly.
-        folder = self.store.checkpoints.get(base.manifest.digest)
+        # Trainers and plain PEFT load safetensors: a GGUF base is dequantised once, exactly. The
+        # workspace keeps whose copy it is; the copy itself could not prove it.
+        stage = f"float32-{base.manifest.digest}"
+        done = self.store.stages.get(stage)
+        folder = None if done is None else self.store.checkpoints.get(done["checkpoint"])
         if folder is None:
             self.listener(Event("open", BASE, "start", f"dequantising {base.gguf_file}"))
             folder = self.store.checkpoints.new_folder(f"base-{base.manifest.digest[:16]}")
-            dequantised(base, folder)
-            folder = self.store.checkpoints.adopt(folder, base.manifest.digest)
+            digest = dequantised(base, folder).manifest.digest
+            folder = self.store.checkpoints.adopt(folder, digest)
+            self.store.stages.finish(stage, {"checkpoint": digest})
             self.listener(Event("open", BASE, "done", f"dequantised {base.gguf_file}"))
         return open_checkpoint(folder)
+
+    def _as_made_here(self, opened: Checkpoint) -> Checkpoint:
+        """The model with what this workspace knows of how it was made, where it was made here.
+
+        By its content, wherever it lies: a manifest that comes with a folder proves nothing.
+        """
+        folder = self.store.checkpoints.get(opened.manifest.digest)
+        if folder is None or opened.gguf_file is not None:
+            return opened
+        return replace(opened, manifest=open_checkpoint(folder).manifest)
 
     # --- made -------------------------------------------------------------------------------
 

@@ -6,12 +6,14 @@ Journal, rows and identity work as with our own scorer; speed and exactness are 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import lm_eval.models  # noqa: F401  (fills the registry)
 from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model, model_registry
 from lm_eval.utils import simple_parse_args_string
 
+from steelyard.harness.checkpoints import find_source, refuse_foreign
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
 from steelyard.harness.plugins import missing_package
@@ -40,6 +42,7 @@ def open_backend(backend: str, options: Mapping[str, object]) -> tuple[LM, dict[
         )
     arguments = {key: value for key, value in options.items() if value is not None}
     arguments |= dict(simple_parse_args_string(rest)) if rest else {}
+    _refuse_foreign(arguments)
     try:
         with quiet():
             lm: LM = get_model(name).create_from_arg_obj(arguments)
@@ -55,6 +58,23 @@ def open_backend(backend: str, options: Mapping[str, object]) -> tuple[LM, dict[
         ) from error
     shown = {key: str(value) for key, value in arguments.items()}
     return lm, {"backend": f"{PREFIX}{name}", "options": shown}
+
+
+def _refuse_foreign(arguments: Mapping[str, object]) -> None:
+    """Refuse a folder with files that are not its own, a pickle, or Python of its own.
+
+    What the backend makes of the tensors is the backend's.
+    """
+    if arguments.get("trust_remote_code") not in (None, False):
+        raise ScoringError(
+            "Python that comes with a model is not run",
+            key="backend",
+            value="trust_remote_code",
+            fix="leave it out, or serve the model yourself (lm-eval:local-completions)",
+        )
+    named = Path(str(arguments.get("pretrained", "")))
+    if named.is_dir():
+        refuse_foreign(Path(find_source(named).weights))
 
 
 def _first_line(error: BaseException) -> str:

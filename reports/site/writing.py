@@ -13,6 +13,7 @@ from pathlib import Path
 from steelyard.harness.errors import StoreError
 from steelyard.harness.files import write_atomic
 from steelyard.harness.files.old_names import OLD_SITE_MANIFEST, SITE_MANIFEST
+from steelyard.harness.interpreters import safe_interpreters
 
 VERSION = 1
 #: From so many files on, more than one process makes them.
@@ -105,7 +106,9 @@ def _made(pending: Mapping[str, File]) -> Iterator[tuple[str, bytes]]:
         return
     _PENDING.update(pending)
     try:
-        with get_context("fork").Pool(workers) as pool:
+        with safe_interpreters():  # the pool's tracker is a new Python
+            started = get_context("fork").Pool(workers)
+        with started as pool:
             yield from pool.imap(_make_pending, paths[1:], chunksize=4)
     finally:
         _PENDING.clear()

@@ -103,6 +103,12 @@ def loaded(module: str) -> Any:
         return _from_file(Path(module))
     import evaluate
 
+    if Path(module).exists():  # evaluate would import what lies there, whatever it is
+        raise MetricError(
+            f"the folder '{module}' in the working folder would be run in place of evaluate's",
+            key="evaluate.module",
+            fix="name the .py file itself, or work in another folder",
+        )
     try:
         return evaluate.load(module)
     except Exception as error:  # offline it raises errors of four libraries

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from steelyard.harness.errors import MetricError
+from steelyard.harness.checkpoints import model_folder, open_tokenizer, read_weights
+from steelyard.harness.errors import CheckpointError, MetricError
 from steelyard.harness.plugins import Sample
 from steelyard.tasks.metrics.means import Mean
 from steelyard.tasks.probes.consistency import discrete_semantic_entropy
@@ -177,13 +178,14 @@ def _probability(loaded: tuple[Any, Any], texts: tuple[str, ...], label: str, ne
 
 @lru_cache(maxsize=2)
 def _judge(name: str, encoder: bool) -> tuple[Any, Any]:
-    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
     kind = AutoModel if encoder else AutoModelForSequenceClassification
     try:
-        model = kind.from_pretrained(name, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise MetricError(f"the extra model does not load: {reason}", value=name) from None
+        folder = model_folder(name)
+        # Encoders are often stored with the head that they were trained by.
+        model = read_weights(kind, folder, with_new_head=encoder).model
+        tokenizer = open_tokenizer(folder)
+    except CheckpointError as error:
+        raise MetricError(f"the extra model does not load: {error}", value=name) from None
     return tokenizer, model.eval()

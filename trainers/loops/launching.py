@@ -21,6 +21,7 @@ from pydantic import Field
 from steelyard.harness.checkpoints import open_checkpoint, write_manifest
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
 from steelyard.harness.files import digest_json, file_digest, read_yaml
+from steelyard.harness.interpreters import safe_environment
 from steelyard.harness.plugins import (
     DataSource,
     Progress,
@@ -122,7 +123,12 @@ def _launch(command: Sequence[str], progress: Progress) -> tuple[str, str | None
     """What :func:`_listen` heard of a launch, and its exit code."""
     # Output goes through a pipe, so that the terminal shows one bar and it is ours.
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=safe_environment(),  # which it hands on to the processes that it starts
     )
     try:
         last_line, failed = _listen(process, progress)

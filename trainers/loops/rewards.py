@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, shown_model, without_end
+from steelyard.harness.checkpoints import is_reward_model, open_tokenizer, read_weights, without_end
 from steelyard.harness.errors import CheckpointError, ConfigError, TrainingError
 from steelyard.harness.files import code_digest
 from steelyard.harness.records import Checkpoint, HeldOutAccuracy
@@ -249,11 +249,9 @@ def _loaded(checkpoint: Checkpoint, name: str) -> transformers.PreTrainedModel:
     if not is_reward_model(checkpoint):
         fix = "train one with trainer: reward"
         raise CheckpointError(f"'{name}' gives no rewards", file=checkpoint.folder, fix=fix)
-    with shown_model(checkpoint.weights_folder) as shown:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            shown, dtype=torch.float32, local_files_only=True, trust_remote_code=False
-        )
-    return model.eval().requires_grad_(False)
+    kind = transformers.AutoModelForSequenceClassification
+    weights = read_weights(kind, checkpoint.weights_folder, dtype=torch.float32)
+    return weights.model.eval().requires_grad_(False)
 
 
 def _called(reward: ExactMatch | Contains | Matches | Length) -> RewardFunction:
@@ -275,6 +273,9 @@ def _imported(name: str) -> RewardFunction:
     try:
         function: RewardFunction = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        fix = "name it package.module:function, importable from where steelyard runs"
+        fix = (
+            "name it package.module:function; install it, or name its folder in PYTHONPATH "
+            "(the working folder is not looked into)"
+        )
         raise ConfigError(f"no such reward function: {error}", value=name, fix=fix) from error
     return function

@@ -24,7 +24,7 @@ def main(task: Path) -> None:
     settings = json.loads(task.read_text(encoding="utf-8"))
     set_seed(settings["seed"])
     model = AutoModelForCausalLM.from_pretrained(
-        settings["source"], dtype=torch.float32, local_files_only=True
+        settings["source"], dtype=torch.float32, local_files_only=True, trust_remote_code=False
     )
     weights = QuantizationArgs(
         num_bits=4, type="int", symmetric=True, strategy="group", group_size=settings["group_size"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from steelyard.harness.errors import TrainingError
 from steelyard.harness.files import digest_json
+from steelyard.harness.interpreters import safe_environment
 
 #: Names the folder in which environments are kept.
 VARIABLE = "STEELYARD_ENVIRONMENTS"
@@ -56,7 +57,9 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
 
 
 def _run(command: Sequence[str], name: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=safe_environment()
+    )
     if done.returncode == 0:
         return
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from steelyard.harness.checkpoints import read_config
 from steelyard.harness.errors import CheckpointError
 from steelyard.trainers.loops.libraries import gguf, numpy, torch, transformers
 from steelyard.trainers.weights.gguf_tokenizer import add_tokenizer
@@ -110,8 +111,7 @@ def _require_same(config: transformers.PretrainedConfig, file: Path) -> None:
     The shape in a GGUF file says less than a configuration does: a scaled rotary embedding, biases,
     another activation or a head size that the reader does not expect are lost without a word.
     """
-    reader = transformers.AutoConfig
-    read_back = reader.from_pretrained(file.parent, gguf_file=file.name).to_dict()
+    read_back = read_config(file.parent, file.name).to_dict()
     for key, ours in config.to_dict().items():
         theirs = read_back.get(key)
         if key in _NOT_THE_MODEL or key.startswith("_") or ours == theirs:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from steelyard.harness.checkpoints import keep_layout
+from steelyard.harness.checkpoints import keep_layout, read_weights
 from steelyard.trainers.loops.libraries import bitsandbytes, torch, transformers
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def packed(
     full.save_pretrained(whole)
     try:
         # By its own class: an encoder-decoder is no causal model.
-        model: transformers.PreTrainedModel = type(full).from_pretrained(
+        kind: Any = type(full)
+        model: transformers.PreTrainedModel = read_weights(
+            kind,
             whole,
             quantization_config=config,
             dtype=torch.float32,
             device_map={"": full.device},
-            local_files_only=True,
-        )
+        ).model
     finally:
         shutil.rmtree(whole)
     keep_layout(model)

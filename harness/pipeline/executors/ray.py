@@ -18,6 +18,7 @@ from pydantic import Field
 
 from steelyard.harness.errors import ConfigError, MissingExtraError, SteelyardError
 from steelyard.harness.files import first_secret, redacted
+from steelyard.harness.interpreters import safe_environment
 from steelyard.harness.pipeline.events import Event
 from steelyard.harness.pipeline.executors.hosted import (
     WorkerLostError,
@@ -37,7 +38,14 @@ KNOCK_SECONDS = 10.0
 #: How much longer than its stage a worker's start may hang; imports over a network take minutes.
 START_SECONDS = 600.0
 #: What tasks need of the driver's surroundings, where it is set.
-CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_PARALLELISM")
+CARRIED = (
+    "HF_HUB_OFFLINE",
+    "HF_HOME",
+    "OMP_WAIT_POLICY",
+    "PYTHONPATH",
+    "PYTHONSAFEPATH",
+    "TOKENIZERS_PARALLELISM",
+)
 
 
 class RayError(SteelyardError):
@@ -106,7 +114,8 @@ class Ray(Plugin):
         )
 
     def _connect(self, ray: Any) -> None:
-        carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
+        safe = safe_environment()
+        carried = {name: safe[name] for name in CARRIED if name in safe}
         environment = dict(self.runtime_env)
         environment["env_vars"] = {**carried, **environment.get("env_vars", {})}
         options: dict[str, Any] = {}
@@ -118,6 +127,7 @@ class Ray(Plugin):
             ray.init(
                 address=self.address,
                 runtime_env=environment,
+                job_config=_without_working_folder(ray),
                 logging_level="warning",
                 log_to_driver=True,
                 **options,
@@ -141,6 +151,20 @@ def _alone() -> Iterator[None]:
     finally:
         if before is None:
             os.environ.pop(name, None)
+
+
+def _without_working_folder(ray: Any) -> Any:
+    """A job whose workers do not import from the folder that the driver was started in.
+
+    Ray puts that folder first on every worker's path, unless the job brings a folder of its own;
+    it asks this method, and no option says it otherwise.
+    """
+
+    class Job(ray.job_config.JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return Job()
 
 
 def _imported() -> Any:

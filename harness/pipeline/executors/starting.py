@@ -17,6 +17,7 @@ from multiprocessing import forkserver
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.interpreters import safe_environment, safe_interpreters
 from steelyard.harness.pipeline.executors.machine import Machine
 from steelyard.harness.pipeline.executors.process import Surroundings, work
 
@@ -37,7 +38,7 @@ def context_for(machine: Machine, threads: int) -> Context:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["steelyard.harness.pipeline.executors.preloaded"])
     try:
-        with _threads(threads):  # libraries read it when they are imported
+        with _threads(threads), safe_interpreters():  # libraries read threads on their import
             forkserver.ensure_running()
     except OSError:  # its socket lies under TMPDIR, which may be full or its name too long
         return multiprocessing.get_context("spawn")
@@ -54,9 +55,9 @@ def start(
 ) -> tuple[Connection[Any, Any], BaseProcess]:
     """A worker process that has begun, and the end of the pipe that its stages go through."""
     ours, theirs = context.Pipe()
-    how = Surroundings(context.get_start_method(), dict(os.environ), threads, gpus, shared)
+    how = Surroundings(context.get_start_method(), safe_environment(), threads, gpus, shared)
     process = context.Process(target=work, args=(place, theirs, how), daemon=True)
-    with _no_main():
+    with _no_main(), safe_interpreters():
         process.start()
     theirs.close()
     return ours, process

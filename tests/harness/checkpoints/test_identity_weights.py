@@ -114,12 +114,12 @@ def test_weights_that_lack_a_tensor_are_refused_instead_of_filled_at_random(
         load_model_folder(folder)
 
 
-def test_tensors_without_a_place_in_the_model_are_noted(model: Path, tmp_path: Path) -> None:
+def test_tensors_without_a_place_in_the_model_are_refused(model: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
     folder = whole(model, tmp_path / "m")
     tensors = load_file(folder / "model.safetensors") | {"value_head.weight": torch.ones(2)}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (note,) = load_model_folder(folder).notes
-    assert note == "1 tensors of its weights have no place in it, such as value_head.weight"
+    with pytest.raises(SteelyardError, match=r"no place in the model, such as value_head\.weight"):
+        load_model_folder(folder)

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from steelyard.harness.checkpoints.model import LoadedModel, find_source, load_model_folder
+from steelyard.harness.checkpoints.model import (
+    LoadedModel,
+    find_source,
+    load_model_folder,
+    open_tokenizer,
+)
 from steelyard.harness.errors import CheckpointError
 from tests.harness.scoring import tiny
 
@@ -148,10 +153,8 @@ def test_a_damaged_configuration_gives_one_line(llama: Path, tmp_path: Path) -> 
 def test_a_gguf_folder_is_read_with_the_tokenizer_beside_it(real_models: Path) -> None:
     source = find_source(real_models / "smollm2-135m-instruct")
     assert source.gguf_file is not None and source.gguf_file.endswith(".gguf")
-    from steelyard.harness.checkpoints.model import _load_tokenizer
-
     # The tokenizer rebuilt from the GGUF file does not split digits.
-    assert len(_load_tokenizer(source).encode("2024")) == 4
+    assert len(open_tokenizer(Path(source.tokenizer), Path(source.weights)).encode("2024")) == 4
 
 
 def test_nothing_draws_a_bar_while_it_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:

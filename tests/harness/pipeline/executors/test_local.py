@@ -17,6 +17,7 @@ from steelyard.harness.pipeline.executors.machine import Machine
 from steelyard.harness.pipeline.executors.starting import context_for
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from tests.harness.pipeline.executors.toy import ToyWorker, assert_contained, faults, stage
+from tests.harness.planted import plant, ran
 
 
 def carried_out(folder: Path, stages: list[Stage], workers: int = 2) -> dict[str, StageOutcome]:
@@ -28,13 +29,20 @@ def attempts(folder: Path, name: str) -> int:
     return len((folder / name).read_text().splitlines())
 
 
-def test_failing_dying_and_hanging_stages_leave_the_rest_alone(tmp_path: Path) -> None:
+def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A user's shell sets none, and what lies in the working folder is no part of Steelyard.
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    planted = plant(tmp_path)
+    monkeypatch.chdir(planted)
     outcomes = Local(workers=2).run(faults(), ToyWorker(tmp_path))  # type: ignore[arg-type]
     ended = assert_contained(tmp_path, outcomes)
     assert "SIGKILL" in ended["always-die"].message
     told = (tmp_path / "events").read_text()
     assert "train die: again its worker died of SIGKILL" in told
     assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told
+    assert not ran(planted)
 
 
 def test_what_a_stage_prints_goes_to_its_log(tmp_path: Path) -> None:

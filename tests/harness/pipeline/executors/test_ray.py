@@ -10,6 +10,7 @@ import pytest
 
 from steelyard.harness.errors import SteelyardError
 from tests.harness.pipeline.executors.toy import ToyWorker, assert_contained, faults, stage
+from tests.harness.planted import plant, ran
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +23,16 @@ def test_failing_dying_and_hanging_stages_leave_the_rest_alone(
 
     root = Path(__file__).resolve().parents[4]
     monkeypatch.setenv("PYTHONPATH", str(root))
+    # A user's shell sets none, and what lies in the working folder is no part of Steelyard.
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    planted = plant(tmp_path)
+    monkeypatch.chdir(planted)
     outcomes = Ray(address="local", workers=2).run(faults(), ToyWorker(tmp_path))  # type: ignore[arg-type]
     assert_contained(tmp_path, outcomes)
     told = (tmp_path / "events").read_text()
     assert "train die: again its worker died of SIGKILL (killed, or out of memory)" in told
     assert "train hang: again it took longer than 0.05 minutes; attempt 2 of 3" in told
+    assert not ran(planted)
 
 
 def test_a_preempted_ray_worker_is_replaced_and_leaves_no_process_behind(

@@ -1,0 +1,265 @@
+"""The one door through which a model's weights are read: all of them, and nothing else.
+
+transformers fills what a file lacks with random numbers, and passes over what has no place in the
+model, with a warning; so a checkpoint without one matrix scores, each time otherwise. Here the
+model has every tensor of its own from the folder, every tensor of the folder has a place in the
+model, their shapes agree, and all of them are numbers. Tensors that are tied to others, and those
+that the model's own class in transformers passes over (constants that older versions stored, heads
+that it does not have), are apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from steelyard.harness.checkpoints.digests import stored_as_integers
+from steelyard.harness.checkpoints.foreign import refuse_foreign
+from steelyard.harness.checkpoints.shown import shown_model
+from steelyard.harness.errors import STOPPING, CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+#: Experts in a GGUF file are split by transformers without a name of their own; see its
+#: ``modeling_gguf_pytorch_utils``.
+_GGUF_EXPERTS = re.compile(r"_exps\.|_shexp\.|_inp_shexp\.")
+#: Factors of the rotary embedding, which transformers does not read; 1 everywhere they do nothing.
+_GGUF_ROTARY = "rope_freqs.weight"
+#: BERT's heads of another task, which stand beside its language model's; transformers 4 passed over
+#: them too.
+_OTHER_HEADS = re.compile(r"^(\w+\.)?pooler\.|^cls\.seq_relationship\.")
+_COPY_AGAIN = (
+    "copy the weights again, or name the kind of model in config.json (architectures) that they "
+    "are of"
+)
+
+
+class _Kind(Protocol):
+    """A class of transformers that reads a folder."""
+
+    def from_pretrained(self, *positional: Any, **named: Any) -> Any:
+        """The model; with ``output_loading_info`` also what was missing and left over."""
+
+
+class Weights(NamedTuple):
+    """A model with all its weights, on the device that it was read to."""
+
+    model: PreTrainedModel
+    notes: tuple[str, ...]
+    """What is odd about them, for people."""
+
+
+def read_config(folder: Path, gguf_file: str | None = None) -> PretrainedConfig:
+    """The configuration of the model in ``folder``; no Python of the folder runs.
+
+    Raises:
+        CheckpointError: there is none that transformers reads.
+    """
+    import transformers
+
+    refuse_foreign(folder)
+    with shown_model(folder, gguf_file) as shown:
+        try:
+            config: PretrainedConfig = transformers.AutoConfig.from_pretrained(
+                shown, local_files_only=True, trust_remote_code=False, **_named(gguf_file)
+            )
+        except (MemoryError, *STOPPING):
+            raise
+        except BaseException as error:  # whatever a stranger's configuration makes libraries raise
+            raise cannot_be_opened(error, folder, shown) from error
+    return config
+
+
+def read_weights(
+    kind: _Kind,
+    folder: Path,
+    *,
+    gguf_file: str | None = None,
+    with_new_head: bool = False,
+    **options: Any,
+) -> Weights:
+    """``kind.from_pretrained`` with ``options``; no Python of the folder runs.
+
+    Args:
+        kind: ``AutoModelForCausalLM``, a class of models, ...
+        folder: a model folder; of what lies there only what counts is shown.
+        gguf_file: the file of it that holds the weights.
+        with_new_head: whether ``kind`` has another head than the folder: what lies outside the base
+            model may then be missing (the new one, or one that is not asked) and left over.
+        options: of ``from_pretrained``.
+
+    Raises:
+        CheckpointError: it cannot be opened; a tensor is missing, left over, of another shape, or
+            not of numbers.
+    """
+    refuse_foreign(folder)
+    with shown_model(folder, gguf_file) as shown:
+        try:
+            model, loading = kind.from_pretrained(
+                shown,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by their shapes
+                local_files_only=True,
+                trust_remote_code=False,
+                **_named(gguf_file),
+                **options,
+            )
+        except (MemoryError, *STOPPING):
+            raise
+        except BaseException as error:
+            raise cannot_be_opened(error, folder, shown) from error
+    _require_whole(loading, folder, _own_parts(model) if with_new_head else None)
+    if gguf_file is not None:
+        _require_whole_gguf(model, folder / gguf_file)
+    elif getattr(model.config, "quantization_config", None) is None:
+        _require_floats(model, folder)
+    zeros = require_numbers(floats_of(model), folder)
+    return Weights(model, _zero_note(zeros))
+
+
+def _named(gguf_file: str | None) -> dict[str, object]:
+    return {} if gguf_file is None else {"gguf_file": gguf_file}
+
+
+def cannot_be_opened(error: BaseException, folder: Path, shown: Path) -> CheckpointError:
+    """What a library raised, in one line that names the folder instead of the links to it."""
+    fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
+    problem = first_line(error).replace(str(shown), str(folder))
+    return CheckpointError(f"cannot be opened: {problem}", file=folder, fix=fix)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error, with the second where the first only announces it."""
+    text = str(error).strip().splitlines()
+    if not text:
+        return type(error).__name__
+    return " ".join(text[:2]) if text[0].endswith(":") else text[0]
+
+
+def _require_whole(
+    loading: Mapping[str, Collection[Any]], folder: Path, parts: Collection[str] | None
+) -> None:
+    """Refuse weights that are not, tensor for tensor, those of these parts of the model."""
+    missing = _within(parts, loading["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"{len(missing)} tensors of the model are not in its weights, such as {missing[0]}: "
+            "they would be random numbers",
+            file=folder,
+            fix=_COPY_AGAIN,
+        )
+    unexpected = _within(parts, loading["unexpected_keys"])
+    unexpected = [name for name in unexpected if not _OTHER_HEADS.search(name)]
+    if unexpected:
+        raise CheckpointError(
+            f"{len(unexpected)} tensors of its weights have no place in the model, such as "
+            f"{unexpected[0]}: what they do would be left out",
+            file=folder,
+            fix=f"{_COPY_AGAIN}, or remove what is no part of the model",
+        )
+    for name, stored, expected in loading["mismatched_keys"]:
+        raise CheckpointError(
+            f"the tensor {name} has the shape {tuple(stored)} in its weights and "
+            f"{tuple(expected)} in the model",
+            file=folder,
+            fix="copy config.json and the weights from one place",
+        )
+
+
+def _within(parts: Collection[str] | None, names: Collection[str]) -> list[str]:
+    return sorted(n for n in names if parts is None or n.partition(".")[0] in parts)
+
+
+def _own_parts(model: PreTrainedModel) -> set[str]:
+    """What the names of the base model's tensors begin with; its pooler is a head."""
+    parts = {str(model.base_model_prefix)}
+    if model.base_model is model:
+        parts |= {name for name, _ in model.named_children()} - {"pooler"}
+    return parts
+
+
+def _require_floats(model: PreTrainedModel, folder: Path) -> None:
+    """Refuse integers in place of weights: their scales are missing, and they would be cast."""
+    weights = {name for name, value in model.named_parameters() if value.is_floating_point()}
+    whole_numbers = sorted(weights & stored_as_integers(folder))
+    if whole_numbers:
+        raise CheckpointError(
+            f"the tensor {whole_numbers[0]} is stored as integers, and config.json does not say "
+            "which weights they stand for (quantization_config)",
+            file=folder,
+            fix="copy config.json from where the weights come from",
+        )
+
+
+def _require_whole_gguf(model: PreTrainedModel, file: Path) -> None:
+    """Refuse a GGUF file with tensors that transformers passes over without a word."""
+    import gguf
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    reader = gguf.GGUFReader(str(file))
+    processor = reading.TENSOR_PROCESSORS.get(
+        str(reader.fields["general.architecture"].contents()), reading.TensorProcessor
+    )(config=model.config.to_dict())
+    places = reading.get_gguf_hf_weights_map(model, processor)
+    for tensor in reader.tensors:
+        name = str(tensor.name)
+        if name in places or _GGUF_EXPERTS.search(name):
+            continue
+        if name == _GGUF_ROTARY and bool((tensor.data == 1).all()):
+            continue
+        raise CheckpointError(
+            f"transformers has no place for the tensor {name}: what it does would be left out",
+            file=file,
+            fix="use the model's safetensors, or score it through a server (backend: lm-eval:...)",
+        )
+
+
+def require_numbers(tensors: Iterable[tuple[str, torch.Tensor]], folder: Path) -> list[str]:
+    """Refuse a tensor with NaN or infinity: nothing that is computed with it is a number.
+
+    Returns:
+        Names of the matrices that are zero everywhere. They are numbers, and some methods leave
+        such; where nobody does, they are the mark of a file that was not copied to its end.
+
+    Raises:
+        CheckpointError: by the tensor's name.
+    """
+    import torch
+
+    zeros = []
+    for name, value in tensors:
+        low, high = torch.aminmax(value)
+        if not bool(torch.isfinite(low) & torch.isfinite(high)):
+            raise CheckpointError(
+                f"the tensor {name} is not finite: it holds NaN or infinity",
+                file=folder,
+                fix="copy the weights again; where they were trained so, train them again",
+            )
+        if value.ndim > 1 and not bool(low) and not bool(high):
+            zeros.append(name)
+    return zeros
+
+
+def _zero_note(names: list[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    count = f"{len(names)} matrices are" if len(names) > 1 else "1 matrix is"
+    return (f"{count} zero everywhere, such as {names[0]}",)
+
+
+def floats_of(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """Name and values of every parameter of floats; of packed ones what they stand for."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point() or not parameter.numel():
+            continue
+        # torchao's tensors stand for floats, and do not take every operation; nor do 8-bit floats.
+        packed = type(parameter) not in (torch.Tensor, torch.nn.Parameter)
+        value = (parameter.dequantize() if packed else parameter).detach()
+        yield name, value.float() if value.dtype.itemsize == 1 else value
