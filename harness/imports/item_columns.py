@@ -174,7 +174,12 @@ def require_ids(table: Table, columns: ItemColumns) -> None:
                 DataError(f"'{columns.id}' is empty", fix="give it an id", key=place)
             )
             continue
-        key = (str(record.get(columns.task) if columns.task else ""), str(value))
+        task = str(record.get(columns.task) or "").strip() if columns.task else ""
+        if columns.task and not task:
+            problems.errors.append(
+                DataError(f"'{columns.task}' is empty", fix="name the row's task", key=place)
+            )
+        key = (task, str(value).strip())
         if key in seen:
             copies.append(f"the id '{value}' stands twice ({seen[key]} and {place}")
         seen.setdefault(key, place)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,14 @@ from steelyard.harness.suites import (
 
 #: Kinds of which less is better unless the user says otherwise.
 _LOWER: tuple[Kind, ...] = ("perplexity", "ratio")
+#: ... and words in a metric's name that say so.
+_LOWER_WORDS = frozenset(
+    (
+        *("loss", "nll", "error", "errors", "err", "mae", "mse", "rmse", "brier", "ece", "kl"),
+        *("perplexity", "ppl", "wer", "cer", "ter", "distance", "latency", "seconds", "cost"),
+        *("toxicity", "hallucination", "hallucinations"),
+    )
+)
 TASK = "items"
 
 
@@ -105,11 +114,21 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
 
 
 def _remarks(table: Table, columns: ItemColumns) -> tuple[str, ...]:
-    """That a column was taken for pandas' index, where no metric names it."""
+    """What was made of columns by their names: pandas' index, and where less is better."""
     used = {name for metric in columns.metrics for name in metric.columns}
     left_out = [name for name in table[0][1] if is_row_number(name) and name not in used]
     what = "the number of the row that pandas writes, not a metric; give it a name to take it in"
-    return tuple(f"column '{name}' left out: {what}" for name in left_out)
+    lower = [m.name for m in columns.metrics if _is_lower_by_name(m.name, columns)]
+    less = "less is better, as its name says; rename the column if more is"
+    return (
+        *(f"column '{name}' left out: {what}" for name in left_out),
+        *(f"metric '{name}': {less}" for name in lower),
+    )
+
+
+def _is_lower_by_name(name: str, columns: ItemColumns) -> bool:
+    words = re.split(r"[^a-z]+", name.lower())
+    return name not in columns.lower and not _LOWER_WORDS.isdisjoint(words)
 
 
 def _tasks(
@@ -133,13 +152,17 @@ def _tasks(
 
 
 def _task_of(record: Record, columns: ItemColumns, settings: ItemSettings) -> str:
-    return settings.task if columns.task is None else str(record.get(columns.task))
+    return settings.task if columns.task is None else str(record.get(columns.task)).strip()
 
 
 def _ids(held: Sequence[Record], columns: ItemColumns) -> list[str]:
     return sample_ids(
         [
-            (str(r[columns.id]), _column_text(r, columns.prompt), _column_text(r, columns.target))
+            (
+                str(r[columns.id]).strip(),
+                _column_text(r, columns.prompt),
+                _column_text(r, columns.target),
+            )
             for r in held
         ]
     )
@@ -176,6 +199,7 @@ def _measured_column(
     except StatisticsError as error:
         raise DataError(str(error)) from error
     higher = metric.name not in columns.lower and kind not in _LOWER
+    higher = higher and not _is_lower_by_name(metric.name, columns)
     clusters = joined_by_content(
         [
             asked_content(_column_text(r, columns.prompt), _column_text(r, columns.target), r)

@@ -97,6 +97,42 @@ def test_less_is_better_where_the_user_says_so(tmp_path: Path) -> None:
     assert not read_items(file, ItemColumns(lower=("loss",))).run.scores[0].higher_is_better
 
 
+@pytest.mark.parametrize("name", ["loss", "wer", "val_loss", "perplexity", "latency-ms"])
+def test_less_is_better_where_the_name_says_so_and_that_is_said(tmp_path: Path, name: str) -> None:
+    """Else a candidate with twice the loss would pass as the better one."""
+    imported = read_items(table(tmp_path / "x.csv", f"id,{name}", "1,3", "2,4"), ItemColumns())
+    assert not imported.run.scores[0].higher_is_better
+    assert imported.remarks == (
+        f"metric '{name}': less is better, as its name says; rename the column if more is",
+    )
+    plain = read_items(table(tmp_path / "y.csv", "id,acc,better", "1,1,3", "2,0,4"), ItemColumns())
+    assert all(score.higher_is_better for score in plain.run.scores) and not plain.remarks
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "says"),
+    [
+        ("id,task,acc", ["1,a,1", "2,,0"], "line 3: 'task' is empty; name the row's task"),
+        ("id,acc", ["1,1", '"1 ",0'], "the id '1 ' stands twice (line 2 and line 3"),
+    ],
+)
+def test_an_id_and_a_task_are_what_a_reader_sees(
+    tmp_path: Path, header: str, lines: list[str], says: str
+) -> None:
+    with pytest.raises(SteelyardError) as caught:
+        read_items(table(tmp_path / "x.csv", header, *lines), ItemColumns())
+    assert says in str(caught.value)
+    one = read_items(table(tmp_path / "y.csv", "id,task,acc", "1,a,1", '2,"a ",0'), ItemColumns())
+    assert [(score.task, score.value) for score in one.run.scores] == [("a", 0.5)]
+
+
+def test_a_metric_that_only_later_rows_have_is_one_with_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"id": 1, "acc": 1}\n{"id": 2, "acc": 0, "f1": 0.5}\n')
+    with pytest.raises(SteelyardError, match=r"line 1: 'f1' is empty \(1 of 2 rows\)"):
+        read_items(path, ItemColumns())
+
+
 def test_a_reworded_prompt_is_another_item(tmp_path: Path) -> None:
     one = table(tmp_path / "1.csv", "id,prompt,acc", "1,Why?,1", "2,Who?,1")
     two = table(tmp_path / "2.csv", "id,prompt,acc", "2,Who?,1", "1,Why is that?,1")
