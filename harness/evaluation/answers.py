@@ -52,6 +52,8 @@ class Answer:
     """Whether a generation ran into its length limit."""
     unmatched: bool = False
     """Whether the filter found nothing in a generation, and put its own word there."""
+    first_of_tied: bool = False
+    """Whether a right and a wrong choice are equally likely, so that their order decides."""
     prompt_cut: bool = False
     """Whether the prompt did not fit the model's window."""
 
@@ -170,12 +172,14 @@ def _choice(
     values = [float(value) for value, _ in raw][: len(choices)]
     right = right_choices(built.task, document)
     chosen = choices[_first_highest(values)] if _finite(values) else ""
+    tied = {at in right for at, value in enumerate(values) if value == max(values)}
     return Answer(
         prompt=prompt,
         target=target,
         raw=raw,
         shown=choice_responses(chosen, values),
         unusable=_choice_fault(values, choices, right),
+        first_of_tied=len(tied) > 1,
     )
 
 

@@ -188,7 +188,10 @@ def _measured(metric: Metric, filtered: _Filtered) -> Measured:
         rows.append(row)
         cut = Flag.PROMPT_CUT if answer.prompt_cut else None
         unmatched = Flag.NO_MATCH if answer.unmatched else None
-        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None, cut, unmatched)
+        # Whatever a choice's length is divided by, other choices tie.
+        tied = answer.first_of_tied and row is not None and metric.name == "acc"
+        first = Flag.FIRST_OF_TIED if tied else None
+        marks = (flag, Flag.LENGTH_LIMIT if answer.cut else None, cut, unmatched, first)
         flags.append(flags_text(mark for mark in marks if mark is not None))
     _require_one_width(metric, filtered.built.name, rows)
     name = metric.name + filtered.suffix

@@ -56,6 +56,8 @@ class Flag(StrEnum):
     """A log-likelihood that is NaN or infinite."""
     TIED = "tied"
     """Every choice has the same log-likelihood: the first would win, whatever it says."""
+    FIRST_OF_TIED = "right and wrong choice tied"
+    """Of choices that are equally likely the first is taken; the row counts all the same."""
     ONE_ANSWER = "one answer to everything"
     ONE_CHOICE = "fewer than two choices"
     EMPTY_CHOICE = "choice without a token"

@@ -255,3 +255,13 @@ def test_what_an_incomplete_run_did_score_can_be_compared_and_the_rest_says_why(
     gate = Gate.model_validate({"rules": [{"task": "known", "margin": 0.1}]})
     (verdict,) = judge(gate, base, [lora])
     assert verdict.exit_code == 3
+
+
+def test_a_right_choice_that_ties_with_a_wrong_one_counts_as_lm_eval_has_it_and_is_counted(
+    tmp_path: Path,
+) -> None:
+    """Weights of 16 bits make such ties: how often the order decides is no secret then."""
+    rows = [row(n, ["able", "apt", "A"], n % 2) for n in range(4)]  # by first letters: a = a > A
+    score = choice(tmp_path, [*rows, PLAIN])
+    assert score.value == 3 / 5  # the first of the tied ones, as lm-eval's argmax
+    assert score.unscored == 0 and score.flags == {"right and wrong choice tied": 4}
