@@ -172,7 +172,12 @@ def _choice(
     values = [float(value) for value, _ in raw][: len(choices)]
     right = right_choices(built.task, document)
     chosen = choices[_first_highest(values)] if _finite(values) else ""
-    tied = {at in right for at, value in enumerate(values) if value == max(values)}
+    right_texts = {choices[at] for at in right}
+    tied = {
+        choice in right_texts
+        for choice, value in zip(choices, values, strict=False)
+        if value == max(values)
+    }
     return Answer(
         prompt=prompt,
         target=target,
