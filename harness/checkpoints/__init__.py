@@ -48,6 +48,8 @@ from steelyard.harness.checkpoints.special_tokens import (
     AddedTokens,
     added_tokens,
     around,
+    own_marks,
+    own_marks_pattern,
     without_end,
 )
 from steelyard.harness.checkpoints.taking_in import chosen_folder, content_of, take_in
@@ -106,6 +108,8 @@ __all__ = [
     "open_base",
     "open_checkpoint",
     "open_tokenizer",
+    "own_marks",
+    "own_marks_pattern",
     "read_adapters",
     "read_config",
     "read_weights",

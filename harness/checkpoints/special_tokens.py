@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,6 +66,24 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> AddedTokens:
             fix="give it a post-processor that only puts tokens in front and behind",
         )
     return additions.pop() or AddedTokens() if additions else AddedTokens()
+
+
+#: In brackets all: some tokenizers pad with a plain "!", which is a word of everybody's.
+_MARK = re.compile(r"[<\[{|(].+[>\]}|)]")
+
+
+def own_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Texts that the tokenizer reads as its own marks: the end of a turn, of a text, and others."""
+    own = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    # That of what it has no token for is read as that again.
+    own.discard(tokenizer.unk_token)
+    return tuple(sorted(mark for mark in own if _MARK.fullmatch(mark)))
+
+
+def own_marks_pattern(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    """Finds the first of its own marks in a text; None where it has none."""
+    marks = own_marks(tokenizer)
+    return re.compile("|".join(map(re.escape, marks))) if marks else None
 
 
 def without_end(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -15,15 +15,16 @@ Requests that lm-eval would fail on are found here, before the model runs:
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from steelyard.harness.checkpoints import added_tokens, around
+from steelyard.harness.checkpoints import added_tokens, around, own_marks_pattern
 from steelyard.harness.errors import ScoringError
 from steelyard.harness.records import Parity
-from steelyard.harness.scoring.requests import Request
+from steelyard.harness.scoring.requests import ChatText, Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -173,6 +174,32 @@ class Encoder(ABC):
                 self.note_cut(request)
             pairs.append(pair)
         return pairs
+
+    def note_marks(self, requests: Sequence[Request]) -> None:
+        """Note texts that hold a mark of the tokenizer's own, as a page about models may.
+
+        What a chat template wrote is full of them; of a text's beginning BOS is expected.
+        """
+        if self._marks is None:
+            return
+        beginning = self.tokenizer.bos_token or "\0"
+        tried: set[str] = set()  # many choices are asked behind one context
+        for request in requests:
+            if isinstance(request.text, ChatText):
+                continue
+            for text in request.arguments[:2]:
+                if not isinstance(text, str) or text in tried:
+                    continue
+                tried.add(text)
+                mark = self._marks.search(text.removeprefix(beginning))
+                if mark:
+                    rule = f"a text holds '{mark[0]}', which is read as the tokenizer's own mark"
+                    self._note(rule, request)
+                    return
+
+    @cached_property
+    def _marks(self) -> re.Pattern[str] | None:
+        return own_marks_pattern(self.tokenizer)
 
     def note_cut(self, request: Request) -> None:
         """Note that a prompt is longer than the window."""

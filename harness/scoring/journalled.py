@@ -133,6 +133,8 @@ class JournalledLM(ViewedLM):
     def _plan(self, requests: Sequence[Request], instances: Sequence[Instance]) -> Plan:
         if self._opened is None:
             return by_text(self.inner, requests, instances)
+        self._opened.encoder.note_marks(requests)
+        self._opened.events.notes |= self._opened.encoder.notes
         budget = self._opened.budget
         if self.journal is not None:
             # Free memory differs from day to day, and a resumed run must cut the same packs.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import jinja2
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import configure_pad_token, resolve_max_length
 
-from steelyard.harness.checkpoints import draws_at_random
-from steelyard.harness.errors import ScoringError
 from steelyard.harness.records import Parity
 from steelyard.harness.scoring import memory
+from steelyard.harness.scoring.chats import Chats, several_templates
 from steelyard.harness.scoring.notes import Events
 from steelyard.harness.scoring.plans import Plan
 from steelyard.harness.scoring.requests import ChatText, Request
@@ -126,21 +125,17 @@ class OpenedLM(TemplateLM):
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> ChatText:
-        """The chat as one string; a template that refuses the system role gets the chat without."""
-        if draws_at_random(self.tokenizer.chat_template):
-            raise ScoringError(
-                "the chat template draws at random, so no two runs would be asked the same",
-                file=self.tokenizer.name_or_path,
-                key="chat_template",
-                fix="take the random filter or lipsum() out of it",
-            )
-        options = {
-            "tokenize": False,
-            "add_generation_prompt": add_generation_prompt,
-            "continue_final_message": not add_generation_prompt,
-        }
+        """The chat as one string, by the tokenizer's template; see :class:`Chats`."""
+        return self._chats.written(chat_history, add_generation_prompt)
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The template that chats are written by, by name where there are several."""
         try:
-            return ChatText(self.tokenizer.apply_chat_template(chat_history, **options))
-        except jinja2.exceptions.TemplateError:
-            without = [message for message in chat_history if message["role"] != "system"]
-            return ChatText(self.tokenizer.apply_chat_template(without, **options))
+            template: str | None = super().chat_template(chat_template)
+        except ValueError as error:
+            raise several_templates(self.tokenizer, error) from error
+        return template
+
+    @cached_property
+    def _chats(self) -> Chats:
+        return Chats(self.tokenizer, self.encoder.rule, self.events.notes)

@@ -9,12 +9,11 @@ it must change what is printed.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steelyard.harness.checkpoints import open_tokenizer, tokenizer_folder
+from steelyard.harness.checkpoints import open_tokenizer, own_marks, tokenizer_folder
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import DataError, located
 from steelyard.harness.experiment import Message, Row
@@ -22,7 +21,6 @@ from steelyard.harness.plugins import TrainJob
 from steelyard.trainers.loops.libraries import transformers
 
 _ANSWERS = ("completion", "chosen", "rejected")
-_MARK = re.compile(r"[<\[{|(].+[>\]}|)]")
 #: What stands in a turn's place to see whether it is printed at all.
 _OTHER_WORDS = "another text in its place"
 #: Texts of a message beside its content that a model is to learn.
@@ -50,7 +48,7 @@ def fitted(rows: Sequence[Row], job: TrainJob) -> Sequence[Row]:
         )
     if _wants_written_arguments(chats, tokenizer):
         rows = chats = [_with_written_arguments(row) for row in chats]
-    marks = _marks(tokenizer)
+    marks = own_marks(tokenizer)
     shapes: set[tuple[object, ...]] = set()
     for row in chats:
         with located(file=getattr(row, "path", None) or job.data[0].path):
@@ -97,17 +95,6 @@ def _with_written_arguments(row: Row) -> Row:
 
     chats = {role: [written(m) for m in row[role]] for role in ("prompt", *_ANSWERS) if role in row}
     return row.like({**row, **chats})
-
-
-def _marks(tokenizer: transformers.PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """Texts that the tokenizer reads as its own marks: the end of a turn, of a text, ...
-
-    In brackets all: some tokenizers pad with a plain "!", which is a word of everybody's.
-    """
-    own = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    # That of what it has no token for is read as that again.
-    own.discard(tokenizer.unk_token)
-    return tuple(sorted(mark for mark in own if _MARK.fullmatch(mark)))
 
 
 def _shape(row: Row) -> tuple[object, ...]:

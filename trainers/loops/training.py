@@ -22,6 +22,7 @@ from steelyard.trainers.loops.early_stop import EarlyStop
 from steelyard.trainers.loops.head import right_head
 from steelyard.trainers.loops.launching import leave_unless_first
 from steelyard.trainers.loops.libraries import datasets, torch, transformers
+from steelyard.trainers.loops.marks import marked
 from steelyard.trainers.loops.options import TrainingOptions
 from steelyard.trainers.loops.own_loss import OwnLoss
 from steelyard.trainers.loops.positions import count_positions
@@ -45,7 +46,8 @@ def learnable(rows: Sequence[Row], job: TrainJob) -> tuple[datasets.Dataset, lis
     start's chat template leaves something of a chat out.
     """
     _require_one_kind(rows, job)
-    return in_memory(fitted(rows, job))
+    whole, notes = in_memory(fitted(rows, job))
+    return whole, [*notes, *marked(rows, job)]
 
 
 def in_memory(rows: Sequence[Row]) -> tuple[datasets.Dataset, list[str]]:
