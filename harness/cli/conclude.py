@@ -196,7 +196,7 @@ def decide_and_report(
             *generation_notes(comparisons),
         ],
         failures=page.failures,
-        recipes=recipe_deltas(comparisons, candidates),
+        recipes=recipe_deltas(comparisons, candidates, baseline),
         unscored=page.unscored,
     )
     files = write_documents(document, page.formats, page.folder, listener)

@@ -2,6 +2,7 @@
 
 from steelyard.harness.stats.calibration import CALIBRATION_METHODS, calibration_error
 from steelyard.harness.stats.combined import combined_interval, combined_shares
+from steelyard.harness.stats.crossed import CrossedEffect, crossed_effect
 from steelyard.harness.stats.intervals import ScoreInterval, percentile_interval, score_interval
 from steelyard.harness.stats.multiplicity import SliceResult, benjamini_hochberg, holm, slice_tests
 from steelyard.harness.stats.paired import POWER, PairedResult, Verdict, paired_test
@@ -25,6 +26,7 @@ from steelyard.harness.stats.sequential import (
 __all__ = [
     "CALIBRATION_METHODS",
     "POWER",
+    "CrossedEffect",
     "PairedResult",
     "ScoreInterval",
     "SequentialResult",
@@ -37,6 +39,7 @@ __all__ = [
     "clip_differences",
     "combined_interval",
     "combined_shares",
+    "crossed_effect",
     "discordance_of",
     "holm",
     "items_needed",

@@ -21,9 +21,11 @@ def recipes_section(material: Material) -> Section | None:
             Column(title="Task"),
             Column(title="Metric"),
             Column(title="Seeds", numeric=True),
-            Column(title="Mean difference", detail="95% interval over seeds", numeric=True),
-            Column(title="Spread", detail="standard deviation", numeric=True),
-            Column(title="The recipe is"),
+            Column(title="Mean difference", detail="other seeds, items like these", numeric=True),
+            Column(title="Spread", detail="standard deviation over seeds", numeric=True),
+            Column(title="These items", detail="other seeds", numeric=True),
+            Column(title="These checkpoints", detail="items like these", numeric=True),
+            Column(title="The recipe is", detail="on items like these"),
         ),
         rows=tuple(
             _recipe_row(delta)
@@ -36,8 +38,11 @@ def recipes_section(material: Material) -> Section | None:
         title="Recipes over their seeds",
         short="Recipes",
         lead=(
-            "Every other section speaks of checkpoints. Here a difference is of the recipe: it "
-            "holds for further seeds on items like these where its interval leaves out zero."
+            "Every other section speaks of checkpoints. Here a difference is of the recipe. What "
+            "seeds and items happen to be both count: the first interval (95%) is for further "
+            "seeds on items like these, the others for one of the two alone. What these "
+            "checkpoints changed on these items is the mean, without an interval. Words hold at "
+            ".05 over all rows of this table together."
         ),
         blocks=(table,),
     )
@@ -59,9 +64,18 @@ def _recipe_row(delta: RecipeDelta) -> Row:
             Text(text=_seeds(delta)),
             Number(value=delta.mean, low=delta.low, high=delta.high, signed=True),
             Number(value=delta.standard_deviation),
+            _claim(delta.mean, delta.here),
+            _claim(delta.mean, delta.checkpoints),
             word,
         )
     )
+
+
+def _claim(mean: float, ends: tuple[float, float] | None) -> Number:
+    """The mean with the interval of one claim; empty where there is none."""
+    if ends is None:
+        return Number(value=None, signed=True)
+    return Number(value=mean, low=ends[0], high=ends[1], signed=True)
 
 
 def _seeds(delta: RecipeDelta) -> str:
