@@ -69,7 +69,7 @@ class Attempts:
                     energies.append(Energy.model_validate(content["energy"]))
                 else:
                     lost.append(max(0.0, life.st_mtime - float(content["began"])))
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 lost.append(0.0)
         return energies, lost
 

@@ -18,7 +18,13 @@ from steelyard.harness.pipeline.pipeline import Outcome, Pipeline
 
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.early import EarlyResult, comparable_part, decide_early
-    from steelyard.harness.pipeline.estimate import CandidatePlan, Cost, Planner, as_saved
+    from steelyard.harness.pipeline.estimate import (
+        CandidatePlan,
+        Cost,
+        Planner,
+        read_saved,
+        write_saved,
+    )
     from steelyard.harness.pipeline.events import Event, Listener, no_listener
     from steelyard.harness.pipeline.executors.executor import Executor
     from steelyard.harness.pipeline.executors.inline import Inline
@@ -32,7 +38,7 @@ else:
         __name__,
         {
             "early": ["EarlyResult", "comparable_part", "decide_early"],
-            "estimate": ["CandidatePlan", "Cost", "Planner", "as_saved"],
+            "estimate": ["CandidatePlan", "Cost", "Planner", "read_saved", "write_saved"],
             "events": ["Event", "Listener", "no_listener"],
             "executors.executor": ["Executor"],
             "executors.inline": ["Inline"],
@@ -61,9 +67,10 @@ __all__ = [
     "StageOutcome",
     "Worker",
     "Workplace",
-    "as_saved",
     "comparable_part",
     "decide_early",
     "no_listener",
     "plan",
+    "read_saved",
+    "write_saved",
 ]

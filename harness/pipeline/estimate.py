@@ -7,6 +7,7 @@ beside the estimate.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,9 @@ from typing import Any
 
 from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.environment import peak_memory
-from steelyard.harness.errors import SteelyardError
+from steelyard.harness.errors import DataError, SteelyardError
 from steelyard.harness.experiment import Candidate, Experiment, Row, read_mix, roles_for
-from steelyard.harness.files import data_digest, digest_json
+from steelyard.harness.files import data_digest, digest_json, read_json_object, write_atomic
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.train import import_libraries
 from steelyard.harness.plugins import Meter, Trainer, TrainJob
@@ -75,6 +76,17 @@ class CandidatePlan:
     """Digest of trainer, options, data and base: an estimate holds for this recipe alone."""
 
 
+@dataclass(frozen=True)
+class SavedEstimate:
+    """What an earlier call found, for the recipe with this digest."""
+
+    recipe: str
+    basis: str
+    parameters: int | None
+    parameters_trained: int | None
+    estimate: Cost
+
+
 @dataclass
 class Planner:
     """Estimates one experiment's training on this machine."""
@@ -86,7 +98,7 @@ class Planner:
     listener: Listener
     trial_steps: int
     """Steps of a trial after the first; 0: no trial, past runs alone."""
-    saved: Mapping[str, Any]
+    saved: Mapping[str, SavedEstimate]
     """Estimates of an earlier call, by candidate."""
 
     def plan(self) -> list[CandidatePlan]:
@@ -120,10 +132,12 @@ class Planner:
             recipe=recipe,
         )
         saved = self.saved.get(candidate.name)
-        if saved is not None and saved.get("recipe") == recipe:
-            counts = {name: saved[name] for name in ("parameters", "parameters_trained")}
-            estimate = Cost(**saved["estimate"])
-            return replace(plan, estimate=estimate, basis=saved["basis"], **counts)
+        if saved is not None and saved.recipe == recipe:
+            counts = {
+                "parameters": saved.parameters,
+                "parameters_trained": saved.parameters_trained,
+            }
+            return replace(plan, estimate=saved.estimate, basis=saved.basis, **counts)
         if steps is None:
             return plan
         trial = self._trial(candidate, done)
@@ -280,16 +294,27 @@ def _of_past(manifest: CheckpointManifest) -> Trial:
     )
 
 
-def as_saved(plans: Sequence[CandidatePlan]) -> dict[str, Any]:
-    """The estimates as JSON, for a later call to hold the actual cost against."""
-    return {
-        p.candidate: {
-            "recipe": p.recipe,
-            "basis": p.basis,
-            "parameters": p.parameters,
-            "parameters_trained": p.parameters_trained,
-            "estimate": asdict(p.estimate),
-        }
+def read_saved(path: Path) -> dict[str, SavedEstimate]:
+    """The estimates of an earlier call; none where the file is missing or not what we wrote."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        content = read_json_object(path, DataError)
+        return TypeAdapter(dict[str, SavedEstimate]).validate_python(content)
+    except (DataError, ValidationError):
+        return {}
+
+
+def write_saved(
+    path: Path, saved: Mapping[str, SavedEstimate], plans: Sequence[CandidatePlan]
+) -> None:
+    """Keep the estimates, for a later call to hold the actual cost against."""
+    new = {
+        p.candidate: SavedEstimate(
+            p.recipe, p.basis, p.parameters, p.parameters_trained, p.estimate
+        )
         for p in plans
         if p.estimate.seconds is not None
     }
+    content = {name: asdict(estimate) for name, estimate in {**saved, **new}.items()}
+    write_atomic(path, json.dumps(content, indent=1) + "\n")

@@ -251,6 +251,6 @@ def _last_state(folder: Path | None) -> str | None:
         try:
             step = json.loads((state / "trainer_state.json").read_bytes())["global_step"]
             whole.append((int(step), state))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
             shutil.rmtree(state, ignore_errors=True)
     return str(max(whole)[1]) if whole else None

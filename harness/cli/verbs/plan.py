@@ -20,10 +20,10 @@ from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.compare import open_run
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.experiment import load_experiment
-from steelyard.harness.files import console, read_yaml, terminal_safe, write_atomic
+from steelyard.harness.files import console, read_yaml, terminal_safe
 from steelyard.harness.gate import RulePlan, baseline_name, in_policy, load_gate
 from steelyard.harness.gate import plan as planned
-from steelyard.harness.pipeline import CandidatePlan, Cost, Planner, as_saved
+from steelyard.harness.pipeline import CandidatePlan, Cost, Planner, read_saved, write_saved
 from steelyard.harness.store import open_store
 from steelyard.reports import words
 
@@ -106,11 +106,11 @@ def _plan_training(
     """Estimate, and keep the estimates in the workspace for later."""
     experiment = load_experiment(file, base=base)
     estimates = workspace / "plans" / f"{experiment.name}.json"
-    saved = json.loads(estimates.read_text("utf-8")) if estimates.is_file() else {}
+    saved = read_saved(estimates)
     opened = open_base(experiment.settings.base, resolve=experiment.resolve)
     with session(experiment, workspace) as (store, meter), watching() as listener:
         plans = Planner(experiment, store, opened, meter, listener, trial_steps, saved).plan()
-    write_atomic(estimates, json.dumps({**saved, **as_saved(plans)}, indent=1) + "\n")
+    write_saved(estimates, saved, plans)
     return plans
 
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from steelyard.harness.errors import SeveralError, SteelyardError
 from steelyard.harness.files import old_names
 from tests.harness.fuzz import mutations as m
+from tests.harness.fuzz.later_readers import LATER, MODEL_FILES
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "store" / "writer.py"))
 Read = Callable[[Path], object]
@@ -416,6 +417,12 @@ def _model_beside(folder: Path) -> None:
     (folder / "adapter" / "adapter_config.json").write_text(json.dumps(named))
 
 
+def _shard_beside(folder: Path) -> None:
+    _model_beside(folder)
+    weights = folder / "model" / "model.safetensors"
+    weights.rename(weights.with_name("model-00001-of-00001.safetensors"))
+
+
 def _open_model(path: Path) -> object:
     from steelyard.harness.checkpoints import open_base
 
@@ -511,6 +518,14 @@ READERS: dict[str, Reader] = {
     "adapter_config.json": _model_file(
         "adapter/adapter_config.json",
         {"base_model_name_or_path": "../model", "target_modules": ["q"], "rank": 4},
+    ),
+    **{name: Reader(*later) for name, later in LATER.items()},
+    **{f"model's {file}": _model_file(f"model/{file}", good) for file, good in MODEL_FILES.items()},
+    "model's index": Reader(
+        "model/model.safetensors.index.json",
+        lambda: m.hostile(INDEX, m.as_json),
+        _open_model,
+        _shard_beside,
     ),
     "base link": _model_file(
         "adapter/base.json", {"relative": "../model", "absolute": "/nonexistent/model"}
