@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from steelyard.harness.errors import SeveralError, SteelyardError
 from steelyard.harness.files import old_names
 from tests.harness.fuzz import mutations as m
-from tests.harness.fuzz.later_readers import LATER, MODEL_FILES
+from tests.harness.fuzz.later_readers import INDEX, LATER, MODEL_FILES
 
 MAKE = runpy.run_path(str(Path(__file__).parents[1] / "store" / "writer.py"))
 Read = Callable[[Path], object]

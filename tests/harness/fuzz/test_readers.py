@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steelyard.harness.errors import SteelyardError
+from tests.harness.fuzz.later_readers import LATER
 from tests.harness.fuzz.readers import READERS, attempt, prepared
 
 #: What building a task or a suite costs makes few files of it enough here.
@@ -32,7 +33,7 @@ def test_hostile_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", [name for name in READERS if name not in LATER])
 def test_many_hostile_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path) -> None:
     _hunt(name, tmp_path, examples=40 if name in SLOW else 150)
 

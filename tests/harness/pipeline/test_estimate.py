@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from steelyard.harness.energy.fake_meter import FakeMeter
 from steelyard.harness.experiment.file import Experiment, load_experiment
 from steelyard.harness.files.digests import data_digest
-from steelyard.harness.pipeline.estimate import CandidatePlan, Planner
+from steelyard.harness.pipeline.estimate import (
+    CandidatePlan,
+    Planner,
+    SavedEstimate,
+    read_saved,
+)
 from steelyard.harness.records import Checkpoint, Energy
 from steelyard.harness.store import open_store
 from tests.harness.store import writer
@@ -38,7 +43,7 @@ def written(folder: Path, base: Checkpoint) -> Experiment:
 
 
 def planned(
-    folder: Path, base: Checkpoint, saved: Mapping[str, Any] | None = None
+    folder: Path, base: Checkpoint, saved: Mapping[str, SavedEstimate] | None = None
 ) -> CandidatePlan:
     experiment, store = written(folder, base), open_store(folder / ".steelyard")
     (found,) = Planner(experiment, store, base, FakeMeter, lambda _: None, 0, saved or {}).plan()
@@ -52,7 +57,8 @@ def test_an_estimate_is_of_its_base_and_of_what_is_in_its_data(
     first = planned(tmp_path, bases[0])
     cost = {"seconds": 9.0, "energy_kwh": None, "peak_memory_bytes": None}
     kept = {"parameters": 1, "parameters_trained": 1, "basis": "trial", "estimate": cost}
-    saved = {"c": {"recipe": first.recipe, **kept}}
+    (tmp_path / "saved.json").write_text(json.dumps({"c": {"recipe": first.recipe, **kept}}))
+    saved = read_saved(tmp_path / "saved.json")
     assert planned(tmp_path, bases[0], saved).estimate.seconds == 9.0
     assert planned(tmp_path, bases[1], saved).estimate.seconds is None
     rows = (tmp_path / "supervised.jsonl").read_text()
@@ -85,3 +91,9 @@ def test_what_a_recipe_came_to_is_told_of_its_base_and_its_data_alone(
     assert planned(tmp_path, bases[1]).actual is None
     data.path.write_text(data.path.read_text() * 2)
     assert planned(tmp_path, bases[0]).actual is None
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"c": {"recipe": 1}}', '{"c": null}', ""])
+def test_estimates_that_are_damaged_are_made_anew(text: str, tmp_path: Path) -> None:
+    (tmp_path / "saved.json").write_text(text)
+    assert read_saved(tmp_path / "saved.json") == {}
