@@ -133,11 +133,13 @@ class Planner:
         )
         saved = self.saved.get(candidate.name)
         if saved is not None and saved.recipe == recipe:
-            counts = {
-                "parameters": saved.parameters,
-                "parameters_trained": saved.parameters_trained,
-            }
-            return replace(plan, estimate=saved.estimate, basis=saved.basis, **counts)
+            return replace(
+                plan,
+                estimate=saved.estimate,
+                basis=saved.basis,
+                parameters=saved.parameters,
+                parameters_trained=saved.parameters_trained,
+            )
         if steps is None:
             return plan
         trial = self._trial(candidate, done)
