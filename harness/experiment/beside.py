@@ -13,11 +13,11 @@ from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.experiment import chats
+from steelyard.harness.experiment.messages import PICTURES
 from steelyard.harness.files import cell_text, template_columns
 
 _SYSTEM = ("system", "system_prompt")
 _TOOLS = ("tools", "functions")
-_PICTURES = ("images", "image", "videos", "video", "audios", "audio")
 #: Columns of formats for chats (LLaMA-Factory's, OpenOrca's) that a plain prompt has no place for.
 _OF_CHATS = (*_SYSTEM, *_TOOLS, "history")
 #: Which tokens or turns are learnt, in a column of its own.
@@ -36,7 +36,7 @@ def with_columns_beside(
     if mask is not None:
         fix = "write weight: 0 on each turn that is not learnt"
         raise DataError(f"{place}: the column '{mask}' is not followed", fix=fix)
-    picture = next((name for name in _PICTURES if _says_something(record.get(name))), None)
+    picture = next((name for name in PICTURES if _says_something(record.get(name))), None)
     if picture is not None:
         what = f"{place}: the column '{picture}' belongs to the chat, and only texts are learnt"
         raise DataError(what, fix="leave the row out, or take the column out")

@@ -32,6 +32,8 @@ _CONTENTS = ("content", "value", "parts", "text")
 _LEARNT = ("weight", "train", "training", "trainable", "loss", "loss_weight")
 #: Keys that say which part of a turn is learnt, or the opposite of it.
 _NOT_FOLLOWED = ("train_detail", "training_detail", "mask", "masked", "loss_mask")
+#: What a turn or a row may hold besides text, under the names that formats have for it.
+PICTURES = ("images", "image", "videos", "video", "audios", "audio")
 #: Keys of a part of a content that say something about its text.
 _ABOUT_A_PART = ("type", "annotations", "cache_control", "index", "id")
 _TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
@@ -44,11 +46,17 @@ def message_of(turn: Mapping[str, Any], place: str) -> Message:
     if role == _CALL:
         call = _json_object(cell_text(content, "value", place), place)
         return {"role": "assistant", "content": "", "tool_calls": [_tool_call(call, place)]}
+    picture = next((key for key in PICTURES if turn.get(key) not in (None, "", [])), None)
+    if picture is not None:
+        what = f"{place}: it holds '{picture}', and only texts are learnt"
+        raise DataError(what, fix="leave the row out")
     message: Message = {"role": role, "content": _content(content, place)}
     message |= {key: turn[key] for key in _PRINTED if turn.get(key) is not None}
     if turn.get("reasoning") is not None:  # vLLM's and OpenRouter's name for it
         message.setdefault("reasoning_content", turn["reasoning"])
     calls = _calls(turn, place)
+    if calls and role != "assistant":
+        raise DataError(f"{place}: a call of a tool that is not the assistant's")
     if calls:
         message["tool_calls"] = calls
     if not _is_learnt(turn, place):

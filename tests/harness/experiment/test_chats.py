@@ -165,6 +165,8 @@ def test_calls_of_tools_are_one_shape_with_arguments_as_an_object(tmp_path: Path
         ([{**ASK, "value": "Where"}, SAY], "turn 1 of 'messages': two texts, 'content' and"),
         ([{**ASK, "content": [{"text": "a"}, {"image": "x.png"}]}, SAY], "its content is 'image'"),
         ([{**ASK, "content": [{"text": "a", "image": "x"}]}, SAY], "its content is 'image'"),
+        ([{**ASK, "images": ["x.png"]}, SAY], "turn 1 of 'messages': it holds 'images', and only"),
+        ([{**ASK, "tool_calls": [{"name": "f"}]}, SAY], "a call of a tool that is not the assis"),
         ([ASK, {**SAY, "tool_calls": [{"name": "f", "arguments": [1]}]}], "arguments are no JSON"),
         ("[{'role': 'user', 'content': 'a'} {'role'", "'messages' is a chat written as text"),
         ("just words", "'messages' is no chat"),
