@@ -79,6 +79,10 @@ class _Filtered:
         # An empty answer equals an empty reference, which says nothing of the model. BLEU, chrF,
         # TER and ROUGE look for themselves: their references come with the values.
         empty = metric.name == "exact_match" and not sample.target.strip()
+        if self.built.output_type == "loglikelihood_rolling":
+            # lm-eval counts one word in an empty text, and two in one of spaces.
+            counts_words = metric.name == "word_perplexity"
+            empty = not (sample.target.strip() if counts_words else sample.target)
         return Flag.EMPTY_REFERENCE if empty else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -387,3 +388,22 @@ def test_an_empty_reference_is_unscored_and_counted_whatever_the_metric(tmp_path
     assert scores["exact_match"].value == 0.0  # five wrong answers, and no right one
     assert scores["exact_match"].flags == {"empty reference": 1}
     assert all(score.unscored == 1 and score.n == 5 for score in scores.values())
+
+
+def test_a_text_without_a_word_is_no_word_of_a_perplexity(tmp_path: Path) -> None:
+    """lm-eval counts one word in an empty text and two in one of spaces."""
+    file = write_suite(tmp_path)
+    suite = load_suite({"include": ["tasks"], "tasks": ["toy_text"]}, folder=file.parent)
+    values = []
+    for texts in (["six words of a plain text"], ["six words of a plain text", "", "  "], ["", ""]):
+        rows = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        (tmp_path / "text.jsonl").write_text(rows)
+        evaluation = scored(Answering(rolling=lambda text: -float(len(text))), build(suite))
+        assert not evaluation.failures
+        values.append({score.metric: score for score in evaluation.scores})
+    plain, gaps, empty = values
+    assert plain["word_perplexity"].value == pytest.approx(math.exp(25 / 6))
+    assert gaps["word_perplexity"].value == plain["word_perplexity"].value
+    assert gaps["word_perplexity"].flags == {"empty reference": 2}
+    assert gaps["bits_per_byte"].unscored == 1  # spaces are bytes, and were predicted
+    assert empty["bits_per_byte"].value is None and empty["bits_per_byte"].unscored == 2
