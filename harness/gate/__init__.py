@@ -1,5 +1,6 @@
 """The gate: a policy of rules, held against the rows of a baseline and its candidates."""
 
+from steelyard.harness.gate.corrections import among_all
 from steelyard.harness.gate.deciding import decide
 from steelyard.harness.gate.judging import judge
 from steelyard.harness.gate.naming import baseline_name
@@ -14,6 +15,7 @@ __all__ = [
     "Gate",
     "Rule",
     "RulePlan",
+    "among_all",
     "baseline_name",
     "decide",
     "in_policy",

@@ -18,6 +18,9 @@ from steelyard.harness.gate.policy import Claim, Rule
 from steelyard.harness.records import RuleVerdict, Score
 from steelyard.harness.stats import PairedResult, score_interval
 
+#: One-sided, of the intervals that a run keeps with its scores.
+_STORED_ALPHA = 0.025
+_SAME = "PASS (the same checkpoint"
 NUMBERS = ("delta", "low", "high", "p_value", "mde", "n")
 
 
@@ -38,6 +41,8 @@ class Finding:
     """``delta``, ``low``, ``high``, ``p_value``, ``mde`` and ``n``, as far as there are any."""
     fails_at: Callable[[float], bool] | None = None
     """Whether it also fails at a smaller one-sided level (for Holm); None: it fails at any."""
+    passes_at: Callable[[float], bool] | None = None
+    """Whether it also passes at a smaller one-sided level; None: it passes at any."""
     advisory: bool = False
     """The numbers do not carry a verdict, so a blocking rule only warns."""
     grounds: str = ""
@@ -118,7 +123,7 @@ def _margin(
     if paired.unscored_in_both:
         words += f", {paired.unscored_in_both} more samples unscored in both"
     if same_checkpoint and np.array_equal(paired.baseline, paired.candidate):
-        verdict, outcome = "pass", "PASS (the same checkpoint, and the same rows)"
+        verdict, outcome = "pass", f"{_SAME}, and the same rows)"
     elif claim == "benchmark":
         verdict, outcome = _on_these_items(result, margin)
     else:
@@ -131,6 +136,9 @@ def _margin(
         margin=margin,
         numbers={name: getattr(result, name) for name in NUMBERS},
         fails_at=None if exact else lambda level: test(level).verdict == "worse",
+        passes_at=None
+        if exact or outcome.startswith(_SAME)
+        else lambda level: test(level).verdict in ("better", "not_worse"),
         is_test=not exact,
     )
 
@@ -177,7 +185,17 @@ def _floor(hypothesis: Hypothesis, score: Score, claim: Claim, settings: Setting
     elif high < floor or low > ceiling:
         verdict = "fail"
     asked = " and ".join(rule.absolute_bounds)
-    return _finding(hypothesis, verdict, f"{where}, {asked}: {verdict.upper()}", claim)
+    finding = _finding(hypothesis, verdict, f"{where}, {asked}: {verdict.upper()}", claim)
+    if claim == "benchmark":
+        return finding
+
+    def passes(level: float) -> bool:
+        if hypothesis.own is None and level < _STORED_ALPHA:
+            return False
+        low, high = _bounds(score, hypothesis.own, replace(settings, alpha=level))
+        return low is not None and high is not None and floor <= low and high <= ceiling
+
+    return replace(finding, passes_at=passes)
 
 
 def _bounds(

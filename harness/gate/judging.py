@@ -23,6 +23,7 @@ from steelyard.harness.errors import (
     exit_code_of,
 )
 from steelyard.harness.gate.contaminated import check_waivers, doubted
+from steelyard.harness.gate.corrections import among_all, holm_corrected
 from steelyard.harness.gate.costs import judge_cost
 from steelyard.harness.gate.findings import Finding, judge_hypothesis
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
@@ -55,17 +56,23 @@ def judge(
 
     A candidate passes when every blocking rule passes at ``alpha`` (an intersection-union test
     needs no correction: Berger 1982, Technometrics 24:295-300). A rule fails it only after Holm's
-    correction over its blocking rules (Holm 1979, Scand. J. Statist. 6:65-70).
+    correction over its blocking rules (Holm 1979, Scand. J. Statist. 6:65-70). Of several
+    candidates each PASS says whether it also holds among all of them, as it must for the one that
+    is chosen.
 
     Raises ``ConfigError``, with its key, for each rule that selects nothing, and where no candidate
     is given.
     """
     if not candidates:
         raise ConfigError("no candidate to judge", fix="name at least one run")
-    return tuple(
-        _verdict(gate, baseline, candidate, _adjusted_p_values(comparisons, candidate))
-        for candidate in candidates
-    )
+    judged = [_findings(gate, baseline, candidate) for candidate in candidates]
+    verdicts = [
+        concluded(
+            findings, candidate.name, baseline.name, _adjusted_p_values(comparisons, candidate)
+        )
+        for findings, candidate in zip(judged, candidates, strict=True)
+    ]
+    return among_all(gate.alpha, verdicts, judged)
 
 
 def _adjusted_p_values(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedPValues:
@@ -77,7 +84,7 @@ def _adjusted_p_values(comparisons: Sequence[Comparison], candidate: Scored) -> 
     }
 
 
-def _verdict(gate: Gate, baseline: Scored, candidate: Scored, adjusted: AdjustedPValues) -> Verdict:
+def _findings(gate: Gate, baseline: Scored, candidate: Scored) -> list[Finding]:
     run_problems = inspect_run(baseline.run, candidate.run)
     pairs = [pair_task(baseline, candidate, task, run_problems) for task in baseline.tasks]
     findings, hypotheses = findings_of(gate, baseline, candidate, pairs)
@@ -86,7 +93,7 @@ def _verdict(gate: Gate, baseline: Scored, candidate: Scored, adjusted: Adjusted
     lost = lost_evidence(gate, pairs, run_problems, hypotheses)
     if lost:
         findings.insert(0, integrity(lost))
-    return concluded(findings, candidate.name, baseline.name, adjusted)
+    return findings
 
 
 def concluded(
@@ -128,46 +135,6 @@ def findings_of(
                 findings += doubted(held, gate, candidate.run)
     problems.raise_any()
     return findings, hypotheses
-
-
-def holm_corrected(findings: Sequence[Finding], alpha: float) -> list[Finding]:
-    """Failures of blocking rules that survive Holm's step-down at ``alpha``; others soften.
-
-    A step rejects what fails at its level over how many questions are not rejected yet, until none
-    is added. Only tests count, and each question once: a rule that stands there twice, or holds
-    one difference against two margins, asks nothing new (the false failure on the smaller margin
-    is the false failure), and a floor, a cost or a whole benchmark has no error rate to share.
-
-    What passed is no candidate for a failure: a test that holds "not worse" at alpha has a p-value
-    above 1 - alpha for "worse". It is left out of the count, and what is left is tested at
-    1 - alpha of the level, so that leaving out costs nothing that was promised [Zhao, Small and Su
-    2019, "Multiple testing when many p-values are uniformly conservative", JASA 114:1291-1304].
-    Thirty rules that hold cannot hide one that does not.
-    """
-    asked = [
-        i for i, f in enumerate(findings) if f.is_test and f.rule.tier == "block" and not f.advisory
-    ]
-    open_tests = {i for i in asked if findings[i].verdict != "pass"}
-    questions = {findings[i].question for i in open_tests}
-    passed = {findings[i].question for i in asked} - questions
-    level = alpha * (1 - alpha) if passed else alpha
-    failing = {i for i in open_tests if findings[i].verdict == "fail"}
-    rejected: set[int] = set()
-    while True:
-        # A question with a smaller margin that fails and a larger one that may not is still open.
-        unanswered = {findings[i].question for i in open_tests - rejected}
-        share = level / max(len(unanswered), 1)
-        new = {i for i in failing - rejected if _fails(findings[i], share)}
-        if not new:
-            break
-        rejected |= new
-    return [
-        f.softened(len(questions)) if i in failing - rejected else f for i, f in enumerate(findings)
-    ]
-
-
-def _fails(finding: Finding, level: float) -> bool:
-    return finding.fails_at is None or finding.fails_at(level)
 
 
 def lost_evidence(

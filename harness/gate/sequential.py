@@ -23,13 +23,13 @@ from steelyard.harness.compare import Scored, TaskPair, inspect_run, pair, pair_
 from steelyard.harness.errors import Collected, ConfigError, ScoringError
 from steelyard.harness.files import digest_json
 from steelyard.harness.gate.contaminated import check_waivers, doubted, stands
+from steelyard.harness.gate.corrections import holm_corrected
 from steelyard.harness.gate.costs import TIMED, judge_cost
 from steelyard.harness.gate.findings import Finding, not_comparable, undecided
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.judging import (
     concluded,
     findings_of,
-    holm_corrected,
     integrity,
     lost_evidence,
 )

@@ -17,7 +17,7 @@ from steelyard.harness.errors import SteelyardError, UnknownNameError, exit_code
 from steelyard.harness.evaluation import Evaluation, PartEvaluation
 from steelyard.harness.experiment import Experiment, ExperimentFile, load_experiment
 from steelyard.harness.files import digest_json, read_yaml
-from steelyard.harness.gate import Gate
+from steelyard.harness.gate import Gate, among_all
 from steelyard.harness.pipeline import EarlyResult, Event, ScoreStage, comparable_part, decide_early
 from steelyard.harness.records import Checkpoint, Run
 from steelyard.harness.store import FolderStore
@@ -55,7 +55,7 @@ class SequentialGate:
             for name in candidates:
                 with located(key=_label(name)):
                     results.append(self._decide(name, checkpoints[name], built, stage))
-        verdicts = [result.outcome.verdict for result in results]
+        verdicts = among_all(self.gate.alpha, [result.outcome.verdict for result in results], None)
         document = build_report(
             f"gate {self.policy.name}",
             [result.run for result in results],

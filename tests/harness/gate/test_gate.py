@@ -291,3 +291,44 @@ def test_an_advisory_metric_is_shown_and_never_blocks():
     assert "never blocks" in found.rules[0].why
     with pytest.raises(ConfigError, match="Brier"):
         verdict(base, new, {"rules": [{"task": "choice", "margin": 0.02}]})
+
+
+def test_a_pass_says_whether_it_holds_among_all_that_were_tried():
+    base = scored("base", [rows("known", "acc", BASE)])
+    gate = load_gate({"rules": [{"task": "known", "margin": 0.02}], "draws": 1000})
+
+    def tried(lost, gained, count):
+        runs = [scored("first", [rows("known", "acc", with_flips(BASE, lost, gained))])]
+        runs += [
+            scored(f"c{i}", [rows("known", "acc", with_flips(BASE, 120, 60, seed=i))])
+            for i in range(count - 1)
+        ]
+        return judge(gate, base, runs)[0]
+
+    # 30 against 28 of 1,000 lies z = 2.36 above the margin: p = .009, more than .05 / 20.
+    assert tried(30, 28, 1).summary.endswith("1 of 1 blocking rules hold")
+    assert tried(30, 28, 20).summary.endswith(
+        "one of 20 tried, and by itself: it does not hold among all of them"
+    )
+    assert tried(10, 40, 20).summary.endswith("holds among all 20 that were tried")
+    assert tried(30, 28, 20).exit_code == 0
+
+
+def test_of_forty_candidates_at_the_margin_hardly_any_family_holds():
+    """Exactly at the margin 87% of such families have some PASS; among all, one in twenty."""
+    base = scored("base", [rows("known", "acc", BASE)])
+    gate = load_gate({"rules": [{"task": "known", "margin": 0.02}], "draws": 1000})
+    rng = np.random.default_rng(0)
+    some = sure = 0
+    for _ in range(10):
+        runs = []
+        for i in range(40):
+            # 80 changes in 1,000, of which each goes down with 5 in 8: -2 points on the mean.
+            lost = int(rng.binomial(80, 0.625))
+            flips = with_flips(BASE, lost, 80 - lost, seed=int(rng.integers(1 << 30)))
+            runs.append(scored(f"c{i}", [rows("known", "acc", flips)]))
+        verdicts = judge(gate, base, runs)
+        some += any(v.exit_code == 0 for v in verdicts)
+        sure += any("holds among all" in v.summary for v in verdicts)
+    assert some >= 7
+    assert sure <= 2  # 3 or more of 10 at .05 have probability .012
