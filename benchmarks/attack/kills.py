@@ -2,7 +2,7 @@
 
     python benchmarks/attack/kills.py --kills 200 --state kills.jsonl
 
-A round draws a verb, an executor and one to three moments: of two, one lies anywhere in what the
+A round draws a verb, an executor and two to four moments: of two, one lies anywhere in what the
 undisturbed command took, one in the last second of a stage of it. The command is killed at each,
 then run to its end, and its end is held against the undisturbed one: exit code, ids, rows, answers,
 checkpoints, files. Nothing may be left in the workspace's ``tmp/``, in ``$TMPDIR`` (which is the
@@ -329,10 +329,10 @@ def one_round(seed: int, name: str, root: Path, finished: Path, alone: Undisturb
     place = root / f"round-{seed}"
     shutil.copytree(root / "material" if plan.is_fresh else finished, place)
     began = time.monotonic()
-    for _ in range(draw.randint(1, 3)):
+    for _ in range(draw.randint(2, 4)):
         moment = killed(plan, place, alone, draw)
         if moment is None:
-            break
+            continue
         round_.moments.append(moment)
         if "outlived" in moment:
             round_.wrong.append(moment)

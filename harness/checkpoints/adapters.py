@@ -37,6 +37,9 @@ _PROBE_TOKENS = 16
 #: Rows of an embedding that are compared at a time.
 _CHUNK_ROWS = 4096
 
+#: Ten times what the deepest models have.
+_MOST_LAYERS = 1_000
+
 
 def apply_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:
     """Return the model with the adapter on it.
@@ -85,6 +88,7 @@ def read_adapters(model: PreTrainedModel, folders: Mapping[str, Path]) -> PeftMo
     adapted: PeftModel | None = None
     for name, folder in folders.items():
         refuse_foreign_adapter(folder)
+        _require_few_layers(folder / ADAPTER_CONFIG)
         with located(file=folder), shown_adapter(folder) as shown:
             try:
                 if adapted is None:
@@ -102,6 +106,24 @@ def read_adapters(model: PreTrainedModel, folders: Mapping[str, Path]) -> PeftMo
             _require_whole(adapted, name, folder / ADAPTER_WEIGHTS)
     assert adapted is not None, "one adapter at least"
     return adapted
+
+
+def _require_few_layers(file: Path) -> None:
+    """Refuse a ``layer_replication`` beyond any model: PEFT builds every layer that it names before
+    it looks for a weight.
+    """
+    ranges = read_json_object(file, CheckpointError).get("layer_replication") or []
+    try:
+        count = sum(max(0, int(end) - int(start)) for start, end in ranges)
+    except (TypeError, ValueError, OverflowError):
+        count = _MOST_LAYERS + 1
+    if count > _MOST_LAYERS:
+        raise CheckpointError(
+            f"is no list of ranges that make at most {_MOST_LAYERS} layers",
+            file=file,
+            key="layer_replication",
+            fix="copy the adapter again",
+        )
 
 
 def _shapes(file: Path) -> Mapping[str, tuple[int, ...]]:

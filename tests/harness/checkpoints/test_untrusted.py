@@ -427,6 +427,14 @@ def test_an_adapter_that_leads_elsewhere_is_refused(adapter: Path, key: str, val
     assert "leads to what is not in the folder" in refusal(adapter)
 
 
+@pytest.mark.parametrize("ranges", [[[0, 1]] * 100_000, [[0, 10**9]], [[0, "x"]], 7])
+def test_an_adapter_that_asks_for_layers_without_end_is_refused_before_one_is_built(
+    adapter: Path, ranges: object
+) -> None:
+    change(adapter / "adapter_config.json", lambda config: config.update(layer_replication=ranges))
+    assert "layer_replication: is no list of ranges that make at most 1000" in refusal(adapter)
+
+
 def test_an_adapter_of_adapters_elsewhere_is_refused(adapter: Path) -> None:
     change(
         adapter / "adapter_config.json",
