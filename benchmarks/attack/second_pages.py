@@ -207,30 +207,16 @@ def formulas(place: Path) -> None:
 
 
 MARKDOWN = (
-    "@org/team",
-    "closes #1",
-    "GH-1",
-    "www.x-owned.example",
-    "https://x-owned.example",
-    "![x](https://x-owned.example/i.png)",
-    "[x]: https://x-owned.example",
-    "# h",
-    "---",
-    "| a |",
-    "$x$",
-    ":skull:",
-    "[^1]",
-    "<details>",
-    "&#64;org/team",
-    "`` ` ``",
-    "~~~",
-    "* [ ] x",
-)
+    "@org/team", "closes #1", "GH-1", "www.x-owned.example", "https://x-owned.example", "[^1]",
+    "![x](https://x-owned.example/i.png)", "[x]: https://x-owned.example", "# xowned", "| xowned |",
+    "$xowned$", ":skull:", "<details open>", "&#64;org/team", "~~~xowned", "* [ ] xowned",
+    "xowned\n===", "> xowned", "<!-- xowned -->",
+)  # fmt: skip
 
 
 @attack("page: Markdown", LEAK, f"{len(MARKDOWN)} texts that Markdown or its host would act on")
 def markdown(place: Path) -> None:
-    """Mentions, references to issues, pictures and headings are written out."""
+    """Mentions, references to issues, links, pictures and headings are written out."""
     for number, text in enumerate(MARKDOWN):
         home = place / str(number)
         home.mkdir()
@@ -241,26 +227,8 @@ def markdown(place: Path) -> None:
             steelyard("report", "imported", "-b", "old", "-o", "page", "-f", "markdown", cwd=home)
         )
         page = next(home.glob("page/**/*.md")).read_text()
-        plain = re.sub(r"(`+).*?\1", "", page)
-        acting = {
-            "@org/team": "@org",
-            "closes #1": "closes #1",
-            "GH-1": "GH-1",
-            "www.x-owned.example": "www.x",
-            "https://x-owned.example": "https://x",
-            "<details>": "<details>",
-            "$x$": "$x$",
-            ":skull:": ":skull:",
-        }
-        word = acting.get(text)
-        require(
-            word is None
-            or word not in re.sub(r"\\(.)", "\\\\\\1", plain).replace("\\" + text[0], ""),
-            f"{text!r} stands there as it is",
-        )
-        require(
-            f"]({text}" not in plain and "![x](" not in plain, f"{text!r} became a link or picture"
-        )
+        plain = re.sub(r"(`+).*?\1", "", page, flags=re.DOTALL)
+        require(text not in plain, f"{text!r} stands there as it is")
 
 
 @attack("page: annotations", LEAK, "foreign text gives no command to the runner of a workflow")
