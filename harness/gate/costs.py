@@ -41,6 +41,9 @@ def judge_cost(rule: Rule, gate: Gate, baseline: Run, candidate: Run) -> Finding
     assert rule.metric is not None
     before, after = (_run_cost(run, rule) for run in (baseline, candidate))
     problem = _unfit(rule, gate, baseline, candidate, before, after)
+    if problem is not None and rule.on_missing == "fail":
+        why = f"{_where(rule)}: {problem}, so it cannot be judged (on_missing: fail): FAIL"
+        return _finding(rule, "fail", why, False)
     if problem is not None:
         return _finding(
             rule, "inconclusive", f"{_where(rule)}: {problem}: WARNING, not judged", True

@@ -107,6 +107,7 @@ class EarlyDecision:
         chunk_items: int = 64,
         stop_at_failure: bool = True,
     ) -> None:
+        _require_no_timed_cost(gate)
         self.gate, self.baseline = gate, baseline
         self.chunk_items, self.stop_at_failure = chunk_items, stop_at_failure
         planned = planned_run(baseline, candidate, sample_ids, samples)
@@ -322,6 +323,22 @@ def _selected(gate: Gate, selection: Selection) -> list[tuple[int, Hypothesis]]:
                     hypotheses.append((i, hypothesis))
     problems.raise_any()
     return hypotheses
+
+
+def _require_no_timed_cost(gate: Gate) -> None:
+    """Raises ``ConfigError`` where a cost that only a full run has must be judged or fail."""
+    problems = Collected()
+    for i, rule in enumerate(gate.rules):
+        if rule.is_cost and rule.metric in TIMED and rule.on_missing == "fail":
+            problems.errors.append(
+                ConfigError(
+                    f"{rule.metric} is known only after a full run, and must not be missing",
+                    key=f"rules.{i}.on_missing",
+                    value=rule.on_missing,
+                    fix="hold the gate without --sequential, or leave on_missing out",
+                )
+            )
+    problems.raise_any()
 
 
 def _require_task(hypothesis: Hypothesis, selection: Selection) -> None:

@@ -59,6 +59,23 @@ def test_energy_that_was_not_measured_warns_and_does_not_judge(before, after, wo
     assert "1 warned" in verdict.summary
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (energy(1.0), energy(3.0, grade="estimated")),
+        (energy(1.0, seconds=3.0), energy(3.0)),
+        (energy(1.0), None),
+    ],
+    ids=["estimated", "short", "none"],
+)
+def test_a_cost_that_must_not_be_missing_fails_where_it_cannot_be_judged(before, after):
+    rule = {"metric": "energy_kwh", "max_ratio": 1.2, "on_missing": "fail"}
+    used = () if after is None else (after,)
+    verdict, found = result(run("base", before), run("new", *used), rule)
+    assert (verdict.exit_code, found.verdict, found.tier) == (1, "fail", "block")
+    assert "on_missing: fail" in found.why
+
+
 def test_energy_of_another_machine_is_not_held_against_this_one():
     other = Environment(python="3.11", platform="linux", cpu="another cpu")
     new = run("new", energy(3.0), environment=other)

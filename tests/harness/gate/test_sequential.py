@@ -151,6 +151,12 @@ def test_a_policy_cannot_try_seeds_until_one_passes():
         load_gate({"rules": [RULE], "seed": 3})
 
 
+def test_a_cost_that_must_be_judged_is_no_rule_for_an_early_decision():
+    cost = {"metric": "seconds", "max_ratio": 1.2, "on_missing": "fail"}
+    with pytest.raises(ConfigError, match="known only after a full run"):
+        decide(run("base", BASE), run("new", BASE), RULE, cost)
+
+
 def test_rows_out_of_the_committed_order_are_refused():
     base, new = run("base", BASE), run("new", BASE)
     asked = {"known": base.rows["known", "acc"].sample_ids}
