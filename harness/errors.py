@@ -10,10 +10,12 @@
     |-- MetricError                        rows that no metric may aggregate
     |-- StatisticsError                    inputs that no test may be run on
     |-- StoreError                         the workspace is damaged, locked or not there
+    |   `-- NewerVersionError              a newer Steelyard wrote it: it stays as it is
     |-- UnknownNameError                   a run, plugin, task or suite that does not exist
     |-- MissingExtraError                  an optional dependency is not installed
     |-- UnexpectedStageError      exit 70  a stage ended with what nobody foresaw
     `-- NotComparableError        exit 3   two results that must not be compared
+        `-- NoCurrentRunError              a name whose present checkpoint has no run
 
 Any other error is a mistake of Steelyard's own, or of a library: exit 70 and a log with its
 traceback. Exit 1 says a regression and nothing else.
@@ -235,6 +237,10 @@ class StoreError(SteelyardError):
     """The workspace is damaged, locked, full or not there."""
 
 
+class NewerVersionError(StoreError):
+    """What a newer Steelyard wrote: no damage, and so neither replaced nor removed."""
+
+
 class UnknownNameError(SteelyardError):
     """A run, plugin, task or suite that does not exist."""
 
@@ -247,6 +253,10 @@ class NotComparableError(SteelyardError):
     """Two results that must not be compared."""
 
     exit_code = EXIT_NOT_COMPARABLE
+
+
+class NoCurrentRunError(NotComparableError):
+    """A candidate that has no run now: of its present checkpoint, or since its last failure."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from steelyard.harness.errors import DataError as DataError
     from steelyard.harness.errors import MetricError as MetricError
     from steelyard.harness.errors import MissingExtraError as MissingExtraError
+    from steelyard.harness.errors import NoCurrentRunError as NoCurrentRunError
     from steelyard.harness.errors import NotComparableError as NotComparableError
     from steelyard.harness.errors import ScoringError as ScoringError
     from steelyard.harness.errors import SeveralError as SeveralError
@@ -132,8 +133,8 @@ _NAMES = {
     "steelyard.harness.energy": "EnergyConfig JOULES_PER_KWH WindowReading",
     "steelyard.harness.errors": (
         "CheckpointError ConfigError DataError MetricError MissingExtraError "
-        "NotComparableError ScoringError SeveralError StatisticsError SteelyardError "
-        "StoreError TrainingError UnknownNameError"
+        "NoCurrentRunError NotComparableError ScoringError SeveralError StatisticsError "
+        "SteelyardError StoreError TrainingError UnknownNameError"
     ),
     "steelyard.harness.experiment": "read_mix",
     "steelyard.harness.pipeline": "Event Executor Stage StageOutcome Worker",

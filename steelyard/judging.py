@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from steelyard.harness.cli.conclude import Page, decide_and_report
-from steelyard.harness.cli.experiments import newest_runs
+from steelyard.harness.cli.experiments import current_runs
 from steelyard.harness.compare import compare as compare_runs
 from steelyard.harness.gate import decide, load_gate
 from steelyard.harness.pipeline import no_listener
@@ -67,8 +67,9 @@ def gate(
 
     Both are scored already; ``steelyard gate --sequential`` scores a model only until its verdict
     is certain. A regression is a verdict, not an error: ``verdict.exit_code`` is what the command
-    would exit with. Raises ``ConfigError`` for a policy that is wrong or names no baseline, and
-    ``UnknownNameError`` for a run that is not there.
+    would exit with. Raises ``ConfigError`` for a policy that is wrong or names no baseline,
+    ``UnknownNameError`` for a run that is not there, and ``NoCurrentRunError`` for a candidate
+    whose present checkpoint has none.
 
         policy = {"rules": [{"task": "gsm8k", "margin": 0.02}]}
         verdict = steelyard.gate(policy, "support-bot/lora", "support-bot/base")
@@ -89,7 +90,7 @@ def report(
     formats: Sequence[str] = ("html",),
     output: str | Path | None = None,
 ) -> Result:
-    """The comparison report of an experiment's newest runs; nothing is trained or scored.
+    """The comparison report of an experiment's current runs; nothing is trained or scored.
 
     Args:
         experiment: its name, as ``steelyard list runs`` shows it.
@@ -99,18 +100,21 @@ def report(
         formats: ``html``, ``markdown``, ``terminal``, ``json``, ``csv``, ``junit``; () writes none.
         output: a folder for the files; None is ``reports/EXPERIMENT`` in the workspace.
 
-    Raises ``UnknownNameError`` where the experiment has no runs, or there is no such format.
+    Raises ``UnknownNameError`` where the experiment has no runs, or there is no such format, and
+    ``NoCurrentRunError`` where the baseline has no run now; a candidate that has none stands in the
+    notes, and the result's exit code is 3.
 
         result = steelyard.report("support-bot", formats=["html", "csv"], output="report")
         print(result.files["html"], result.text("markdown"))
     """
     file = None if policy is None or isinstance(policy, Mapping) else Path(policy)
-    base, others = newest_runs(open_store(Path(workspace)), experiment, baseline)
+    base, others, lacking = current_runs(open_store(Path(workspace)), experiment, baseline)
     page = Page(
         title=experiment,
         folder=Path(output or Path(workspace) / "reports" / experiment),
         formats=formats,
         commands=[f"steelyard report {experiment}"],
+        lacking=lacking,
     )
     rules = None if policy is None else load_gate(file or policy, file=file)
     conclusion = decide_and_report(base, others, page, no_listener, gate=rules, policy=file)

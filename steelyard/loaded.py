@@ -107,8 +107,8 @@ def load(run: str | Path, *, workspace: str | Path = ".steelyard") -> LoadedRun:
     """A run from a workspace, or from a baseline file.
 
     Args:
-        run: an id or the beginning of one, ``experiment/candidate`` (the newest), a run's folder,
-            or a baseline file.
+        run: an id or the beginning of one, ``experiment/candidate`` (the current one), a run's
+            folder, or a baseline file.
         workspace: where runs are looked up; a shared store is named by ``STEELYARD_STORE``.
 
     Raises ``UnknownNameError`` where there is no such run, ``DataError`` or ``StoreError`` where it

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steelyard.harness.cli.attempts import failure_recorded
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.experiments import (
     SuiteSetting,
@@ -15,6 +16,7 @@ from steelyard.harness.cli.experiments import (
     evaluation,
     model_of,
     run_experiment,
+    run_name,
 )
 from steelyard.harness.cli.options import open_executor
 from steelyard.harness.cli.reading import read_experiment
@@ -81,8 +83,10 @@ def run(
         source = Path(experiment)
         commands = [command(source, place, base, seed, limit, parity)]
     with _listening(progress) as listener:
+        with failure_recorded(place, source if isinstance(source, Path) else None):
+            settings = read_experiment(source, base=base, seed=seed, limit=limit, parity=parity)
         conclusion = run_experiment(
-            read_experiment(source, base=base, seed=seed, limit=limit, parity=parity),
+            settings,
             workspace=place,
             only=candidates,
             gating=gate,
@@ -127,16 +131,17 @@ def evaluate(
         run.scores[["task", "metric", "value", "low", "high"]]
     """
     place = Path(workspace)
-    experiment = evaluation(
-        str(model),
-        suite,
-        workspace=place,
-        name=name,
-        limit=limit,
-        seed=seed,
-        country=country,
-        parity=parity,
-    )
+    with failure_recorded(place, name=name or run_name(str(model))):
+        experiment = evaluation(
+            str(model),
+            suite,
+            workspace=place,
+            name=name,
+            limit=limit,
+            seed=seed,
+            country=country,
+            parity=parity,
+        )
     silent = experiment.settings.model_copy(update={"report": ()})
     with _listening(progress) as listener:
         conclusion = run_experiment(

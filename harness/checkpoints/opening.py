@@ -37,7 +37,7 @@ from steelyard.harness.checkpoints.folder import (
     tokenizer_folder,
 )
 from steelyard.harness.checkpoints.own_files import is_own_file
-from steelyard.harness.errors import CheckpointError
+from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.files import limited_bytes
 from steelyard.harness.files.version_1 import manifest_in
 from steelyard.harness.plugins import plugin_names
@@ -84,6 +84,7 @@ def open_checkpoint(folder: Path, *, verify: bool = False) -> Checkpoint:
     Raises:
         CheckpointError: the manifest is missing or wrong, the base of an adapter is gone, or,
             with ``verify``, the content is no longer what the manifest says.
+        NewerVersionError: a newer Steelyard wrote it.
     """
     manifest = _stated(folder)
     adapter = folder if manifest.format == "adapter" else None
@@ -100,7 +101,8 @@ def _stated(folder: Path) -> CheckpointManifest:
     """The manifest in a folder, as it stands there. Raises ``CheckpointError``."""
     file = folder / MANIFEST
     try:
-        return manifest_in(limited_bytes(file, CheckpointError))
+        with located(file=file):
+            return manifest_in(limited_bytes(file, CheckpointError))
     except FileNotFoundError as error:
         fix = "name a folder that steelyard wrote, or take a model in with 'trainer: none'"
         raise CheckpointError(f"no {MANIFEST} there", file=folder, fix=fix) from error

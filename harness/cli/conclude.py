@@ -59,6 +59,8 @@ class Page:
     notes: Sequence[str] = ()
     unscored: Sequence[CheckpointManifest] = ()
     """Checkpoints that were trained and could not be scored."""
+    lacking: Sequence[str] = ()
+    """A line for each candidate that has no current run."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def conclude(
     settings = experiment.settings
     gate = load_gate(settings.gate, file=experiment.file) if settings.gate else None
     runs = {name: run.id for name, run in outcome.runs.items()}
-    _require_baseline(gate, outcome, store)
-    baseline = open_baseline(gate, store, runs, experiment.folder)
+    _require_baseline(gate, outcome, store, experiment.name)
+    baseline = open_baseline(gate, store, runs, experiment)
     candidates = [open_run(store, id) for id in runs.values() if id != baseline.run.id]
     with_noise = noise is not None and settings.noise
     variants = noise.runs(*_own_baseline(experiment, gate, outcome)) if noise and with_noise else ()
@@ -123,13 +125,17 @@ def conclude(
     )
 
 
-def _baseline_name(gate: Gate | None) -> str:
-    return gate.baseline if gate and gate.baseline else "base"
+def _baseline_name(gate: Gate | None, experiment: str) -> str:
+    """The baseline, by the name that the experiment has for it where it is its own."""
+    name = gate.baseline if gate and gate.baseline else "base"
+    return name.removeprefix(f"{experiment}/")
 
 
-def _require_baseline(gate: Gate | None, outcome: Outcome, store: FolderStore) -> None:
+def _require_baseline(
+    gate: Gate | None, outcome: Outcome, store: FolderStore, experiment: str
+) -> None:
     """Without its baseline nothing can be compared: say why it is not there."""
-    name = _baseline_name(gate)
+    name = _baseline_name(gate, experiment)
     for failure in outcome.failures:
         if failure.stage == stage_name("score", name) or not outcome.runs:
             log = store.logs.path(stage_log(failure.stage))
@@ -143,7 +149,7 @@ def _own_baseline(
     experiment: Experiment, gate: Gate | None, outcome: Outcome
 ) -> tuple[str, Checkpoint]:
     """The baseline's name and checkpoint, to be scored again for its noise floor."""
-    name = _baseline_name(gate)
+    name = _baseline_name(gate, experiment.name)
     if name not in outcome.checkpoints:
         raise ConfigError(
             "a noise floor is the baseline's own, and this one is not made here",
@@ -192,6 +198,7 @@ def decide_and_report(
         commands=page.commands,
         notes=[
             *page.notes,
+            *page.lacking,
             *noise_notes(baseline.run, noise_floors(baseline, noise)),
             *generation_notes(comparisons),
         ],
@@ -204,7 +211,7 @@ def decide_and_report(
     incomplete = not baseline.run.complete or any(not c.run.complete for c in candidates)
     if page.failures:
         codes.append(EXIT_UNEXPECTED if page.unexpected else EXIT_USAGE)
-    if incomplete:
+    if incomplete or page.lacking:
         codes.append(EXIT_NOT_COMPARABLE)
     return Conclusion(
         runs=(baseline, *candidates),
@@ -233,11 +240,12 @@ def noise_notes(baseline: Run, floors: Mapping[tuple[str, str], NoiseFloor]) -> 
 
 
 def open_baseline(
-    gate: Gate | None, store: FolderStore, runs: Mapping[str, str], folder: Path
+    gate: Gate | None, store: FolderStore, runs: Mapping[str, str], experiment: Experiment
 ) -> Scored:
     """The gate's baseline: a candidate of this experiment, a run, or a baseline file."""
-    name = _baseline_name(gate)
+    name = _baseline_name(gate, experiment.name)
     if name in runs:
         return open_run(store, runs[name])
-    beside = folder / name
+    name = gate.baseline if gate and gate.baseline else name
+    beside = experiment.folder / name
     return open_run(store, str(beside) if beside.exists() else name)

@@ -8,14 +8,22 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from steelyard.harness.cli.attempts import attempting
 from steelyard.harness.cli.conclude import Conclusion, conclude, open_baseline
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE
 from steelyard.harness.cli.session import session
 from steelyard.harness.compare import Scored, open_run
 from steelyard.harness.environment import silence_libraries
-from steelyard.harness.errors import ConfigError, SteelyardError, UnknownNameError, did_you_mean
+from steelyard.harness.errors import (
+    ConfigError,
+    NoCurrentRunError,
+    SteelyardError,
+    UnknownNameError,
+    did_you_mean,
+)
 from steelyard.harness.experiment import BASE, Experiment, ExperimentFile
 from steelyard.harness.files import validated
 from steelyard.harness.gate import load_gate
@@ -66,13 +74,16 @@ def run_experiment(
     could not be scored; a candidate that failed is a failure in the result.
     """
     silence_libraries()
-    check(experiment)
-    with session(experiment, workspace) as (store, meter):
-        find_baseline(experiment, store)
-        noise = NoiseStage(experiment, store, meter, listener)
-        noise.check()
-        pipeline = Pipeline(experiment, store, meter, listener, executor or Inline())
-        outcome = pipeline.run(only)
+    store = open_store(workspace)
+    with ExitStack() as stack:
+        with attempting(store, experiment, only) as attempt:
+            check(experiment)
+            meter = stack.enter_context(session(experiment, store))
+            find_baseline(experiment, store)
+            noise = NoiseStage(experiment, store, meter, listener)
+            noise.check()
+            stages = Pipeline(experiment, store, meter, listener, executor or Inline(), attempt)
+            outcome = stages.run(only)
         if on_outcome is not None:
             on_outcome(outcome, store)
         return conclude(
@@ -106,10 +117,10 @@ def find_baseline(experiment: Experiment, store: FolderStore) -> None:
         return
     gate = load_gate(experiment.settings.gate, file=experiment.file)
     made = {BASE, *(candidate.name for candidate in experiment.candidates)}
-    if gate.baseline is None or gate.baseline in made:
+    if gate.baseline is None or gate.baseline.removeprefix(f"{experiment.name}/") in made:
         return
     try:
-        open_baseline(gate, store, {}, experiment.folder)
+        open_baseline(gate, store, {}, experiment)
     except UnknownNameError:
         raise ConfigError(
             "no such candidate, run or baseline file",
@@ -175,12 +186,29 @@ def model_of(model: str, workspace: Path) -> str:
     if Path(model).exists() or model in plugin_names("bases") or not is_there(workspace):
         return model
     store = open_store(workspace)
+    folder = checkpoint_folder(store, model)
+    if folder is not None:
+        return str(folder)
     try:
-        run = store.get(model)
+        return store.get(model).checkpoint.base
     except SteelyardError:
         return model
-    folder = store.checkpoints.get(run.checkpoint.digest)
-    return str(folder) if folder else run.checkpoint.base
+
+
+def checkpoint_folder(store: FolderStore, name: str) -> Path | None:
+    """Where the checkpoint of a run lies, or a candidate's present one, scored or not.
+
+    None where the store has no such run, or not its checkpoint. Raises ``NoCurrentRunError`` for a
+    candidate whose last run failed before it had a checkpoint.
+    """
+    experiment, _, candidate = name.rpartition("/")
+    digest = store.current.checkpoint(experiment, candidate) if experiment else None
+    try:
+        return store.checkpoints.get(digest or store.get(name).checkpoint.digest)
+    except NoCurrentRunError:
+        raise
+    except SteelyardError:
+        return None
 
 
 def run_name(model: str) -> str:
@@ -192,17 +220,24 @@ def run_name(model: str) -> str:
 # --- what is in the store -------------------------------------------------------------------
 
 
-def newest_runs(
+def current_runs(
     store: FolderStore, experiment: str, baseline: str = BASE
-) -> tuple[Scored, list[Scored]]:
-    """The newest run of each candidate of an experiment: the baseline's, and the others'.
+) -> tuple[Scored, list[Scored], list[str]]:
+    """The current run of each candidate of an experiment: the baseline's, and the others', and a
+    line for each candidate that has none now.
 
     ``baseline`` is a candidate of the experiment, another run or a baseline file. Raises
-    ``UnknownNameError`` where the experiment has no runs.
+    ``UnknownNameError`` where the experiment has no runs, ``NoCurrentRunError`` where the baseline
+    has none now.
     """
-    newest = {run.candidate: run.id for run in store.runs.summaries(experiment=experiment)}
-    if not newest:
+    current = store.current.of_experiment(experiment)
+    if not current:
         fix = did_you_mean(experiment, {run.experiment for run in store.runs.summaries()})
         raise UnknownNameError(f"no runs of experiment '{experiment}'", fix=fix)
-    base = open_run(store, newest.get(baseline, baseline))
-    return base, [open_run(store, id) for id in newest.values() if id != base.run.id]
+    own = current.get(baseline, baseline)
+    if isinstance(own, NoCurrentRunError):
+        raise own
+    base = open_run(store, own)
+    lacking = [str(each) for each in current.values() if isinstance(each, NoCurrentRunError)]
+    ids = [each for each in current.values() if isinstance(each, str)]
+    return base, [open_run(store, id) for id in ids if id != base.run.id], lacking

@@ -85,7 +85,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "plan",
         "Say beforehand what training takes, and how many samples each rule needs.",
     ),
-    "report": ("report", "Render the comparison report of an experiment's newest runs."),
+    "report": ("report", "Render the comparison report of an experiment's current runs."),
     "leaderboard": (
         "leaderboard",
         "Build a leaderboard site; runs whose intervals overlap share a rank.",

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.errors import located
 from steelyard.harness.experiment import Experiment
 from steelyard.harness.files import lines_of, validated
 from steelyard.harness.plugins import Meter
-from steelyard.harness.store import FolderStore, open_store
+from steelyard.harness.store import FolderStore
 
 
 @contextmanager
-def session(
-    experiment: Experiment, workspace: Path
-) -> Iterator[tuple[FolderStore, Callable[[], Meter]]]:
-    """The store, held beside other runs, and a meter, opened on first use and closed here."""
+def session(experiment: Experiment, store: FolderStore) -> Iterator[Callable[[], Meter]]:
+    """A meter, opened on first use and closed here, while the store is held beside other runs."""
     with located(file=experiment.file, line_of=lines_of(experiment.file)):
         config = validated(EnergyConfig, experiment.settings.energy, key="energy").checked()
     opened: list[Meter] = []
@@ -28,10 +25,9 @@ def session(
             opened.append(open_meter(config))
         return opened[0]
 
-    store = open_store(workspace)
     with store.leases.writing(shared=True):
         try:
-            yield store, meter
+            yield meter
         finally:
             for each in opened:
                 each.close()

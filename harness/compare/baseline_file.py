@@ -23,7 +23,7 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TypedDict, cast
 
@@ -70,7 +70,8 @@ class _RunContent(TypedDict):
 def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
     """Write a run as a baseline file, through one rename.
 
-    Raises ``DataError`` for an incomplete run, duplicated rows and another suffix.
+    Raises ``DataError`` for an incomplete run, duplicated rows, another suffix, and where it would
+    replace what a newer Steelyard wrote.
     """
     path = Path(path)
     with located(file=path):
@@ -79,6 +80,7 @@ def save(scored: Scored, path: Path, *, include_text: bool = False) -> None:
         if not scored.run.complete:
             message = f"the run '{scored.name}' is incomplete and cannot be a baseline"
             raise DataError(message, fix="score it again")
+        _require_not_newer(path)
         body = _canonical(_run_content(scored, include_text))
     header = f'{{"content":{body},"format":"{BASELINE_FORMAT}","schema_version":{SCHEMA_VERSION},'
     text = f'{header}"sha256":"{_digest(body)}"}}\n'
@@ -202,8 +204,19 @@ def _refuse(message: str, fix: str | None = None) -> NoReturn:
     raise DataError(message, fix=fix) from None
 
 
-def _checked_content(path: Path) -> _RunContent:
-    """What the file holds, once its format, version and digest are right."""
+def _require_not_newer(path: Path) -> None:
+    """Raise ``DataError`` for a newer Steelyard's file; what is damaged may be replaced."""
+    if not path.is_file():
+        return
+    try:
+        document = _document(path)
+    except DataError:
+        return
+    _require_known_version(document)
+
+
+def _document(path: Path) -> dict[str, object]:
+    """The JSON object in a file that says that it is a baseline."""
     text = _unzipped_text(path)
     try:
         document = json.loads(text, parse_constant=_no_constant)
@@ -211,6 +224,10 @@ def _checked_content(path: Path) -> _RunContent:
         _refuse("does not hold JSON", "is it a baseline file?")
     if not isinstance(document, dict) or document.get("format") not in _FORMATS:
         _refuse("is not a baseline file", "write one with `steelyard baseline save`")
+    return document
+
+
+def _require_known_version(document: Mapping[str, object]) -> None:
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         _refuse(f"has no usable schema_version (got {version!r})")
@@ -219,6 +236,12 @@ def _checked_content(path: Path) -> _RunContent:
             f"was written by a newer Steelyard (schema {version}, this one reads {SCHEMA_VERSION})"
         )
         _refuse(newer, "upgrade steelyard")
+
+
+def _checked_content(path: Path) -> _RunContent:
+    """What the file holds, once its format, version and digest are right."""
+    document = _document(path)
+    _require_known_version(document)
     content = document.get("content")
     if not isinstance(content, dict):
         _refuse("holds no content", "save it again")

@@ -1,4 +1,4 @@
-"""Reads runs and manifests of any version; the first, of before the release, is brought up to date.
+"""Reads runs and manifests of any version: the first is brought up to date, a newer one is refused.
 
 What version 2 says in a field, version 1 said in words: in the beginning of a note, the end of a
 name, or a metric's own name. Those rules stand here, and nowhere else. Where they find nothing, the
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from steelyard.harness.errors import NewerVersionError
 from steelyard.harness.files import old_names
 from steelyard.harness.records import SCHEMA_VERSION, CheckpointManifest, Flag, Run, metric_name
 
@@ -24,36 +25,34 @@ _PER_TOKEN = ("top1_agreement", "delta_log_likelihood")
 
 
 def run_of(content: Any) -> Run:
-    """The run in a JSON value. Raises ``ValidationError``."""
+    """The run in a JSON value. Raises ``ValidationError``, ``NewerVersionError``."""
+    require_known_version(content)
     return Run.model_validate(_run(content) if _is_version_1(content) else content)
 
 
 def run_in(text: str | bytes) -> Run:
-    """The run in a JSON text. Raises ``ValidationError``."""
+    """The run in a JSON text. Raises ``ValidationError``, ``NewerVersionError``."""
     try:
         return Run.model_validate_json(text)
-    except ValidationError:
-        content = _version_1_in(text)
-        if content is None:
-            raise
+    except ValidationError as error:
+        content = _version_1_in(text, error)
     return Run.model_validate_json(json.dumps(_run(content)))
 
 
 def manifest_of(content: Any) -> CheckpointManifest:
-    """The manifest in a JSON value. Raises ``ValidationError``."""
+    """The manifest in a JSON value. Raises ``ValidationError``, ``NewerVersionError``."""
+    require_known_version(content)
     return CheckpointManifest.model_validate(
         _manifest(content) if _is_version_1(content) else content
     )
 
 
 def manifest_in(text: str | bytes) -> CheckpointManifest:
-    """The manifest in a JSON text. Raises ``ValidationError``."""
+    """The manifest in a JSON text. Raises ``ValidationError``, ``NewerVersionError``."""
     try:
         return CheckpointManifest.model_validate_json(text)
-    except ValidationError:
-        content = _version_1_in(text)
-        if content is None:
-            raise
+    except ValidationError as error:
+        content = _version_1_in(text, error)
     return CheckpointManifest.model_validate_json(json.dumps(_manifest(content)))
 
 
@@ -68,12 +67,31 @@ def _is_version_1(content: Any) -> bool:
     return isinstance(content, Mapping) and content.get("schema_version") == 1
 
 
-def _version_1_in(text: str | bytes) -> dict[str, Any] | None:
+def require_known_version(content: Any) -> None:
+    """Raise ``NewerVersionError`` where a record, or one inside it, is of a newer version.
+
+    Before anything else is made of it: what a newer version means is not known here.
+    """
+    if not isinstance(content, Mapping):
+        return
+    for record in (content, content.get("checkpoint"), content.get("manifest")):
+        version = record.get("schema_version") if isinstance(record, Mapping) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise NewerVersionError(
+                f"written by a newer Steelyard (record version {version})", fix="upgrade"
+            )
+
+
+def _version_1_in(text: str | bytes, error: ValidationError) -> dict[str, Any]:
+    """The first version's content in ``text``; raises what is wrong with any other."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return None
-    return content if _is_version_1(content) else None
+        raise error from None
+    require_known_version(content)
+    if not _is_version_1(content):
+        raise error
+    return dict(content)
 
 
 # --- version 1 -> 2 -------------------------------------------------------------------------

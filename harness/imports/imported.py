@@ -184,9 +184,19 @@ def rows_from(
     )
 
 
-def store_imported(store: FolderStore, imported: Imported) -> bool:
-    """Put an imported run into the store in one rename; False where it is there already."""
-    if store.runs.intact(imported.run.id) is not None:
-        return False
-    store.put(imported.run, imported.rows, imported.samples)
-    return True
+def store_imported(
+    store: FolderStore, imported: Imported, *, in_place_of: str | None = None
+) -> bool:
+    """Put an imported run into the store in one rename; False where it is there already.
+
+    Either way it is the current run of its name: what is imported last is what is meant. With
+    ``in_place_of``, a run's id, it is so only where that run was.
+    """
+    run = imported.run
+    is_new = store.runs.intact(run.id) is None
+    if in_place_of is None:
+        store.current.put(run)
+    else:
+        store.current.replaced(in_place_of, run)
+    store.runs.publish(run, imported.rows, imported.samples)
+    return is_new

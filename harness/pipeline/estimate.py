@@ -104,7 +104,8 @@ class Planner:
     def plan(self) -> list[CandidatePlan]:
         """Every candidate, parents first. Raises ``DataError`` for data that do not fit."""
         self._trials: dict[str, Trial | str] = {}
-        self._past = {run.candidate: run.checkpoint for run in self.store.find()}
+        runs = (self.store.runs.intact(summary.id) for summary in self.store.runs.summaries())
+        self._past = {run.candidate: run.checkpoint for run in runs if run is not None}
         return [self._planned(candidate) for candidate in self.experiment.candidates]
 
     def _planned(self, candidate: Candidate) -> CandidatePlan:

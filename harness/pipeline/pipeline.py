@@ -8,7 +8,8 @@ missing, with the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from steelyard.harness.experiment import BASE, Experiment
 from steelyard.harness.pipeline.events import Event, Listener, no_listener
 from steelyard.harness.pipeline.executors.inline import Inline
 from steelyard.harness.pipeline.graph import plan
+from steelyard.harness.pipeline.settling import Settling
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
 from steelyard.harness.pipeline.worker import Worker
 from steelyard.harness.records import Checkpoint, Failure, Run, stage_name
@@ -23,7 +25,7 @@ from steelyard.harness.records import Checkpoint, Failure, Run, stage_name
 if TYPE_CHECKING:
     from steelyard.harness.pipeline.executors.executor import Executor
     from steelyard.harness.plugins import Meter
-    from steelyard.harness.store import FolderStore
+    from steelyard.harness.store import Attempt, FolderStore
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Pipeline:
     """Opened on first use, because starting a meter takes seconds."""
     listener: Listener = no_listener
     executor: Executor = field(default_factory=Inline)
+    attempt: Attempt | None = None
+    """Told what each candidate came to; None: one is begun with the first stage."""
 
     def run(self, only: Sequence[str] = ()) -> Outcome:
         """Train and score every candidate (or ``only`` these and their ancestors)."""
@@ -56,6 +60,17 @@ class Pipeline:
         """Train what is missing; a failed candidate does not stop those that do not need it."""
         return self._carried_out(plan(self.experiment, only, scoring=False))
 
+    @contextmanager
+    def _settling(self, stages: Sequence[Stage], worker: Worker) -> Iterator[Settling]:
+        """What tells the store which run of each candidate is current."""
+        scored = {stage.candidate for stage in stages if stage.kind == "score"}
+        if self.attempt is not None:
+            yield Settling(self.attempt, worker, scored)
+            return
+        names = {stage.candidate for stage in stages}
+        with self.store.current.attempt(self.experiment.name, sorted(names)) as attempt:
+            yield Settling(attempt, worker, scored)
+
     def _carried_out(self, stages: Sequence[Stage]) -> Outcome:
         worker = Worker(self.experiment, self.store, self.meter, self.listener)
         base = worker.checkpoints.base  # without it nothing can begin: its error is the caller's
@@ -64,10 +79,12 @@ class Pipeline:
         name = f"run {self.experiment.name}"
         where = type(self.executor).__name__.lower()
         self.store.logs.event(f"{name}: start, {len(stages)} stages, executor {where}")
-        for ending in self.executor.run(stages, worker):
-            lacking = [by_name[name].candidate for name in ending.failed]
-            stage = by_name[ending.stage]
-            ended[ending.stage] = self._explained(stage, ending, lacking, worker)
+        with self._settling(stages, worker) as settling:
+            for ending in self.executor.run(stages, worker):
+                lacking = [by_name[name].candidate for name in ending.failed]
+                stage = by_name[ending.stage]
+                ended[ending.stage] = self._explained(stage, ending, lacking, worker)
+                settling.ended(stage, ended[ending.stage])
         # A start without an end is a driver that was killed.
         failed = sum(ending.status == "failed" for ending in ended.values())
         self.store.logs.event(f"{name}: end, {failed} failed")
@@ -93,7 +110,7 @@ class Pipeline:
         """Read from the store what a stage came to, or note that it failed."""
         if ended.status == "done" and ended.reference is not None:
             if stage.kind == "train":
-                checkpoint = worker.checkpoints.adopted(ended.reference)
+                checkpoint = worker.checkpoints.adopted(ended.reference, stage.candidate)
                 if checkpoint is not None:
                     outcome.checkpoints[stage.candidate] = checkpoint
             else:

@@ -125,9 +125,18 @@ class ScoreStage:
             self._tell(label, "done", duration(energy))
 
     def _stored(self, key: str) -> Run | None:
-        """The run that this stage came to; None where it has not, or the run is damaged."""
+        """The run that this stage came to; None where it has not, or the run is damaged.
+
+        A damaged run is put away: its answers are in the journal, from which it is made again.
+        """
         stage = self.store.stages.get(f"score-{key}")
-        return self.store.runs.intact(stage["run"]) if stage is not None else None
+        if stage is None:
+            return None
+        run = self.store.runs.intact(stage["run"])
+        damage = self.store.runs.put_away(stage["run"]) if run is None else None
+        if damage is not None:
+            self._tell(str(stage.get("candidate", "")), "again", f"{damage}; it is made again")
+        return run
 
     def _made_as(
         self, stored: Run, key: str, checkpoint: Checkpoint, inherited: Sequence[Energy]

@@ -110,15 +110,20 @@ class Checkpoints:
             }
         )
 
-    def adopted(self, key: str, *, verify: bool = False) -> Checkpoint | None:
+    def adopted(self, key: str, name: str, *, verify: bool = False) -> Checkpoint | None:
         """The checkpoint that the stage ``key`` came to; None where it has not, or it is gone.
+
+        It is the candidate ``name``'s, whatever that was called when the recipe was carried out:
+        its run must be found under the name that the experiment has now.
 
         Raises ``CheckpointError`` where its content is not what its manifest says.
         """
         done = self.store.stages.get(f"train-{key}")
         if done is None or self.store.checkpoints.get(done["checkpoint"]) is None:
             return None
-        return self._opened(done, verify=verify)
+        checkpoint = self._opened(done, verify=verify)
+        manifest = checkpoint.manifest.model_copy(update={"candidate": name})
+        return replace(checkpoint, manifest=manifest)
 
     def _data_digest(self, path: Any) -> str:
         if str(path) not in self._digests:
@@ -128,7 +133,7 @@ class Checkpoints:
     def _found(self, name: str, key: str, *, verify: bool) -> Checkpoint | None:
         """What the store has; a damaged checkpoint is put away, so that it is made again."""
         try:
-            return self.adopted(key, verify=verify)
+            return self.adopted(key, name, verify=verify)
         except CheckpointError as error:
             message = f"damaged, made again: {error}"
             self.listener(Event("train", name, "again", message))

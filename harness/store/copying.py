@@ -30,18 +30,24 @@ def copy_runs(
     checkpoints; ``each`` hears the name of every run.
 
     A base outside of the workspaces is not copied: an adapter keeps its way to it. Every run
-    appears in one rename, so an interrupted copy is taken up by the same call.
+    appears in one rename, so an interrupted copy is taken up by the same call. What is current in
+    ``source`` is current in ``target`` then; of another run only its id names it there.
 
     Raises ``StoreError`` for a run that is not there or is damaged.
     """
     runs = [source.get(name) for name in references] or list(source.find())
+    current, _ = source.current.ranked()
     copied = checkpoints = 0
     for run in runs:
         each(f"{run.experiment}/{run.candidate}")
         if weights:
             checkpoints += _copy_checkpoint(source, target, run.checkpoint.digest)
-        if target.runs.intact(run.id) is None:
-            target.put(run, source.rows(run.id), source.samples(run.id))
+        is_new = target.runs.intact(run.id) is None
+        # Read before anything is recorded there: a damaged one changes nothing.
+        rows, samples = (source.rows(run.id), source.samples(run.id)) if is_new else ((), ())
+        (target.current.put if run.id in current else target.current.note)(run)
+        if is_new:
+            target.runs.publish(run, rows, samples)
             copied += 1
     return Copied(copied, checkpoints)
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from steelyard.harness.errors import NewerVersionError
 from steelyard.harness.store.locks import locked
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ class RunSummary:
 SUMMARY_FIELDS = tuple(field.name for field in fields(RunSummary))
 
 
+class _NewerIndexError(Exception):
+    """The file is another version's, which will want it as it left it."""
+
+
 class RunIndex(Protocol):
     """What lists runs without opening any."""
 
@@ -133,6 +138,7 @@ class Index:
         self._listing = listing
         self._read = read
         self._engine = _file_engine(path)
+        self._memory: Engine | None = None
 
     def find(self, where: Mapping[str, str | bool]) -> list[RunSummary]:
         """Runs that match every value of ``where``, oldest first."""
@@ -152,7 +158,18 @@ class Index:
         return self._asked(lambda c: list(c.scalars(statement)))
 
     def rebuild(self) -> int:
-        """Make the index anew from the folders; the number of runs in it."""
+        """Make the index anew from the folders; the number of runs in it.
+
+        Raises ``NewerVersionError`` where a newer Steelyard keeps it.
+        """
+        try:
+            with self._level(self._engine):
+                pass
+        except _NewerIndexError:
+            fix = "upgrade"
+            raise NewerVersionError("a newer Steelyard's index", file=self._path, fix=fix) from None
+        except (DatabaseError, OSError):
+            pass  # damaged, or none yet
         self._set_aside(always=True)
         return len(self.find({}))
 
@@ -162,20 +179,26 @@ class Index:
                 try:
                     if attempt == "made anew":
                         self._set_aside()
-                    with locked(self._lock), self._level() as connection:
+                    with locked(self._lock), self._level(self._engine) as connection:
                         return ask(connection)
+                except _NewerIndexError:
+                    break  # left as it is
                 except (DatabaseError, OSError):
                     continue
         # No workspace yet, a read-only or a full disk: the same index, in memory.
-        self._engine = create_engine("sqlite://", poolclass=StaticPool)
-        with self._level() as connection:
+        if self._memory is None:
+            self._memory = create_engine("sqlite://", poolclass=StaticPool)
+        with self._level(self._memory) as connection:
             return ask(connection)
 
     @contextmanager
-    def _level(self) -> Iterator[Connection]:
+    def _level(self, engine: Engine) -> Iterator[Connection]:
         """A connection to an index that says what the folders say."""
-        with self._engine.begin() as connection:
-            if connection.scalar(text("PRAGMA user_version")) != INDEX_VERSION:
+        with engine.begin() as connection:
+            version = connection.scalar(text("PRAGMA user_version"))
+            if version > INDEX_VERSION:
+                raise _NewerIndexError
+            if version != INDEX_VERSION:
                 _METADATA.drop_all(connection)
                 _METADATA.create_all(connection)
                 connection.execute(text(f"PRAGMA user_version = {INDEX_VERSION}"))

@@ -4,13 +4,16 @@
   runs/<id>/            run.json rows.parquet samples.parquet      immutable, the truth
   checkpoints/<digest>/ the checkpoint and its manifest.json       first 16 digits of the digest
   stages/<key>.json     what a finished stage produced
+  current/<name>.json   which run of each candidate is its current one; part of the truth
   journal/              responses of scorings under way
+  damaged/              runs that were put away, with what was wrong; nothing reads them
   states/<key>/         saved training states
   logs/                 tracebacks and output of stages
   leases/<key>.lock     held by the one process that carries out the stage
   events.log            what happened, one line each, only ever appended to
   index.sqlite          found again from runs/ whenever it is missing or damaged
-  open.lock writer.lock held for moments, and for the length of one `steelyard run`
+  open.lock current.lock writer.lock
+                        held for moments, and for the length of one `steelyard run`
   tmp/<owner>/          private to one living process; emptied when that process is gone
 """
 
@@ -58,6 +61,16 @@ class Layout:
         return self.root / "stages"
 
     @property
+    def current(self) -> Path:
+        """One JSON file a candidate: its current run, or why it has none."""
+        return self.root / "current"
+
+    @property
+    def damaged(self) -> Path:
+        """Runs that were put away."""
+        return self.root / "damaged"
+
+    @property
     def journal(self) -> Path:
         """Responses of scorings under way."""
         return self.root / "journal"
@@ -96,6 +109,11 @@ class Layout:
     def open_lock(self) -> Path:
         """Held for moments, while temporary folders are made and cleaned."""
         return self.root / "open.lock"
+
+    @property
+    def current_lock(self) -> Path:
+        """Held for moments, while the record of a candidate is replaced."""
+        return self.root / "current.lock"
 
     @property
     def temporary(self) -> Path:

@@ -39,16 +39,6 @@ def text_column(values: Sequence[object], kind: pa.DataType) -> pa.Array:
         return pa.array([plain(value) for value in values], kind)
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether ``path`` opens as a Parquet file of ours (its pages are not read)."""
-    try:
-        with opened(path) as file:
-            metadata_of(file)
-    except StoreError:
-        return False
-    return True
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """An opened file whose every defect is one ``StoreError``."""

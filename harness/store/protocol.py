@@ -13,16 +13,18 @@ from steelyard.harness.records import Rows, Run, SampleRecord
 class Store(Protocol):
     """Runs with their rows and samples; all that comparing, judging and reporting ask of a store.
 
-    A run is named by its id, the beginning of it, ``experiment/candidate`` (the newest), or its
-    folder. What trains and scores needs more: the parts of
+    A run is named by its id, the beginning of it, ``experiment/candidate`` (the current one), or
+    its folder. What trains and scores needs more: the parts of
     :class:`~steelyard.harness.store.folder.FolderStore`.
     """
 
     def put(self, run: Run, rows: Sequence[Rows], samples: Sequence[SampleRecord]) -> None:
-        """Store a run, whole or not at all; the same id twice is no change."""
+        """Store a run, whole or not at all: from now on it is what its name means. The same id
+        twice changes nothing else."""
 
     def get(self, reference: str | Path) -> Run:
-        """The run. Raises ``UnknownNameError`` where there is none of this name."""
+        """The run. Raises ``UnknownNameError`` where there is none of this name, and
+        ``NoCurrentRunError`` where there is none now."""
 
     def rows(self, reference: str | Path, task: str | None = None) -> tuple[Rows, ...]:
         """The rows of a run, of one task or of all, in the order in which they were put."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import StoreError, located
 from steelyard.harness.files import replace_file
+from steelyard.harness.files.version_1 import require_known_version
 from steelyard.harness.store.atomic import plain, read_json, storage_errors, to_json
 from steelyard.harness.store.layout import Layout, digest_name, safe_name
 
@@ -21,7 +22,8 @@ class StageFiles:
     def get(self, key: str) -> dict[str, Any] | None:
         """What the stage ``key`` produced; None where it has not finished.
 
-        A damaged record counts as unfinished: the stage is done again.
+        A damaged record counts as unfinished: the stage is done again. Raises ``NewerVersionError``
+        for what a newer Steelyard wrote.
         """
         path = self._layout.stages / f"{safe_name(key, 'stage key')}.json"
         if not path.is_file():
@@ -30,10 +32,16 @@ class StageFiles:
             value = read_json(path)
         except StoreError:
             return None
+        with located(file=path):
+            require_known_version(value)
         return value if isinstance(value, dict) else None
 
     def finish(self, key: str, payload: Mapping[str, object]) -> None:
-        """Record that a stage has finished, and what it produced, in one rename on the disk."""
+        """Record that a stage has finished, and what it produced, in one rename on the disk.
+
+        Raises ``NewerVersionError`` where a newer Steelyard has recorded it.
+        """
+        self.get(key)
         path = self._layout.stages / f"{safe_name(key, 'stage key')}.json"
         text, temporary = to_json(plain(payload)), self._layout.scratch()
         with storage_errors(self._layout.root, f"record stage {key}"):

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import StoreError, located
+from steelyard.harness.files.version_1 import require_known_version
 from steelyard.harness.store.atomic import read_json, storage_errors
 from steelyard.harness.store.checkpoint_folders import MANIFEST_FILE, manifest_digest
+from steelyard.harness.store.current import CurrentRuns
 from steelyard.harness.store.layout import Layout, digest_name
 from steelyard.harness.store.leases import FileLeases
 from steelyard.harness.store.rows_file import read_rows
-from steelyard.harness.store.run_folder import ROWS_FILE, RUN_FILE, SAMPLES_FILE, read_run
+from steelyard.harness.store.run_folder import ROWS_FILE, RUN_FILE, SAMPLES_FILE, verified_run
 from steelyard.harness.store.samples_file import read_samples
 
 
@@ -34,20 +36,31 @@ class FolderUpkeep:
     Args:
         layout: the folder.
         leases: hold the workspace alone while garbage is removed.
+        current: which run each name means.
         rebuild_index: makes the index anew; returns the number of runs in it.
     """
 
     def __init__(
-        self, layout: Layout, leases: FileLeases, rebuild_index: Callable[[], int]
+        self,
+        layout: Layout,
+        leases: FileLeases,
+        current: CurrentRuns,
+        rebuild_index: Callable[[], int],
     ) -> None:
         self._layout = layout
         self._leases = leases
+        self._current = current
         self._rebuild_index = rebuild_index
 
     def check(self) -> list[str]:
         """Every damage in the workspace, in words, one line each; empty where all is well."""
         layout = self._layout
-        return [*_run_damage(layout), *_checkpoint_damage(layout), *_stage_damage(layout)]
+        return [
+            *_run_damage(layout),
+            *_checkpoint_damage(layout),
+            *_stage_damage(layout),
+            *self._current.damage(),
+        ]
 
     def rebuild(self) -> int:
         """Make the index anew from the run folders; the number of runs in it."""
@@ -80,7 +93,7 @@ def _run_damage(layout: Layout) -> Iterator[str]:
 def run_damage(folder: Path, id: str, where: str) -> Iterator[str]:
     """What is wrong with the run in ``folder``, which lies ``where``; nothing where all is well."""
     try:
-        run = read_run(folder)
+        run = verified_run(folder)
         rows = read_rows(folder / ROWS_FILE)
         samples = read_samples(folder / SAMPLES_FILE)
     except StoreError as error:
@@ -124,7 +137,8 @@ def _stage_damage(layout: Layout) -> Iterator[str]:
 
 def _garbage(layout: Layout) -> list[Garbage]:
     abandoned = [Garbage(p, size_of(p), "its process is gone") for p in layout.abandoned()]
-    return [*_unreferenced(layout), *_finished_states(layout), *abandoned]
+    away = [Garbage(p, size_of(p), "damaged, and put away") for p in _children(layout.damaged)]
+    return [*_unreferenced(layout), *_finished_states(layout), *abandoned, *away]
 
 
 def _remove(layout: Layout, path: Path) -> None:
@@ -138,10 +152,12 @@ def _remove(layout: Layout, path: Path) -> None:
 
 
 def _unreferenced(layout: Layout) -> Iterator[Garbage]:
+    """What nothing names. Raises ``NewerVersionError`` where a newer Steelyard wrote any of it:
+    what that refers to, and how, is not known here."""
     texts = [p / RUN_FILE for p in _children(layout.runs)] + _children(layout.stages)
-    named = " ".join(_json_text(path) for path in texts)
+    named = " ".join(_known_text(path) for path in texts)
     manifests = {
-        folder.name: _json_text(folder / MANIFEST_FILE) for folder in _children(layout.checkpoints)
+        folder.name: _known_text(folder / MANIFEST_FILE) for folder in _children(layout.checkpoints)
     }
     needed = {name for name in manifests if name in named}
     waiting = list(needed)
@@ -170,11 +186,15 @@ def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _json_text(path: Path) -> str:
+def _known_text(path: Path) -> str:
+    """A record as text; empty where it is damaged."""
     try:
-        return json.dumps(read_json(path))
+        value = read_json(path)
     except (StoreError, OSError):
         return ""
+    with located(file=path):
+        require_known_version(value)
+    return json.dumps(value)
 
 
 def size_of(path: Path) -> int:

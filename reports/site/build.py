@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
@@ -29,7 +29,12 @@ HEAD_TO_HEAD_MODELS = 12
 
 
 def write_leaderboard(
-    runs: Iterable[Run], folder: Path, rows_of: RowsOf, *, limit: int = HEAD_TO_HEAD_MODELS
+    runs: Iterable[Run],
+    folder: Path,
+    rows_of: RowsOf,
+    *,
+    current: Collection[str] | None = None,
+    limit: int = HEAD_TO_HEAD_MODELS,
 ) -> Written:
     """Write the site into ``folder``; what did not change since the last build is left as it is.
 
@@ -40,18 +45,19 @@ def write_leaderboard(
         runs: of one or more workspaces.
         folder: made where it is not there.
         rows_of: the rows of a run by its id, for the head-to-head pages.
+        current: ids of the runs that are ranked; None takes the latest of each candidate.
         limit: models on each head-to-head page.
 
     Raises ``StoreError`` where the folder cannot be written.
     """
     with _uncollected():
-        return _write_pages(Standings(runs), folder, rows_of, limit)
+        return _write_pages(Standings(runs, current), folder, rows_of, limit)
 
 
 def _write_pages(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> Written:
     renderer: Renderer = Html()
     version = _site_version()
-    everything = digest(version, _identities(standings.runs))
+    everything = digest(version, _identities(standings.runs), sorted(standings.current))
     suites = sorted(standings.suites)
 
     def file(inputs: str, make: Callable[[], Document]) -> File:
@@ -79,8 +85,10 @@ def _write_pages(standings: Standings, folder: Path, rows_of: RowsOf, limit: int
         make = partial(head_to_head_document, standings, suite, rows_of, limit=limit)
         files[head_to_head_path(suite)] = file(inputs, make)
     for history in standings.models.values():
-        inputs = digest(version, "model", _identities(history))
-        files[model_path(history[-1])] = file(inputs, partial(model_document, history))
+        current = [run.id for run in history if run.id in standings.current]
+        inputs = digest(version, "model", _identities(history), current)
+        make_model = partial(model_document, history, standings.current)
+        files[model_path(history[-1])] = file(inputs, make_model)
     return write_site(folder, files)
 
 

@@ -5,7 +5,7 @@ It says nothing of other models, so that a new run elsewhere leaves the page as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from steelyard.harness.records import DIVERGENCE, Run
@@ -32,25 +32,27 @@ from steelyard.reports.words import base_title, bytes_, metric_title, moment, pl
 _HISTORY_METRICS = 24
 
 
-def model_document(runs: Sequence[Run]) -> Document:
-    """The page of one ``experiment / candidate``; ``runs`` are all of its runs, oldest first."""
-    newest = {run.suite: run for run in runs}
-    last = runs[-1]
-    sections = [_scores_section(newest[suite], len(newest)) for suite in newest]
-    if len(runs) > len(newest):
-        sections += [_history_section([r for r in runs if r.suite == suite]) for suite in newest]
+def model_document(runs: Sequence[Run], current: Collection[str]) -> Document:
+    """The page of one ``experiment / candidate``; ``runs`` are all of its runs, oldest first, of
+    which ``current`` (one a suite) are its scores."""
+    ranked = {run.suite: run for run in runs if run.id in current}
+    last = next((run for run in reversed(runs) if run.id in current), runs[-1])
+    sections = [_scores_section(ranked[suite], len(ranked)) for suite in ranked]
+    if len(runs) > len(ranked):
+        suites = dict.fromkeys(run.suite for run in runs)
+        sections += [_history_section([r for r in runs if r.suite == suite]) for suite in suites]
     sections.append(_making_section(last))
     trained = last.checkpoint
     return Document(
         kind="leaderboard",
         title=model_name(last),
         subtitle=f"{trained.trainer} on {base_title(trained.base)}",
-        headline=_headline(runs, newest),
+        headline=_headline(runs, ranked),
         facts=(
             ("Trainer", trained.trainer),
             ("Base", base_title(trained.base)),
             ("Size", bytes_(trained.size_bytes)),
-            ("Newest run", moment(last.created_at)),
+            ("Current run", moment(last.created_at)),
             ("Checkpoint", trained.digest[:12]),
         ),
         sections=tuple(sections),
@@ -59,10 +61,10 @@ def model_document(runs: Sequence[Run]) -> Document:
     )
 
 
-def _headline(runs: Sequence[Run], newest: dict[str, Run]) -> str:
-    suites = ", ".join(newest)
+def _headline(runs: Sequence[Run], ranked: dict[str, Run]) -> str:
+    suites = ", ".join(ranked)
     times = "once" if len(runs) == 1 else f"{len(runs)} times"
-    tasks = len({score.task for run in newest.values() for score in run.scores})
+    tasks = len({score.task for run in ranked.values() for score in run.scores})
     return f"Scored {times} on {suites}: {tasks} task{'' if tasks == 1 else 's'}."
 
 

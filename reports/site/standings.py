@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,7 @@ Measure = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A run in the standings: the newest of its candidate on its suite."""
+    """A run in the standings: the current one of its candidate on its suite."""
 
     run: Run
     scores: Mapping[Measure, Score]
@@ -85,19 +85,24 @@ class Placed:
 
 
 class Standings:
-    """The newest run of each candidate on each suite, placed task by task.
+    """The current run of each candidate on each suite, placed task by task.
 
     Args:
         runs: in any order; the same run from two workspaces counts once.
+        current: the ids of those that are current, as the stores have it recorded. Where two
+            workspaces have each their own, the run that was made later is ranked. None: nobody
+            recorded anything, and the latest of each candidate is taken.
     """
 
-    def __init__(self, runs: Iterable[Run]) -> None:
+    def __init__(self, runs: Iterable[Run], current: Collection[str] | None = None) -> None:
         unique = {run.id: run for run in sorted(runs, key=lambda r: r.made)}.values()
         self.runs = sorted(unique, key=lambda r: (r.experiment, r.candidate, r.suite, r.made, r.id))
-        newest = {(run.experiment, run.candidate, run.suite): run for run in self.runs}
-        self.entries = [Entry.of(run) for run in newest.values()]
-        newest_ids = {run.id for run in newest.values()}
-        self.earlier = [run for run in self.runs if run.id not in newest_ids]
+        ids = {run.id for run in self.runs} if current is None else set(current)
+        ranked = [run for run in self.runs if run.id in ids]
+        latest = {(run.experiment, run.candidate, run.suite): run for run in ranked}
+        self.entries = [Entry.of(run) for run in latest.values()]
+        self.current = frozenset(run.id for run in latest.values())
+        self.earlier = [run for run in self.runs if run.id not in self.current]
 
     @cached_property
     def keys(self) -> list[MetricKey]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import NewerVersionError, StoreError
 from steelyard.harness.files import write_atomic
 from steelyard.harness.files.old_names import OLD_SITE_MANIFEST, SITE_MANIFEST
 from steelyard.harness.interpreters import safe_interpreters
@@ -124,11 +124,18 @@ def _make(file: File) -> bytes:
 
 
 def _remembered(folder: Path) -> Manifest:
-    """What the last build wrote; nothing where there is no manifest or none of this version."""
+    """What the last build wrote; nothing where there is no manifest, or an old one.
+
+    Raises ``NewerVersionError`` where a newer Steelyard made the site.
+    """
     name = SITE_MANIFEST if (folder / SITE_MANIFEST).exists() else OLD_SITE_MANIFEST
     try:
         content = json.loads((folder / name).read_bytes())
-        files = content["files"] if content["version"] == VERSION else {}
+        version = content["version"]
+        if isinstance(version, int) and version > VERSION:
+            what, file = "a newer Steelyard's site", folder / name
+            raise NewerVersionError(what, file=file, fix="upgrade, or choose another --output")
+        files = content["files"] if version == VERSION else {}
         return {str(path): dict(entry) for path, entry in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}

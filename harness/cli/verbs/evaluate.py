@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.attempts import failure_recorded
 from steelyard.harness.cli.documents import leave, show
-from steelyard.harness.cli.experiments import evaluation
+from steelyard.harness.cli.experiments import evaluation, run_name
 from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
     Format,
@@ -50,16 +51,17 @@ def evaluate(
 
     Example: `steelyard eval microworld --suite microworld --limit 20`
     """
-    experiment = evaluation(
-        model,
-        suite.split(",") if "," in suite else suite,
-        workspace=workspace,
-        name=name,
-        limit=limit,
-        seed=seed,
-        country=country,
-        parity=parity,
-    )
+    with failure_recorded(workspace, name=name or run_name(model)):
+        experiment = evaluation(
+            model,
+            suite.split(",") if "," in suite else suite,
+            workspace=workspace,
+            name=name,
+            limit=limit,
+            seed=seed,
+            country=country,
+            parity=parity,
+        )
     conclusion = run_watched(
         experiment,
         workspace=workspace,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from steelyard.harness.checkpoints import MANIFEST, open_base, open_checkpoint
 from steelyard.harness.cli.console import watching
+from steelyard.harness.cli.experiments import checkpoint_folder
 from steelyard.harness.cli.session import session
 from steelyard.harness.compare import Scored, open_run
 from steelyard.harness.energy import duration
@@ -20,7 +21,7 @@ from steelyard.harness.files import digest_json, read_yaml
 from steelyard.harness.gate import Gate, among_all
 from steelyard.harness.pipeline import EarlyResult, Event, ScoreStage, comparable_part, decide_early
 from steelyard.harness.records import Checkpoint, Run
-from steelyard.harness.store import FolderStore
+from steelyard.harness.store import FolderStore, open_store
 from steelyard.harness.suites import BuiltSuite, Suite, build, load_suite
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
@@ -41,10 +42,8 @@ class SequentialGate:
         """The report's document with the verdicts, and the exit code."""
         experiment = self._experiment()
         suite = self._suite(experiment)
-        with (
-            session(experiment, self.workspace) as (store, meter),
-            watching() as listener,
-        ):
+        store = open_store(self.workspace)
+        with session(experiment, store) as meter, watching() as listener:
             # A mistyped name is told before minutes are spent on those before it.
             checkpoints = {name: _checkpoint(name, store) for name in candidates}
             stage = ScoreStage(experiment, store, meter, listener)
@@ -152,12 +151,7 @@ def scored_already(store: FolderStore, candidates: Sequence[str], baseline: Scor
 
 def _checkpoint(name: str, store: FolderStore) -> Checkpoint:
     """A checkpoint folder that Steelyard wrote, a run's checkpoint, or any model."""
-    folder: Path | None = Path(name)
-    if not Path(name).exists():
-        try:
-            folder = store.checkpoints.get(store.get(name).checkpoint.digest)
-        except SteelyardError:
-            folder = None
+    folder = Path(name) if Path(name).exists() else checkpoint_folder(store, name)
     if folder is not None and (folder / MANIFEST).is_file():
         return open_checkpoint(folder, verify=True)
     return open_base(name)

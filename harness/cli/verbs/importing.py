@@ -230,7 +230,7 @@ def codecarbon(
 
     Example: `steelyard import codecarbon emissions.csv --run imported/new --phase train`
 
-    Runs are never changed: `--run` writes a newer one of the same name.
+    Runs are never changed: `--run` writes another one, which is current where that one was.
     """
     if run is None:
         own = read_codecarbon(
@@ -250,7 +250,7 @@ def codecarbon(
         before, file, phase=phase.value, project=project, run_id=run_id, every=every
     )
     imported = Imported(changed, store.rows(before.id), store.samples(before.id))
-    _store_imports([imported], workspace, format)
+    _store_imports([imported], workspace, format, in_place_of=before.id)
 
 
 class ImportedRun(TypedDict):
@@ -267,13 +267,18 @@ class ImportedRun(TypedDict):
     remarks: list[str]
 
 
-def _store_imports(imports: Iterable[Imported], workspace: Path, format: Format) -> None:
+def _store_imports(
+    imports: Iterable[Imported],
+    workspace: Path,
+    format: Format,
+    in_place_of: str | None = None,
+) -> None:
     """Put runs into the store, all of them read before the first is written."""
     every = list(imports)
     store = open_store(workspace)
     lines = []
     for imported in every:
-        is_new = store_imported(store, imported)
+        is_new = store_imported(store, imported, in_place_of=in_place_of)
         lines.append(_imported_run(imported, is_new))
     if format is Format.json:
         typer.echo(json.dumps(lines, indent=1))

@@ -10,7 +10,8 @@ import typer
 
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, OutputFormat
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.errors import UnknownNameError
+from steelyard.harness.errors import NoCurrentRunError, StoreError, UnknownNameError
+from steelyard.harness.files import terminal_safe
 from steelyard.harness.files.old_names import workspace_at
 from steelyard.harness.store import open_store
 from steelyard.reports.site.build import write_leaderboard
@@ -48,14 +49,33 @@ def leaderboard(
     where = {"suite": suite} if suite else {}
     stores = {}
     runs = []
+    current: set[str] = set()
     for store in map(open_store, places):
-        for run in store.find(**where):
+        ids, lacking = store.current.ranked()
+        current |= ids
+        for line in lacking:
+            typer.secho(terminal_safe(f"left out: {line}"), fg="yellow", err=True)
+        for summary in store.runs.summaries(**where):
+            try:
+                run = store.runs.verified(summary.id)
+            except StoreError as error:
+                typer.secho(terminal_safe(f"left out: {error}"), fg="yellow", err=True)
+                continue
             runs.append(run)
             stores[run.id] = store
     if not runs:
         shown = ", ".join(str(place) for place in places)
         raise UnknownNameError(f"no runs in {shown}", fix="make some with `steelyard demo`")
-    done = write_leaderboard(runs, output, lambda id: stores[id].rows(id), limit=head_to_head)
+    named = {(run.experiment, run.candidate) for run in runs if run.id in current}
+    if not named:
+        raise NoCurrentRunError("no candidate has a current run", fix="run their experiments again")
+    done = write_leaderboard(
+        [run for run in runs if (run.experiment, run.candidate) in named],
+        output,
+        lambda id: stores[id].rows(id),
+        current=current,
+        limit=head_to_head,
+    )
     if format is Format.json:
         content = {
             "page": str(output / "index.html"),

@@ -108,7 +108,8 @@ def _plan_training(
     estimates = workspace / "plans" / f"{experiment.name}.json"
     saved = read_saved(estimates)
     opened = open_base(experiment.settings.base, resolve=experiment.resolve)
-    with session(experiment, workspace) as (store, meter), watching() as listener:
+    store = open_store(workspace)
+    with session(experiment, store) as meter, watching() as listener:
         plans = Planner(experiment, store, opened, meter, listener, trial_steps, saved).plan()
     write_saved(estimates, saved, plans)
     return plans

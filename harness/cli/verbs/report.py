@@ -10,7 +10,7 @@ import typer
 from steelyard.harness.cli.conclude import Page, decide_and_report
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.documents import leave, load_renderer
-from steelyard.harness.cli.experiments import newest_runs
+from steelyard.harness.cli.experiments import current_runs
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.gate import load_gate
@@ -37,18 +37,21 @@ def report(
         Path | None, typer.Option("--output", "-o", help="Folder for the files.")
     ] = None,
 ) -> None:
-    """Render the comparison report of an experiment's newest runs.
+    """Render the comparison report of an experiment's current runs.
+
+    A candidate that has none now, since its last run failed, say, is named, and the exit code is 3.
 
     Example: `steelyard report microworld-demo --format html --format csv -o report/`
     """
     for name in formats or ():
         load_renderer(name)  # a misspelt one is told before anything is read
-    base, others = newest_runs(open_store(workspace), experiment, baseline)
+    base, others, lacking = current_runs(open_store(workspace), experiment, baseline)
     page = Page(
         title=experiment,
         folder=output or workspace / "reports" / experiment,
         formats=formats or ["html"],
         commands=[f"steelyard report {experiment}"],
+        lacking=lacking,
     )
     with watching() as listener:
         gate = load_gate(policy) if policy else None

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.attempts import failure_recorded
 from steelyard.harness.cli.conclude import Conclusion
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.documents import leave, show
@@ -78,8 +79,9 @@ def run(
     Exit codes: 0 pass, 1 regression, 2 wrong input or a failed candidate,
     3 not comparable or incomplete, 4 inconclusive where a rule blocks on that.
     """
-    chosen = open_executor(executor, workers, address, runtime_env)
-    experiment = read_experiment(file, base=base, seed=seed, limit=limit, parity=parity)
+    with failure_recorded(workspace, file):
+        chosen = open_executor(executor, workers, address, runtime_env)
+        experiment = read_experiment(file, base=base, seed=seed, limit=limit, parity=parity)
     conclusion = run_watched(
         experiment,
         workspace=workspace,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from steelyard.harness.cli.attempts import attempting, failure_recorded
 from steelyard.harness.cli.console import watching
 from steelyard.harness.cli.options import (
     DEFAULT_WORKSPACE,
@@ -27,6 +28,7 @@ from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE
 from steelyard.harness.experiment import load_experiment
 from steelyard.harness.pipeline import Pipeline
+from steelyard.harness.store import open_store
 
 app = typer.Typer(add_completion=False)
 
@@ -50,11 +52,17 @@ def train(
 
     Example: `steelyard train experiment.yaml lora`
     """
-    chosen = open_executor(executor, workers, address, runtime_env)
-    experiment = load_experiment(file, base=base, seed=seed)
-    with session(experiment, workspace) as (store, meter), watching() as listener:
-        pipeline = Pipeline(experiment, store, meter, listener, chosen)
-        outcome = pipeline.train(candidates or ())
+    with failure_recorded(workspace, file):
+        chosen = open_executor(executor, workers, address, runtime_env)
+        experiment = load_experiment(file, base=base, seed=seed)
+    store, only = open_store(workspace), candidates or ()
+    with (
+        attempting(store, experiment, only, scoring=False) as attempt,
+        session(experiment, store) as meter,
+        watching() as listener,
+    ):
+        pipeline = Pipeline(experiment, store, meter, listener, chosen, attempt)
+        outcome = pipeline.train(only)
     if format is Format.json:
         typer.echo(
             json.dumps(

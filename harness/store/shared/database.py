@@ -91,6 +91,15 @@ class Database:
             # `from None`: the driver's own error shows the statement and the connection.
             raise self._refusal(error) from None
 
+    def alone(self, lock: int, change: Callable[[], T]) -> T:
+        """What ``change`` returns; of all processes that take ``lock``, one at a time."""
+
+        def locked(connection: Connection) -> T:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock})
+            return change()
+
+        return self.ask(locked)
+
     def migrate(self) -> None:
         """Bring the tables to this version's shape; a new database gets them.
 

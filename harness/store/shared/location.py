@@ -21,8 +21,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from steelyard.harness.errors import ConfigError, MissingExtraError, StoreError, located
+from steelyard.harness.errors import (
+    ConfigError,
+    MissingExtraError,
+    NewerVersionError,
+    StoreError,
+    located,
+)
 from steelyard.harness.files import redacted, replace_file, require_no_secret
+from steelyard.harness.store.shared.lasting import require_found_elsewhere, require_sharable
 from steelyard.harness.store.shared.patience import PATIENCE_SECONDS, Say, on_screen, patiently
 
 T = TypeVar("T")
@@ -74,12 +81,13 @@ class Location:
     """One place under an fsspec address.
 
     Args:
-        url: ``file:///shared/steelyard``, ``s3://bucket/steelyard``, ``memory://steelyard``, ...
+        url: ``file:///shared/steelyard``, ``s3://bucket/steelyard``, ...
         say: hears when the place is away and when it is back.
         patience_seconds: how long it may be away.
 
     Raises:
-        ConfigError: fsspec does not know such addresses, or the address holds a password or key.
+        ConfigError: fsspec does not know such addresses, the address holds a password, or what is
+            put there ends with the process or is read from a cache.
         MissingExtraError: the package that fsspec needs for them is not installed.
     """
 
@@ -104,7 +112,20 @@ class Location:
                 key="artifacts",
                 value=url,
             ) from None
+        require_sharable(self._fs, url)
         self._say, self._patience_seconds = say, patience_seconds
+
+    def require_lasting(self) -> None:
+        """Put a document there and have another process find it, before a store is made of it.
+
+        Raises ``ConfigError`` where it does not.
+        """
+        name, content = uuid.uuid4().hex, uuid.uuid4().hex
+        self.write_json("probes", name, content)
+        try:
+            require_found_elsewhere(self.name, f"probes/{name}.json", content)
+        finally:
+            self.remove("probes", name)
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -313,7 +334,7 @@ def _marker_json(marker: Marker) -> dict[str, object]:
 def _read_marker(value: Any) -> Marker:
     try:
         if value["version"] != MARKER_VERSION:
-            raise StoreError("written by a newer Steelyard", fix="upgrade steelyard")
+            raise NewerVersionError("written by a newer Steelyard", fix="upgrade")
         if not re.fullmatch("[0-9a-f]{32}", value["attempt"]):
             raise ValueError("not an attempt")
         files = dict(_entries(value["files"]))

@@ -6,31 +6,66 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import StoreError, located
+from steelyard.harness.files.version_1 import require_known_version
 from steelyard.harness.records import Rows, Run, SampleRecord
 from steelyard.harness.store.atomic import plain
 from steelyard.harness.store.checkpoint_folders import CheckpointFolders
+from steelyard.harness.store.current import CurrentRuns
 from steelyard.harness.store.layout import Layout, digest_name, safe_name
 from steelyard.harness.store.leases import FileLeases
 from steelyard.harness.store.run_folder import intact
 from steelyard.harness.store.run_folders import RunFolders
+from steelyard.harness.store.shared.database import Database
 from steelyard.harness.store.shared.index import entry
 from steelyard.harness.store.shared.lease_table import LeaseTable
 from steelyard.harness.store.shared.location import DamagedError, same_files
-from steelyard.harness.store.shared.transfer import CHECKPOINTS, RUNS, STAGES, Transfer
+from steelyard.harness.store.shared.transfer import CHECKPOINTS, CURRENT, RUNS, STAGES, Transfer
 from steelyard.harness.store.stages import StageFiles
 
 #: Leases of drivers at work, and of whoever needs the store alone.
 _DRIVER, _ALONE = "driver/", "alone"
+#: Held in the database while the record of a candidate is replaced in the location.
+_RECORDING = 5_128_004
+
+T = TypeVar("T")
+
+
+class SharedDocuments:
+    """Documents in the location, replaced under a lock in the database."""
+
+    def __init__(self, transfer: Transfer, database: Database) -> None:
+        self._location = transfer.location
+        self._database = database
+
+    def read(self, name: str) -> object:
+        """The JSON value; None where there is none, or a torn one."""
+        return self._location.read_json(CURRENT, name)
+
+    def write(self, name: str, value: object) -> None:
+        """Replace the document."""
+        self._location.write_json(CURRENT, name, value)
+
+    def remove(self, name: str) -> None:
+        """Remove the document; what is not there is no error."""
+        self._location.remove(CURRENT, name)
+
+    def names(self) -> list[str]:
+        """The names that there are, sorted."""
+        return self._location.names(CURRENT)
+
+    def alone(self, change: Callable[[], T]) -> T:
+        """What ``change`` returns; of all processes on every machine, one at a time."""
+        return self._database.alone(_RECORDING, change)
 
 
 class SharedRuns(RunFolders):
     """Runs that reach the location and the index before they count as stored."""
 
-    def __init__(self, transfer: Transfer) -> None:
-        super().__init__(transfer.layout, transfer.index, durable=False)
+    def __init__(self, transfer: Transfer, current: CurrentRuns) -> None:
+        super().__init__(transfer.layout, transfer.index, current, durable=False)
         self._transfer = transfer
 
     def publish(self, run: Run, rows: Sequence[Rows], samples: Sequence[SampleRecord]) -> None:
@@ -83,11 +118,18 @@ class SharedStages(StageFiles):
         self._transfer = transfer
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """What the stage ``key`` produced; None where it has not finished."""
-        return self._transfer.index.stage(safe_name(key, "stage key"))
+        """What the stage ``key`` produced; None where it has not finished.
+
+        Raises ``NewerVersionError`` for what a newer Steelyard wrote.
+        """
+        value = self._transfer.index.stage(safe_name(key, "stage key"))
+        with located(file=f"{self._transfer.location.name}/{STAGES}/{key}.json"):
+            require_known_version(value)
+        return value
 
     def finish(self, key: str, payload: Mapping[str, object]) -> None:
         """Record that a stage has finished: in the location, then in the index."""
+        self.get(key)  # a newer Steelyard's is not replaced
         content = plain(payload)
         self._transfer.location.write_json(STAGES, safe_name(key, "stage key"), content)
         self._transfer.index.finish_stages({key: content})

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 from steelyard.harness.errors import ConfigError, located
 from steelyard.harness.files import redacted, require_no_secret, require_plain_password
+from steelyard.harness.store.current import CurrentRuns
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.layout import Layout
 from steelyard.harness.store.logs import Logs
@@ -31,6 +32,7 @@ from steelyard.harness.store.shared.lease_table import LEASE_SECONDS, LeaseTable
 from steelyard.harness.store.shared.location import Location
 from steelyard.harness.store.shared.parts import (
     SharedCheckpoints,
+    SharedDocuments,
     SharedLeases,
     SharedRuns,
     SharedStages,
@@ -103,18 +105,26 @@ def _assembled(transfer: Transfer, database: Database, table: LeaseTable) -> Sha
     """The store of these places, in its parts."""
     layout = transfer.layout
     leases = SharedLeases(layout, table, database.name)
+    # The folder whose cache this is; the address comes from the environment.
+    workspace = layout.root.parent.parent
+    current = CurrentRuns(
+        SharedDocuments(transfer, database),
+        transfer.index,
+        is_there=lambda id: bool(transfer.index.find({"id": id})),
+        held=leases.held,
+        root=workspace,
+    )
     return SharedStore(
         layout,
         name=database.name,
-        # The folder whose cache this is; the address comes from the environment.
-        workspace=layout.root.parent.parent,
-        runs=SharedRuns(transfer),
+        workspace=workspace,
+        runs=SharedRuns(transfer, current),
         stages=SharedStages(transfer),
         checkpoints=SharedCheckpoints(transfer),
         leases=leases,
         unfinished=Unfinished(layout),
         logs=Logs(layout),
-        upkeep=SharedUpkeep(transfer, table, leases, database.name),
+        upkeep=SharedUpkeep(transfer, table, leases, current, database.name),
         database=database,
         location=transfer.location,
         index=transfer.index,
@@ -143,7 +153,7 @@ def _artifacts(index: SharedIndex, asked: str | None) -> str:
         return settled
     place = asked if is_url(asked) else Path(asked).absolute().as_uri()
     if settled is None:
-        Location(place)  # what cannot be opened is not settled
+        Location(place).require_lasting()  # what cannot be opened, or does not last, is not settled
         settled = index.settle("artifacts", place)
     if settled != place:
         raise ConfigError(

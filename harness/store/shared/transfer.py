@@ -20,7 +20,7 @@ from steelyard.harness.store.shared.index import SharedIndex
 from steelyard.harness.store.shared.location import DamagedError, GoneError, Location
 from steelyard.harness.store.shared.patience import Say
 
-RUNS, CHECKPOINTS, STAGES = "runs", "checkpoints", "stages"
+RUNS, CHECKPOINTS, STAGES, CURRENT = "runs", "checkpoints", "stages", "current"
 
 
 @dataclass(frozen=True)

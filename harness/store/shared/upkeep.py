@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import NewerVersionError, StoreError
+from steelyard.harness.store.current import CurrentRuns
 from steelyard.harness.store.leases import FileLeases
 from steelyard.harness.store.run_folder import RUN_FILE, read_run
 from steelyard.harness.store.shared.garbage import garbage, remove
@@ -18,9 +19,14 @@ class SharedUpkeep(FolderUpkeep):
     """Upkeep of the location, the index and this machine's cache."""
 
     def __init__(
-        self, transfer: Transfer, table: LeaseTable, leases: FileLeases, store_name: str
+        self,
+        transfer: Transfer,
+        table: LeaseTable,
+        leases: FileLeases,
+        current: CurrentRuns,
+        store_name: str,
     ) -> None:
-        super().__init__(transfer.layout, leases, self.rebuild)
+        super().__init__(transfer.layout, leases, current, self.rebuild)
         self._transfer = transfer
         self._table = table
         self._store_name = store_name
@@ -36,8 +42,16 @@ class SharedUpkeep(FolderUpkeep):
         """
         index, location = self._transfer.index, self._transfer.location
         before = {run.id for run in index.find({})}
-        rows = [row for name in location.names(RUNS) if (row := self._row(name)) is not None]
-        index.remove(sorted(before - {row["id"] for row in rows}))
+        rows, newer = [], set[str]()
+        for name in location.names(RUNS):
+            try:
+                row = self._row(name)
+            except NewerVersionError:
+                newer.add(name)  # stays listed as it is
+                continue
+            if row is not None:
+                rows.append(row)
+        index.remove(sorted(before - newer - {str(row["id"]) for row in rows}))
         # Again, in the recorded order: a database that was lost has none.
         index.add(sorted(rows, key=lambda row: str(row["stored_at"])))
         stages_before = index.stages()
@@ -95,6 +109,8 @@ class SharedUpkeep(FolderUpkeep):
                 return None
             try:
                 run = read_run(copy)
+            except NewerVersionError:
+                raise
             except StoreError:
                 return None
         marker = self._transfer.location.marker(RUNS, name)

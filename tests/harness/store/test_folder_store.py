@@ -84,17 +84,14 @@ def test_a_damaged_run_is_replaced_by_the_next_put(
     assert store.upkeep.check() == []
 
 
-def test_experiment_slash_candidate_names_the_newest_run(
+def test_experiment_slash_candidate_names_the_run_that_was_put_last_whatever_its_date(
     store: FolderStore, make: SimpleNamespace
 ) -> None:
-    old = make.run(created_at="2026-01-01T10:00:00+00:00")
-    new = make.run(created_at="2026-01-01T11:30:00+02:00")  # earlier, in another time zone
-    store.put(old, [], [])
-    store.put(new, [], [])
-    assert store.get("e/c") == old
-    newest = make.run(created_at="2026-01-01T10:00:01+00:00")
-    store.put(newest, [], [])
-    assert store.get("e/c") == newest
+    dates = ("2026-01-01T10:00:00+00:00", "2026-01-01T11:30:00+02:00", "1999-12-31T00:00:00Z")
+    for date in dates:  # each earlier than the last
+        run = make.run(created_at=date)
+        store.put(run, [], [])
+        assert store.get("e/c") == run
 
 
 def test_a_run_is_found_by_a_prefix_of_its_id_and_by_its_folder(

@@ -164,24 +164,63 @@ def test_a_run_that_is_listed_but_whose_files_are_gone_is_scored_again(
     assert there.upkeep.check() == []
 
 
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("memory://steelyard", "'memory' is no place that machines share: what it holds ends with"),
+        ("MEMORY://steelyard", "memory"),
+        ("dir::memory://steelyard", "'memory' is no place"),
+        ("simplecache::file://{folder}", "'simplecache' is no place.*what was there before"),
+        ("blockcache::memory://steelyard", "'blockcache' is no place"),
+    ],
+)
+def test_a_place_that_does_not_last_is_refused_before_anything_is_put_there(
+    place: str, why: str, database: str, tmp_path: Path
+) -> None:
+    url = f"{database}?artifacts={place.format(folder=tmp_path / 'files')}"
+    with pytest.raises(ConfigError, match=f"(?i)artifacts: .*{why}"):
+        open_shared(tmp_path / "w", url)
+    # The store is not settled on it: another place can be named.
+    open_shared(tmp_path / "w", f"{database}?artifacts=file://{tmp_path}/files").close()
+
+
+def test_a_place_that_only_this_process_knows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    class OwnFiles(LocalFileSystem):  # type: ignore[misc]
+        protocol = "steelyardown"
+
+    fsspec.register_implementation("steelyardown", OwnFiles, clobber=True)
+    with pytest.raises(ConfigError, match="another process does not find what this one put there"):
+        Location(f"steelyardown://{tmp_path}").require_lasting()
+    assert list((tmp_path / "probes").iterdir()) == []
+    Location(f"file://{tmp_path}").require_lasting()
+
+
 def test_files_without_a_marker_are_not_there_and_are_swept_up(
     machine: Machine, make: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = machine()
+    write_json = Location.write_json
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    def killed(self: Location, kind: str, name: str, value: object) -> None:
+        if kind == "runs":
+            raise KeyboardInterrupt
+        write_json(self, kind, name, value)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Location, "write_json", killed)
         store.put(make.run(), [make.rows()], make.samples())
-    assert len(_files(tmp_path, "runs/*/*/*")) == 3
+    assert len(_files(tmp_path, "runs/*/*/*")) == 4
     assert store.runs.summaries() == machine("b").runs.summaries() == []
     store.put(make.run(), [make.rows()], make.samples())
     (left,) = store.upkeep.gc()
     assert "its writer never finished" in left.why
     assert store.upkeep.gc(dry_run=False) == [left]
-    assert len(_files(tmp_path, "runs/*/*/*")) == 3
+    assert len(_files(tmp_path, "runs/*/*/*")) == 4
     assert store.upkeep.check() == store.upkeep.gc() == []
 
 

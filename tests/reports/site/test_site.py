@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from lxml import html
 
-from steelyard.harness.errors import StoreError
+from steelyard.harness.errors import NewerVersionError, StoreError
 from steelyard.harness.records import Rows, Run, Score
 from steelyard.reports.document import Document, Notice, Number, Table
 from steelyard.reports.site import head_to_head_page
@@ -127,12 +127,33 @@ def test_a_page_that_was_changed_by_hand_is_written_again(tmp_path: Path) -> Non
     assert build(eight(), tmp_path).written == ["index.html"]
 
 
-@pytest.mark.parametrize("damage", ["{", '{"version": 99}', '{"version": 1, "files": 3}', "[]"])
+@pytest.mark.parametrize("damage", ["{", '{"version": 0}', '{"version": 1, "files": 3}', "[]"])
 def test_a_damaged_manifest_costs_time_and_nothing_else(tmp_path: Path, damage: str) -> None:
     build(eight(), tmp_path)
     (tmp_path / "steelyard-site.json").write_text(damage)
     assert build(eight(), tmp_path).written == []
     assert build(eight(), tmp_path).written == []
+
+
+def test_a_site_of_a_newer_steelyard_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "steelyard-site.json").write_text('{"version": 99, "pages": 3}')
+    with pytest.raises(NewerVersionError, match=r"a newer Steelyard's site; upgrade, or choose"):
+        build(eight(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["steelyard-site.json"]
+
+
+def test_only_what_is_recorded_as_current_is_ranked_whatever_its_date(tmp_path: Path) -> None:
+    bad = fake_run("full")
+    good = bad.model_copy(update={"id": "a" * 32, "created_at": "2099-01-01T00:00:00Z"})
+    (entry,) = Standings([bad, good], {bad.id}).entries
+    assert entry.run.id == bad.id
+    write_leaderboard([bad, good], tmp_path, NO_ROWS, current={bad.id})
+    page = (tmp_path / model_path(bad)).read_text()
+    assert f"Run {bad.id[:12]} of" in page
+    assert f"Run {'a' * 12} of" not in page
+    # Another one is current: the same runs give other pages.
+    again = write_leaderboard([bad, good], tmp_path, NO_ROWS, current={good.id}).written
+    assert {"index.html", str(model_path(bad))} <= set(again)
 
 
 def test_a_manifest_cannot_make_us_remove_what_lies_elsewhere(tmp_path: Path) -> None:
