@@ -7,7 +7,6 @@ files that the checkpoint's digests cover, so that nothing else can change an an
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from steelyard.harness.checkpoints.folder import (
     weight_files,
 )
 from steelyard.harness.checkpoints.own_files import is_own_file
+from steelyard.harness.files import temporary_folder
 
 
 @contextmanager
@@ -60,8 +60,7 @@ def shown_tokenizer(folder: Path, weights: Path) -> Iterator[Path]:
 
 @contextmanager
 def _links(folder: Path, parts: Iterable[Path]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="steelyard-") as name:
-        shown = Path(name)
+    with temporary_folder("shown") as shown:
         for part in parts:
             place = part.relative_to(folder)
             if is_own_file(folder, place):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.errors import located
 from steelyard.harness.experiment import Experiment
-from steelyard.harness.files import lines_of, validated
+from steelyard.harness.files import lines_of, remove_abandoned, validated
 from steelyard.harness.plugins import Meter
 from steelyard.harness.store import FolderStore
 
@@ -25,9 +25,11 @@ def session(experiment: Experiment, store: FolderStore) -> Iterator[Callable[[],
             opened.append(open_meter(config))
         return opened[0]
 
+    remove_abandoned()
     with store.leases.writing(shared=True):
         try:
             yield meter
         finally:
+            store.layout.clean()  # after workers, which end without removing their folders
             for each in opened:
                 each.close()

@@ -16,6 +16,7 @@ from steelyard.harness.files.secrets import (
     require_plain_password,
 )
 from steelyard.harness.files.tables import check_file, records
+from steelyard.harness.files.temporary import own_folder, remove_abandoned, temporary_folder
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import (
     MAX_BYTES,
@@ -54,6 +55,7 @@ __all__ = [
     "lines_of",
     "numbers_in_another_base",
     "one_line",
+    "own_folder",
     "read_json_object",
     "read_row_group",
     "read_text",
@@ -61,6 +63,7 @@ __all__ = [
     "records",
     "redacted",
     "remember_secret",
+    "remove_abandoned",
     "replace_file",
     "require_no_secret",
     "require_plain_password",
@@ -68,6 +71,7 @@ __all__ = [
     "storage_errors",
     "sync_folder",
     "template_columns",
+    "temporary_folder",
     "terminal_safe",
     "validated",
     "write_atomic",

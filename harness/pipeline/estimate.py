@@ -8,7 +8,6 @@ beside the estimate.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,13 @@ from steelyard.harness.checkpoints import open_tokenizer
 from steelyard.harness.environment import peak_memory
 from steelyard.harness.errors import DataError, SteelyardError
 from steelyard.harness.experiment import Candidate, Experiment, Row, read_mix, roles_for
-from steelyard.harness.files import data_digest, digest_json, read_json_object, write_atomic
+from steelyard.harness.files import (
+    data_digest,
+    digest_json,
+    read_json_object,
+    temporary_folder,
+    write_atomic,
+)
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.train import import_libraries
 from steelyard.harness.plugins import Meter, Trainer, TrainJob
@@ -217,13 +222,13 @@ class Planner:
         steps = self.trial_steps + 1
         moments: list[float] = []
         self.listener(Event("plan", candidate.name, "start", f"{steps} steps"))
-        with tempfile.TemporaryDirectory(prefix="steelyard-plan-") as scratch:
+        with temporary_folder("plan") as scratch:
             job = TrainJob(
                 candidate=candidate.name,
                 start=self.base,
                 data=candidate.data,
                 seed=candidate.seed,
-                folder=Path(scratch),
+                folder=scratch,
                 base_name=self.experiment.settings.base,
                 sources=dict.fromkeys(candidate.sources, self.base),
                 progress=lambda *_: moments.append(time.monotonic()),

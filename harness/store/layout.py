@@ -156,13 +156,16 @@ class Layout:
         return folders
 
     def clean(self) -> None:
-        """Remove what dead processes left in ``tmp/``; a read-only workspace is left alone."""
+        """Remove what dead processes left in ``tmp/`` and ``leases/``; a read-only workspace is
+        left alone."""
         if not self.temporary.is_dir():
             return
         try:
             with locked(self.open_lock):
                 for folder in self.abandoned():
                     shutil.rmtree(folder, ignore_errors=True)
+            for path in self.leases.glob("*.lock"):
+                _remove_free(path)
         except OSError:
             return
 
@@ -181,6 +184,16 @@ class Layout:
         if self._owner_lock is not None:
             self._owner_lock.release()
         self._owner = self._owner_lock = None
+
+
+def _remove_free(path: Path) -> None:
+    """Remove the file of a lease that nobody holds."""
+    lock = FileLock(path)
+    if lock.acquire(blocking=False):
+        # The file that was locked, and not one that another has made since.
+        if lock.in_place():
+            path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _remove_own(owner: Path, process: int) -> None:

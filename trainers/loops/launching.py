@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import Field
 
 from steelyard.harness.checkpoints import open_checkpoint, write_manifest
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
-from steelyard.harness.files import digest_json, file_digest, read_yaml
+from steelyard.harness.files import digest_json, file_digest, read_yaml, temporary_folder
 from steelyard.harness.interpreters import safe_environment
 from steelyard.harness.plugins import (
     DataSource,
@@ -66,12 +65,12 @@ class Launched(Trainer):
             TrainingError: a process failed; the message is the trainer's own, or the end of what
                 the launcher said.
         """
-        with tempfile.TemporaryDirectory(prefix="steelyard-launch-") as scratch:
-            file = Path(scratch) / "job.json"
+        with temporary_folder("launch") as scratch:
+            file = scratch / "job.json"
             file.write_text(json.dumps({**to_json(job), "launched": self.model_dump()}), "utf-8")
             command = [sys.executable, "-m", "accelerate.commands.launch"]
             command += ["--config_file", self.accelerate, "-m", _JOB, str(file)]
-            last_line, failed, code = _launch(command, job.progress)
+            last_line, failed, code = _launch(command, job.progress, scratch)
         if failed is not None:
             raise TrainingError(failed)
         if code != 0:
@@ -119,8 +118,13 @@ def _deepspeed_digest(config: Mapping[str, Any], folder: Path) -> str | None:
     return next((file_digest(place) for place in places if place.is_file()), None)
 
 
-def _launch(command: Sequence[str], progress: Progress) -> tuple[str, str | None, int]:
-    """What :func:`_listen` heard of a launch, and its exit code."""
+def _launch(
+    command: Sequence[str], progress: Progress, scratch: Path
+) -> tuple[str, str | None, int]:
+    """What :func:`_listen` heard of a launch, and its exit code.
+
+    Torch's launcher leaves its folders where it is killed: they lie in ``scratch``.
+    """
     # Output goes through a pipe, so that the terminal shows one bar and it is ours.
     process = subprocess.Popen(
         command,
@@ -128,7 +132,8 @@ def _launch(command: Sequence[str], progress: Progress) -> tuple[str, str | None
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=safe_environment(),  # which it hands on to the processes that it starts
+        # Which it hands on to the processes that it starts.
+        env=safe_environment() | {"TMPDIR": str(scratch)},
     )
     try:
         last_line, failed = _listen(process, progress)
@@ -241,10 +246,10 @@ def work(file: Path, rank: int) -> None:
         if rank == 0:
             say("progress", done, total, message)
 
-    with tempfile.TemporaryDirectory(prefix="steelyard-rank-") as scratch:
+    with temporary_folder("rank") as scratch:
         changes: dict[str, Any] = {"progress": progress}
         if rank != 0:
-            changes["folder"] = Path(scratch)
+            changes["folder"] = scratch
         try:
             trainer.train(from_json(content, **changes))
         except SteelyardError as error:

@@ -14,9 +14,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.files import own_folder
 from steelyard.harness.interpreters import safe_environment, safe_interpreters
 from steelyard.harness.pipeline.executors.machine import Machine
 from steelyard.harness.pipeline.executors.process import Surroundings, work
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     Context = SpawnContext | ForkServerContext
 
 
+#: Bytes of a socket's address (`sun_path`, with its closing zero), and of `/listener-xxxxxxxx`.
+_LONGEST_SOCKET, _SOCKET_NAME = 107, 18
+
+
 def context_for(machine: Machine, threads: int) -> Context:
     """The multiprocessing context that workers of ``threads`` threads come from."""
     if machine.gpus or sys.platform != "linux":
@@ -38,11 +44,23 @@ def context_for(machine: Machine, threads: int) -> Context:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["steelyard.harness.pipeline.executors.preloaded"])
     try:
+        _keep_sockets_in(own_folder())
         with _threads(threads), safe_interpreters():  # libraries read threads on their import
             forkserver.ensure_running()
     except OSError:  # its socket lies under TMPDIR, which may be full or its name too long
         return multiprocessing.get_context("spawn")
     return context
+
+
+def _keep_sockets_in(folder: Path) -> None:
+    """Where multiprocessing puts its sockets, in this process and those that it starts.
+
+    Its own folders, ``pymp-...``, say nothing of whose they are, and nobody removes those of a
+    killed process. A name that is too long for a socket is left to multiprocessing.
+    """
+    if len(os.fsencode(folder)) + _SOCKET_NAME <= _LONGEST_SOCKET:
+        # What `multiprocessing.util.get_temp_dir` reads; there is no public name for it.
+        multiprocessing.current_process()._config.setdefault("tempdir", str(folder))  # type: ignore[attr-defined]
 
 
 def start(

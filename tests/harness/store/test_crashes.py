@@ -244,3 +244,20 @@ def test_an_orphaned_worker_does_not_keep_the_workspace_locked(tmp_path: Path) -
             pass
     finally:
         os.kill(worker, signal.SIGKILL)
+
+
+def test_the_file_of_a_lease_whose_holder_was_killed_goes_with_the_next_start(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path / ".steelyard")
+    with store.leases.held("score-living"):
+        dead = store.layout.leases / "score-dead.lock"
+        dead.write_text("process 1")
+        (store.layout.temporary / "dead").mkdir()
+        open_store(store.root)
+        assert [path.name for path in store.layout.leases.iterdir()] == ["score-living.lock"]
+        assert not (store.layout.temporary / "dead").exists()
+        with store.leases.held("score-living") as second:
+            assert not second
+    with store.leases.held("score-dead") as held:
+        assert held
