@@ -124,8 +124,8 @@ def _merged_weights(options: Merge, job: TrainJob) -> transformers.PreTrainedMod
     apart = [source for source in (model, *loaded) if not tied(source)]
     for source in (model, *loaded) if apart else ():
         untie(source)
-    parts = [dict(source.named_parameters()) for source in loaded]
-    own = dict(model.named_parameters())
+    parts = [_numbers(source) for source in loaded]
+    own = _numbers(model)
     for name, part in zip(options.sources, parts, strict=True):
         _require_same_shape(job, name, own, part)
     draw = torch.Generator().manual_seed(job.seed)
@@ -133,6 +133,19 @@ def _merged_weights(options: Merge, job: TrainJob) -> transformers.PreTrainedMod
         for key, value in own.items():
             value.copy_(_merged(value, [part[key] for part in parts], options, draw))
     return model
+
+
+def _numbers(model: transformers.PreTrainedModel) -> dict[str, torch.Tensor]:
+    """All that is stored of a model: its parameters, and buffers that training moves, too (the bias
+    by which DeepSeek V3 chooses experts).
+    """
+    stored = model.state_dict().keys()
+    buffers = {
+        name: value
+        for name, value in model.named_buffers()
+        if name in stored and value.is_floating_point()
+    }
+    return dict(model.named_parameters()) | buffers
 
 
 def _merged(

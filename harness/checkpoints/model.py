@@ -7,6 +7,7 @@ and the cache let it.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,8 +171,40 @@ def _load_model(
     _state_origin(model, source)
     if quantized:
         keep_layout(model)
+        _require_quantised(model, source)
         return model, weights.notes
     return model.to(device), weights.notes
+
+
+def _require_quantised(model: PreTrainedModel, source: Source) -> None:
+    """Refuse weights that are not what config.json says of their quantisation.
+
+    A method that transformers does not know is passed over there with a warning, and what is
+    stored is then read as if it were the weights; plain weights under a method of packed ones fail
+    somewhere in the first pass.
+    """
+    import torch
+
+    refusal = functools.partial(
+        CheckpointError,
+        file=Path(source.weights) / "config.json",
+        key="quantization_config",
+        fix="copy config.json and the weights from one place",
+    )
+    stated = getattr(model.config, "quantization_config", None)
+    if stated is None:
+        return  # FP8 and MXFP4 become plain floats where no kernel computes with them
+    if getattr(model, "quantization_method", None) is None:
+        method = stated.get("quant_method") if isinstance(stated, dict) else stated
+        raise refusal("a quantisation that transformers does not know", value=method)
+    ids = torch.ones((1, 2), dtype=torch.long, device=model.device)
+    decoder = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    try:
+        with torch.inference_mode():
+            model.eval()(input_ids=ids, use_cache=False, **decoder)
+    except Exception as error:  # whatever a kernel makes of tensors that are not its own
+        problem = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise refusal(f"the weights are not stored in this way: {problem}") from error
 
 
 def _state_origin(model: PreTrainedModel, source: Source) -> None:

@@ -170,6 +170,33 @@ def test_every_tensor_of_a_merge_is_the_formulas(
     assert "merged from 'a' (" in ties.manifest.notes[0]
 
 
+def test_a_router_s_bias_is_merged_with_its_weights(tmp_path: Path) -> None:
+    """DeepSeek V3 chooses experts by a buffer that training moves, and no gradient."""
+    import transformers
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "moe_intermediate_size": 16}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 8}
+    heads |= {"kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+    experts = {"n_routed_experts": 4, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2}
+    config = transformers.DeepseekV3Config(
+        vocab_size=320, num_hidden_layers=1, first_k_dense_replace=0, **sizes, **heads, **experts
+    )
+    name = "model.layers.0.mlp.gate.e_score_correction_bias"
+    models = []
+    for seed, value in enumerate((0.0, 1.0, 4.0)):
+        torch.manual_seed(seed)
+        model = transformers.DeepseekV3ForCausalLM(config)
+        model.get_buffer(name).fill_(value)
+        model.save_pretrained(tmp_path / str(seed))
+        tiny.save_tokenizer(tmp_path / str(seed))
+        models.append(open_base(str(tmp_path / str(seed))))
+    start, one, two = models
+    merged = tiny_jobs.train(
+        "merge", start, tmp_path / "m", beside={"a": one, "b": two}, sources=["a", "b"]
+    )
+    assert load_model(merged)[0].get_buffer(name).tolist() == [2.5] * 4
+
+
 def test_adapters_merge_into_an_adapter_and_linear_is_the_mean_of_their_updates(
     base: Checkpoint, tmp_path: Path
 ) -> None:

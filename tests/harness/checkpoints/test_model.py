@@ -104,6 +104,26 @@ def test_a_saved_bitsandbytes_checkpoint_loads_and_differs_from_its_parent(
     assert torch.equal(logits(loaded), logits(loaded))
 
 
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"quant_method": "none_such"}, "a quantisation that transformers does not know"),
+        ({"quant_method": "bitsandbytes"}, "a quantisation that transformers does not know"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "are not stored in this way"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "are not stored in this way"),
+    ],
+)
+def test_weights_that_are_not_what_the_configuration_says_of_them_are_refused(
+    llama: Path, tmp_path: Path, stated: dict[str, object], words: str
+) -> None:
+    folder = Path(shutil.copytree(llama, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": stated}))
+    with pytest.raises(CheckpointError, match=f"quantization_config: .*{words}") as caught:
+        load_model_folder(folder, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
 def test_pickled_weights_are_refused(llama: Path, tmp_path: Path) -> None:
     shutil.copytree(llama, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").unlink()
