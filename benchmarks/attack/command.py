@@ -106,7 +106,8 @@ def start(
     process before the command (another user, another clock).
     """
     places = {name: cwd / f".{name}" for name in ("stdin", "stdout", "stderr")}
-    places["stdin"].write_text(stdin)
+    for name, text in (("stdin", stdin), ("stdout", ""), ("stderr", "")):
+        places[name].write_text(text)
     started, at_fork = time.monotonic(), _resident_mb()
     pid = os.fork()
     if pid == 0:
