@@ -56,6 +56,7 @@ def say(line: str, colour: str | None = None) -> None:
 def told(error: BaseException, natives: Natives) -> int:
     """Say what is to be said of ``error`` and return the exit code."""
     if isinstance(error, SteelyardError):
+        natives.forget_panics()
         for line in str(error).splitlines():  # one; of a file with several mistakes one each
             say(f"error: {line}", "red")
         return error.exit_code
@@ -101,6 +102,10 @@ def _logged(error: BaseException, natives: Natives) -> str:
     return f"the traceback is in {name}"
 
 
+#: What every message of a panic in Rust holds.
+_PANIC = "panicked at"
+
+
 @dataclass
 class Natives:
     """What libraries in C and Rust write to standard error past Python, kept until the end."""
@@ -118,6 +123,13 @@ class Natives:
         self.file.seek(0)
         self.file.truncate()
         return text
+
+    def forget_panics(self) -> None:
+        """Leave out the message of a panic that became a line of ours, which says what matters."""
+        text = self.taken()
+        if self.file is not None and _PANIC not in text:
+            self.file.write(text.encode("utf-8", "backslashreplace"))
+            self.file.flush()
 
 
 @contextmanager

@@ -115,6 +115,9 @@ def test_what_a_library_writes_past_python_goes_through_the_filter_or_into_the_l
     log.unlink()
     done = _run("print('said', file=sys.stderr)")
     assert (done.returncode, done.stderr) == (0, "said\nthread panicked at 'token '\n")
+    refusal = "from steelyard.harness.errors import CheckpointError; raise CheckpointError('no')"
+    done = _run(refusal)
+    assert (done.returncode, done.stderr) == (2, "error: no\n")  # which says what the panic was
 
 
 def test_sigterm_ends_as_ctrl_c_does() -> None:
