@@ -41,17 +41,35 @@ def chosen(arguments: argparse.Namespace) -> list[attacks.Attack]:
     return [a for a in listed if a.in_suite] if arguments.suite else listed
 
 
-def tried(listed: Sequence[attacks.Attack], keep: bool, quiet: bool) -> list[attacks.Outcome]:
-    """Try each, print a line for it as it ends."""
-    ground = attacks.Ground(keep_failed=keep)
-    outcomes = []
-    for attack in listed:
+def tried(listed: Sequence[attacks.Attack], options: argparse.Namespace) -> list[attacks.Outcome]:
+    """Try each that the state does not hold, print a line for it as it ends."""
+    ground = attacks.Ground(keep_failed=options.keep)
+    outcomes = _kept(options.state)
+    done = {outcome.attack.name for outcome in outcomes}
+    for attack in [each for each in listed if each.name not in done]:
         outcome = ground.tried(attack)
         outcomes.append(outcome)
-        if not quiet:
+        if options.state is not None:
+            with options.state.open("a") as state:
+                state.write(json.dumps(_as_json(outcome)) + "\n")
+        if not options.json:
             print(report.line(outcome), flush=True)
     ground.close()
-    return outcomes
+    order = [attack.name for attack in attacks.by_severity()]
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.attack.name))
+
+
+def _kept(path: Path | None) -> list[attacks.Outcome]:
+    """The outcomes of an earlier call, of attacks that there still are."""
+    if path is None or not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    last = {line.pop("name"): line for line in lines}
+    return [
+        attacks.Outcome(attacks.ATTACKS[name], **outcome)
+        for name, outcome in last.items()
+        if name in attacks.ATTACKS
+    ]
 
 
 def main() -> int:
@@ -62,6 +80,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="names and titles")
     parser.add_argument("--json", action="store_true", help="outcomes as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the folders of failed attacks")
+    parser.add_argument("--state", type=Path, help="outcomes, a line each: goes on from there")
     parser.add_argument("--kills", type=int, default=200, help="so many kill -9; 0 for none")
     arguments = parser.parse_args()
     listed_attacks.import_all()
@@ -70,12 +89,14 @@ def main() -> int:
         print("\n".join(f"{a.name:<24} {a.harm:<22} {a.title}" for a in listed))
         return 0
     command.load()
-    outcomes = tried(listed, arguments.keep, arguments.json)
+    outcomes = tried(listed, arguments)
     if arguments.json:
         print(json.dumps([_as_json(outcome) for outcome in outcomes]))
     else:
         print(f"\n{report.summary(outcomes)}")
     failed = any(outcome.verdict == "failed" for outcome in outcomes)
+    if arguments.state is not None:
+        RESULTS.write_text(report.page(outcomes))
     if not arguments.suite and not arguments.only:
         RESULTS.write_text(report.page(outcomes))
         failed |= _by_script("opened.py")
