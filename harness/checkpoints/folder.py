@@ -295,7 +295,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 def tokenizer_folder(*folders: Path) -> Path:
     """The first of ``folders`` that holds a tokenizer. Raises ``CheckpointError``."""
     for folder in folders:
-            if has_tokenizer(folder):
+        if has_tokenizer(folder):
             return folder
     fix = "put tokenizer.json and tokenizer_config.json beside the weights"
     raise CheckpointError("the folder has no tokenizer", file=folders[0], fix=fix)

@@ -94,8 +94,8 @@ def read_weights(
         options: of ``from_pretrained``.
 
     Raises:
-        CheckpointError: it cannot be opened, or is larger than its weights or the memory; a tensor is missing, left over, of another shape, or
-            not of numbers.
+        CheckpointError: it cannot be opened, or is larger than its weights or the memory; a tensor
+            is missing, left over, of another shape, or not of numbers.
     """
     refuse_foreign(folder)
     if gguf_file is None:
