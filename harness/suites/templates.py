@@ -106,7 +106,7 @@ def _environment() -> Environment:
             values = [_printed(value) for value in values]
         return join(context, values, *arguments, **named)
 
-    class Bounded(environment.template_class):  # type: ignore[name-defined,misc]
+    class Bounded(environment.template_class):  # type: ignore[name-defined]
         """A template whose loops turn so often and no more each time it is filled in."""
 
         def render(self, *arguments: Any, **named: Any) -> str:
@@ -122,7 +122,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _counted(values: Iterable[object]) -> Iterator[object] | Iterable[object]:
+def _counted(values: Any) -> Any:
     """What a loop goes over. Raises ``DataError`` once all loops together turned too often."""
     left = _TURNS.get([MOST_TURNS])
     if isinstance(values, Sized) and not isinstance(values, range):
