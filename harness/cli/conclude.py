@@ -14,6 +14,7 @@ from steelyard.harness.compare import (
     generation_notes,
     noise_floors,
     open_run,
+    part_notes,
     recipe_deltas,
 )
 from steelyard.harness.errors import (
@@ -201,6 +202,7 @@ def decide_and_report(
             *page.lacking,
             *noise_notes(baseline.run, noise_floors(baseline, noise)),
             *generation_notes(comparisons),
+            *part_notes(baseline.run, [candidate.run for candidate in candidates]),
         ],
         failures=page.failures,
         recipes=recipe_deltas(comparisons, candidates, baseline),

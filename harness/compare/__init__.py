@@ -14,6 +14,7 @@ from steelyard.harness.compare.deltas import (
 from steelyard.harness.compare.generation import generation_notes
 from steelyard.harness.compare.noise import NoiseFloor, noise_floors
 from steelyard.harness.compare.pairing import Alone, alone, pair, part_of
+from steelyard.harness.compare.parts import part_notes
 from steelyard.harness.compare.problems import Problem, lines
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.seeds import RecipeDelta, recipe_deltas
@@ -41,6 +42,7 @@ __all__ = [
     "open_run",
     "pair",
     "pair_task",
+    "part_notes",
     "part_of",
     "recipe_deltas",
     "run_test",

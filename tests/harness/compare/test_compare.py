@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from steelyard.harness.compare import compare, generation_notes, recipe_deltas
+from steelyard.harness.compare import compare, generation_notes, part_notes, recipe_deltas
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.records import Failure
 from tests.harness.scored_runs import rows, sample, scored, with_flips, zero_one
@@ -200,6 +200,34 @@ def test_other_generation_defaults_are_named_and_do_not_void():
     (note,) = generation_notes([found])
     assert note.startswith("Texts of new were generated under other settings of the model's own")
     assert note.endswith("than the baseline's: repetition_penalty none -> 3.0.")
+
+
+def test_another_tokenizer_or_chat_template_is_named():
+    base, same = (scored(name, [rows("known", "acc", BASE)]).run for name in ("base", "same"))
+    digests = base.checkpoint.digests
+    others = {
+        "new": {"tokenizer": "other"},
+        "chat": {"chat_template": "other"},
+        "both": {"tokenizer": "other", "chat_template": "other"},
+    }
+    runs = [
+        base.model_copy(
+            update={
+                "candidate": name,
+                "checkpoint": base.checkpoint.model_copy(
+                    update={"digests": digests.model_copy(update=changed)}
+                ),
+            }
+        )
+        for name, changed in others.items()
+    ]
+    assert part_notes(base, [same, *runs]) == [
+        "Another tokenizer than the baseline's: new.",
+        "Another chat template than the baseline's: chat.",
+        "Another tokenizer and chat template than the baseline's: both.",
+    ]
+    imported = [run.model_copy(update={"imported_from": "lm-eval"}) for run in runs]
+    assert part_notes(base, imported) == []
 
 
 def test_a_baseline_that_says_no_generation_defaults_is_not_told_to_differ():
