@@ -3,40 +3,40 @@
     python benchmarks/stats_calibration.py --table benchmarks/results/stats_calibration.md
 
 Every cell draws data whose true change lies exactly at the margin, where a wrong PASS and a wrong
-FAIL are both as likely as they get: each must stay within alpha (5%) + 1 point. ``covered`` is
-the share of 95% intervals that hold the truth (fixed n) and of any-time 90% intervals (sequential).
+FAIL are both as likely as they get: each must stay within alpha (5%) + 1 point. What is simulated
+is the whole decision, ``paired_test`` as users call it, choice of test included. ``covered`` is the
+share of 95% intervals that hold the truth (fixed n) and of any-time 90% intervals (sequential);
+``too few`` the share of draws left open because no rows of that number could pass; rates are over
+all draws. The last table holds the power beside Student's t on rows on which t is valid.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from scipy import special
 
-from steelyard.harness.stats import PairedResult, SequentialTest, calibration_error, paired_test
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import stats_hard_cells as hard
+from benchmarks.stats_hard_cells import Arrays, Cell
+from steelyard.harness.stats import (
+    PairedResult,
+    SequentialTest,
+    calibration_error,
+    paired_test,
+)
 from steelyard.harness.stats.rows import sum_clusters
 
 ALPHA = 0.05
 RESAMPLES = 1_000
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One simulated situation: draws (baseline, candidate, clusters) with a known true change."""
-
-    name: str
-    kind: str
-    truth: float
-    draw: Callable[[np.random.Generator], Arrays]
-    options: dict[str, Any]
-    thinned: int = 1
-    """Every how many of the draws are made: calibration errors take a hundred times longer."""
+#: Where the resamples only make the p-value, which no rate here reads.
+FEW_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Rates:
     false_fail: float
     covered: float | None
     seconds: float
+    too_few: float = 0.0
+    undecided: float | None = None
 
 
 # --- rows with a known change -----------------------------------------------------------------
@@ -240,7 +242,9 @@ def run_fixed(cell: Cell, draws: int, resamples: int = RESAMPLES, seed: int = 0)
     rng = np.random.default_rng([seed, *cell.name.encode()])
     start = time.perf_counter()
     draws //= cell.thinned
-    passed = failed = covered = 0
+    passed = failed = covered = too_few = 0
+    if cell.kind in ("bounded", "perplexity", "ratio", "accuracy"):
+        resamples = FEW_RESAMPLES
     known: dict[tuple[int, int], PairedResult] = {}
     for index in range(draws):
         before, after, clusters = cell.draw(rng)
@@ -261,10 +265,22 @@ def run_fixed(cell: Cell, draws: int, resamples: int = RESAMPLES, seed: int = 0)
             )
         passed += result.verdict in ("better", "not_worse")
         failed += result.verdict == "worse"
-        assert result.low is not None and result.high is not None
-        covered += result.low <= cell.truth <= result.high
+        too_few += result.needed is not None
+        if result.low is None or result.high is None:
+            covered += 1  # no interval claims nothing
+        else:
+            covered += result.low <= cell.truth <= result.high
     seconds = time.perf_counter() - start
-    return Rates(cell.name, draws, passed / draws, failed / draws, covered / draws, seconds)
+    return Rates(
+        cell.name,
+        draws,
+        passed / draws,
+        failed / draws,
+        covered / draws,
+        seconds,
+        too_few / draws,
+        (draws - passed - failed) / draws,
+    )
 
 
 # --- sequential --------------------------------------------------------------------------------
@@ -387,22 +403,98 @@ def run_sequential(cell: SequentialCell, draws: int, seed: int = 0, intervals: i
     return Rates(cell.name, draws, passed / draws, failed / draws, share, seconds)
 
 
+# --- power -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Power:
+    """How many more items than Student's t a test takes for 80% power to pass equal models."""
+
+    name: str
+    margin: float
+    student: float
+    ours: float
+    more_items: float
+
+
+def power_cells() -> list[tuple[str, str, int, Callable[[int], hard.Draw]]]:
+    """(name, kind, n, sampler of n rows of equal models)."""
+    cells: list[tuple[str, str, int, Callable[[int], hard.Draw]]] = []
+    for n in (200, 2000):
+        cells.append(
+            (f"0/1, discordance .1, n={n}", "accuracy", n, lambda k: hard.flips(k, 0.05, 0.05).draw)
+        )
+        for spread in (0.3, 0.2, 0.1):
+            cells.append(
+                (
+                    f"graded, spread {spread:g}, n={n}",
+                    "bounded",
+                    n,
+                    lambda k, spread=spread: hard.graded(k, spread, 0.0).draw,
+                )
+            )
+    return cells
+
+
+def run_power(
+    name: str, kind: str, n: int, sampler: Callable[[int], hard.Draw], draws: int
+) -> Power:
+    """At the margin at which t has 80% power with n items: t's power, ours, and items for ours."""
+    rng = np.random.default_rng([5, *name.encode()])
+    lower = []
+    for _ in range(draws):
+        before, after, _ = sampler(n)(rng)
+        change = (after - before)[:, 0]
+        error = change.std(ddof=1) / np.sqrt(n)
+        lower.append(float(change.mean() - special.stdtrit(n - 1, 1 - ALPHA) * error))
+    margin = -float(np.quantile(lower, 0.2))
+    sizes, powers = np.array([1.0, 1.15, 1.3]), []
+    for factor in sizes:
+        items = round(n * factor)
+        passed = 0
+        for _ in range(draws):
+            before, after, _ = sampler(items)(rng)
+            result = paired_test(before, after, kind=kind, margin=margin, draws=FEW_RESAMPLES)
+            passed += result.verdict in ("better", "not_worse")
+        powers.append(passed / draws)
+    # The probit of the power is linear in the root of the items.
+    slope, level = np.polyfit(np.sqrt(sizes), special.ndtri(np.clip(powers, 1e-3, 1 - 1e-3)), 1)
+    factor = ((special.ndtri(0.8) - level) / slope) ** 2
+    return Power(name, margin, 0.8, powers[0], float(factor - 1))
+
+
 # --- the table ---------------------------------------------------------------------------------
 
 
 def table(rates: list[Rates]) -> str:
     """A Markdown table of all cells."""
     lines = [
-        "| cell | draws | false PASS | false FAIL | covered | seconds |",
-        "|---|---|---|---|---|---|",
+        "| cell | draws | false PASS | false FAIL | covered | undecided | too few | seconds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in rates:
-        covered = "" if one.covered is None else f"{one.covered:.1%}"
+        covered, undecided = (
+            "" if share is None else f"{share:.1%}" for share in (one.covered, one.undecided)
+        )
         lines.append(
             f"| {one.name} | {one.draws} | {one.false_pass:.2%} | {one.false_fail:.2%} "
-            f"| {covered} | {one.seconds:.0f} |"
+            f"| {covered} | {undecided} | {one.too_few:.0%} | {one.seconds:.0f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def power_table(powers: list[Power]) -> str:
+    """A Markdown table of power beside Student's t."""
+    lines = ["| rows | margin | power of t | power | more items for 80% |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {one.name} | {one.margin:.4f} | {one.student:.0%} | {one.ours:.1%} "
+        f"| {one.more_items:+.1%} |"
+        for one in powers
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PARTS = ("hard", "power", "fixed", "sequential")
 
 
 def main() -> None:
@@ -412,20 +504,32 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[""], help="cells whose name holds one of these"
     )
-    parser.add_argument("--part", choices=("fixed", "sequential", "both"), default="both")
+    parser.add_argument("--part", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--table", type=Path)
     chosen = parser.parse_args()
     rates: list[Rates] = []
-    for cell in fixed_cells() if chosen.part != "sequential" else []:
-        if any(part in cell.name for part in chosen.only):
+    powers: list[Power] = []
+
+    def asked(name: str) -> bool:
+        return any(part in name for part in chosen.only)
+
+    fixed = hard.broken_cells() + hard.own_cells() if "hard" in chosen.part else []
+    fixed += fixed_cells() if "fixed" in chosen.part else []
+    for cell in fixed:
+        if asked(cell.name):
             rates.append(run_fixed(cell, chosen.draws))
             print(table(rates[-1:]).splitlines()[-1], flush=True)
-    for sequential in sequential_cells() if chosen.part != "fixed" else []:
-        if any(part in sequential.name for part in chosen.only):
+    for name, kind, n, sampler in power_cells() if "power" in chosen.part else []:
+        if asked(name):
+            powers.append(run_power(name, kind, n, sampler, chosen.draws // 2))
+            print(power_table(powers[-1:]).splitlines()[-1], flush=True)
+    for sequential in sequential_cells() if "sequential" in chosen.part else []:
+        if asked(sequential.name):
             rates.append(run_sequential(sequential, chosen.draws))
             print(table(rates[-1:]).splitlines()[-1], flush=True)
     if chosen.table:
-        chosen.table.write_text(table(rates), encoding="utf-8")
+        text = table(rates) + ("\n" + power_table(powers) if powers else "")
+        chosen.table.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

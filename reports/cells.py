@@ -26,6 +26,7 @@ def change_of(comparison: Comparison, delta: Delta) -> Change:
         mde=delta.mde,
         n=delta.n,
         method=delta.method,
+        reason=delta.reason,
         word=word,
         sense=sense,
         unit="log ratio" if _is_ratio(delta) else delta.unit,

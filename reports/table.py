@@ -55,6 +55,8 @@ class Change(Record):
     mde: float | None = None
     n: int = 0
     method: str | None = None
+    reason: str | None = None
+    """Why this test was taken."""
     word: str
     sense: Sense
     unit: str | None = None

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from steelyard.harness.checkpoints.digests import stored_as_integers
 from steelyard.harness.checkpoints.foreign import refuse_foreign
 from steelyard.harness.checkpoints.shown import shown_model
-from steelyard.harness.checkpoints.sizes import require_buildable
 from steelyard.harness.errors import STOPPING, CheckpointError
 
 if TYPE_CHECKING:
@@ -94,16 +93,10 @@ def read_weights(
         options: of ``from_pretrained``.
 
     Raises:
-        CheckpointError: it cannot be opened, or is larger than its weights or the memory; a tensor
-            is missing, left over, of another shape, or not of numbers.
+        CheckpointError: it cannot be opened; a tensor is missing, left over, of another shape, or
+            not of numbers.
     """
     refuse_foreign(folder)
-    if gguf_file is None:
-        # Read into this machine's memory first, wherever they go; packed ones have no dtype.
-        packed = "device_map" in options
-        require_buildable(
-            folder, None if packed else getattr(options.get("dtype"), "itemsize", None)
-        )
     with shown_model(folder, gguf_file) as shown:
         try:
             model, loading = kind.from_pretrained(

@@ -231,6 +231,7 @@ def with_result(delta: Delta, result: PairedResult, unscored: int = 0) -> Delta:
             "mde": result.mde,
             "n": result.n,
             "method": result.method,
+            "reason": result.reason or None,
             "note": f"{unscored} samples unscored in both runs" if unscored else None,
         }
     )

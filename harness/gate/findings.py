@@ -21,7 +21,7 @@ from steelyard.harness.stats import PairedResult, score_interval
 #: One-sided, of the intervals that a run keeps with its scores.
 _STORED_ALPHA = 0.025
 _SAME = "PASS (the same checkpoint"
-NUMBERS = ("delta", "low", "high", "p_value", "mde", "n")
+NUMBERS = ("delta", "low", "high", "p_value", "mde", "n", "method", "reason")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Finding:
     slice: str | None = None
     margin: float | None = None
     numbers: Mapping[str, Any] = field(default_factory=dict)
-    """``delta``, ``low``, ``high``, ``p_value``, ``mde`` and ``n``, as far as there are any."""
+    """``delta``, ``low``, ``high``, ``p_value``, ``mde``, ``n``, and the test's name and reason."""
     fails_at: Callable[[float], bool] | None = None
     """Whether it also fails at a smaller one-sided level (for Holm); None: it fails at any."""
     passes_at: Callable[[float], bool] | None = None

@@ -68,7 +68,14 @@ def is_relative(score: Score) -> bool:
 def detectable(score: Score, result: PairedResult) -> str:
     """``n=200 can tell changes of 3.1 points``: what "can't tell" means."""
     if result.mde is None:
-        return f"n={result.n} tells nothing"
+        return f"n={result.n} tells nothing{_shortage(result)}"
     size = _size(score, -abs(result.mde))
     unit = " points" if in_points(score) else ""
-    return f"n={result.n} finds a change of {size}{unit} in 80% of cases"
+    return f"n={result.n} finds a change of {size}{unit} in 80% of cases{_shortage(result)}"
+
+
+def _shortage(result: PairedResult) -> str:
+    if result.needed is None:
+        return ""
+    units = "clusters" if "cluster" in result.method else "samples"
+    return f"; too few: this margin takes {result.needed} {units} even where none of them changes"

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, did_you_mean, located
-from steelyard.harness.files import ordinary_bytes
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     Imported,
@@ -44,8 +43,7 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
                 fix = "give the folder that lm-eval's --output_path named"
                 raise DataError("holds no lm-eval results", file=path, fix=fix)
             files += inside
-        elif path.exists():
-            ordinary_bytes(path, DataError)
+        elif path.is_file():
             files.append(path)
         else:
             raise DataError("no such file or folder", file=path)

@@ -45,6 +45,8 @@ class Delta(Record):
     """Minimum detectable effect at 80% power, in the unit of ``delta``."""
     n: int = 0
     method: str | None = None
+    reason: str | None = None
+    """Why this test was taken: what the rows are, and what an unseen one is taken to change."""
     unit: str | None = None
     slice: str | None = None
     """``field=value`` where this is a slice of the task."""
@@ -127,6 +129,10 @@ class RuleResult(Record):
     p_adjusted: float | None = None
     mde: float | None = None
     n: int | None = None
+    method: str | None = None
+    """The test behind the interval and the p-value; None where nothing was tested."""
+    reason: str | None = None
+    """Why this test was taken."""
     claim: Literal["benchmark", "population"] = "population"
     exit_code: int = 0
     """What this rule alone asks the gate to exit with; 0: it does not block."""

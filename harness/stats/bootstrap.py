@@ -99,40 +99,6 @@ def few(changed: int, level: float) -> bool:
     return 2.0**-changed > (1 - level) / 2
 
 
-def deviating(units: Floats) -> int:
-    """How many of (n, k) units differ from the most common one.
-
-    Where that is not the median, most of them do, and few of few units are few all the same.
-    """
-    away = np.abs(units - np.median(units, axis=0))
-    return int((away > 1e-9 * np.abs(units).max(initial=0.0)).any(axis=1).sum())
-
-
-def largest_change(rows: Floats, units: Floats) -> float:
-    """How much one unit may move a mean of ``rows``, (m, 1), whose last unit column counts rows.
-
-    The scale is 0..1, or as far as the rows reach; a large cluster weighs more than the mean one.
-    """
-    counts = units[:, -1]
-    return max(1.0, float(np.abs(rows).max())) * float(counts.max() / counts.mean())
-
-
-def few_interval(
-    changed: int, n: int, scale: float, estimate: float, level: float
-) -> tuple[float, float]:
-    """Two-sided interval of a mean where ``few`` of n units depart from the rest.
-
-    Resampling them gives next to no spread. The share of units that depart, each by at most
-    ``scale``, is bounded by the exact binomial limit (Clopper and Pearson 1934, Biometrika
-    26:404-413), which for none is 1 - ((1 - level) / 2)^(1/n), the exact form of the "rule of
-    three" (Hanley and Lippman-Hand 1983, JAMA 249:1743-1745).
-    """
-    share = 1.0
-    if changed < n:
-        share = float(special.betaincinv(changed + 1, n - changed, (1 + level) / 2))
-    return estimate - scale * share, estimate + scale * share
-
-
 def shift_p_value(replicates: Floats, estimate: float) -> float:
     """Koehn's bootstrap p-value as Moses and sacreBLEU compute it (Koehn 2004; sacreBLEU 2.6).
 

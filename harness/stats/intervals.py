@@ -14,12 +14,10 @@ from steelyard.harness.stats.bootstrap import (
     acceleration,
     basic_interval,
     bca_interval,
-    deviating,
     few,
-    few_interval,
     influences,
-    largest_change,
 )
+from steelyard.harness.stats.bounds import MeanBounds
 from steelyard.harness.stats.proportions import share_interval
 from steelyard.harness.stats.resampling import bootstrap_sums
 from steelyard.harness.stats.rows import (
@@ -32,6 +30,7 @@ from steelyard.harness.stats.rows import (
     sum_clusters,
 )
 from steelyard.harness.stats.scores import Aggregate, summed_score
+from steelyard.harness.stats.units import COST_FACTOR, range_of, single_units
 
 
 class ScoreInterval(NamedTuple):
@@ -55,9 +54,10 @@ def score_interval(
 ) -> ScoreInterval:
     """The score of (n, k) rows with its two-sided 1 - alpha interval.
 
-    Wilson for ``accuracy`` (on the effective n where clustered); BCa bootstrap over samples, or
-    over whole clusters, for the rest: the mean, the aggregate, the geometric mean (``ratio``), the
-    perplexity per unit, the calibration error (``method`` "ece", "aurc" or "brier").
+    Wilson for ``accuracy`` (on the effective n where clustered). For the mean, the geometric mean
+    (``ratio``) and the perplexity per unit the guarded t interval of ``bounds``, over samples or
+    whole clusters; for the aggregate the wider of it and BCa; a bootstrap for the calibration error
+    (``method`` "ece", "aurc" or "brier").
 
     Raises ``StatisticsError`` as ``paired_test`` does.
     """
@@ -80,17 +80,33 @@ def score_interval(
     value = float(form.score(columns.sum(axis=0)[None, :])[0])
     n, level = len(columns), 1 - alpha
     if n < 2 or (kind != "bounded" and few(n, level)):
-        return ScoreInterval(form.shown(value), None, None)
-    effects = influences(columns, form.score)
-    sums = bootstrap_sums(columns, draws, seed, effects)
-    ends = bca_interval(form.score(sums), value, acceleration(effects), n, level)
-    if kind == "bounded" and few(changed := deviating(columns), level):
-        # Rows that all but a few agree on: within the range that they may have.
-        reach = few_interval(changed, n, largest_change(checked, columns), value, level)
-        least, most = min(0.0, float(checked.min())), max(1.0, float(checked.max()))
-        ends = max(least, min(ends[0], reach[0])), min(most, max(ends[1], reach[1]))
-    low, high = sorted(form.shown(end) for end in ends)
+        return ScoreInterval(
+            form.shown(value), *(range_of(checked) if kind == "bounded" else (None, None))
+        )
+    least, most = _ends(kind, checked, value)
+    units = single_units(kind, columns, form.score, (least, most))
+    below, above = MeanBounds.of(units).interval(level)
+    low, high = value + below, value + above
+    if kind == "corpus":
+        # A corpus score is no mean: where it bends, the bootstrap sees it.
+        effects = influences(columns, form.score)
+        sums = bootstrap_sums(columns, draws, seed, effects)
+        bent = bca_interval(form.score(sums), value, acceleration(effects), n, level)
+        low, high = min(low, bent[0]), max(high, bent[1])
+    if kind in ("bounded", "perplexity"):
+        low, high = max(low, least) if kind == "bounded" else low, min(high, most)
+    low, high = sorted(form.shown(end) for end in (low, high))
     return ScoreInterval(form.shown(value), low, high)
+
+
+def _ends(kind: str, rows: Floats, value: float) -> tuple[float, float]:
+    """The least and the most that an unseen unit may be: by its range, or by convention."""
+    if kind == "bounded":
+        return range_of(rows)
+    if kind == "ratio":
+        return value - COST_FACTOR, value + COST_FACTOR
+    # Nats a unit end at 0, which is certainty; a corpus score at 0 as well.
+    return value - abs(value), value + abs(value)
 
 
 def _share(rows: Floats, codes: Labels | None, alpha: float) -> ScoreInterval:

@@ -6,6 +6,7 @@ that hold them: ``proportions`` (0/1), ``bootstrap``, ``randomisation``, ``calib
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,13 +20,11 @@ from steelyard.harness.stats.bootstrap import (
     acceleration,
     basic_interval,
     bca_interval,
-    deviating,
     few,
-    few_interval,
     influences,
-    largest_change,
     shift_p_value,
 )
+from steelyard.harness.stats.bounds import MeanBounds, rows_needed
 from steelyard.harness.stats.calibration import (
     CALIBRATION_METHODS,
     bootstrap_shifts,
@@ -33,7 +32,7 @@ from steelyard.harness.stats.calibration import (
     swapped_deltas,
 )
 from steelyard.harness.stats.randomisation import exceedance_p_value, randomised_deltas
-from steelyard.harness.stats.resampling import bootstrap_sums, sign_flip_sums
+from steelyard.harness.stats.resampling import bootstrap_sums
 from steelyard.harness.stats.rows import (
     Clusters,
     Floats,
@@ -44,6 +43,7 @@ from steelyard.harness.stats.rows import (
     sum_clusters,
 )
 from steelyard.harness.stats.scores import Aggregate, Score, SummedScore, summed_score
+from steelyard.harness.stats.units import COST_FACTOR, paired_units, range_of
 
 Verdict = Literal["better", "not_worse", "worse", "inconclusive"]
 Interval = tuple[float, float]
@@ -68,6 +68,11 @@ class PairedResult:
     n: int
     """Paired samples."""
     method: str
+    reason: str = ""
+    """Why this test was taken: what the rows are, and what an unseen one is taken to change."""
+    needed: int | None = None
+    """Where nothing is decided because there are too few samples (or clusters): how many it takes
+    for unchanged ones to pass at this margin."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class _Inference:
     intervals: tuple[Interval, Interval] | None
     """At 1 - 2 alpha, which decides, and at 95%, which is shown."""
     method: str
+    why: str = ""
+    """Why this test: what the rows are."""
+    room: float = math.inf
+    """How far one unit of mean size may change; infinity where nothing bounds it."""
+    units: int = 0
 
 
 def paired_test(
@@ -152,16 +162,25 @@ def paired_test(
     )
     inference = _inferred(question)
     low, high = inference.intervals[1] if inference.intervals else (None, None)
+    verdict = _decide(inference, margin)
     return PairedResult(
         delta=inference.delta,
         low=low,
         high=high,
         p_value=inference.p_value,
-        verdict=_decide(inference, margin),
+        verdict=verdict,
         mde=_detectable(low, high, alpha),
         n=len(before),
         method=inference.method,
+        reason=inference.why,
+        needed=_too_few(inference, margin, alpha) if verdict == "inconclusive" else None,
     )
+
+
+def _too_few(inference: _Inference, margin: float, alpha: float) -> int | None:
+    """How many units it takes at least, where even rows that all agree could not pass."""
+    needed = rows_needed(margin, inference.room, alpha)
+    return needed if needed is not None and needed > inference.units else None
 
 
 def _check_method(kind: str, method: str | None) -> None:
@@ -217,74 +236,95 @@ def _detectable(low: float | None, high: float | None, alpha: float) -> float | 
 
 def _accuracy(question: _Question) -> _Inference:
     before, after, codes = question.before, question.after, question.codes
+    if codes is not None:
+        # Few clusters, or very unequal ones, are no shares any more: they are units of a mean.
+        return _summed(question)
     if question.higher_is_better is False:
         before, after = after, before
-    change = after - before
-    delta = float(change.mean())
-    if codes is not None and codes.max() == 0:
-        return _Inference(delta, 1.0, None, "one cluster: no interval")
-    correction = proportions.DECISION_CORRECTION
-    decisive = proportions.paired_interval(before, after, codes, question.levels[0], correction)
-    shown = proportions.paired_interval(before, after, codes, question.levels[1])
-    if codes is None:
-        p_value = proportions.mcnemar_p_value(*proportions.flips(before, after))
-        return _Inference(delta, p_value, (decisive, shown), "exact McNemar; Tango score interval")
-    sums = sum_clusters(change, codes)
-    null = sign_flip_sums(sums, question.draws, question.seed, sums[:, 0])[:, 0]
-    p_value = exceedance_p_value(null, float(sums.sum()))
+    lost, gained = proportions.flips(before, after)
+    decisive = proportions.deciding_interval(lost, gained, len(before), question.levels[0])
+    shown = proportions.paired_interval(before, after, question.levels[1])
     return _Inference(
-        delta, p_value, (decisive, shown), "cluster sign flips; clustered score interval"
+        float((after - before).mean()),
+        proportions.mcnemar_p_value(lost, gained),
+        (decisive, shown),
+        "exact McNemar; Tango score interval",
+        "0/1 rows, each on its own",
+        room=1.0,
+        units=len(before),
     )
 
 
 def _summed(question: _Question) -> _Inference:
-    kind, levels = question.kind, question.levels
+    kind = "bounded" if question.kind == "accuracy" else question.kind
     form = summed_score(kind, question.aggregate, question.before)
     old, new = (
         sum_clusters(form.columns(rows), question.codes)
         for rows in (question.before, question.after)
     )
-    delta_of = _delta_of(question, form, old.shape[1])
+    sign = _direction(question, form)
+    delta_of = _delta_of(sign, form, old.shape[1])
     # A row of both runs is drawn together: what a sample has in common in both cancels.
     both = np.hstack([old, new])
     delta = float(delta_of(both.sum(axis=0)[None, :])[0])
-    n = len(old)
-    if n < 2:
-        return _Inference(delta, 1.0, None, "one unit: no interval")
-    identical = np.array_equal(old, new)
-    scale = _largest_change_by_kind(question, form, old)
-    if scale is None and few(n, levels[0]) and not identical:
-        return _Inference(delta, 1.0, None, f"{n} units: no interval")
-    if scale is not None and identical:
-        # Log-likelihoods that agree to the last bit, in contrast, are one model's.
-        unchanged = [few_interval(0, n, scale, 0.0, level) for level in levels]
-        return _Inference(delta, 1.0, (unchanged[0], unchanged[1]), "no sample changed")
-    effects = influences(both, delta_of)
-    replicates = delta_of(bootstrap_sums(both, question.draws, question.seed, effects))
-    skew = acceleration(effects)
-    decisive, shown = (bca_interval(replicates, delta, skew, n, level) for level in levels)
-    if scale is not None:
-        changed = deviating(new - old)
-        decisive, shown = (
-            _reaching(interval, changed, n, scale, delta, level)
-            for interval, level in zip((decisive, shown), levels, strict=True)
-        )
+    n, span = len(old), _span(kind, question, form, old)
     units = "" if question.codes is None else "cluster "
+    whole = _Inference(delta, 1.0, None, "", _why(kind, units, n, span), room=span, units=n)
+    if n < 2 or (kind != "bounded" and few(n, question.levels[0])):
+        # The widest that can be: a bootstrap of three values knows no others.
+        widest = ((-span, span), (-span, span)) if kind == "bounded" else None
+        return replace(whole, intervals=widest, method=f"{n} {units or 'unit'}: no test")
+    if kind == "perplexity" and np.array_equal(old, new):
+        # Log-likelihoods that agree to the last bit are one model's.
+        return replace(whole, intervals=((0.0, 0.0), (0.0, 0.0)), method="no sample changed")
+    bounds = MeanBounds.of(paired_units(kind, old, new, delta_of, sign, span))
+    intervals = [_around(delta, bounds.interval(level)) for level in question.levels]
+    if kind == "bounded":
+        intervals = [(max(low, -span), min(high, span)) for low, high in intervals]
+    if bounds.units.agree and delta == 0.0:
+        decisive, shown = intervals
+        return replace(whole, intervals=(decisive, shown), method="no sample changed")
+    effects = influences(both, delta_of)
+    bootstrapped = kind == "corpus" or question.method == "bootstrap"
+    if bootstrapped:
+        replicates = delta_of(bootstrap_sums(both, question.draws, question.seed, effects))
+    if kind == "corpus":
+        # A corpus score is no mean: where it bends, the bootstrap sees it.
+        skew = acceleration(effects)
+        bent = [bca_interval(replicates, delta, skew, n, level) for level in question.levels]
+        intervals = [_wider(one, other) for one, other in zip(intervals, bent, strict=True)]
+    decisive, shown = intervals
+    name = f"; guarded {units}t" + (" and BCa interval" if kind == "corpus" else " interval")
     if question.method == "bootstrap":
-        p_value = shift_p_value(replicates, delta)
-        return _Inference(delta, p_value, (decisive, shown), f"{units}bootstrap p; BCa interval")
-    null = randomised_deltas(old, new, form.score, question.draws, question.seed, effects)
-    p_value = exceedance_p_value(null, delta)
-    return _Inference(delta, p_value, (decisive, shown), f"{units}randomisation; BCa interval")
+        p_value, how = shift_p_value(replicates, delta), f"{units}bootstrap p"
+    else:
+        null = randomised_deltas(old, new, form.score, question.draws, question.seed, effects)
+        p_value, how = exceedance_p_value(null, delta), f"{units}randomisation"
+        if kind != "corpus":
+            # Swapping signs of what was seen cannot know of a rare loss that was not.
+            p_value = max(p_value, bounds.p_value(-delta))
+    return replace(whole, p_value=p_value, intervals=(decisive, shown), method=how + name)
 
 
-def _delta_of(question: _Question, form: SummedScore, k: int) -> Score:
-    """(m, 2k) sums of both runs -> (m,) changes of the score, positive is better."""
+def _around(delta: float, reach: Interval) -> Interval:
+    return delta + reach[0], delta + reach[1]
+
+
+def _wider(one: Interval, other: Interval) -> Interval:
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+def _direction(question: _Question, form: SummedScore) -> float:
+    """1 where more is better, -1 where less is."""
     upward = question.higher_is_better
     if upward is None:
         upward = form.higher_is_better
     # Perplexity is compared by its log-likelihood, whose direction is its own.
-    sign = 1.0 if upward or question.kind == "perplexity" else -1.0
+    return -1.0 if upward is False and question.kind != "perplexity" else 1.0
+
+
+def _delta_of(sign: float, form: SummedScore, k: int) -> Score:
+    """(m, 2k) sums of both runs -> (m,) changes of the score, positive is better."""
 
     def delta_of(sums: Floats) -> Floats:
         result: Floats = sign * (form.score(sums[:, k:]) - form.score(sums[:, :k]))
@@ -293,23 +333,25 @@ def _delta_of(question: _Question, form: SummedScore, k: int) -> Score:
     return delta_of
 
 
-def _largest_change_by_kind(question: _Question, form: SummedScore, old: Floats) -> float | None:
-    """The most that one unit may change the score by its kind; None: there is no such bound."""
-    if question.kind == "bounded":
-        return largest_change(np.vstack([question.before, question.after]), old)
-    if question.kind == "corpus":
-        return abs(float(form.score(old.sum(axis=0)[None, :])[0]))
-    return None
+def _span(kind: str, question: _Question, form: SummedScore, old: Floats) -> float:
+    """The most that an unseen unit of mean size may change the score: see ``units``."""
+    if kind == "bounded":
+        least, most = range_of(np.vstack([question.before, question.after]))
+        return most - least
+    if kind == "ratio":
+        return COST_FACTOR
+    return abs(float(form.score(old.sum(axis=0)[None, :])[0]))
 
 
-def _reaching(
-    interval: Interval, changed: int, n: int, scale: float, delta: float, level: float
-) -> Interval:
-    """The interval, widened where few units changed: a bootstrap of them shows next to nothing."""
-    if not few(changed, level):
-        return interval
-    low, high = few_interval(changed, n, scale, delta, level)
-    return min(interval[0], low), max(interval[1], high)
+def _why(kind: str, units: str, n: int, span: float) -> str:
+    """Why this test: what the rows are, and how much an unseen one is taken to change."""
+    rows = {
+        "bounded": f"bounded rows: one not seen may change by {span:.3g}",
+        "perplexity": f"log-likelihoods: a document not seen may change by {span:.3g} nats a unit",
+        "ratio": "costs: one not seen may differ 2.7-fold",
+        "corpus": f"a corpus score: a row not seen may be worth {span:.3g}",
+    }[kind]
+    return f"{rows}; {n} clusters count as the units" if units else rows
 
 
 def _brier(rows: Floats) -> Floats:

@@ -137,6 +137,7 @@ def _change(change: Change, *, first: bool) -> str:
 
 def _method(change: Change) -> str:
     parts = [f"{change.method}, n = {change.n}"]
+    parts += [change.reason] if change.reason else []
     parts += [] if change.p_value is None else [f"p = {change.p_value:.2g}"]
     parts += [] if change.mde is None else [f"smallest detectable {words.plain(change.mde)}"]
     return ", ".join(parts)

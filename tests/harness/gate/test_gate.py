@@ -213,7 +213,7 @@ def test_exit_codes_take_precedence_3_over_1_over_4():
 
 
 def test_perplexity_margins_are_relative():
-    n = 200
+    n = 800
     rng = np.random.default_rng(0)
     lengths = rng.integers(20, 40, n).astype(float)
     before = np.column_stack([-lengths * rng.normal(3.0, 0.1, n), lengths])

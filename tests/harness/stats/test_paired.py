@@ -150,9 +150,9 @@ def test_lower_is_better_turns_the_sign() -> None:
 
 def test_perplexity_delta_is_the_log_ratio_of_the_perplexities() -> None:
     rng = np.random.default_rng(1)
-    length = rng.integers(10, 500, 150).astype(float)
-    before = np.column_stack([-3.0 * length + rng.normal(0, 5, 150), length])
-    after = before + np.column_stack([0.02 * length, np.zeros(150)])
+    length = rng.integers(10, 500, 1500).astype(float)
+    before = np.column_stack([-3.0 * length + rng.normal(0, 5, 1500), length])
+    after = before + np.column_stack([0.02 * length, np.zeros(1500)])
     result = paired_test(before, after, kind="perplexity", margin=0.01)
     perplexity = [np.exp(-rows[:, 0].sum() / rows[:, 1].sum()) for rows in (before, after)]
     assert result.delta == pytest.approx(np.log(perplexity[0] / perplexity[1]))
