@@ -65,6 +65,10 @@ def group_signature(
             "parity": rules.pop() if len(rules) == 1 else None,
             "same_as": None if None in twins else digest_json([made_of, *twins]),
             "decoding": "; ".join(decodings) or None,
+            # One model's, so one value: that of whichever task generates.
+            "generation_defaults": next(
+                (p.generation_defaults for p in ordered if p.generation_defaults), None
+            ),
             "versions": {k: v for part in ordered for k, v in part.versions.items()},
         }
     )

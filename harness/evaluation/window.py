@@ -31,9 +31,16 @@ class Window:
         """
         if self.length is None or not prompt:
             return False
-        longest = "" if self.encoder_decoder else max(answers, key=len, default="")
+        beside = [] if self.encoder_decoder else [answer for answer in answers if answer]
         # The last token of an answer is predicted and never read.
-        fits = self.length - (0 if self.encoder_decoder else room) + bool(longest)
-        if len((prompt + longest).encode("utf-8", "replace")) + _SPECIAL <= fits:
+        fits = self.length - (0 if self.encoder_decoder else room) + bool(beside)
+        most_bytes = max(map(_bytes, beside), default=0)
+        if _bytes(prompt) + most_bytes + _SPECIAL <= fits:
             return False
+        # The longest in tokens, which need not be the longest to look at.
+        longest = max(beside, key=self.count_tokens, default="")
         return self.count_tokens(prompt + longest) + self.added > fits
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

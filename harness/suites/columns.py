@@ -42,7 +42,7 @@ def as_written(columns: Mapping[str, Column]) -> Dataset:
 
 
 def _changes_in_arrow(values: Column) -> bool:
-    """Whether one Arrow type would change a value: whole and broken numbers, objects' keys."""
+    """Whether one Arrow type would change a value: 1 beside 2.5, objects with other keys."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return True

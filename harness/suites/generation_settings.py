@@ -109,8 +109,8 @@ def _check_values(settings: Mapping[str, object]) -> None:
             fix = "write a whole number of tokens"
             raise ConfigError("not a length", key=name, value=value, fix=fix)
     if len(set(lengths.values())) > 1:
-        one, other, *_ = (f"{name}: {value}" for name, value in lengths.items())
-        raise ConfigError(f"two lengths of an answer, {one} and {other}", fix="keep one of them")
+        first, second, *_ = (f"{name}: {value}" for name, value in lengths.items())
+        raise ConfigError(f"two lengths of an answer, {first} and {second}", fix="keep one of them")
     longest = next(iter(lengths.values()), None)
     for name, value in settings.items():
         if value is not None:

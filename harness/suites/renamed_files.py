@@ -23,7 +23,7 @@ RENAMED_FILES: dict[str, tuple[str, str]] = {
         "6da8ac256f638edf1692d64693663383bb7e3221f57817ecfc5a33e31a62021f",
     ),
     "tasks/metrics/calibration.py": (
-        "c8abe6872904363760750276b0f3d8cedc0a187b79f7346f42379e03bc4b54cd",
+        "d3e0b3df621503b44869d5b8e27ed5a7ff4ee815a99d2f2da50ab19c7827b357",
         "cdc6ed1eac1e06f2a8c71fe1bdea8ba55a2f2b400200bf5ff25c6d6bdd8ec71b",
     ),
     "tasks/metrics/means.py": (

@@ -19,7 +19,7 @@ def as_meant(task: Task, target: Any, doc: Any, *template: Any) -> Any:
       (EleutherAI/lm-evaluation-harness #3170).
     * Several right answers of generated text are texts.
     """
-    if isinstance(target, float) and not isinstance(target, bool) and target.is_integer():
+    if isinstance(target, float) and target.is_integer():
         return int(target) if _by_choice(task) else target
     if not isinstance(target, list) or all(isinstance(part, str) for part in target):
         return target

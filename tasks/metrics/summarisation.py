@@ -16,7 +16,7 @@ from steelyard.harness.plugins import Sample, Signed, TaskTexts
 from steelyard.harness.records import Flag
 from steelyard.harness.texts import UNICODE_WORDS, words
 from steelyard.tasks.metrics.means import Mean, one_number
-from steelyard.tasks.metrics.translation import references_and_hypothesis
+from steelyard.tasks.metrics.translation import references_and_hypothesis, why_no_row
 
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 Several = Literal["mean", "best"]
@@ -91,8 +91,7 @@ class Rouge1(Mean):
 
     def reason(self, sample: Sample) -> Flag | None:
         """Why a sample has no row."""
-        value = sample.values.get(self.name)
-        return Flag.EMPTY_REFERENCE if isinstance(value, (tuple, list)) else None
+        return why_no_row(self.name, sample)
 
     def signature(self, samples: Sequence[Sample]) -> str | None:
         """Tokenizer, stemmer and what several references count; None for a task's own numbers."""
@@ -148,7 +147,9 @@ def rouge(
     chosen = _tokenizer(tokenizer, references)
     scorer = _scorer(tuple(types), chosen, stem)
     scores = [
-        scorer.score(reference, summary) for reference in references if _tokens(chosen, reference)
+        scorer.score(reference, summary)
+        for reference in references
+        if _has_token(chosen, reference)
     ]
     if not scores:
         return {}
@@ -196,7 +197,7 @@ class _UnicodeTokens:
         return [stem(token) if len(token) > 3 and token.isascii() else token for token in tokens]
 
 
-def _tokens(tokenizer: Tokenizer, text: str) -> bool:
+def _has_token(tokenizer: Tokenizer, text: str) -> bool:
     """Whether a text has a token."""
     if tokenizer == "unicode":
         return bool(words(text))

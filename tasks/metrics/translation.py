@@ -55,10 +55,8 @@ class CorpusText(Plugin):
         return self
 
     def reason(self, sample: Sample) -> Flag | None:
-        """Why a sample has no row: it has no reference, or (None) no answer."""
-        value = sample.values.get(self.name)
-        is_answered = isinstance(value, (tuple, list)) and not _is_missing(value[1], empty=False)
-        return Flag.EMPTY_REFERENCE if is_answered else None
+        """Why a sample has no row."""
+        return why_no_row(self.name, sample)
 
     def _fitted(self, remark: str | None, **options: object) -> Self:
         fitted = self.model_copy(update=options)
@@ -327,6 +325,13 @@ def references_and_hypothesis(name: str, sample: Sample) -> tuple[list[str], str
     if not texts or _is_missing(hypothesis, empty=False):
         return None
     return texts, str(hypothesis)
+
+
+def why_no_row(name: str, sample: Sample) -> Flag | None:
+    """Why a pair of a text metric has no row: it has no reference, or (None) no answer."""
+    value = sample.values.get(name)
+    is_answered = isinstance(value, (tuple, list)) and not _is_missing(value[1], empty=False)
+    return Flag.EMPTY_REFERENCE if is_answered else None
 
 
 def _is_missing(text: object, *, empty: bool = True) -> bool:

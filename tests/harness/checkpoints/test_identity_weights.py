@@ -21,11 +21,13 @@ def test_stray_weights_are_named_and_count_neither_in_digest_nor_in_size(
     folder = whole(model, tmp_path / "whole")
     before = open_base(str(folder)).manifest
     shutil.copyfile(folder / "model.safetensors", folder / "consolidated.safetensors")
-    (folder / "pytorch_model.bin").write_bytes(b"pickled")
+    for name in ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"):
+        (folder / name).write_bytes(b"another library's")
     after = open_base(str(folder)).manifest
     assert (after.digest, after.size_bytes) == (before.digest, before.size_bytes)
     assert after.size_bytes == (folder / "model.safetensors").stat().st_size
-    assert after.notes == ("not read: consolidated.safetensors, pytorch_model.bin",)
+    strays = "consolidated.safetensors, flax_model.msgpack, pytorch_model.bin, tf_model.h5"
+    assert after.notes == (f"not read: {strays}",)
     assert before.notes == ()
 
 

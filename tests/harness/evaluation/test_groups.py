@@ -12,9 +12,10 @@ import pytest
 from steelyard.harness.compare import Scored, baseline_file, compare
 from steelyard.harness.errors import SteelyardError
 from steelyard.harness.evaluation.evaluating import Evaluation, evaluate
+from steelyard.harness.evaluation.groups import group_signature
 from steelyard.harness.gate import judge
 from steelyard.harness.gate.policy import Gate
-from steelyard.harness.records import Contaminated, Environment, Run, Score
+from steelyard.harness.records import Contaminated, Environment, Run, Score, TaskSignature
 from steelyard.harness.suites import BuiltSuite, build, load_suite
 from tests.harness.toy_suite import Answering, checkpoint
 
@@ -107,6 +108,24 @@ def test_groups_may_be_nested_and_tasks_may_count_alike(tmp_path: Path) -> None:
     # Of the tasks below, not of the group's score: 20 of 24 right.
     assert scores["county"].value == pytest.approx(20 / 24)
     assert set(scores["county"].parts) == {"town_harbour", "town_garden", "town_square"}
+
+
+def test_a_group_of_which_one_task_generates_names_what_its_model_states_of_generation() -> None:
+    versions = {"lm_eval": "0.4.13"}
+    common: dict[str, Any] = {
+        "data_digest": "d",
+        "few_shot": 0,
+        "tokenizer": "t",
+        "dtype": "float32",
+    }
+    chosen = TaskSignature(task="a", task_digest="1", versions=versions, **common)
+    stated = '{"repetition_penalty": 3.0}'
+    written = TaskSignature(
+        task="b", task_digest="2", versions=versions, generation_defaults=stated, **common
+    )
+    for parts in ([chosen, written], [written, chosen]):
+        signature = group_signature("g", "mean", parts)
+        assert signature is not None and signature.generation_defaults == stated
 
 
 def test_a_group_without_an_aggregate_has_no_score(tmp_path: Path) -> None:

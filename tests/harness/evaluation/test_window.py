@@ -74,6 +74,13 @@ def test_an_encoder_reads_the_prompt_alone() -> None:
     assert window.cuts(f"{eight} more", ["a"])
 
 
+def test_the_answer_of_most_tokens_decides_whatever_its_letters() -> None:
+    window = Window(8, words)
+    prompt = " ".join(["word"] * 6)  # and three of an answer's four tokens: nine
+    assert window.cuts(f"{prompt} ", ["incomprehensibilities", "a b c d"])
+    assert not window.cuts(f"{prompt} ", ["incomprehensibilities", "a b c"])
+
+
 def test_a_model_that_names_no_window_cuts_nothing_that_we_know_of() -> None:
     assert not Window(None, words).cuts("word " * 10_000)
 

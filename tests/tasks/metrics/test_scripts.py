@@ -266,6 +266,14 @@ def test_none_is_no_word_and_a_lacking_reference_does_not_count() -> None:
     assert both == Bleu().measure(sample("bleu", ("a b c d", "a b c d")), ())
 
 
+@pytest.mark.parametrize("metric", [Bleu(), RougeL()], ids=["bleu", "rougeL"])
+def test_an_answer_that_was_not_given_is_no_empty_reference(metric: Bleu | RougeL) -> None:
+    unanswered = sample(metric.name, ("None of them came", None))
+    assert metric.measure(unanswered, ()) is None and metric.reason(unanswered) is None
+    empty = sample(metric.name, ("", "None of them came"))
+    assert metric.measure(empty, ()) is None and metric.reason(empty) == "empty reference"
+
+
 def test_documents_with_more_and_fewer_references_keep_all_of_them() -> None:
     references = [["the cat sat on the mat", "a cat was on the mat"], ["dogs bark at night"]]
     answers = ["a cat was on the mat", "dogs bark at night"]
