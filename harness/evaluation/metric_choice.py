@@ -49,18 +49,16 @@ def choose_metrics(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
 def _chosen(built: BuiltTask, samples: Sequence[Sample]) -> list[Metric]:
     names = list(dict.fromkeys(name for sample in samples for name in sample.values))
     better = built.task.higher_is_better() or {}
-    # Entry points are read from the disk at every look; once a task is enough.
-    registered = frozenset(plugin_names("metrics"))
     chosen = []
     for name in names:
         first = next((s for s in samples if s.values.get(name) is not None), None)
         if first is None:
             continue
-        metric = metric_for(name, better.get(name), first, built.metadata.graded, registered)
+        metric = metric_for(name, better.get(name), first, built.metadata.graded)
         if metric is not None:
             chosen.append(metric)
     missing = [name for name in _listed(built) if name not in names]
-    chosen += [_unmeasured(name, better.get(name), registered) for name in missing]
+    chosen += [_unmeasured(name, better.get(name)) for name in missing]
     chosen += [load_metric(name) for name in built.metadata.also]
     fitted = [_fitted(metric, built) for metric in chosen]
     return [*fitted, *map(_evaluated, built.evaluate), *map(_extra, built.extras)]
@@ -143,8 +141,8 @@ def _listed(built: BuiltTask) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def _unmeasured(name: str, higher_is_better: bool | None, registered: Collection[str]) -> Metric:
-    if name in registered:
+def _unmeasured(name: str, higher_is_better: bool | None) -> Metric:
+    if name in plugin_names("metrics"):
         return load_metric(name, higher_is_better)
     return _mean(name, higher_is_better)
 
@@ -154,18 +152,15 @@ def metric_for(
     higher_is_better: bool | None,
     first: Sample,
     graded: Collection[str] = (),
-    registered: Collection[str] | None = None,
 ) -> Metric | None:
     """The metric for the value called ``name`` of ``first``, the first sample that has one.
 
-    ``graded`` names metrics that are shares although their name stands for 0 or 1; ``registered``
-    are the plugins' names where they are at hand. None where the value is nothing that can be
-    averaged.
+    ``graded`` names metrics that are shares although their name stands for 0 or 1. None where the
+    value is nothing that can be averaged.
     """
     pair = isinstance(first.values[name], (tuple, list))
     plugin = _OF_PAIRS.get(name, name) if pair and not _of_texts(first.values[name]) else name
-    names = plugin_names("metrics") if registered is None else registered
-    if name not in graded and plugin in names:
+    if name not in graded and plugin in plugin_names("metrics"):
         metric = load_metric(plugin, higher_is_better)
         # Tasks have metrics of their own under the names of ours: the value tells. What another
         # package registered is meant, and whether it can measure shows when it does.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +56,38 @@ def run_steelyard(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProc
     )
 
 
+def run_here(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in this process, which need not import torch again, where no process is tested.
+
+    What it says and its exit code are those of a process: errors become a line and a code too.
+    """
+    from steelyard.harness.cli.main import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    code = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setenv("COLUMNS", "160")
+        patch.setattr(sys, "argv", ["steelyard", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["steelyard", *map(str, arguments)], code, *texts)
+
+
 @pytest.fixture(scope="session")
 def steelyard() -> Steelyard:
     return run_steelyard
+
+
+@pytest.fixture(scope="session")
+def in_process() -> Steelyard:
+    return run_here
 
 
 def write_tiny(folder: Path) -> Path:

@@ -14,6 +14,7 @@ import yaml
 
 from steelyard.harness.store import open_store
 from tests.harness.gate.toy_gate import POLICY, toy_run
+from tests.integration.conftest import run_here
 from tests.integration.test_action import ACTION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,13 +41,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     first, *words = shlex.split(line)
-    command = (
-        [sys.executable, "-m", "steelyard.harness.cli.main"]
-        if first == "steelyard"
-        else [sys.executable]
-    )
+    if first == "steelyard":
+        return run_here(*words, cwd=folder)
     return subprocess.run(
-        [*command, *words], cwd=folder, capture_output=True, text=True, check=False,
+        [sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False,
         env={**environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 

@@ -61,6 +61,7 @@ def test_it_is_a_distribution_with_an_entry_point_for_each_plugin(site: Path) ->
         assert len(file.read_text().splitlines()) < 40
 
 
+@pytest.mark.slow  # tests/contracts holds each of the five to its protocol
 def test_one_run_trains_measures_executes_and_reports_with_them(site: Path, tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "mine.yaml").write_text(TASK.replace("FOLDER", str(tmp_path)))

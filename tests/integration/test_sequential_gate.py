@@ -26,11 +26,13 @@ class Fresh:
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory, steelyard) -> Fresh:  # type: ignore[no-untyped-def]
+def fresh(tmp_path_factory, in_process) -> Fresh:  # type: ignore[no-untyped-def]
     elsewhere, folder = (tmp_path_factory.mktemp(name) for name in ("elsewhere", "fresh"))
-    done = steelyard("eval", "microworld", "--suite", "microworld", "--name", "base", cwd=elsewhere)
+    done = in_process(
+        "eval", "microworld", "--suite", "microworld", "--name", "base", cwd=elsewhere
+    )
     assert done.returncode == 0, done.stderr
-    done = steelyard(
+    done = in_process(
         "baseline", "save", "base/base", "-o", folder / "b.steelyard.json.gz", cwd=elsewhere
     )
     assert done.returncode == 0, done.stderr
@@ -56,8 +58,8 @@ def spoilt(folder: Path) -> Path:
     return folder
 
 
-def gate(steelyard, fresh: Fresh, *candidates: object, policy: str = "policy.yaml", **options):  # type: ignore[no-untyped-def]
-    return steelyard(
+def gate(in_process, fresh: Fresh, *candidates: object, policy: str = "policy.yaml", **options):  # type: ignore[no-untyped-def]
+    return in_process(
         "gate",
         *candidates,
         "--sequential",
@@ -73,8 +75,8 @@ def decided_on(text: str) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
-    done = gate(steelyard, fresh, fresh.bad, format="markdown")
+def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, in_process) -> None:  # type: ignore[no-untyped-def]
+    done = gate(in_process, fresh, fresh.bad, format="markdown")
     assert done.returncode == 1, done.stdout + done.stderr
     used, total = decided_on(done.stdout)
     assert 0 < used <= total / 2
@@ -84,8 +86,8 @@ def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, ste
 
 
 @pytest.mark.slow
-def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
-    done = gate(steelyard, fresh, "microworld", format="json")
+def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, in_process) -> None:  # type: ignore[no-untyped-def]
+    done = gate(in_process, fresh, "microworld", format="json")
     assert done.returncode == 0, done.stdout + done.stderr
     text = json.dumps(json.loads(done.stdout))
     used, total = decided_on(text)
@@ -94,17 +96,17 @@ def test_an_equal_candidate_exits_0_and_says_what_was_saved(fresh, steelyard) ->
 
 
 @pytest.mark.slow
-def test_a_suite_that_asks_other_samples_is_not_comparable(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
-    done = gate(steelyard, fresh, "microworld", suite="smoke")
+def test_a_suite_that_asks_other_samples_is_not_comparable(fresh, in_process) -> None:  # type: ignore[no-untyped-def]
+    done = gate(in_process, fresh, "microworld", suite="smoke")
     assert done.returncode in (2, 3), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, steelyard) -> None:  # type: ignore[no-untyped-def]
+def test_a_rule_that_cannot_stop_early_is_decided_on_its_whole_task(fresh, in_process) -> None:  # type: ignore[no-untyped-def]
     policy = "rules: [{task: microworld_translate, metric: bleu, margin: 1.0}]\n"
     (fresh.folder / "corpus.yaml").write_text(policy)
-    done = gate(steelyard, fresh, fresh.bad, policy="corpus.yaml", format="markdown")
+    done = gate(in_process, fresh, fresh.bad, policy="corpus.yaml", format="markdown")
     assert done.returncode == 1, done.stdout + done.stderr
     used, total = decided_on(done.stdout)
     assert 0 < used < total

@@ -75,11 +75,11 @@ def test_the_same_command_again_does_nothing_twice(tiny, steelyard) -> None:  # 
     assert {name: run.id for name, run in tiny.runs.items()} == before
 
 
-def test_machine_readable_output_is_json(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
-    done = steelyard("compare", "tiny/base", "tiny/lora", "--format", "json", cwd=tiny.folder)
+def test_machine_readable_output_is_json(tiny, in_process) -> None:  # type: ignore[no-untyped-def]
+    done = in_process("compare", "tiny/base", "tiny/lora", "--format", "json", cwd=tiny.folder)
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
-    listed = steelyard("list", "runs", "--format", "json", cwd=tiny.folder)
+    listed = in_process("list", "runs", "--format", "json", cwd=tiny.folder)
     assert {row["run"] for row in json.loads(listed.stdout)} == {f"tiny/{c}" for c in CANDIDATES}
 
 
@@ -91,26 +91,26 @@ def policy(folder: Path, margin: float) -> Path:
     return path
 
 
-def test_the_base_against_itself_passes(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
-    steelyard("baseline", "save", "tiny/base", "-o", "base.steelyard.json.gz", cwd=tiny.folder)
+def test_the_base_against_itself_passes(tiny, in_process) -> None:  # type: ignore[no-untyped-def]
+    in_process("baseline", "save", "tiny/base", "-o", "base.steelyard.json.gz", cwd=tiny.folder)
     rules = policy(tiny.folder, 0.4)
-    done = steelyard(
+    done = in_process(
         "gate", "tiny/base", "-p", rules, "-b", "base.steelyard.json.gz", cwd=tiny.folder
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_removed_row_is_not_comparable(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
+def test_a_removed_row_is_not_comparable(tiny, in_process) -> None:  # type: ignore[no-untyped-def]
     from steelyard.harness.compare import baseline_file
 
-    steelyard("baseline", "save", "tiny/base", "-o", "whole.steelyard.json.gz", cwd=tiny.folder)
+    in_process("baseline", "save", "tiny/base", "-o", "whole.steelyard.json.gz", cwd=tiny.folder)
     whole = baseline_file.load(tiny.folder / "whole.steelyard.json.gz")
     rows = {
         key: without_last(r) if r.task == "microworld_known" else r for key, r in whole.rows.items()
     }
     baseline_file.save(replace(whole, rows=rows), tiny.folder / "short.steelyard.json.gz")
     rules = policy(tiny.folder, 0.4)
-    done = steelyard(
+    done = in_process(
         "gate",
         "short.steelyard.json.gz",
         "-p",
@@ -150,7 +150,7 @@ def without_last(rows: Rows) -> Rows:
         (("run", "nowhere.yaml"), ["nowhere.yaml:15: energy.country", "Frankreich"]),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_two(tiny, steelyard, arguments, said) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_input_is_one_line_and_exit_two(tiny, in_process, arguments, said) -> None:  # type: ignore[no-untyped-def]
     picklish = tiny.folder / "picklish"
     picklish.mkdir(exist_ok=True)
     (picklish / "config.json").write_text("{}")
@@ -163,7 +163,7 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, steelyard, arguments, said) 
         ("nowhere", "FRA", "Frankreich"),
     ):
         (tiny.folder / f"{name}.yaml").write_text(TINY.replace(right, wrong).replace("12", "13"))
-    done = steelyard(*arguments, cwd=tiny.folder)
+    done = in_process(*arguments, cwd=tiny.folder)
     assert done.returncode == 2
     assert "✓" not in done.stderr, "something was done before the mistake was told"
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -173,10 +173,10 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, steelyard, arguments, said) 
         assert part in lines[0]
 
 
-def test_a_plan_names_its_baseline_as_the_gate_does(tiny, steelyard) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_names_its_baseline_as_the_gate_does(tiny, in_process) -> None:  # type: ignore[no-untyped-def]
     rules = tiny.folder / "plan.yaml"
     rules.write_text("baseline: base\nrules:\n  - {task: microworld_known, margin: 0.4}\n")
-    done = steelyard("plan", rules, "--like", "tiny/lora", "-f", "json", cwd=tiny.folder)
+    done = in_process("plan", rules, "--like", "tiny/lora", "-f", "json", cwd=tiny.folder)
     assert done.returncode == 0, done.stderr
     (rule,) = json.loads(done.stdout)
     assert rule["items_at_hand"] == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,16 @@ def digest(folder: Path) -> str:
     return open_base(str(folder)).manifest.digest
 
 
-_answered: dict[Path, tuple[object, ...]] = {}
+@cache
+def digest_of(model: Path) -> str:
+    """The digest of a folder that nothing changes."""
+    return digest(model)
 
 
+@cache
 def answers_of(model: Path) -> tuple[object, ...]:
-    if model not in _answered:
-        _answered[model] = answers(model)
-    return _answered[model]
+    """The answers of a folder that nothing changes."""
+    return answers(model)
 
 
 def add_file(folder: Path, name: str, source: str, names: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from tests.harness.checkpoints.hub_folders import (
     answers,
     answers_of,
     digest,
+    digest_of,
     files,
 )
 
@@ -96,7 +97,7 @@ def changes(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[str, Change]:
 
 def _outcome(change: Change, model: Path, folder: Path) -> str:
     """What came of a change: another digest, refused, or the same bits."""
-    before = digest(model)
+    before = digest_of(model)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(model, folder)
     change(folder)

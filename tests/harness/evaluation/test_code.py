@@ -106,6 +106,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return house
 
 
+@pytest.mark.slow  # whatever it can ever import, the next test reads from the source
 def test_what_evaluating_imports_lies_in_the_rooms_of_the_scores_key() -> None:
     modules = output(RUN)
     assert "steelyard.harness.stats.intervals" in modules

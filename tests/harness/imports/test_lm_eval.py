@@ -28,8 +28,16 @@ def read(folder: Path, **options: object) -> Imported:
     return imported
 
 
-def test_the_scores_are_those_that_lm_eval_printed(lm_eval_output: Path) -> None:
-    run, printed = read(lm_eval_output).run, results_of(lm_eval_output)["results"]
+@pytest.fixture(scope="module")
+def imported(lm_eval_output: Path) -> Imported:
+    """lm-eval's folder as it is, read once."""
+    return read(lm_eval_output)
+
+
+def test_the_scores_are_those_that_lm_eval_printed(
+    lm_eval_output: Path, imported: Imported
+) -> None:
+    run, printed = imported.run, results_of(lm_eval_output)["results"]
     compared = 0
     for score in run.scores:
         theirs = printed[score.task][f"{score.metric},none"]
@@ -43,8 +51,7 @@ def test_the_scores_are_those_that_lm_eval_printed(lm_eval_output: Path) -> None
     assert compared == 8
 
 
-def test_the_rows_are_lm_evals_samples(lm_eval_output: Path) -> None:
-    imported = read(lm_eval_output)
+def test_the_rows_are_lm_evals_samples(lm_eval_output: Path, imported: Imported) -> None:
     rows = {(r.task, r.metric): r for r in imported.rows}
     lines = lines_of(lm_eval_output, "microworld_choice")
     accuracy = rows["microworld_choice", "acc"]
@@ -56,8 +63,10 @@ def test_the_rows_are_lm_evals_samples(lm_eval_output: Path) -> None:
     assert rows["microworld_translate", "bleu"].values.shape[1] == 10
 
 
-def test_the_run_says_where_it_came_from_and_claims_no_energy(lm_eval_output: Path) -> None:
-    run = read(lm_eval_output).run
+def test_the_run_says_where_it_came_from_and_claims_no_energy(
+    lm_eval_output: Path, imported: Imported
+) -> None:
+    run = imported.run
     file = next(lm_eval_output.glob("results_*.json"))
     assert run.imported_from is not None
     assert file.name in run.imported_from
@@ -70,10 +79,10 @@ def test_the_run_says_where_it_came_from_and_claims_no_energy(lm_eval_output: Pa
 
 
 def test_the_signature_holds_what_decides_comparability(
-    lm_eval_output: Path, tmp_path: Path
+    lm_eval_output: Path, imported: Imported, tmp_path: Path
 ) -> None:
     content = results_of(lm_eval_output)
-    signature = read(lm_eval_output).run.signature("microworld_choice")
+    signature = imported.run.signature("microworld_choice")
     again = copy_of(
         lm_eval_output,
         tmp_path / "again",
@@ -93,9 +102,11 @@ def test_the_signature_holds_what_decides_comparability(
     assert found.task_digest != signature.task_digest
 
 
-def test_answers_and_their_right_ones_are_kept_as_text(lm_eval_output: Path) -> None:
+def test_answers_and_their_right_ones_are_kept_as_text(
+    lm_eval_output: Path, imported: Imported
+) -> None:
     line = lines_of(lm_eval_output, "microworld_choice")[0]
-    sample = next(s for s in read(lm_eval_output).samples if s.task == "microworld_choice")
+    sample = next(s for s in imported.samples if s.task == "microworld_choice")
     likelihoods = [float(pair[0]) for pair in line["filtered_resps"]]
     assert sample.responses[0] == line["doc"]["choices"][int(np.argmax(likelihoods))]
     assert sample.target == line["doc"]["choices"][line["doc"]["gold"]]

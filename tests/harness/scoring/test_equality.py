@@ -94,15 +94,24 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def both(model: Any, tokenizer: Any, budget: int = 160) -> tuple[Any, JournalledLM]:
-    encoder_decoder = bool(model.config.is_encoder_decoder)
-    loaded = LoadedModel(model, tokenizer, Source("", ""), encoder_decoder)
     # A copy of its own: ours gives its model's linear layers other kernels.
-    theirs = LoadedModel(copy.deepcopy(model), tokenizer, Source("", ""), encoder_decoder)
-    scorer = EncoderDecoderLM if encoder_decoder else TrieLM
+    reference = reference_of(copy.deepcopy(model), tokenizer)
+    loaded = loaded_as(model, tokenizer)
+    scorer = EncoderDecoderLM if loaded.is_encoder_decoder else TrieLM
     with quiet():
-        reference = hf.wrap(theirs, max_length=WINDOW, batch_size=1)
         ours = scorer(loaded, max_length=WINDOW, tokens_per_batch=budget)
     return reference, JournalledLM(ours, ours.settings())
+
+
+def reference_of(model: Any, tokenizer: Any) -> Any:
+    """lm-eval's own ``hf`` model at batch size 1."""
+    with quiet():
+        return hf.wrap(loaded_as(model, tokenizer), max_length=WINDOW, batch_size=1)
+
+
+def loaded_as(model: Any, tokenizer: Any) -> LoadedModel:
+    encoder_decoder = bool(model.config.is_encoder_decoder)
+    return LoadedModel(model, tokenizer, Source("", ""), encoder_decoder)
 
 
 def assert_equal_log_likelihoods(reference: Any, ours: JournalledLM) -> None:

@@ -194,6 +194,13 @@ def test_a_signature_names_the_rule_only_where_the_two_rules_differ(
     choice = [tiny.instance("loglikelihood", "the quick", " fox")]
     long_choice = [tiny.instance("loglikelihood", LONG, " fox")]
     prompt = [tiny.instance("generate_until", SHORT, {"until": [], "max_gen_toks": 60})]
+    rules = {"parity": ("steelyard", "lm-eval"), "backend": ("hf",)}
+    lms = {
+        (folder, name): opened(folder, **{option: name})
+        for folder in (plain, with_bos, with_eos)
+        for option, names in rules.items()
+        for name in names
+    }
     for folder, asked, differs in (
         (plain, whole, False),
         (plain, long_choice, False),
@@ -205,8 +212,8 @@ def test_a_signature_names_the_rule_only_where_the_two_rules_differ(
         (with_eos, choice, True),
     ):
         for rule in ("steelyard", "lm-eval"):
-            assert opened(folder, parity=rule).parity(asked) == (rule if differs else None)
-        assert opened(folder, backend="hf").parity(asked) == ("lm-eval" if differs else None)
+            assert lms[folder, rule].parity(asked) == (rule if differs else None)
+        assert lms[folder, "hf"].parity(asked) == ("lm-eval" if differs else None)
 
 
 def test_a_chat_s_rule_is_named_where_the_tokenizer_would_begin_it_otherwise(

@@ -16,6 +16,7 @@ from tests.harness.scoring.test_equality import (  # noqa: F401
     both,
     pairs,
     prompts,
+    reference_of,
     texts,
     tokenizer,
 )
@@ -58,10 +59,10 @@ def test_dynamic_frequencies_are_those_of_each_sequence_by_itself(
     requests, rolling = [*pairs()[::5], pairs()[-1]], texts()
     expected, windows = [], []
     for request in requests:  # hf keeps the frequencies of the longest sequence so far
-        reference, _ = both(copy.deepcopy(fresh), tokenizer)
+        reference = reference_of(copy.deepcopy(fresh), tokenizer)
         expected += reference.loglikelihood([request], disable_tqdm=True)
     for text in rolling[:3]:
-        reference, _ = both(copy.deepcopy(fresh), tokenizer)
+        reference = reference_of(copy.deepcopy(fresh), tokenizer)
         windows += reference.loglikelihood_rolling([text], disable_tqdm=True)
     found = ours.loglikelihood(requests)
     assert [value for value, _ in found] == pytest.approx([v for v, _ in expected], rel=1e-6)
