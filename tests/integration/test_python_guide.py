@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import steelyard
+from tests.integration.conftest import run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -27,9 +26,8 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("notebook")
     (command,) = "".join(blocks("bash")).splitlines()
     words = shlex.split(command)[1:]
-    subprocess.run(
-        [sys.executable, "-m", "steelyard", *words], cwd=folder, check=True, capture_output=True
-    )
+    done = run_here(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
     names: dict[str, Any] = {"folder": folder}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

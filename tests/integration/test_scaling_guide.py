@@ -57,11 +57,11 @@ def test_the_three_steps_give_the_same_bits(steelyard, tmp_path: Path) -> None: 
     same(inline, ray)
 
 
-def test_an_option_that_an_executor_lacks_is_told(steelyard, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_option_that_an_executor_lacks_is_told(in_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     written(tmp_path)
-    done = steelyard("run", "sweep.yaml", "--workers", "2", cwd=tmp_path)
+    done = in_process("run", "sweep.yaml", "--workers", "2", cwd=tmp_path)
     assert done.returncode == 2
     assert "error: --workers: executor 'inline' takes no such option; choose" in done.stderr
-    done = steelyard("run", "sweep.yaml", "--executor", "lokal", cwd=tmp_path)
+    done = in_process("run", "sweep.yaml", "--executor", "lokal", cwd=tmp_path)
     assert done.returncode == 2
     assert "no executor named 'lokal'; did you mean 'local'?" in done.stderr
