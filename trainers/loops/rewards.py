@@ -251,6 +251,16 @@ def _loaded(checkpoint: Checkpoint, name: str) -> transformers.PreTrainedModel:
         raise CheckpointError(f"'{name}' gives no rewards", file=checkpoint.folder, fix=fix)
     kind = transformers.AutoModelForSequenceClassification
     weights = read_weights(kind, checkpoint.weights_folder, dtype=torch.float32)
+    numbers = int(weights.model.config.num_labels)
+    if (
+        numbers != 1
+    ):  # TRL takes the first of them: of a sentiment classifier, how negative a text is
+        fix = "train one with trainer: reward, or wrap the label that is meant: reward: function"
+        raise CheckpointError(
+            f"'{name}' gives {numbers} numbers for a text, and a reward is one",
+            file=checkpoint.folder,
+            fix=fix,
+        )
     return weights.model.eval().requires_grad_(False)
 
 

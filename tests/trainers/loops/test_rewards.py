@@ -173,6 +173,24 @@ def test_a_reward_model_learns_the_preferences_and_plain_transformers_opens_it(
         load_model(tuned)
 
 
+def test_a_classifier_of_several_labels_is_no_reward(base: Checkpoint, tmp_path: Path) -> None:
+    """TRL takes the first number: of a classifier of sentiment, how negative a text is."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(base.folder, num_labels=2)
+    classifier = transformers.AutoModelForSequenceClassification.from_config(config)
+    classifier.save_pretrained(tmp_path / "judge")
+    tiny.save_tokenizer(tmp_path / "judge")
+    beside = {"judge": open_base(str(tmp_path / "judge"))}
+    rewards = [{"reward": "model", "model": "judge"}]
+    with pytest.raises(
+        CheckpointError, match="'judge' gives 2 numbers for a text, and a reward is"
+    ):
+        tiny_jobs.train(
+            "grpo", base, tmp_path / "g", rewards=rewards, beside=beside, steps=1, **FAST
+        )
+
+
 def test_grpo_follows_a_reward_model_that_the_file_names(base: Checkpoint, tmp_path: Path) -> None:
     judge = tiny_jobs.train("reward", base, tmp_path / "judge", steps=4, learning_rate=5e-3)
     spec: dict[str, Any] = {"trainer": "grpo", "rewards": [{"reward": "model", "model": "judge"}]}
