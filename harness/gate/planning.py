@@ -20,7 +20,7 @@ from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.margins import allowed, check_bounds
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.records import Score, Tier
-from steelyard.harness.stats import POWER, discordance_of, items_needed
+from steelyard.harness.stats import POWER, PairedResult, discordance_of, items_needed
 
 #: The power at which ``PairedResult.mde`` is quoted.
 _MDE_POWER = POWER
@@ -132,12 +132,21 @@ def _from_pair(
         lost, gained = int((before > after).sum()), int((after > before).sum())
         changed = discordance_of(lost, gained, result.n)
         needed = items_needed(margin, changed, alpha=settings.alpha, power=power)
-        return needed, f"{lost + gained} of {result.n} samples changed in '{name}'"
+        return max(
+            needed, _at_least(result)
+        ), f"{lost + gained} of {result.n} samples changed in '{name}'"
     if result.mde is None:
         return None, f"'{name}' gives no interval"
     reach = _quantiles(settings.alpha, power) / _quantiles(settings.alpha, _MDE_POWER)
     needed = math.ceil(result.n * (result.mde * reach / margin) ** 2)
-    return max(needed, 2), f"samples vary as in '{name}'"
+    return max(needed, _at_least(result)), f"samples vary as in '{name}'"
+
+
+def _at_least(result: PairedResult) -> int:
+    """Samples below which not even unchanged ones would pass, in clusters as large as these."""
+    if result.fewest is None or not result.units:
+        return 2
+    return max(2, math.ceil(result.fewest * result.n / result.units))
 
 
 def _assumed(

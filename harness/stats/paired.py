@@ -70,9 +70,17 @@ class PairedResult:
     method: str
     reason: str = ""
     """Why this test was taken: what the rows are, and what an unseen one is taken to change."""
-    needed: int | None = None
-    """Where nothing is decided because there are too few samples (or clusters): how many it takes
-    for unchanged ones to pass at this margin."""
+    fewest: int | None = None
+    """How many samples (or clusters) it takes for unchanged ones to pass at this margin; None where
+    nothing bounds what an unseen one may change, or at margin 0."""
+    units: int = 0
+    """Samples, or clusters where samples share them."""
+
+    @property
+    def needed(self) -> int | None:
+        """``fewest`` where nothing was decided and there are fewer."""
+        short = self.fewest is not None and self.fewest > self.units
+        return self.fewest if short and self.verdict == "inconclusive" else None
 
 
 @dataclass(frozen=True)
@@ -173,14 +181,9 @@ def paired_test(
         n=len(before),
         method=inference.method,
         reason=inference.why,
-        needed=_too_few(inference, margin, alpha) if verdict == "inconclusive" else None,
+        fewest=rows_needed(margin, inference.room, alpha),
+        units=inference.units,
     )
-
-
-def _too_few(inference: _Inference, margin: float, alpha: float) -> int | None:
-    """How many units it takes at least, where even rows that all agree could not pass."""
-    needed = rows_needed(margin, inference.room, alpha)
-    return needed if needed is not None and needed > inference.units else None
 
 
 def _check_method(kind: str, method: str | None) -> None:

@@ -79,3 +79,13 @@ def test_time_and_energy_are_the_baselines_own_per_sample():
 def test_a_rule_that_selects_nothing_is_an_error():
     with pytest.raises(ConfigError, match="matches no task"):
         planned(run("base", zero_one(100, 0.7)), {"task": "gone", "margin": 0.1})
+
+
+def test_a_plan_asks_for_no_fewer_samples_than_unchanged_ones_need():
+    # Graded rows that hardly change: by their spread a few would do, by the rule of three 99.
+    values = np.linspace(0.2, 0.7, 300)
+    as_graded = {"metric": "rougeL", "scores": {("known", "rougeL"): {"kind": "bounded"}}}
+    like = run("like", values + 1e-4 * (np.arange(300) % 2), **as_graded)
+    rule = {"task": "known", "margin": 0.03}
+    (needs,) = planned(run("base", values, **as_graded), rule, like=like)
+    assert needs.items_needed == 99
