@@ -27,7 +27,7 @@ from steelyard.harness.checkpoints.differences import (
 )
 from steelyard.harness.checkpoints.digests import likelihood_digest
 from steelyard.harness.checkpoints.folder import stray_note, tokenizer_folder
-from steelyard.harness.checkpoints.foreign import refuse_foreign
+from steelyard.harness.checkpoints.foreign import own_python, trust_python, trusted_python
 from steelyard.harness.checkpoints.four_bits import keep_layout
 from steelyard.harness.checkpoints.fresh_process import (
     check_in_fresh_process,
@@ -110,10 +110,10 @@ __all__ = [
     "open_tokenizer",
     "own_marks",
     "own_marks_pattern",
+    "own_python",
     "read_adapters",
     "read_config",
     "read_weights",
-    "refuse_foreign",
     "relink",
     "save_adapter",
     "save_beside",
@@ -123,6 +123,8 @@ __all__ = [
     "take_in",
     "tied",
     "tokenizer_folder",
+    "trust_python",
+    "trusted_python",
     "untie",
     "vocabulary_difference",
     "with_checks",

@@ -22,7 +22,7 @@ from steelyard.harness.checkpoints.merging import beneath
 from steelyard.harness.checkpoints.shown import shown_adapter
 from steelyard.harness.checkpoints.weights import first_line, require_numbers
 from steelyard.harness.errors import CheckpointError, located
-from steelyard.harness.files import read_json_object
+from steelyard.harness.files import one_line, read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -183,7 +183,8 @@ def _require_whole(adapted: PeftModel, name: str, file: Path) -> None:
     strangers = sorted(shapes.keys() - there.keys() - _whole_embeddings(adapted))
     if strangers:
         raise CheckpointError(
-            f"{len(strangers)} of its tensors found no place in the model, such as {strangers[0]}",
+            f"{len(strangers)} of its tensors found no place in the model, such as "
+            f"{one_line(strangers[0])}",
             fix=_NAME_THE_BASE,
         )
     # Of whole embeddings PEFT stores some besides; those of the base are right where it did not.

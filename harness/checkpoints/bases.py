@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from steelyard.harness.checkpoints.folder import ADAPTER_CONFIG, TOKENIZER_FILES, has_weights
+from steelyard.harness.checkpoints.digests import weights_digest as digest_of_weights
+from steelyard.harness.checkpoints.folder import (
+    ADAPTER_CONFIG,
+    TOKENIZER_FILES,
+    has_weights,
+    only_gguf,
+)
 from steelyard.harness.checkpoints.own_files import is_own_file
 from steelyard.harness.errors import CheckpointError, did_you_mean
 from steelyard.harness.files import read_json_object
@@ -29,13 +35,15 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
     manifest states other weights.
 
     Raises:
-        CheckpointError: neither our link nor ``adapter_config.json`` leads to weights.
+        CheckpointError: neither our link nor ``adapter_config.json`` leads to weights; or, in a
+            folder of which nobody says which weights it stands on, they lead to two bases.
     """
     config = read_json_object(folder / ADAPTER_CONFIG, CheckpointError)
     named = _text_under(config, ADAPTER_BASE)
-    for place in _places(folder, named):
-        if not _is_folder(place) or not has_weights(place):
-            continue
+    places = [p for p in _places(folder, named) if _is_folder(p) and has_weights(p)]
+    if weights_digest is None and len({place.resolve() for place in places}) > 1:
+        _require_one_base(folder, named, places)
+    for place in places:
         stated = _stated_weights(place)
         if None in (stated, weights_digest) or stated == weights_digest:
             return place.resolve()
@@ -43,6 +51,17 @@ def base_of_adapter(folder: Path, *, weights_digest: str | None = None) -> Path:
         return registered_or_downloaded(named, _text_under(config, "revision") or None)
     fix = "move the base back, or train the adapter again"
     raise CheckpointError("the base of this adapter is gone", file=folder, value=named, fix=fix)
+
+
+def _require_one_base(folder: Path, named: str, places: Sequence[Path]) -> None:
+    """Refuse a link of ours that leads to another base than PEFT would take."""
+    if len({digest_of_weights(place, only_gguf(place)) for place in places}) > 1:
+        raise CheckpointError(
+            f"leads to another base than {ADAPTER_CONFIG}",
+            file=folder / BASE_LINK,
+            value=named,
+            fix=f"remove {BASE_LINK}, or correct {ADAPTER_BASE} in {ADAPTER_CONFIG}",
+        )
 
 
 #: Where PEFT writes what an adapter stands on.

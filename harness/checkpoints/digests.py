@@ -19,9 +19,12 @@ from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
     CONFIG,
     GENERATION_CONFIG,
+    TOKENIZER_CONFIG,
     adapter_files,
     chat_template_files,
     index_file,
+    names_python,
+    python_files,
     tokenizer_files,
     tokenizer_folder,
     weight_files,
@@ -57,12 +60,20 @@ def weights_digest(folder: Path, gguf_file: str | None = None) -> str:
     if not files:
         raise CheckpointError("the folder has no model weights", file=folder)
     content: dict[str, object] = {"tensors": _tensors_digest(files), "config": config}
-    # Both are missing from almost every folder, and so from its digest.
+    # These are missing from almost every folder, and so from its digest.
     if "quantization_config" in config and (metadata := _metadata(files)):
         content["metadata"] = metadata
     if config.get("dtype", config.get("torch_dtype")) is None and (dtype := _index_dtype(folder)):
         content["index dtype"] = dtype
+    if names_python(folder, CONFIG) and (python := python_digest(folder)):
+        content["python"] = python
     return digest_json(content)
+
+
+def python_digest(folder: Path) -> str | None:
+    """Digest of the Python beside a model or tokenizer, by file names; None where there is none."""
+    files = python_files(folder)
+    return digest_json({file.name: file_digest(file) for file in files}) if files else None
 
 
 def generation_digest(folder: Path, gguf_file: str | None = None) -> str | None:
@@ -116,6 +127,8 @@ def tokenizer_digest(folder: Path) -> str:
         for key in _PASSED_OVER.get(path.name, ()):
             value.pop(key, None)
         content[path.name] = value
+    if names_python(folder, TOKENIZER_CONFIG) and (python := python_digest(folder)):
+        content["python"] = python
     return digest_json(content | _padding_and_repair(folder))
 
 

@@ -24,6 +24,9 @@ CHAT_TEMPLATE_FILE = "chat_template.jinja"
 MORE_CHAT_TEMPLATES = "additional_chat_templates"
 GENERATION_CONFIG = "generation_config.json"
 
+#: The key of a configuration under which classes in Python files of the folder stand.
+AUTO_MAP = "auto_map"
+
 #: transformers reads the first of these that is there, PEFT the one below alone.
 _WHOLE_WEIGHTS = "model.safetensors"
 _INDEX_ENDING = ".safetensors.index.json"
@@ -243,7 +246,8 @@ def stray_weights(folder: Path, gguf_file: str | None = None) -> list[str]:
 
 
 def _like_weights(name: str) -> bool:
-    return _matches(name, _LIKE_WEIGHTS) and not _matches(name, TRAINING_LEFTOVERS)
+    small = name.lower()  # Model.SAFETENSORS is not read either
+    return _matches(small, _LIKE_WEIGHTS) and not _matches(small, TRAINING_LEFTOVERS)
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -261,6 +265,20 @@ def stray_note(folder: Path, gguf_file: str | None = None) -> tuple[str, ...]:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def names_python(folder: Path, name: str) -> bool:
+    """Whether a configuration (``config.json``, ``tokenizer_config.json``) names Python files."""
+    if not is_own_file(folder, name):
+        return False
+    return bool(read_json_object(folder / name, CheckpointError).get(AUTO_MAP))
+
+
+def python_files(folder: Path) -> list[Path]:
+    """The Python beside a model or tokenizer whose configuration names some; else none."""
+    if not any(names_python(folder, name) for name in (CONFIG, TOKENIZER_CONFIG)):
+        return []
+    return _files(folder, ("*.py",))
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -26,6 +26,7 @@ from typing import IO, Any, NamedTuple
 from steelyard.harness import errors
 from steelyard.harness.checkpoints.as_trained import FILE as AS_TRAINED
 from steelyard.harness.checkpoints.checks import check_against
+from steelyard.harness.checkpoints.foreign import trust_python, trusted_python
 from steelyard.harness.checkpoints.opening import open_checkpoint
 from steelyard.harness.environment import nvidia_smi
 from steelyard.harness.errors import CheckpointError, SteelyardError
@@ -49,6 +50,7 @@ def check_in_fresh_process(
         "folder": str(checkpoint.folder),
         "start": start.manifest.digests.model_dump(),
         "prompt": prompt,
+        "trusted": trusted_python(),
     }
     answer = _asked(json.dumps(request))
     if "checks" in answer:
@@ -198,6 +200,7 @@ def serve(requests: IO[str], answers: int) -> None:
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
+        trust_python(request["trusted"])
         checkpoint = open_checkpoint(Path(request["folder"]), verify=True)
         start = Digests.model_validate(request["start"])
         checks = check_against(checkpoint, start, prompt=request["prompt"])

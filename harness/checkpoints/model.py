@@ -28,8 +28,9 @@ from steelyard.harness.checkpoints.folder import (
     require_safetensors,
     tokenizer_folder,
 )
-from steelyard.harness.checkpoints.foreign import refuse_foreign_tokenizer
+from steelyard.harness.checkpoints.foreign import own_tokenizer_python
 from steelyard.harness.checkpoints.four_bits import keep_layout
+from steelyard.harness.checkpoints.own_files import refuse_links_out
 from steelyard.harness.checkpoints.shown import shown_tokenizer
 from steelyard.harness.checkpoints.weights import first_line, read_config, read_weights
 from steelyard.harness.environment import quiet
@@ -81,6 +82,7 @@ def find_source(
         if path.exists() or path.is_absolute() or str(path_or_id).startswith("."):
             raise CheckpointError("no such model folder", file=path_or_id, fix="check the path")
         path = registered_or_downloaded(str(path_or_id))
+    refuse_links_out(path)
     if adapter is None and is_adapter(path):
         base = find_source(base_of_adapter(path))
         if base.adapter is not None:
@@ -254,11 +256,11 @@ def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedToken
     """
     import transformers
 
-    refuse_foreign_tokenizer(folder)
-    with shown_tokenizer(folder, weights or folder) as shown:
+    python = own_tokenizer_python(folder)
+    with shown_tokenizer(folder, weights or folder, python) as shown:
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(
-                shown, local_files_only=True, trust_remote_code=False
+                shown, local_files_only=True, trust_remote_code=python is not None
             )
         except (MemoryError, *STOPPING):
             raise
@@ -306,6 +308,7 @@ def _adapter(adapter: str | Path | None) -> str | None:
     if adapter is None:
         return None
     folder = model_folder(str(adapter))
+    refuse_links_out(folder)
     if not is_adapter(folder):
         fix = "name the folder that PEFT saved"
         raise CheckpointError(f"no {ADAPTER_CONFIG} there", file=folder, fix=fix)

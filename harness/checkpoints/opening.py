@@ -36,7 +36,7 @@ from steelyard.harness.checkpoints.folder import (
     stray_note,
     tokenizer_folder,
 )
-from steelyard.harness.checkpoints.own_files import is_own_file
+from steelyard.harness.checkpoints.own_files import is_own_file, refuse_links_out
 from steelyard.harness.errors import CheckpointError, located
 from steelyard.harness.files import limited_bytes
 from steelyard.harness.files.version_1 import manifest_in
@@ -116,8 +116,10 @@ def describe(
     folder: Path, *, name: str, gguf_file: str | None = None, candidate: str = "base"
 ) -> Checkpoint:
     """A checkpoint for a model folder that somebody else made; nothing is written."""
+    refuse_links_out(folder)
     adapter = folder if is_adapter(folder) else None
     weights = folder if adapter is None else base_of_adapter(folder)
+    refuse_links_out(weights)
     gguf_file = gguf_file or only_gguf(weights)
     if adapter is not None:
         require_safetensors(adapter, "adapter")

@@ -8,6 +8,7 @@ snapshots of the same model.
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -39,12 +40,29 @@ def is_own_file(folder: Path, name: str | Path) -> bool:
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
         raise CheckpointError("is a link to nothing", file=path, fix=_COPY_IT) from error
     if target != real_folder / name and not _belongs(target, real_folder):
-        raise CheckpointError(
-            "is a link that leads out of the folder", file=path, value=str(target), fix=_COPY_IT
-        )
+        raise _leads_out(path, target)
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return stat.S_ISREG(mode)
     raise CheckpointError("is no plain file", file=path, fix=_COPY_IT)
+
+
+def refuse_links_out(folder: Path) -> None:
+    """Refuse a folder with a link that leads out of it, whether anybody would read it or not.
+
+    Raises:
+        CheckpointError: by the link and where it leads.
+    """
+    real_folder = folder.resolve()
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            target = Path(os.path.realpath(path))  # of a circle of links the place where it begins
+            if not _belongs(target, real_folder):
+                raise _leads_out(path, target)
+
+
+def _leads_out(path: Path, target: Path) -> CheckpointError:
+    problem = "is a link that leads out of the folder"
+    return CheckpointError(problem, file=path, value=str(target), fix=_COPY_IT)
 
 
 def _belongs(target: Path, folder: Path) -> bool:

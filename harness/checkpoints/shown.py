@@ -18,6 +18,7 @@ from steelyard.harness.checkpoints.folder import (
     adapter_files,
     chat_template_files,
     index_file,
+    python_files,
     tokenizer_files,
     weight_files,
 )
@@ -26,15 +27,20 @@ from steelyard.harness.files import temporary_folder
 
 
 @contextmanager
-def shown_model(folder: Path, gguf_file: str | None = None) -> Iterator[Path]:
-    """A folder with the weights of ``folder``, their configuration and generation settings."""
+def shown_model(
+    folder: Path, gguf_file: str | None = None, python: str | None = None
+) -> Iterator[Path]:
+    """A folder with the weights of ``folder``, their configuration and generation settings.
+
+    With ``python``, the digest of the folder's Python, that is shown too.
+    """
     if gguf_file is not None:
         parts = [folder / gguf_file, folder / CONFIG]
     else:
         parts = [*weight_files(folder), folder / CONFIG, folder / GENERATION_CONFIG]
         index = index_file(folder)
         parts += [] if index is None else [index]
-    with _links(folder, parts) as shown:
+    with _links(folder, parts, python) as shown:
         yield shown
 
 
@@ -46,21 +52,27 @@ def shown_adapter(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def shown_tokenizer(folder: Path, weights: Path) -> Iterator[Path]:
+def shown_tokenizer(folder: Path, weights: Path, python: str | None = None) -> Iterator[Path]:
     """A folder with the tokenizer and the chat templates of ``folder``.
 
-    Which class it becomes depends on the configuration of the model, that of ``weights``.
+    Which class it becomes depends on the configuration of the model, that of ``weights``. With
+    ``python``, the digest of the folder's Python, that is shown too.
     """
     parts = [*tokenizer_files(folder), *chat_template_files(folder).values()]
-    with _links(folder, parts) as shown:
+    with _links(folder, parts, python) as shown:
         if is_own_file(weights, CONFIG):
             (shown / CONFIG).symlink_to((weights / CONFIG).resolve())
         yield shown
 
 
 @contextmanager
-def _links(folder: Path, parts: Iterable[Path]) -> Iterator[Path]:
+def _links(folder: Path, parts: Iterable[Path], python: str | None = None) -> Iterator[Path]:
     with temporary_folder("shown") as shown:
+        if python is not None:
+            # transformers keeps a copy of what it runs by the name of the folder: one for each.
+            shown = shown / f"steelyard_{python[:16]}"
+            shown.mkdir()
+            parts = [*parts, *python_files(folder)]
         for part in parts:
             place = part.relative_to(folder)
             if is_own_file(folder, place):

@@ -24,8 +24,14 @@ from steelyard.harness.checkpoints.folder import (
     weight_files,
 )
 from steelyard.harness.checkpoints.opening import describe
-from steelyard.harness.checkpoints.own_files import is_own_file
-from steelyard.harness.checkpoints.writing import Format, copy_generation, copy_tokenizer, link_base
+from steelyard.harness.checkpoints.own_files import is_own_file, refuse_links_out
+from steelyard.harness.checkpoints.writing import (
+    Format,
+    copy_generation,
+    copy_python,
+    copy_tokenizer,
+    link_base,
+)
 from steelyard.harness.errors import CheckpointError
 from steelyard.harness.files import digest_json, read_json_object
 from steelyard.harness.plugins import TrainJob
@@ -70,6 +76,7 @@ def content_of(folder: Path) -> str:
     if not is_adapter(folder):
         return describe(folder, name=folder.name).manifest.digest
     require_safetensors(folder, "adapter")
+    refuse_links_out(folder)
     own = has_tokenizer(folder)
     tokenizer = [tokenizer_digest(folder), chat_template_digest(folder)] if own else None
     return digest_json([adapter_digest(folder), tokenizer])
@@ -104,11 +111,13 @@ def take_in(source: Path, job: TrainJob) -> tuple[Format, tuple[str, ...]]:
             shutil.copyfile(file, job.folder / file.name)
     copy_tokenizer(source, job.folder)
     copy_generation(source, job.folder)
+    copy_python(source, job.folder)
     return taken.manifest.format, ()
 
 
 def _take_in_adapter(source: Path, job: TrainJob) -> tuple[Format, tuple[str, ...]]:
     require_safetensors(source, "adapter")
+    refuse_links_out(source)
     start = job.start
     if start.adapter_folder is not None or start.gguf_file is not None:
         fix = "make the base that the adapter was trained on its parent"

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from steelyard.harness.checkpoints.digests import stored_as_integers
-from steelyard.harness.checkpoints.foreign import refuse_foreign
+from steelyard.harness.checkpoints.foreign import own_python
 from steelyard.harness.checkpoints.shown import shown_model
 from steelyard.harness.errors import STOPPING, CheckpointError
+from steelyard.harness.files import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -54,18 +55,21 @@ class Weights(NamedTuple):
 
 
 def read_config(folder: Path, gguf_file: str | None = None) -> PretrainedConfig:
-    """The configuration of the model in ``folder``; no Python of the folder runs.
+    """The configuration of the model in ``folder``; Python of the folder runs where it is trusted.
 
     Raises:
         CheckpointError: there is none that transformers reads.
     """
     import transformers
 
-    refuse_foreign(folder)
-    with shown_model(folder, gguf_file) as shown:
+    python = own_python(folder)
+    with shown_model(folder, gguf_file, python) as shown:
         try:
             config: PretrainedConfig = transformers.AutoConfig.from_pretrained(
-                shown, local_files_only=True, trust_remote_code=False, **_named(gguf_file)
+                shown,
+                local_files_only=True,
+                trust_remote_code=python is not None,
+                **_named(gguf_file),
             )
         except (MemoryError, *STOPPING):
             raise
@@ -82,7 +86,7 @@ def read_weights(
     with_new_head: bool = False,
     **options: Any,
 ) -> Weights:
-    """``kind.from_pretrained`` with ``options``; no Python of the folder runs.
+    """``kind.from_pretrained`` with ``options``; Python of the folder runs where it is trusted.
 
     Args:
         kind: ``AutoModelForCausalLM``, a class of models, ...
@@ -96,8 +100,9 @@ def read_weights(
         CheckpointError: it cannot be opened; a tensor is missing, left over, of another shape, or
             not of numbers.
     """
-    refuse_foreign(folder)
-    with shown_model(folder, gguf_file) as shown:
+    # A class that is there already looks for none.
+    python = None if _is_model(kind) else own_python(folder)
+    with shown_model(folder, gguf_file, python) as shown:
         try:
             model, loading = kind.from_pretrained(
                 shown,
@@ -105,7 +110,7 @@ def read_weights(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are refused below, by their shapes
                 local_files_only=True,
-                trust_remote_code=False,
+                trust_remote_code=python is not None,
                 **_named(gguf_file),
                 **options,
             )
@@ -120,6 +125,12 @@ def read_weights(
         _require_floats(model, folder)
     zeros = require_numbers(floats_of(model), folder)
     return Weights(model, _zero_note(zeros))
+
+
+def _is_model(kind: _Kind) -> bool:
+    from transformers import PreTrainedModel
+
+    return isinstance(kind, type) and issubclass(kind, PreTrainedModel)
 
 
 def _named(gguf_file: str | None) -> dict[str, object]:
@@ -158,7 +169,7 @@ def _require_whole(
     if unexpected:
         raise CheckpointError(
             f"{len(unexpected)} tensors of its weights have no place in the model, such as "
-            f"{unexpected[0]}: what they do would be left out",
+            f"{one_line(unexpected[0])}: what they do would be left out",
             file=folder,
             fix=f"{_COPY_AGAIN}, or remove what is no part of the model",
         )

@@ -26,6 +26,7 @@ from steelyard.harness.checkpoints.folder import (
     GENERATION_CONFIG,
     chat_template_files,
     only_gguf,
+    python_files,
     size_bytes,
     tokenizer_files,
     tokenizer_folder,
@@ -103,6 +104,12 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
         copy = folder / file.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(file, copy)
+
+
+def copy_python(source: Path, folder: Path) -> None:
+    """Copy the Python that a model's or tokenizer's configuration names, run or not."""
+    for file in python_files(source):
+        shutil.copyfile(file, folder / file.name)
 
 
 def copy_generation(weights: Path, folder: Path) -> None:
@@ -257,6 +264,7 @@ def _finish_folder(job: TrainJob) -> None:
     start = job.start
     copy_tokenizer(tokenizer_folder(start.folder, start.weights_folder), job.folder)
     copy_generation(start.weights_folder, job.folder)
+    copy_python(start.weights_folder, job.folder)
     # PEFT and TRL leave a model card that names this machine's paths.
     for name in ("README.md", "training_args.bin"):
         (job.folder / name).unlink(missing_ok=True)

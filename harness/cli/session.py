@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from steelyard.harness.checkpoints import trust_python
 from steelyard.harness.energy import EnergyConfig, open_meter
 from steelyard.harness.errors import located
 from steelyard.harness.experiment import Experiment
@@ -18,6 +19,7 @@ def session(experiment: Experiment, store: FolderStore) -> Iterator[Callable[[],
     """A meter, opened on first use and closed here, while the store is held beside other runs."""
     with located(file=experiment.file, line_of=lines_of(experiment.file)):
         config = validated(EnergyConfig, experiment.settings.energy, key="energy").checked()
+    trust_python(experiment.settings.trust_remote_code)
     opened: list[Meter] = []
 
     def meter() -> Meter:

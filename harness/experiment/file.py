@@ -70,12 +70,22 @@ class ExperimentFile(BaseModel):
     backend: str = "steelyard"
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     chat_template: bool = False
+    trust_remote_code: str | None = None
     energy: Block = Field(default_factory=dict)
     noise: tuple[NoiseVariant, ...] = ()
     gate: Block | None = None
     resources: StageResources = StageResources()
     report: tuple[str, ...] = ("html", "markdown")
     notes: tuple[str, ...] = ()
+
+    @field_validator("trust_remote_code", mode="before")
+    @classmethod
+    def _names_a_digest(cls, value: object) -> object:
+        if value is None or (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)):
+            return value
+        raise ValueError(
+            "it names the digest of the Python that may run, which the refusal without it states"
+        )
 
     _present_name = field_validator("backend")(old_names.backend)
 

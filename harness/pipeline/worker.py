@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.harness.checkpoints import is_reward_model
+from steelyard.harness.checkpoints import is_reward_model, trust_python
 from steelyard.harness.energy import EnergyConfig, SharedMeter, open_meter
 from steelyard.harness.environment import silence_libraries, use_threads
 from steelyard.harness.errors import STOPPING, SteelyardError, StoreError
@@ -64,6 +64,7 @@ class Worker:
         meter: Callable[[], Meter],
         listener: Listener,
     ) -> None:
+        trust_python(experiment.settings.trust_remote_code)
         self.experiment = experiment
         self.store = store
         self._meter = meter

@@ -13,7 +13,7 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model, model_registry
 from lm_eval.utils import simple_parse_args_string
 
-from steelyard.harness.checkpoints import find_source, refuse_foreign
+from steelyard.harness.checkpoints import find_source, own_python
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
 from steelyard.harness.plugins import missing_package
@@ -74,7 +74,7 @@ def _refuse_foreign(arguments: Mapping[str, object]) -> None:
         )
     named = Path(str(arguments.get("pretrained", "")))
     if named.is_dir():
-        refuse_foreign(Path(find_source(named).weights))
+        own_python(Path(find_source(named).weights))
 
 
 def _first_line(error: BaseException) -> str:

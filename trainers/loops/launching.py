@@ -17,7 +17,12 @@ from typing import Any
 
 from pydantic import Field
 
-from steelyard.harness.checkpoints import open_checkpoint, write_manifest
+from steelyard.harness.checkpoints import (
+    open_checkpoint,
+    trust_python,
+    trusted_python,
+    write_manifest,
+)
 from steelyard.harness.errors import ConfigError, SteelyardError, TrainingError
 from steelyard.harness.files import digest_json, file_digest, read_yaml, temporary_folder
 from steelyard.harness.interpreters import safe_environment
@@ -179,11 +184,13 @@ def to_json(job: TrainJob) -> dict[str, Any]:
         "base_digest": job.base_digest,
         "sources": {name: _checkpoint_json(source) for name, source in job.sources.items()},
         "state_folder": None if job.state_folder is None else str(job.state_folder),
+        "trusted": trusted_python(),
     }
 
 
 def from_json(content: Mapping[str, Any], **changes: Any) -> TrainJob:
     """The job that :func:`to_json` wrote, with ``changes``."""
+    trust_python(content["trusted"])
     fields = {
         **{key: content[key] for key in ("candidate", "seed", "base_name", "base_digest")},
         "start": _checkpoint(content["start"]),

@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from steelyard.harness.checkpoints import load_model_folder, open_base, open_checkpoint
-from steelyard.harness.checkpoints.digests import adapter_digest
+from steelyard.harness.checkpoints import (
+    load_model_folder,
+    open_base,
+    open_checkpoint,
+    trust_python,
+)
+from steelyard.harness.checkpoints.digests import adapter_digest, python_digest
 from steelyard.harness.checkpoints.folder import stray_note
 from steelyard.harness.errors import SteelyardError
 from tests.harness.scoring import tiny
@@ -144,6 +147,12 @@ def test_integers_are_no_weights_where_nothing_says_what_they_stand_for(folder: 
     assert f"the tensor {LAYER} is stored as integers" in refusal(folder)
 
 
+def test_whole_weights_under_a_configuration_of_packed_ones_are_refused(folder: Path) -> None:
+    packed = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    change(folder / "config.json", lambda config: config.update(quantization_config=packed))
+    assert "the weights are not stored in this way" in refusal(folder)
+
+
 def test_a_tensor_in_two_shards_is_refused(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
@@ -234,13 +243,20 @@ def test_a_pickle_is_never_read_whatever_lies_beside_it(
 
 def test_what_else_looks_like_weights_is_named_and_not_read(folder: Path) -> None:
     before = open_base(str(folder)).manifest.digest
-    for name in ("model.fp16.safetensors", "tf_model.h5", "flax_model.msgpack", "model.pickle"):
+    for name in (
+        "MODEL.safetensors",
+        "model.fp16.safetensors",
+        "tf_model.h5",
+        "flax_model.msgpack",
+        "model.pickle",
+    ):
         (folder / name).write_bytes(b"x")
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model.onnx").write_bytes(b"x")
     assert open_base(str(folder)).manifest.digest == before
     assert stray_note(folder) == (
-        "not read: flax_model.msgpack, model.fp16.safetensors, model.pickle, onnx/ and 1 more",
+        "not read: MODEL.safetensors, flax_model.msgpack, model.fp16.safetensors, model.pickle "
+        "and 2 more",
     )
 
 
@@ -251,7 +267,7 @@ def test_what_else_looks_like_weights_is_named_and_not_read(folder: Path) -> Non
     "name",
     [WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", "generation_config.json",
      "chat_template.jinja", "additional_chat_templates/tool.jinja", "manifest.json",
-     "model.safetensors.index.json"],
+     "model.safetensors.index.json", "LICENSE", "old.safetensors"],
 )  # fmt: skip
 def test_a_link_that_leaves_the_folder_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
     outside, link = tmp_path / "outside", folder / name
@@ -356,7 +372,7 @@ def test_what_a_manifest_claims_besides_is_not_taken_over(folder: Path) -> None:
 
 OWN_PYTHON = """
 import os
-os.mkdir({marker!r})
+os.makedirs({marker!r}, exist_ok=True)
 from transformers import LlamaConfig as C, LlamaForCausalLM as M, PreTrainedTokenizerFast as T
 class OwnConfig(C): model_type = "own"
 class OwnModel(M): config_class = OwnConfig
@@ -408,10 +424,62 @@ def test_a_tokenizer_of_its_own_python_is_not_taken_for_another(
     assert not (tmp_path / "ran").exists()
 
 
+def test_python_that_an_experiment_names_by_its_digest_runs_and_no_other(
+    folder: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hf"))
+    monkeypatch.syspath_prepend(tmp_path / "hf")
+    plain = open_base(str(with_python(folder, tmp_path / "ran"))).manifest.digest
+    told = refusal(folder)
+    digest = told.rpartition("trust_remote_code: ")[2].split()[0]
+    trust_python(digest)
+    try:
+        loaded = load_model_folder(folder, device="cpu")
+        (folder / "own.py").write_text((folder / "own.py").read_text() + "# another")
+        assert "is Python of the folder's own" in refusal(folder)
+    finally:
+        trust_python(None)
+    assert (tmp_path / "ran").is_dir()
+    assert type(loaded.model).__name__ == "OwnModel"
+    ids = torch.arange(3, 20)[None]
+    ours = load_model_folder(made, device="cpu").model(ids).logits
+    assert torch.equal(loaded.model(ids).logits, ours)
+    assert open_base(str(folder)).manifest.digest != plain
+
+
+def test_code_of_another_repository_is_never_trusted(folder: Path, tmp_path: Path) -> None:
+    with_python(folder, tmp_path / "ran")
+    other = {"AutoConfig": "org/name--own.OwnConfig"}
+    change(folder / "config.json", lambda config: config.update(auto_map=other))
+    trust_python(python_digest(folder))
+    try:
+        assert "auto_map: names code on the hub" in refusal(folder)
+    finally:
+        trust_python(None)
+
+
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
 def test_a_kernel_of_the_hub_is_refused(folder: Path, key: str) -> None:
     change(folder / "config.json", lambda config: config.update({key: "stranger/kernel"}))
     assert f"{key}: names code on the hub (got 'stranger/kernel')" in refusal(folder)
+
+
+def test_a_link_of_ours_to_another_base_than_peft_would_take_is_refused(
+    adapter: Path, made: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(made, tmp_path / "other"))
+    (adapter / "base.json").write_text(json.dumps({"absolute": str(other)}))
+    before = open_base(str(adapter)).manifest.digest  # a copy of the base is the base
+    change(other / WEIGHTS, lambda tensors: tensors[LAYER].mul_(2))
+    assert "base.json: leads to another base than adapter_config.json" in refusal(adapter)
+    (adapter / "base.json").unlink()
+    assert open_base(str(adapter)).manifest.digest == before
+
+
+def test_an_adapter_changes_no_tensor_of_the_base(adapter: Path) -> None:
+    stranger = {f"base_model.model.{LAYER}": torch.ones(64, 32)}
+    change(adapter / ADAPTER, lambda tensors: tensors.update(stranger))
+    assert f"no place in the model, such as base_model.model.{LAYER}" in refusal(adapter)
 
 
 @pytest.mark.parametrize(
@@ -445,16 +513,24 @@ def test_an_adapter_of_adapters_elsewhere_is_refused(adapter: Path) -> None:
 
 
 @pytest.mark.slow
-def test_yes_on_standard_input_runs_no_python_of_a_folder(folder: Path, tmp_path: Path) -> None:
+def test_a_candidate_of_a_model_of_trusted_python_is_trained_checked_and_scored(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import steelyard
+
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "hf"))
     with_python(folder, tmp_path / "ran")
-    done = subprocess.run(
-        [sys.executable, "-m", "steelyard", "eval", str(folder), "--suite", "core"],
-        input="y\n" * 100,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "is Python of the folder's own, which is not run" in done.stderr
-    assert not (tmp_path / "ran").exists()
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "the quick", "completion": " fox"}\n' * 2)
+    experiment = {
+        "name": "trusted",
+        "base": str(folder),
+        "trust_remote_code": python_digest(folder),
+        "data": {"rows": {"path": str(tmp_path / "rows.jsonl")}},
+        "candidates": {"full": {"trainer": "full", "data": "rows", "steps": 1, "batch_size": 1}},
+        "suite": ["microworld_known"],
+        "limit": 2,
+    }
+    result = steelyard.run(experiment, workspace=tmp_path / "w", gate=False)
+    assert result.failures == ()
+    checkpoint = result.candidates["full"].record.checkpoint
+    assert checkpoint.checks["opened"].startswith("in a fresh process")
