@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.files import redacted
+from steelyard.harness.interpreters import safe_environment
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -50,7 +51,8 @@ def require_found_elsewhere(url: str, path: str, content: str) -> None:
     """Raise ``ConfigError`` where another process does not find ``content`` in a file there."""
     try:
         probe = subprocess.run(
-            [sys.executable, "-P", "-c", _PROBE, url, path],
+            [sys.executable, "-c", _PROBE, url, path],
+            env=safe_environment(),
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,
