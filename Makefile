@@ -17,10 +17,13 @@ help:
 	@echo "make bench      benchmarks and long simulations; figures go to benchmarks/results"
 	@echo "make clean      remove the virtual environment and the demo's output"
 
-$(STAMP): pyproject.toml setup.py constraints.txt
+# Versions from constraints.txt; what was installed is then held against the hashes of requirements.lock.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) --report $(VENV)/torch.json torch
+	$(INSTALL) --report $(VENV)/rest.json -e '.[dev]'
+	$(BIN)/python .ci/installed.py requirements.lock $(VENV)/torch.json $(VENV)/rest.json
 	@touch $(STAMP)
 
 demo: $(STAMP)
