@@ -32,6 +32,8 @@ def session(experiment: Experiment, store: FolderStore) -> Iterator[Callable[[],
         try:
             yield meter
         finally:
-            store.layout.clean()  # after workers, which end without removing their folders
+            # After workers, which end without removing their folders.
+            store.layout.clean()
+            remove_abandoned()
             for each in opened:
                 each.close()

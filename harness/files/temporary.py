@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,24 +25,38 @@ _BEGINNING_SECONDS = 60.0
 
 _own: tuple[Path, int] | None = None
 """This process's folder and its lock."""
+_guard = threading.Lock()
+_kept = False
+"""Whether the folder is asked for until the process ends, and not for a block."""
 
 
 @contextmanager
 def temporary_folder(purpose: str) -> Iterator[Path]:
     """An empty folder that is gone at the end of the block, or once this process is gone."""
-    folder = own_folder() / f"{purpose}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
+    with _guard:
+        folder = _made() / f"{purpose}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with _guard:
+            _give_up_if_empty()
 
 
 def own_folder() -> Path:
-    """This process's folder, made by the first call, which removes those of the dead too.
+    """This process's folder, kept until it ends; the first call removes those of the dead too.
 
     Raises ``OSError`` where ``$TMPDIR`` cannot be written.
     """
+    global _kept
+    with _guard:
+        folder = _made()
+        _kept = True
+    return folder
+
+
+def _made() -> Path:
     global _own
     if _own is None or not _own[0].is_dir():
         remove_abandoned()
@@ -54,6 +69,17 @@ def own_folder() -> Path:
         # Processes that multiprocessing starts end without `atexit`, but not without this.
         util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-200)
     return _own[0]
+
+
+def _give_up_if_empty() -> None:
+    """A process may end without a word (`os._exit`): what it needs no more is gone before."""
+    global _own
+    if _own is None or _kept or [p.name for p in _own[0].iterdir()] != [OWNER]:
+        return
+    folder, lock = _own
+    _own = None
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
 
 
 def remove_abandoned() -> None:
@@ -80,10 +106,10 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 def _forget_in_child() -> None:
     # A forked child would hold the lock for its dead parent; what it needs lies in its own folder.
-    global _own
+    global _own, _kept, _guard
     if _own is not None:
         os.close(_own[1])
-        _own = None
+    _own, _kept, _guard = None, False, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -115,3 +115,32 @@ def test_a_renamed_candidate_is_found_under_its_name(place: Place) -> None:
     assert place.run(0.1, "cut") == 0
     assert place.judged("small/cut") == before
     assert open_store(place.folder / ".steelyard").get("small/cut").candidate == "cut"
+
+
+@pytest.mark.slow
+def test_a_run_with_a_flipped_byte_is_put_away_and_made_again_from_its_journal(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steelyard.harness.scoring import journal
+
+    assert place.run(0.1, "cut") == 0
+    store = open_store(place.folder / ".steelyard")
+    run = store.get("small/cut")
+    rows = store.layout.runs / run.id / "rows.parquet"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
+    capsys.readouterr()
+    assert place.judged("small/cut") == 2  # an error by file, and never another number
+
+    def scored(*_: object) -> None:
+        raise AssertionError("a pack was scored again")
+
+    monkeypatch.setattr(journal.Journal, "_append", scored)
+    assert place.run(0.1, "cut") == 0
+    told = capsys.readouterr().err
+    assert "rows.parquet: damaged" in told
+    assert "put away in" in told
+    again = open_store(place.folder / ".steelyard")
+    assert again.get("small/cut").id == run.id
+    assert rows.read_bytes() == whole
+    assert place.judged("small/cut") == run.checkpoint.digest
