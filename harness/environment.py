@@ -95,7 +95,7 @@ def environment() -> Environment:
         platform=platform.platform(),
         cpu=_cpu_model(),
         cores=_cores(),
-        memory_bytes=_memory_bytes(),
+        memory_bytes=total_memory_bytes(),
         gpus=_gpus(),
         packages=dict(sorted(versions("record").items())),
     )
@@ -120,7 +120,8 @@ def _cores() -> int | None:
     return os.cpu_count()
 
 
-def _memory_bytes() -> int | None:
+def total_memory_bytes() -> int | None:
+    """Of this machine; None where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

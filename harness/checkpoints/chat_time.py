@@ -1,4 +1,4 @@
-"""The time that a chat template is told, where it asks for one.
+"""The time that a chat template is told, where it asks for one, and the time that it may take.
 
 Llama 3.1's template and its kin write today's date into every prompt (``strftime_now``), so the
 same model would be asked another question tomorrow. Training and scoring alike tell every template
@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import functools
 import re
+from contextlib import AbstractContextManager
 from datetime import datetime
 from string import ascii_letters
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from steelyard.harness.errors import CheckpointError
+from steelyard.harness.files import time_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 #: What a template is told that asks for the time. Another value asks every such model otherwise,
 #: so it may change only with a new meaning of the signature's ``chat_time``.
 CHAT_TIME = datetime(2026, 1, 1, 12)
+#: A chat of a thousand turns takes milliseconds.
+MOST_SECONDS = 20.0
 _ASKS = re.compile(r"\bstrftime_now\b")
 _DRAWS = re.compile(r"\|\s*random\b|\blipsum\s*\(")
 
@@ -39,6 +45,30 @@ def tell_fixed_time(tokenizer: PreTrainedTokenizerBase) -> None:
         tokenizer.apply_chat_template = functools.partial(_apply, tokenizer)
 
 
+def limit_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the tokenizer's chat template take ``MOST_SECONDS`` for a chat, whoever applies it.
+
+    Call it after :func:`tell_fixed_time`.
+    """
+    if tokenizer.chat_template and not is_told_fixed_time(tokenizer):
+        tokenizer.apply_chat_template = functools.partial(_limited, tokenizer)
+
+
+def _limited(tokenizer: PreTrainedTokenizerBase, *chat: Any, **options: Any) -> object:
+    with _patience(tokenizer):
+        return type(tokenizer).apply_chat_template(tokenizer, *chat, **options)
+
+
+def _patience(tokenizer: PreTrainedTokenizerBase) -> AbstractContextManager[None]:
+    error = CheckpointError(
+        f"the chat template takes more than {MOST_SECONDS:g} seconds for one chat",
+        file=tokenizer.name_or_path,
+        key="chat_template",
+        fix="take the loops out of it that turn ever so often",
+    )
+    return time_limit(MOST_SECONDS, error)
+
+
 def is_told_fixed_time(tokenizer: object) -> bool:
     """Whether :func:`tell_fixed_time` was here."""
     applied = getattr(tokenizer, "apply_chat_template", None)
@@ -55,9 +85,10 @@ def _apply(
 ) -> object:
     """transformers' ``apply_chat_template`` with a clock that stands still."""
     template = tokenizer.get_chat_template(chat_template, tools)
-    return type(tokenizer).apply_chat_template(
-        tokenizer, conversation, tools, documents, _clock() + template, **options
-    )
+    with _patience(tokenizer):
+        return type(tokenizer).apply_chat_template(
+            tokenizer, conversation, tools, documents, _clock() + template, **options
+        )
 
 
 @functools.lru_cache

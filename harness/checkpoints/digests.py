@@ -217,6 +217,11 @@ def _tensors(file: Path) -> Iterator[tuple[str, tuple[str, list[int], int, int]]
             yield name, (dtype, shape, begin + start, begin + end)
 
 
+def tensor_shapes(files: list[Path]) -> list[list[int]]:
+    """The shape of every tensor in these safetensors files, from their headers."""
+    return [shape for file in files for _, (_, shape, _, _) in _tensors(file)]
+
+
 def _metadata(files: list[Path]) -> dict[str, object]:
     """What the files say of themselves, from which torchao builds its tensors again."""
     metadata: dict[str, object] = {}

@@ -19,7 +19,7 @@ from steelyard.harness.checkpoints.bases import (
     registered_or_downloaded,
 )
 from steelyard.harness.checkpoints.causality import require_causal
-from steelyard.harness.checkpoints.chat_time import tell_fixed_time
+from steelyard.harness.checkpoints.chat_time import limit_template, tell_fixed_time
 from steelyard.harness.checkpoints.folder import (
     ADAPTER_CONFIG,
     has_tokenizer,
@@ -268,6 +268,7 @@ def open_tokenizer(folder: Path, weights: Path | None = None) -> PreTrainedToken
             raise _unreadable(error, folder, shown) from error
     _state_files(tokenizer, shown, folder)
     tell_fixed_time(tokenizer)
+    limit_template(tokenizer)
     return tokenizer
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from steelyard.harness.checkpoints.digests import stored_as_integers
 from steelyard.harness.checkpoints.foreign import own_python
 from steelyard.harness.checkpoints.shown import shown_model
+from steelyard.harness.checkpoints.sizes import require_buildable
 from steelyard.harness.errors import STOPPING, CheckpointError
 from steelyard.harness.files import one_line
 
@@ -97,11 +98,17 @@ def read_weights(
         options: of ``from_pretrained``.
 
     Raises:
-        CheckpointError: it cannot be opened; a tensor is missing, left over, of another shape, or
-            not of numbers.
+        CheckpointError: it cannot be opened, or is larger than its weights or the memory; a tensor
+            is missing, left over, of another shape, or not of numbers.
     """
     # A class that is there already looks for none.
     python = None if _is_model(kind) else own_python(folder)
+    if gguf_file is None:
+        # Read into this machine's memory first, wherever they go; packed ones have no dtype.
+        packed = "device_map" in options
+        require_buildable(
+            folder, None if packed else getattr(options.get("dtype"), "itemsize", None)
+        )
     with shown_model(folder, gguf_file, python) as shown:
         try:
             model, loading = kind.from_pretrained(

@@ -32,7 +32,7 @@ from pydantic import ValidationError
 
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.errors import DataError, located
-from steelyard.harness.files import write_atomic
+from steelyard.harness.files import ordinary_bytes, write_atomic
 from steelyard.harness.files.old_names import (
     BASELINE_FORMAT,
     BASELINE_SUFFIX,
@@ -251,9 +251,10 @@ def _checked_content(path: Path) -> _RunContent:
 
 
 def _unzipped_text(path: Path) -> str:
-    if not path.is_file():
-        _refuse("no such file", "write one with `steelyard baseline save`")
-    if path.stat().st_size > MAX_FILE_BYTES:
+    fix = "write one with `steelyard baseline save`"
+    if not path.exists():
+        _refuse("no such file", fix)
+    if ordinary_bytes(path, DataError, fix=fix) > MAX_FILE_BYTES:
         _refuse(f"larger than {MAX_FILE_BYTES} bytes", "is it a baseline file?")
     try:
         with gzip.open(io.BytesIO(path.read_bytes())) as file:

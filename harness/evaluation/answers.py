@@ -90,6 +90,8 @@ def _answer(built: BuiltTask, entry: Entry, count_tokens: Callable[[str], int]) 
         # Held against a choice that the label names by its place: -1 would name the last.
         unlabelled = picks_a_choice(built.task) and not right_choices(built.task, entry["doc"])
         bad = Flag.BAD_LABEL if unlabelled else None
+        if _asks_nothing(built, entry["doc"]):
+            bad = Flag.EMPTY_QUESTION
         return Answer(prompt, target, raw, shown, bad, cut=cut)
     if kind == "loglikelihood":
         value, greedy = raw[0]
@@ -118,6 +120,20 @@ def _asks_for_nothing(
         return False
     counted = count_tokens("a") > 0
     return any(not text or (counted and count_tokens(text) == 0) for text in certain)
+
+
+def _asks_nothing(built: BuiltTask, document: object) -> bool:
+    """Whether a template that takes something of a document comes out blank for this one.
+
+    Examples before it do not make it a question.
+    """
+    template = getattr(built.config, "doc_to_text", None)
+    if not isinstance(template, str) or not template.strip():
+        return False
+    try:
+        return not str(built.task.doc_to_text(document)).strip()
+    except Exception:  # whatever a user's task raises: its requests were built, so it asked
+        return False
 
 
 def without_match(answer: Answer, entry: Entry, words: Collection[str]) -> Answer:

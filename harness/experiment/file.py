@@ -42,6 +42,9 @@ from steelyard.harness.records import Parity
 #: Names become folders and glob targets.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+#: Two stages each; a driver plans them in seconds and keeps them in memory.
+MAX_CANDIDATES = 10_000
+
 
 class DataSpec(BaseModel):
     """One entry of ``data:``: a file, and which of its columns plays which role."""
@@ -248,6 +251,10 @@ class _Reading:
         for name in (name for name in written_out.specs if name not in specs):
             with self.problems.of(key=f"candidates.{written_out.origin(name)}"):
                 _check_candidate_name(name)
+        if len(written_out.specs) > MAX_CANDIDATES:
+            what = f"{len(written_out.specs):,} candidates with seeds and sweeps written out"
+            fix = f"at most {MAX_CANDIDATES:,}: write several experiments"
+            raise ConfigError(what, file=self.path, key="candidates", fix=fix)
         return written_out
 
     def _candidates(self, written_out: Expanded, settings: ExperimentFile) -> list[Candidate]:

@@ -56,11 +56,11 @@ def parents_first(specs: Specs, folder: Path) -> list[str]:
     problems = Collected()
     for name in specs:
         problems.errors += _missing_origins(name, specs, folder)
-    order: list[str] = []
+    order: dict[str, None] = {}
     for name in specs:
-        problems.errors += _visited(name, specs, order, [])
+        problems.errors += _visited(name, specs, order)
     problems.raise_any()
-    return order
+    return list(order)
 
 
 def _missing_origins(name: str, specs: Specs, folder: Path) -> Iterator[ConfigError]:
@@ -76,17 +76,31 @@ def _missing_origins(name: str, specs: Specs, folder: Path) -> Iterator[ConfigEr
             yield ConfigError(message, key=key, value=source, fix=near)
 
 
-def _visited(name: str, specs: Specs, order: list[str], chain: list[str]) -> Iterator[ConfigError]:
-    """Put ``name`` into ``order`` after what it is made from; an error for each cycle."""
-    if name in chain:
-        cycle = " -> ".join([*chain[chain.index(name) :], name])
-        key = f"candidates.{chain[-1]}.parent"
-        yield ConfigError(f"parents form a cycle: {cycle}", key=key)
-    elif name in specs and name not in order:
-        for origin in (specs[name].get("parent", BASE), *sources_of(specs[name])):
-            if isinstance(origin, str) and origin != BASE:
-                yield from _visited(origin, specs, order, [*chain, name])
-        order.append(name)
+def _visited(name: str, specs: Specs, order: dict[str, None]) -> Iterator[ConfigError]:
+    """Put ``name`` into ``order`` after what it is made from; an error for each cycle.
+
+    A chain of candidates may be longer than Python's stack: those that wait stand in ``chain``,
+    each with those of its origins that have not been looked at.
+    """
+    chain = {} if name in order else {name: _origins(name, specs)}
+    while chain:
+        last = next(reversed(chain))
+        origin = next(chain[last], None)
+        if origin is None:
+            del chain[last]
+            order[last] = None
+        elif origin in chain:
+            names = list(chain)
+            cycle = " -> ".join([*names[names.index(origin) :], origin])
+            yield ConfigError(f"parents form a cycle: {cycle}", key=f"candidates.{last}.parent")
+        elif origin in specs and origin not in order:
+            chain[origin] = _origins(origin, specs)
+
+
+def _origins(name: str, specs: Specs) -> Iterator[str]:
+    for origin in (specs[name].get("parent", BASE), *sources_of(specs[name])):
+        if isinstance(origin, str) and origin != BASE:
+            yield origin
 
 
 def ancestors(graph: Mapping[str, Sequence[str]], name: str) -> set[str]:

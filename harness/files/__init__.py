@@ -5,6 +5,8 @@ from steelyard.harness.files.cells import cell_text, filled, template_columns
 from steelyard.harness.files.digests import data_digest, digest_json, file_digest
 from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
+from steelyard.harness.files.limits import time_limit
+from steelyard.harness.files.ordinary import ordinary_bytes
 from steelyard.harness.files.parquet_file import batches, check_size, read_row_group
 from steelyard.harness.files.python_files import code_digest, imported_names
 from steelyard.harness.files.screen import BROKEN_PIPE, Screen, console, screened
@@ -55,6 +57,7 @@ __all__ = [
     "lines_of",
     "numbers_in_another_base",
     "one_line",
+    "ordinary_bytes",
     "own_folder",
     "read_json_object",
     "read_row_group",
@@ -73,6 +76,7 @@ __all__ = [
     "template_columns",
     "temporary_folder",
     "terminal_safe",
+    "time_limit",
     "validated",
     "write_atomic",
 ]

@@ -6,6 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from steelyard.harness.errors import DataError
+from steelyard.harness.files.ordinary import ordinary_bytes
+
 
 def digest_json(value: object) -> str:
     """SHA-256 of canonical JSON: sorted keys, no spaces, UTF-8; NaN is refused."""
@@ -16,7 +19,8 @@ def digest_json(value: object) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """SHA-256 of a file's bytes. Raises ``DataError`` for a pipe or a device."""
+    ordinary_bytes(path, DataError)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import SteelyardError
+from steelyard.harness.files.ordinary import ordinary_bytes
 
 #: A results file of 10,000 tasks stays below; a larger one is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
+#: Each is an object in memory: a few bytes of ``[],`` become a hundred.
+MAX_JSON_VALUES = 30_000_000
+#: A record of a run or a table of another tool has ten; Python follows nine hundred.
+MOST_LEVELS = 100
 _MOST_DIGITS = 300
 
 
@@ -32,6 +38,7 @@ def read_json_object(
         content = limited_bytes(path, error, fix=fix).decode()
         own = {} if non_finite else {"parse_constant": str, "parse_float": _finite_float}
         value = json.loads(content, parse_int=whole, **own)  # type: ignore[arg-type]
+        require_shallow(value, content)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise error(f"cannot be read: {reason}", file=path, fix=fix) from None
@@ -44,10 +51,30 @@ def read_json_object(
 
 def limited_bytes(path: Path, error: type[SteelyardError], *, fix: str | None = None) -> bytes:
     """The bytes of a JSON file. Raises ``error`` where it is absurdly large, and ``OSError``."""
-    size = path.stat().st_size
+    size = ordinary_bytes(path, error, fix=fix)
     if size > MAX_JSON_BYTES:
         raise error(f"{size} bytes of JSON, more than {MAX_JSON_BYTES}", file=path, fix=fix)
-    return path.read_bytes()
+    content = path.read_bytes()
+    if size > MAX_JSON_VALUES and sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise error(f"more than {MAX_JSON_VALUES:,} values of JSON", file=path, fix=fix)
+    return content
+
+
+def require_shallow(value: object, text: str) -> None:
+    """Raise ``ValueError`` for what was read from ``text``, where no walk reaches its end."""
+    if text.count("[") + text.count("{") <= MOST_LEVELS:
+        return
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MOST_LEVELS):
+        parts = (part for outer in level for part in _inside(outer))
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {MOST_LEVELS} levels deep")
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def whole(text: str) -> int | str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.files.json_file import MAX_JSON_BYTES, whole
+from steelyard.harness.files.json_file import MAX_JSON_BYTES, require_shallow, whole
 from steelyard.harness.files.text_lines import TextLines
 
 #: An escape that may be half of a character beyond U+FFFF, and such a half once it is read.
@@ -163,6 +163,10 @@ def _after_space(text: str, at: int) -> int:
 def _checked(value: object, text: str, place: str, results: bool) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{place} is not a JSON object", fix='write {"column": value, ...}')
+    try:
+        require_shallow(value, text)
+    except ValueError as error:
+        raise DataError(f"{place} is {error}") from error
     if value and all(isinstance(column, dict) and "0" in column for column in value.values()):
         fix = "write it with to_json(..., orient='records', lines=True)"
         raise DataError(f"{place} holds columns, not rows, as pandas writes them", fix=fix)

@@ -16,32 +16,52 @@ if TYPE_CHECKING:
 
 #: Refused before anything is decompressed; a run of 1,000,000 samples of 2 kB stays below.
 MAX_UNCOMPRESSED_BYTES = 4 * 1024**3
+#: Many times more than any set to learn from or to ask; each row is an object in memory.
+MAX_ROWS = 10_000_000
+#: What a file may unpack to, as a multiple of its size; beyond the first bytes, where a short file
+#: of equal rows may have any.
+MAX_RATIO, FREE_BYTES = 1_000, 512 * 1024**2
 BATCH_BYTES = 256 * 1024**2
 _MOST_ROWS = 65_536
 
 
+class TooLargeError(ValueError):
+    """A file that stands for more than anybody learns from or asks."""
+
+
 def check_size(file: pq.ParquetFile) -> None:
-    """Raise ``ValueError`` where the file says that it unpacks to more than the limit."""
+    """Raise ``TooLargeError`` where the file says that it unpacks to more than the limits."""
     metadata = file.metadata
+    if metadata.num_rows > MAX_ROWS:
+        raise TooLargeError(f"{metadata.num_rows:,} rows, more than {MAX_ROWS:,}")
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     if size > MAX_UNCOMPRESSED_BYTES:
-        raise ValueError(f"{size} bytes unpacked, more than {MAX_UNCOMPRESSED_BYTES}")
+        raise TooLargeError(f"{size} bytes unpacked, more than {MAX_UNCOMPRESSED_BYTES}")
 
 
 def batches(
-    file: pq.ParquetFile, row_groups: Sequence[int] | None = None
+    file: pq.ParquetFile,
+    row_groups: Sequence[int] | None = None,
+    *,
+    file_bytes: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of ``row_groups`` (all where None), in batches that fit the memory.
 
-    Raises ``ValueError`` once more than ``MAX_UNCOMPRESSED_BYTES`` have been decoded.
+    ``file_bytes`` is the file's own size, where it is a stranger's.
+
+    Raises ``TooLargeError`` once more has been decoded than ``MAX_UNCOMPRESSED_BYTES``, or than a
+    stranger's file of that size may hold.
     """
+    most = MAX_UNCOMPRESSED_BYTES
+    if file_bytes is not None:
+        most = min(most, max(FREE_BYTES, MAX_RATIO * file_bytes))
     groups = range(file.metadata.num_row_groups) if row_groups is None else row_groups
     decoded = 0
     for group in groups:
         for batch in file.iter_batches(_rows_a_batch(file, group), row_groups=[group]):
             decoded += batch.nbytes
-            if decoded > MAX_UNCOMPRESSED_BYTES:
-                raise ValueError(f"more than {MAX_UNCOMPRESSED_BYTES} bytes unpacked")
+            if decoded > most:
+                raise TooLargeError(f"more than {most:,} bytes unpacked")
             yield batch
 
 

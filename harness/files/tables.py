@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from steelyard.harness.errors import DataError, did_you_mean, located
 from steelyard.harness.files.csv_file import csv_rows
 from steelyard.harness.files.json_rows import json_rows
-from steelyard.harness.files.parquet_file import batches, check_size
+from steelyard.harness.files.ordinary import ordinary_bytes
+from steelyard.harness.files.parquet_file import MAX_ROWS, TooLargeError, batches, check_size
 from steelyard.harness.files.text_lines import COMPRESSED, open_lines
 
 if TYPE_CHECKING:
@@ -50,23 +51,31 @@ def records(path: Path, *, results: bool = False) -> Iterator[tuple[str, Mapping
     its name says.
     """
     check_file(path)
-    kind = _kind(path)
     with located(file=path):
-        if kind == ".parquet":
-            yield from _parquet(path)
-            return
-        with open_lines(path) as lines:
-            if kind in _SEPARATORS:
-                yield from csv_rows(lines, _SEPARATORS[kind])
-            else:
-                yield from json_rows(lines, results=results)
+        for number, row in enumerate(_rows(path, results), start=1):
+            if number > MAX_ROWS:
+                raise DataError(f"more than {MAX_ROWS:,} rows", fix="split the file")
+            yield row
+
+
+def _rows(path: Path, results: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    kind = _kind(path)
+    if kind == ".parquet":
+        yield from _parquet(path)
+        return
+    with open_lines(path) as lines:
+        if kind in _SEPARATORS:
+            yield from csv_rows(lines, _SEPARATORS[kind])
+        else:
+            yield from json_rows(lines, results=results)
 
 
 def check_file(path: Path) -> None:
     """Raises ``DataError`` for a file that is missing, empty or of a kind that is not read."""
-    if not path.is_file():
-        if path.is_dir():
-            raise DataError("a folder, not a data file", file=path, fix="name a file in it")
+    if path.exists():
+        fix = "name a file in it" if path.is_dir() else None
+        ordinary_bytes(path, DataError, fix=fix)
+    else:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         near = [name for name in beside if _kind(Path(name)) in _SUFFIXES]
         fix = did_you_mean(path.name, near) if near else f"there is no data file in {path.parent}"
@@ -95,13 +104,15 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             check_size(file)
             _require_one_of_each(file.schema_arrow.names)
-            for batch in batches(file):
+            for batch in batches(file, file_bytes=path.stat().st_size):
                 short = _short_floats(batch.schema)
                 for record in batch.to_pylist():
                     number += 1
                     for name, kind in short.items():
                         record[name] = _as_decimal(record[name], kind)
                     yield f"row {number}", record
+    except TooLargeError as error:
+        raise DataError(str(error), fix="split the file") from error
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"not Parquet: {error}") from error
 

@@ -20,6 +20,8 @@ from steelyard.harness.errors import DataError
 MAX_LINE_CHARACTERS = 64 * 1024 * 1024
 #: What a compressed file may unpack to: a few kilobytes can stand for terabytes.
 MAX_UNPACKED_CHARACTERS = 4 * 1024**3
+#: ... and as a multiple of its size, beyond the first characters: text shrinks to a tenth or so.
+MAX_RATIO, FREE_CHARACTERS = 300, 64 * 1024**2
 _MARK = "\ufeff"
 #: What a file is whose first bytes are these, whatever it is called.
 _NO_TEXTS = {
@@ -42,11 +44,12 @@ COMPRESSED = ".gz"
 class TextLines:
     """An iterator over the lines of an open file, their ends as they stand; it counts them."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, most: int = MAX_UNPACKED_CHARACTERS) -> None:
         self.number = 0
         """Of the line that came last, from 1."""
         self._file = file
         self._characters = 0
+        self._most = most
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -60,8 +63,8 @@ class TextLines:
         if len(line) > MAX_LINE_CHARACTERS:
             what = f"line {self.number} is longer than {MAX_LINE_CHARACTERS} characters"
             raise DataError(what, fix="is it a file of lines?")
-        if self._characters > MAX_UNPACKED_CHARACTERS:
-            raise DataError(f"more than {MAX_UNPACKED_CHARACTERS} characters", fix="split the file")
+        if self._characters > self._most:
+            raise DataError(f"more than {self._most:,} characters unpacked", fix="split the file")
         if line.startswith(_MARK):  # files that were put one behind the other bring theirs along
             line = line.lstrip(_MARK)
         if "\0" in line:
@@ -88,7 +91,7 @@ def open_lines(path: Path) -> Iterator[TextLines]:
     encoding = _encoding(path)
     try:
         with _open(path) as binary, io.TextIOWrapper(binary, encoding, newline="") as text:
-            yield TextLines(text)
+            yield TextLines(text, _most_characters(path))
     except UnicodeDecodeError as error:
         line = _undecodable_line(path, encoding)
         where = "" if line is None else f"line {line} is "
@@ -96,6 +99,12 @@ def open_lines(path: Path) -> Iterator[TextLines]:
         raise DataError(f"{what} ({error.reason})", file=path, fix="save it as UTF-8") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not gzip, or damaged: {error}", file=path) from error
+
+
+def _most_characters(path: Path) -> int:
+    if path.suffix.lower() != COMPRESSED:
+        return MAX_UNPACKED_CHARACTERS
+    return min(MAX_UNPACKED_CHARACTERS, max(FREE_CHARACTERS, MAX_RATIO * path.stat().st_size))
 
 
 def _open(path: Path) -> BinaryIO:

@@ -18,6 +18,7 @@ from steelyard.harness.errors import (
     did_you_mean,
     located,
 )
+from steelyard.harness.files.ordinary import ordinary_bytes
 
 #: An experiment or policy is a page of text; more is a mistake or an attack.
 MAX_BYTES = 1_000_000
@@ -262,13 +263,11 @@ def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 def read_text(path: Path) -> str:
     """The text of a user's file, with a clear error where it is missing, huge or not UTF-8."""
-    if path.is_dir():
-        raise ConfigError("is a folder, not a file", file=path)
     if not path.exists():
         neighbours = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         near = did_you_mean(path.name, [n for n in neighbours if Path(n).suffix == path.suffix])
         raise ConfigError("no such file", file=path, fix=near if "did you" in near else None)
-    if path.stat().st_size > MAX_BYTES:
+    if ordinary_bytes(path, ConfigError) > MAX_BYTES:
         raise ConfigError(f"larger than {MAX_BYTES} bytes", file=path, fix="is it a data file?")
     try:
         return path.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@
     pairs            which of two answers won, prompt by prompt
     every_eval_ever  Every Eval Ever records
     codecarbon       emissions.csv
+    inspect_ai       logs of inspect_ai, .json and .eval
 
 A file with a row for each sample can be compared and gated like a run that was made here; one
 with bare numbers can be shown.
@@ -14,6 +15,7 @@ from steelyard.harness.imports.bradley_terry import bounded, fitted
 from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
 from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 from steelyard.harness.imports.imported import Imported, plain_name, store_imported
+from steelyard.harness.imports.inspect_ai import read_inspect_ai
 from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
 from steelyard.harness.imports.items import ItemSettings, read_items
 from steelyard.harness.imports.lm_eval import read_lm_eval
@@ -30,6 +32,7 @@ __all__ = [
     "plain_name",
     "read_codecarbon",
     "read_every_eval_ever",
+    "read_inspect_ai",
     "read_items",
     "read_lm_eval",
     "read_pairs",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, did_you_mean, located
+from steelyard.harness.files import ordinary_bytes
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     Imported,
@@ -43,7 +44,8 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
                 fix = "give the folder that lm-eval's --output_path named"
                 raise DataError("holds no lm-eval results", file=path, fix=fix)
             files += inside
-        elif path.is_file():
+        elif path.exists():
+            ordinary_bytes(path, DataError)
             files.append(path)
         else:
             raise DataError("no such file or folder", file=path)

@@ -90,8 +90,24 @@ class Checkpoints:
 
     def key(self, candidate: Candidate) -> str:
         """Digest of everything that the trained weights depend on, libraries included."""
-        start = self.checkpoint(candidate.parent, verify=False)
-        sources = {name: self.checkpoint(name, verify=False) for name in candidate.sources}
+        # One after another from the base on: a chain may be longer than Python's stack.
+        before = ancestors(self.experiment.graph, candidate.name)
+        opened: dict[str, Checkpoint] = {}
+        for other in self.experiment.candidates:  # parents first
+            if other.name in before:
+                key = self._key(other, opened)
+                made = self._found(other.name, key, verify=False)
+                opened[other.name] = made or self._made(other, key)
+        return self._key(candidate, opened)
+
+    def _key(self, candidate: Candidate, opened: Mapping[str, Checkpoint]) -> str:
+        """As :meth:`key`, once the candidates that it is made from are ``opened``."""
+
+        def origin(name: str) -> Checkpoint:
+            return opened[name] if name in opened else self.checkpoint(name, verify=False)
+
+        start = origin(candidate.parent)
+        sources = {name: origin(name) for name in candidate.sources}
         return digest_json(
             {
                 "trainer": candidate.trainer_name,

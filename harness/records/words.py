@@ -65,6 +65,8 @@ class Flag(StrEnum):
     BAD_LABEL = "label outside the choices"
     EMPTY_REFERENCE = "empty reference"
     """No right answer, or none with a word that the metric counts."""
+    EMPTY_QUESTION = "empty question"
+    """The document fills nothing of the task's template: nothing was asked."""
     TOO_SHORT = "right answers too short"
     """No right answer of the task is as long as what the metric counts."""
     NO_SPACES = "text without spaces"

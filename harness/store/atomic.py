@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import StoreError
+from steelyard.harness.files import ordinary_bytes, sync_folder
 from steelyard.harness.files import storage_errors as file_storage_errors
-from steelyard.harness.files import sync_folder
 
 #: No JSON record of a run or a stage comes near this; a larger file is damage or an attack.
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -61,7 +61,7 @@ def whole_text(text: str) -> str:
 def read_limited(path: Path) -> bytes:
     """The bytes of a JSON file. Raises ``StoreError`` where it is absurdly large or unreadable."""
     with storage_errors(path, "read"):
-        size = path.stat().st_size
+        size = ordinary_bytes(path, StoreError)
         if size > MAX_JSON_BYTES:
             raise StoreError(f"{size} bytes of JSON, more than {MAX_JSON_BYTES}", file=path)
         return path.read_bytes()

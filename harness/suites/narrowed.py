@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from steelyard.harness.errors import ConfigError
+from steelyard.harness.files import time_limit
 from steelyard.harness.suites.examples import OtherExamples, Questions
 from steelyard.harness.suites.generated_text import corrected
 from steelyard.harness.suites.identity import own_class
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 else:  # lm-eval costs seconds to import, and is here only with a task of its own
     Task = object
 
+
+#: What a task's filters may take, and each of its answers besides: a pattern takes microseconds.
+FILTER_SECONDS, FILTER_SECONDS_EACH = 60.0, 0.01
 
 #: A data set's rows or a list of them: mappings, or whatever a user's task takes for a document.
 Documents = Sequence[Any]
@@ -138,6 +143,18 @@ class Narrowed(Task):
             super().build_all_requests(**options)
         finally:
             self.is_asked = False
+
+    def apply_filters(self) -> list[Instance] | None:
+        """lm-eval's, which may take so long; a pattern that backtracks takes for ever."""
+        seconds = FILTER_SECONDS + FILTER_SECONDS_EACH * len(self._instances or ())
+        error = ConfigError(
+            f"the task's filters take more than {seconds:,.0f} seconds for its answers",
+            key=f"{self.config.task}.filter_list",
+            fix="write its regex_pattern without repeats inside repeats, as (a+)+",
+        )
+        with time_limit(seconds, error):
+            filtered: list[Instance] | None = super().apply_filters()
+            return filtered
 
     def aggregation(self) -> Mapping[str, Aggregate]:
         """The task's own aggregates; none raises where answers are given by a model."""

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from steelyard.harness.errors import DataError
 from steelyard.harness.suites.templates import NO_TEXTS, NO_TEXTS_OR_LISTS, refusing
 
+#: Builders of ``datasets`` for plain files, with ``data_files`` of their own.
+_OF_FILES = ("csv", "json", "text", "parquet", "arrow")
 #: By method: what a template over the user's own file must not print.
 _REFUSED = {"doc_to_text": NO_TEXTS_OR_LISTS, "doc_to_target": NO_TEXTS}
 
@@ -60,7 +62,10 @@ def _without_none(name: str, value: Any, task: Asked) -> Any:
 
 def _has_own_file(task: Asked) -> bool:
     """Whether its documents are of the user's own file, and not of a published data set."""
-    return getattr(task.config, "custom_dataset", None) is not None
+    if getattr(task.config, "custom_dataset", None) is not None:
+        return True
+    options = getattr(task.config, "dataset_kwargs", None) or {}
+    return getattr(task.config, "dataset_path", None) in _OF_FILES and "data_files" in options
 
 
 def _chooses(task: Asked) -> bool:

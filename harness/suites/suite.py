@@ -35,7 +35,7 @@ from steelyard.harness.errors import (
     did_you_mean,
     located,
 )
-from steelyard.harness.files import YamlFile, allowed_names, read_yaml, validated
+from steelyard.harness.files import YamlFile, allowed_names, ordinary_bytes, read_yaml, validated
 from steelyard.harness.records import Parity, Record
 from steelyard.harness.suites.documents import TaskData
 from steelyard.harness.suites.metadata import LANGUAGE
@@ -220,7 +220,9 @@ def _resolve(spec: SuiteSpec, folder: Path, chain: tuple[str, ...]) -> Suite:
 def _suite_path(spec: str, folder: Path) -> Path:
     if spec.endswith(_SUFFIXES) or "/" in spec:
         path = folder / Path(spec).expanduser()  # an absolute one stays what it is
-        if not path.is_file():
+        if path.exists():
+            ordinary_bytes(path, ConfigError)
+        else:
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.y*ml")])
             raise UnknownNameError("no such suite file", file=path, fix=near)
         return path

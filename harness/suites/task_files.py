@@ -16,6 +16,7 @@ from steelyard.harness.files import (
     ScalarLoader,
     check_expansion,
     numbers_in_another_base,
+    ordinary_bytes,
     read_text,
 )
 from steelyard.harness.files.old_names import own_part
@@ -119,8 +120,12 @@ def lm_eval_names() -> frozenset[str]:
 
 def _yaml_files(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*.yaml")):
-        if not _IGNORED & set(path.parts):
+        if _IGNORED & set(path.parts):
+            continue
+        if path.is_file():
             yield path
+        elif path.exists() and not path.is_dir():
+            ordinary_bytes(path, ConfigError)  # a pipe, which says so
 
 
 def check_task_files(folder: Path) -> None:

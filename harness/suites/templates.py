@@ -8,7 +8,7 @@ nothing. Here nothing is the empty text, as in a training template
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, time
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 #: The filter that puts what an expression gives through :func:`_printed`.
 _PRINTED = "printed"
+#: The filter that counts the turns of a loop.
+_COUNTED = "counted"
+#: Of all loops of a template together, for one document: a long list of choices has thousands.
+MOST_TURNS = 1_000_000
+_TURNS: ContextVar[list[int]] = ContextVar("turns")
 #: Kinds of values that are refused where a template prints one.
 _REFUSED: ContextVar[tuple[type, ...]] = ContextVar("refused", default=())
 #: What Python spells in a way of its own.
@@ -75,6 +80,8 @@ def _compiled(template: str) -> Template:
             nodes.Filter(part, _PRINTED, [], [], None, None, lineno=part.lineno)
             for part in concatenation.nodes
         ]
+    for loop in tree.find_all(nodes.For):
+        loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
     code = environment.compile(tree)
     compiled: Template = environment.template_class.from_code(
         environment, code, environment.make_globals(None)
@@ -99,8 +106,45 @@ def _environment() -> Environment:
             values = [_printed(value) for value in values]
         return join(context, values, *arguments, **named)
 
-    environment.filters = {**env.filters, "join": joined, _PRINTED: _printed}
+    class Bounded(environment.template_class):  # type: ignore[name-defined]
+        """A template whose loops turn so often and no more each time it is filled in."""
+
+        def render(self, *arguments: Any, **named: Any) -> str:
+            before = _TURNS.set([MOST_TURNS])
+            try:
+                return str(super().render(*arguments, **named))
+            finally:
+                _TURNS.reset(before)
+
+    environment.template_class = Bounded
+    own = {"join": joined, _PRINTED: _printed, _COUNTED: _counted}
+    environment.filters = {**env.filters, **own}
     return environment
+
+
+def _counted(values: Any) -> Any:
+    """What a loop goes over. Raises ``DataError`` once all loops together turned too often."""
+    left = _TURNS.get([MOST_TURNS])
+    if isinstance(values, Sized) and not isinstance(values, range):
+        # ``loop.length`` and the like are asked of the thing itself.
+        _turn(left, len(values))
+        return values
+    return _turning(values, left)
+
+
+def _turning(values: Iterable[object], left: list[int]) -> Iterator[object]:
+    for value in values:
+        _turn(left, 1)
+        yield value
+
+
+def _turn(left: list[int], count: int) -> None:
+    left[0] -= count
+    if left[0] < 0:
+        raise DataError(
+            f"a template's loops turn more than {MOST_TURNS:,} times for one document",
+            fix="take a loop out of it",
+        )
 
 
 def _printed(value: object) -> object:

@@ -23,6 +23,7 @@ from steelyard.harness.imports import (
     PairSettings,
     read_codecarbon,
     read_every_eval_ever,
+    read_inspect_ai,
     read_items,
     read_lm_eval,
     read_pairs,
@@ -142,6 +143,31 @@ def items(
     )
     settings = ItemSettings(name, experiment, task_name, version)
     _store_imports([read_items(file, columns, settings)], workspace, format)
+
+
+@app.command("inspect", cls=StoreCommand)
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="Logs of inspect_ai, .json or .eval.")],
+    name: Name = None,
+    experiment: Experiment = "imported",
+    cluster: Cluster = None,
+    slices: Slices = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import logs of inspect_ai: every scorer a metric, every sample a row, repeats one item.
+
+    Example: `steelyard import inspect logs/base.json --name base --slice subject`
+
+    Samples pair by id, input and target. A log of a run that did not finish is refused.
+    """
+    if name is not None and len(files) > 1:
+        raise DataError(f"--name names one run, but there are {len(files)} files")
+    imports = [
+        read_inspect_ai(f, name=name, experiment=experiment, cluster=cluster, slices=slices or ())
+        for f in files
+    ]
+    _store_imports(imports, workspace, format)
 
 
 @app.command("pairs", cls=StoreCommand)

@@ -148,3 +148,19 @@ def test_a_training_on_chats_is_the_same_on_every_day(
         full = tiny_jobs.train("full", start, tmp_path / f"full-{day}", data=data, steps=2)
         digests.add(full.manifest.digests.weights)
     assert len(digests) == 1
+
+
+def test_a_chat_template_that_never_ends_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steelyard.harness.checkpoints import chat_time, open_base
+    from steelyard.harness.errors import CheckpointError
+
+    folder = tmp_path / "model"
+    shutil.copytree(open_base("microworld").weights_folder, folder)
+    loops = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(loops)
+    monkeypatch.setattr(chat_time, "MOST_SECONDS", 0.2)
+    tokenizer = open_tokenizer(folder)
+    with pytest.raises(CheckpointError, match=r"model: chat_template: .*more than 0.2 seconds"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)

@@ -265,3 +265,30 @@ def test_a_right_choice_that_ties_with_a_wrong_one_counts_as_lm_eval_has_it_and_
     score = choice(tmp_path, [*rows, PLAIN])
     assert score.value == 3 / 5  # the first of the tied ones, as lm-eval's argmax
     assert score.unscored == 0 and score.flags == {"right and wrong choice tied": 4}
+
+
+def test_a_document_that_asks_nothing_is_unscored(tmp_path: Path) -> None:
+    rows = [{"q": "Name it", "a": "yes"}, {"q": None, "a": "yes"}, {"a": "yes"}]
+    score = text(tmp_path, rows, "yes", "{{a}}")
+    assert (score.value, score.n, score.flags) == (1.0, 1, {"empty question": 2})
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        (["a", "b"], "document 1 of 'odd': a template prints a list as Python does"),
+        ({"a": "b"}, "document 1 of 'odd': a template prints a list as Python does"),
+        (True, "document 1 of 'odd': a template prints true or false as Python does"),
+    ],
+)
+def test_a_task_s_own_file_is_asked_without_python_s_spelling(
+    tmp_path: Path, question: object, says: str
+) -> None:
+    """Whether the suite names the file or the task's YAML does."""
+    body = TEXT.format(folder=tmp_path, target="{{a}}", more="")
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "odd.yaml").write_text(body)
+    (tmp_path / "odd.jsonl").write_text(json.dumps({"q": question, "a": "x"}) + "\n")
+    suite = load_suite({"include": ["tasks"], "tasks": ["odd"]}, folder=tmp_path)
+    evaluation = evaluate(Answering(), build(suite), checkpoint=checkpoint(tmp_path))
+    assert says in evaluation.failures[0].message and not evaluation.scores

@@ -159,3 +159,22 @@ def test_copies_of_one_seed_are_made_from_copies_of_that_seed(
         assert sources_of(spec) == ()
     assert sum(map(len, found.groups.values())) == len(found.specs)
     assert len(found.specs) <= MAX_TRIALS
+
+
+def test_a_chain_of_three_thousand_is_put_in_order_however_it_is_written() -> None:
+    chain = {
+        f"c{i}": {"trainer": "full", "parent": f"c{i - 1}" if i else "base"} for i in range(3000)
+    }
+    backwards = dict(reversed(chain.items()))
+    assert parents_first(backwards, Path()) == list(chain)
+    chain["c0"]["parent"] = "c2999"
+    with pytest.raises(ConfigError, match="parents form a cycle: c2999 -> c2998 -> "):
+        parents_first(backwards, Path())
+
+
+def test_more_candidates_than_a_driver_can_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steelyard.harness.experiment.file.MAX_CANDIDATES", 5)
+    with pytest.raises(ConfigError, match=r"candidates: 6 candidates with seeds and sweeps"):
+        read(tmp_path, "  a: {trainer: full, data: d, steps: 1, seeds: [0, 1, 2, 3, 4, 5]}\n")
