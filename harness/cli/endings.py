@@ -37,10 +37,11 @@ _OF_THE_PLACE = {
     errno.EDQUOT: "raise the quota, or free some space",
     errno.EFBIG: "raise the file size limit (ulimit -f)",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENAMETOOLONG: "use a shorter name",
     errno.EROFS: "choose a folder that can be written",
     errno.EACCES: "choose a folder that can be written",
 }
-_LONGEST_LINE = 300
+_LONGEST_LINE, _LONGEST_PART = 300, 150
 _NATIVE_BYTES = 65_536
 
 
@@ -67,9 +68,9 @@ def told(error: BaseException, natives: Natives) -> int:
         return EXIT_USAGE
     if isinstance(error, OSError) and (error.filename or error.errno in _OF_THE_PLACE):
         fix = _OF_THE_PLACE.get(error.errno or 0)
-        parts = (error.filename and str(error.filename), error.strerror or str(error))
-        where = ": ".join(part for part in parts if part)
-        say(f"error: {one_line(where, _LONGEST_LINE)}{f'; {fix}' if fix else ''}", "red")
+        parts = (str(error.filename or ""), error.strerror or str(error))
+        where = ": ".join(one_line(part, _LONGEST_PART) for part in parts if part)
+        say(f"error: {where}{f'; {fix}' if fix else ''}", "red")
         return EXIT_USAGE
     say(f"error: {_unexpected(error)}; {_logged(error, natives)}", "red")
     return EXIT_UNEXPECTED

@@ -73,6 +73,8 @@ def test_what_nobody_foresaw_is_70_one_line_and_a_log(
         (OSError(28, "No space left on device"), 2,
          "error: No space left on device; free some space\n"),
         (FileNotFoundError(2, "No such file", "x\x1b]0;t\x07"), 2, "error: x: No such file\n"),
+        (OSError(36, "File name too long", "t" * 400), 2,
+         f"error: {'t' * 149}…: File name too long; use a shorter name\n"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on from here\n"),
         (SystemExit(15), 143, "stopped; the same command goes on from here\n"),
         (SystemExit(3), 3, ""),
