@@ -299,13 +299,6 @@ def test_one_item_under_ten_ids_is_one_item(tmp_path: Path) -> None:
     assert wide.low == pytest.approx(plain.low, abs=0.02)
 
 
-def test_a_column_that_the_first_row_lacks_is_told_and_not_left_out(tmp_path: Path) -> None:
-    file = tmp_path / "x.jsonl"
-    file.write_text('{"id": "a", "acc": 1}\n{"id": "b", "acc": 0, "f1": 0.5}\n')
-    with pytest.raises(SteelyardError, match=r"line 1: 'f1' is empty \(1 of 2 rows\)"):
-        read_items(file, ItemColumns())
-
-
 def test_minus_one_beside_zeros_and_ones_is_no_score_unless_somebody_says_so(
     tmp_path: Path,
 ) -> None:
