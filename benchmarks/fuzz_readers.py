@@ -31,11 +31,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 MEMORY_BOUND_BYTES = 1024**3
+#: Of the clock: on a machine with other work the libraries alone may take them (``--hang``).
 HANG_SECONDS = 20
 EXAMPLES_A_ROUND = 250
 
 
-def hunt(name: str, seconds: float, seed: int) -> dict[str, object]:
+def hunt(name: str, seconds: float, seed: int, hang_seconds: float) -> dict[str, object]:
     """Read hostile files of one kind until the time is up; every distinct failure once."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
@@ -53,7 +54,7 @@ def hunt(name: str, seconds: float, seed: int) -> dict[str, object]:
 
         def one(content: bytes) -> None:
             nonlocal slowest
-            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(hang_seconds, exit=True, file=sys.__stderr__)
             started = time.perf_counter()
             try:
                 verdicts[attempt(reader, folder, content)] += 1
@@ -119,10 +120,10 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def in_process(name: str, seconds: float, seed: int) -> dict[str, object]:
+def in_process(name: str, seconds: float, seed: int, hang_seconds: float) -> dict[str, object]:
     """``hunt`` in a process of its own; one that dies is a failure of the reader."""
     command = [sys.executable, __file__, "--reader", name, "--seed", str(seed)]
-    command += ["--minutes", str(seconds / 60)]
+    command += ["--minutes", str(seconds / 60), "--hang", str(hang_seconds)]
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
@@ -147,13 +148,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0, help="for all readers together")
     parser.add_argument("--reader", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hang", type=float, default=HANG_SECONDS, help="seconds a file may take")
     parser.add_argument("--all", action="store_true", help="a process for each of --reader too")
     arguments = parser.parse_args()
     if len(arguments.reader) == 1 and not arguments.all:
         warnings.simplefilter("ignore")
         silent = io.StringIO()
         with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-            found = hunt(arguments.reader[0], arguments.minutes * 60, arguments.seed)
+            found = hunt(
+                arguments.reader[0], arguments.minutes * 60, arguments.seed, arguments.hang
+            )
         print(json.dumps(found))
         return 0
     from tests.harness.fuzz.readers import READERS
@@ -161,13 +165,14 @@ def main() -> int:
     names = arguments.reader or list(READERS)
     seconds = arguments.minutes * 60 / len(names)
     print(f"{arguments.minutes:g} minutes, seed {arguments.seed}, {platform.processor() or ''}")
-    print(f"Python {platform.python_version()}; memory may grow by 1 GiB, a file may take 20 s.\n")
+    bounds = f"memory may grow by 1 GiB, a file may take {arguments.hang:g} s"
+    print(f"Python {platform.python_version()}; {bounds}.\n")
     print("| reader | files | read | refused in one line | slowest, s | memory, MB | failures |")
     print("|---|---|---|---|---|---|---|", flush=True)
     failed: list[str] = []
     total = 0
     for name in names:
-        found = in_process(name, seconds, arguments.seed)
+        found = in_process(name, seconds, arguments.seed, arguments.hang)
         failures = dict(found["failures"])  # type: ignore[call-overload]
         total += int(found["files"])  # type: ignore[call-overload]
         failed += [f"{name}: {where}: {what}" for where, what in failures.items()]
