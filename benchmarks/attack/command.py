@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,7 @@ def _become(
     finally:
         with contextlib.suppress(Exception):
             atexit._run_exitfuncs()
+            util._run_finalizers()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()

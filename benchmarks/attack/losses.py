@@ -115,7 +115,7 @@ for _file in ("rows.parquet", "samples.parquet"):
 def in_memory(place: Path) -> None:
     """Files in ``memory://`` are gone when the command ends; its index is not."""
     (place / "old.csv").write_text(ITEMS)
-    for location in ("memory://x", "MEMORY://x", "memory:x", "simplecache::memory://x"):
+    for location in ("memory://x", "MEMORY://x", "simplecache::memory://x"):
         store = f"postgresql://ann@127.0.0.1:1/x?artifacts={location}"
         ended = steelyard("import", "items", "old.csv", "--store", store, cwd=place, seconds=6)
         refused(ended)

@@ -83,8 +83,9 @@ def open_shared(
         raise ConfigError("no such kind of store", key="--store", value=redacted(url), fix=fix)
     require_plain_password(url, "--store")
     address, artifacts = _parted(url)
-    if artifacts is not None:
-        require_no_secret(artifacts, "artifacts")  # before anything is asked of the database
+    if artifacts is not None:  # before anything is asked of the database
+        require_no_secret(artifacts, "artifacts")
+        Location(_place(artifacts))
     database = Database(address, say=say, patience_seconds=patience_seconds)
     database.migrate()
     index = SharedIndex(database)
@@ -140,6 +141,11 @@ def _parted(url: str) -> tuple[str, str | None]:
     return before + ("?" + "&".join(rest) if rest else ""), (named[-1] or None) if named else None
 
 
+def _place(artifacts: str) -> str:
+    """The address of where the files go; a folder's where it is none."""
+    return artifacts if is_url(artifacts) else Path(artifacts).absolute().as_uri()
+
+
 def _artifacts(index: SharedIndex, asked: str | None) -> str:
     """The store's location: settled by whoever names it first, the same for everybody."""
     settled = index.setting("artifacts")
@@ -151,7 +157,7 @@ def _artifacts(index: SharedIndex, asked: str | None) -> str:
                 fix="add ?artifacts=s3://bucket/steelyard or ?artifacts=file:///shared/steelyard",
             )
         return settled
-    place = asked if is_url(asked) else Path(asked).absolute().as_uri()
+    place = _place(asked)
     if settled is None:
         Location(place).require_lasting()  # what cannot be opened, or does not last, is not settled
         settled = index.settle("artifacts", place)
