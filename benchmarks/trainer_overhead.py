@@ -73,7 +73,8 @@ def by_pipeline(folder: Path, steps: int) -> Path:
     """What ``steelyard train`` does."""
     from steelyard.harness.cli.session import session
     from steelyard.harness.experiment import load_experiment
-    from steelyard.harness.pipeline.pipeline import Pipeline
+    from steelyard.harness.store import open_store
+from steelyard.harness.pipeline.pipeline import Pipeline
 
     candidate = {"trainer": "lora", "data": "facts_b", "steps": steps, **OPTIONS}
     experiment = {
@@ -82,7 +83,8 @@ def by_pipeline(folder: Path, steps: int) -> Path:
     }  # fmt: skip
     (folder / "e.yaml").write_text(json.dumps(experiment))
     loaded = load_experiment(folder / "e.yaml")
-    with session(loaded, folder / ".steelyard") as (store, meter):
+    store = open_store(folder / ".steelyard")
+    with session(loaded, store) as meter:
         outcome = Pipeline(loaded, store, meter).train()
     assert not outcome.failures, outcome.failures
     return outcome.checkpoints["lora"].folder
