@@ -87,13 +87,16 @@ def test_what_was_said_in_words_stands_in_fields(store: Store) -> None:
     assert (fidelity.decoding, known.backend) == (None, "steelyard")
 
 
-def test_two_old_runs_compare_to_the_numbers_that_the_old_code_printed(store: Store) -> None:
+def test_two_old_runs_compare_to_the_changes_that_the_old_code_printed(store: Store) -> None:
     base, lora = (Scored.from_store(store, f"before/{name}") for name in ("base", "lora-seed1"))
     (comparison,) = compare(base, [lora])
     assert comparison.comparable
     deltas = {d.metric: (d.delta, d.low, d.high) for d in comparison.deltas}
-    assert deltas["bits_per_byte"] == BITS
-    assert deltas["word_perplexity"] == WORDS
+    for metric, printed in (("bits_per_byte", BITS), ("word_perplexity", WORDS)):
+        delta, low, high = deltas[metric]
+        assert delta == pytest.approx(printed[0], rel=1e-12)
+        # A bootstrap of so few documents was too sure of itself: its interval lies in today's.
+        assert low < printed[1] < printed[2] < high
     assert deltas["ece"] == ECE
 
 
