@@ -217,9 +217,8 @@ def _killed_import(place: Path) -> None:
 
 
 def _left(place: Path) -> set[str]:
-    return {
-        str(p.relative_to(place)) for p in (place / ".steelyard").rglob("*") if "tmp" in p.parts
-    }
+    below = (path.relative_to(place) for path in (place / ".steelyard").rglob("*"))
+    return {str(path) for path in below if "tmp" in path.parts}
 
 
 @attack("18", LIMIT, "constraints.txt pins every package with hashes", in_suite=True)
