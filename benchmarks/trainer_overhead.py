@@ -73,8 +73,8 @@ def by_pipeline(folder: Path, steps: int) -> Path:
     """What ``steelyard train`` does."""
     from steelyard.harness.cli.session import session
     from steelyard.harness.experiment import load_experiment
+    from steelyard.harness.pipeline.pipeline import Pipeline
     from steelyard.harness.store import open_store
-from steelyard.harness.pipeline.pipeline import Pipeline
 
     candidate = {"trainer": "lora", "data": "facts_b", "steps": steps, **OPTIONS}
     experiment = {
