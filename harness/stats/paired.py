@@ -351,7 +351,7 @@ def _why(kind: str, units: str, n: int, span: float) -> str:
     rows = {
         "bounded": f"bounded rows: one not seen may change by {span:.3g}",
         "perplexity": f"log-likelihoods: a document not seen may change by {span:.3g} nats a unit",
-        "ratio": "costs: one not seen may differ 2.7-fold",
+        "ratio": "costs: one not seen may differ by a tenth",
         "corpus": f"a corpus score: a row not seen may be worth {span:.3g}",
     }[kind]
     return f"{rows}; {n} clusters count as the units" if units else rows

@@ -2,7 +2,7 @@
 
 How far an unseen unit may lie from the rest is known for bounded rows. Where it is not, it is a
 stated convention: a document may lose (or gain) as many nats a unit as the baseline has, a corpus
-all of its score, a cost a factor of e.
+all of its score, a cost a tenth.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from steelyard.harness.stats.bounds import Units
 from steelyard.harness.stats.rows import Floats
 from steelyard.harness.stats.scores import Score
 
-COST_FACTOR = 1.0
+COST_FACTOR = 0.1
 """Logarithm of the factor by which an unseen cost may differ from its baseline's."""
 _NO_ROOM = 1e-12
 
