@@ -36,6 +36,7 @@ SCORE_ROOMS = (
     "harness/errors.py",
     "harness/evaluation",
     "harness/files",
+    "harness/interpreters.py",
     "harness/plugins",
     "harness/records",
     "harness/stats",
