@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
-from steelyard.harness.files import read_json_object
+from steelyard.harness.files import ordinary_bytes, read_json_object
 
 Log = Mapping[str, Any]
 _HEADER, _REDUCTIONS, _SAMPLES = "header.json", "reductions.json", "samples/"
@@ -33,9 +33,13 @@ def read_log(path: Path) -> Log:
     Raises ``DataError``, in one line, for what is no such log, is too large, or is compressed in a
     way that cannot be read here.
     """
+    fix = "name a log that inspect_ai wrote (.json or .eval)"
+    try:
+        ordinary_bytes(path, DataError)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", fix=fix) from None
     if zipfile.is_zipfile(path):
         return _unpacked(path)
-    fix = "name a log that inspect_ai wrote (.json or .eval)"
     return read_json_object(path, DataError, fix=fix)
 
 

@@ -18,13 +18,6 @@ from benchmarks.attack.listed import import_all
 
 ROOT = Path(__file__).resolve().parents[2]
 import_all()
-#: Known to succeed still.
-OPEN = (
-    "15 config layers",
-    "15 fifo policy.yaml",
-    "15 fifo x.yaml",
-    "18",
-)
 SHORT = [attack.name for attack in ATTACKS.values() if attack.in_suite]
 
 
@@ -45,6 +38,4 @@ def outcomes() -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_an_attack_does_no_harm(name: str, outcomes: dict[str, dict[str, str]]) -> None:
-    if outcomes[name]["verdict"] != "held" and name in OPEN:
-        pytest.xfail(outcomes[name]["reason"])
     assert outcomes[name]["verdict"] == "held", outcomes[name]["reason"]

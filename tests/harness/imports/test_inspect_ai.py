@@ -7,6 +7,7 @@ tuned model most of the first twenty-four.
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_a_log_that_says_nothing_sure_is_refused_in_a_line(
     with pytest.raises(DataError, match=words) as caught:
         read_inspect_ai(changed(tmp_path, change))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.json")
+    for path, words in ((tmp_path / "log.json", "is a pipe"), (tmp_path, "is a folder")):
+        with pytest.raises(DataError, match=words):
+            read_inspect_ai(path)
+    with pytest.raises(DataError, match="No such file"):
+        read_inspect_ai(tmp_path / "none.json")
 
 
 def test_another_temperature_or_solver_is_not_comparable(tmp_path: Path) -> None:
