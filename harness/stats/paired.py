@@ -270,7 +270,7 @@ def _summed(question: _Question) -> _Inference:
     # A row of both runs is drawn together: what a sample has in common in both cancels.
     both = np.hstack([old, new])
     delta = float(delta_of(both.sum(axis=0)[None, :])[0])
-    n, span = len(old), _span(kind, question, form, old)
+    n, span = len(old), _span(kind, question, form, (old, new))
     units = "" if question.codes is None else "cluster "
     whole = _Inference(delta, 1.0, None, "", _why(kind, units, n, span), room=span, units=n)
     if n < 2 or (kind != "bounded" and few(n, question.levels[0])):
@@ -336,14 +336,21 @@ def _delta_of(sign: float, form: SummedScore, k: int) -> Score:
     return delta_of
 
 
-def _span(kind: str, question: _Question, form: SummedScore, old: Floats) -> float:
-    """The most that an unseen unit of mean size may change the score: see ``units``."""
+def _span(
+    kind: str, question: _Question, form: SummedScore, columns: tuple[Floats, Floats]
+) -> float:
+    """The most that an unseen unit of mean size may change the score: see ``units``.
+
+    What has no range is taken to change by as much as the baseline has; of a baseline at 0 (no
+    n-gram in common, no divergence), by as much as the candidate has.
+    """
     if kind == "bounded":
         least, most = range_of(np.vstack([question.before, question.after]))
         return most - least
     if kind == "ratio":
         return COST_FACTOR
-    return abs(float(form.score(old.sum(axis=0)[None, :])[0]))
+    own, other = (abs(float(form.score(rows.sum(axis=0)[None, :])[0])) for rows in columns)
+    return own or other
 
 
 def _why(kind: str, units: str, n: int, span: float) -> str:

@@ -34,7 +34,8 @@ def paired_units(
     both = np.hstack([old, new])
     delta = float(delta_of(both.sum(axis=0)[None, :])[0])
     if kind == "corpus":
-        return _leaving_one_out(both, delta_of, span, span)
+        room = max(span, _NO_ROOM)
+        return _leaving_one_out(both, delta_of, room, room)
     (before, weight_before), (after, weight_after) = (_of_ratio(rows) for rows in (old, new))
     deviations = sign * (after - before) * len(old)
     below, above = (span + delta, span - delta) if kind == "bounded" else (span, span)

@@ -162,7 +162,9 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, in_process, arguments, said)
         ("misnamed", "baseline: base", "baseline: bsae"),
         ("nowhere", "FRA", "Frankreich"),
     ):
-        (tiny.folder / f"{name}.yaml").write_text(TINY.replace(right, wrong).replace("12", "13"))
+        # Of another name: a run that ends so leaves its own experiment without a current run.
+        text = TINY.replace(right, wrong).replace("12", "13").replace("name: tiny", f"name: {name}")
+        (tiny.folder / f"{name}.yaml").write_text(text)
     done = in_process(*arguments, cwd=tiny.folder)
     assert done.returncode == 2
     assert "✓" not in done.stderr, "something was done before the mistake was told"

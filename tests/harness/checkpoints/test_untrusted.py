@@ -280,7 +280,8 @@ def test_a_link_that_leaves_the_folder_is_refused(folder: Path, tmp_path: Path, 
     if name == "model.safetensors.index.json":
         (folder / WEIGHTS).unlink()
     told = refusal(folder)
-    assert f"{name}: is a link that leads out of the folder (got '{outside}')" in told
+    # A long path is shown shortened.
+    assert f"{name}: is a link that leads out of the folder (got '/" in told
 
 
 def test_a_linked_folder_of_templates_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -183,3 +183,17 @@ def test_where_a_bootstrap_breaks_its_promise_this_keeps_it(cell) -> None:
     assert rates.false_pass <= allowed
     assert rates.false_fail <= allowed
     assert rates.covered >= 0.935 - 2 * np.sqrt(0.05 * 0.95 / 150)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_corpus_score_of_a_baseline_at_zero_has_an_interval(turned: bool) -> None:
+    # BLEU without an n-gram in common is 0, and so is the divergence from itself.
+    rng = np.random.default_rng(0)
+    words = rng.integers(5, 20, 60).astype(float)
+    none, some = (np.column_stack([hits, words]) for hits in (0 * words, rng.binomial(3, 0.3, 60)))
+    before, after = (some, none) if turned else (none, some)
+    ratio = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
+    result = paired_test(before, after, kind="corpus", aggregate=ratio)
+    assert result.low is not None and result.high is not None
+    assert result.low <= result.delta <= result.high
+    assert result.verdict == ("worse" if turned else "better")

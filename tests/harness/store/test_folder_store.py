@@ -148,7 +148,7 @@ def test_a_log_may_be_named_after_any_candidate(store: FolderStore) -> None:
     path = store.logs.write("train-lora r=16/../x", "Traceback \ud800")
     assert path == store.logs.path("train-lora r=16/../x")
     assert path.parent == store.root / "logs"
-    assert path.read_text() == "Traceback \\ud800"
+    assert path.read_text() == "Traceback <U+D800>"
 
 
 def test_find_selects_by_the_fields_of_a_run(store: FolderStore, make: SimpleNamespace) -> None:

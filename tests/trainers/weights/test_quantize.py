@@ -56,7 +56,7 @@ def test_constant_and_zero_weights_survive() -> None:
 def divergence(start: Checkpoint, other: Checkpoint) -> float:
     """Mean KL(start || other) per token, in nats."""
     one, _ = load_model(start)
-    two, _ = load_model(other)
+    two, _ = load_model(other, trainable=False, only_asked=True)
     p, q = (tiny_jobs.logits(model).double().log_softmax(-1) for model in (one, two))
     return float((p.exp() * (p - q)).sum(-1).mean())
 
