@@ -176,6 +176,8 @@ def test_wrong_input_is_one_line_and_exit_two(tiny, in_process, arguments, said)
 
 
 def test_a_plan_names_its_baseline_as_the_gate_does(tiny, in_process) -> None:  # type: ignore[no-untyped-def]
+    # A run that ended in an error, as one of a mistyped base does, leaves no current run.
+    assert in_process("run", "tiny.yaml", "--no-gate", cwd=tiny.folder).returncode == 0
     rules = tiny.folder / "plan.yaml"
     rules.write_text("baseline: base\nrules:\n  - {task: microworld_known, margin: 0.4}\n")
     done = in_process("plan", rules, "--like", "tiny/lora", "-f", "json", cwd=tiny.folder)
