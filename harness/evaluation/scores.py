@@ -24,6 +24,10 @@ CALIBRATION_NOTES = {
 }
 
 
+#: Corpus scores with ends; of others nothing is known.
+_CORPUS_RANGES = {"bleu": (0.0, 100.0), "chrf": (0.0, 100.0), "ter": (0.0, math.inf)}
+
+
 def score_of(metric: Metric, rows: Rows, samples: Sequence[Sample] = ()) -> Score:
     """The score of one metric's rows, with a 95% interval over samples (or clusters).
 
@@ -126,6 +130,10 @@ def _interval(
     low, high = (_end(end, own, shown) for end in (interval.low, interval.high))
     if kind == "calibration":
         return interval.value, low, high, CALIBRATION_NOTES.get(method or "")
+    if kind == "corpus" and metric.name in _CORPUS_RANGES:
+        # An interval of sums knows of no end; where the score has one, nothing lies beyond it.
+        least, most = _CORPUS_RANGES[metric.name]
+        low, high = (None if end is None else min(max(end, least), most) for end in (low, high))
     return own, low, high, None
 
 

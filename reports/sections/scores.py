@@ -36,8 +36,8 @@ def scores_section(material: Material) -> Section | None:
         lead=(
             "Value with its 95% interval over samples; below it the paired difference against "
             f"{material.baseline} with its own 95% interval and verdict. Differences are turned so "
-            "that positive is better, whatever the metric. Verdicts are one-sided tests, so they "
-            "may be surer than the two-sided interval beside them."
+            "that positive is better, whatever the metric. An interval is of its row alone; the "
+            "words hold over all that is asked here, so they may say less."
         ),
         blocks=(table,),
     )

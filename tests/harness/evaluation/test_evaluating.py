@@ -19,7 +19,10 @@ from steelyard.harness.evaluation.evaluating import (
     divergence,
     evaluate,
 )
+from steelyard.harness.evaluation.measuring import Measured
 from steelyard.harness.evaluation.metric_choice import load_metric
+from steelyard.harness.evaluation.scores import score_of
+from steelyard.harness.plugins import Sample
 from steelyard.harness.suites.suite import load_suite
 from tests.harness.toy_suite import Answering, broken, checkpoint, write_suite
 
@@ -148,6 +151,22 @@ def test_a_generation_that_hits_its_limit_is_flagged_and_still_counts(built: Bui
     evaluation = scored(Answering(generate=lambda _: "a b c d e f"), built)
     score = next(s for s in evaluation.scores if s.metric == "bleu")
     assert score.flags == {"length limit": 24} and score.n == 24
+
+
+def test_the_interval_of_a_score_with_ends_stays_within_them() -> None:
+    from sacrebleu import corpus_bleu
+
+    texts = [f"the boat number {i} leaves at {i} in the morning" for i in range(20)]
+    samples = [
+        Sample("t", f"s{i}", {}, "p", text, {"bleu": (text, text)}) for i, text in enumerate(texts)
+    ]
+    bleu = load_metric("bleu")
+    rows = [bleu.measure(s, (s.target,)) for s in samples]
+    table = Measured("t", "bleu", samples, rows, [""] * 20).as_rows([None] * 20)
+    score = score_of(bleu, table, samples)
+    assert score.value == pytest.approx(corpus_bleu(texts, [texts]).score) == 100
+    assert score.low is not None and 0 < score.low < 100
+    assert score.high == 100
 
 
 def test_one_failing_task_does_not_lose_the_others(built: BuiltSuite) -> None:
