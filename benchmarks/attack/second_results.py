@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import gettempdir
 
 from benchmarks.attack.attacks import attack, require
 from benchmarks.attack.command import TIMED_OUT, Ended, steelyard
@@ -185,7 +186,7 @@ for _name, _lines in SAMPLES.items():
 
 NAMES = (
     "../../evil",
-    "/tmp/evil-absolute",
+    str(Path(gettempdir()) / "evil-absolute"),
     "..",
     ".",
     "",

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 from benchmarks.attack.attacks import NotTriedError, attack, require
 from benchmarks.attack.command import TIMED_OUT, steelyard
@@ -59,7 +60,7 @@ def bears(place: Path, outside: Path | None = None) -> None:
 
 RECORDS: dict[str, dict[str, object]] = {
     "an experiment that is a path": {"experiment": "../../../evil"},
-    "a candidate that is a path": {"candidate": "/tmp/evil-candidate"},
+    "a candidate that is a path": {"candidate": str(Path(gettempdir()) / "evil-candidate")},
     "an id of another run": {"id": "0" * 32},
     "an id that is a path": {"id": "../../evil"},
     "a date beyond dates": {"created_at": "99999-01-01T00:00:00"},
@@ -284,7 +285,9 @@ def _linked(place: Path) -> None:
 
 SHARED: dict[str, Callable[[Path], object]] = {
     "a marker that leads out": lambda p: _leading_out(p, "../../../evil"),
-    "a marker with an absolute path": lambda p: _leading_out(p, "/tmp/evil-marker"),
+    "a marker with an absolute path": lambda p: _leading_out(
+        p, str(Path(gettempdir()) / "evil-marker")
+    ),
     "a marker with a Windows path": lambda p: _leading_out(p, "..\\evil"),
     "a marker of a newer version": lambda p: changed_json(_marker(p), version=99),
     "a marker that is a list": lambda p: _marker(p).write_text("[]"),

@@ -487,7 +487,7 @@ def test_an_adapter_changes_no_tensor_of_the_base(adapter: Path) -> None:
     ("key", "value"),
     [
         ("megatron_config", {"hidden_size": 4}),
-        ("corda_config", {"cache_file": "/tmp/cache.pt"}),
+        ("corda_config", {"cache_file": "cache.pt"}),
         ("shadow_model", "stranger/model"),
     ],
 )
