@@ -26,6 +26,8 @@ A message reads ``where: what; fix``. ``where`` is a file and a key where there 
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -50,6 +52,19 @@ EXIT_PRECEDENCE = (
 #: What ends a process on purpose. Every other ``BaseException`` is a failure: a panic of a library
 #: in Rust (pyo3's ``PanicException``) is no ``Exception``.
 STOPPING = (KeyboardInterrupt, SystemExit, GeneratorExit)
+#: Errors of the system that the user can mend, and how.
+PLACE_FIXES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "raise the quota, or free some space",
+    errno.EFBIG: "raise the file size limit (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a folder that can be written",
+}
+#: How libraries that give no number say the first of these: SQLite, and the others as the system.
+_FULL = {"database or disk is full": errno.ENOSPC}
+_WORDS = {os.strerror(number): number for number in PLACE_FIXES} | _FULL
 
 
 class SteelyardError(Exception):
@@ -201,6 +216,24 @@ class SeveralError(ConfigError):
 
     def __reduce__(self) -> tuple[type[SeveralError], tuple[tuple[SteelyardError, ...]]]:
         return SeveralError, (self.errors,)
+
+
+def of_the_place(error: BaseException) -> int | None:
+    """The system's number of an error that lies in the place and not in the code: a full disk, a
+    folder that cannot be written. Errors of libraries (safetensors in Rust, SQLite) are told by
+    their words. None: it is another error.
+    """
+    if isinstance(error, OSError) and error.errno in PLACE_FIXES:
+        return error.errno
+    text = str(error)
+    return next((number for words, number in _WORDS.items() if words in text), None)
+
+
+def is_foreseen(error: BaseException) -> bool:
+    """Whether an error is a user's to mend: one of ours, or one of the files and the place."""
+    if isinstance(error, SteelyardError) or of_the_place(error) is not None:
+        return True
+    return isinstance(error, OSError) and bool(error.filename)
 
 
 class DataError(SteelyardError):

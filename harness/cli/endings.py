@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import errno
 import faulthandler
 import os
 import shlex
@@ -24,23 +23,20 @@ from typing import IO, TextIO
 import typer
 
 from steelyard.harness import __version__
-from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, SteelyardError
+from steelyard.harness.errors import (
+    EXIT_UNEXPECTED,
+    EXIT_USAGE,
+    PLACE_FIXES,
+    SteelyardError,
+    is_foreseen,
+    of_the_place,
+)
 from steelyard.harness.files import Screen, one_line, redacted, terminal_safe
 
 #: What a shell sees of a signal: 128 and its number.
 INTERRUPTED, TERMINATED = 130, 143
 #: Codes of commands that were stopped -> what they exit with; Ray exits with the bare number.
 STOPPED = {INTERRUPTED: INTERRUPTED, TERMINATED: TERMINATED, int(signal.SIGTERM): TERMINATED}
-#: Errors of the system that the user can mend.
-_OF_THE_PLACE = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "raise the quota, or free some space",
-    errno.EFBIG: "raise the file size limit (ulimit -f)",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENAMETOOLONG: "use a shorter name",
-    errno.EROFS: "choose a folder that can be written",
-    errno.EACCES: "choose a folder that can be written",
-}
 _LONGEST_LINE, _LONGEST_PART = 300, 150
 _NATIVE_BYTES = 65_536
 
@@ -66,9 +62,10 @@ def told(error: BaseException, natives: Natives) -> int:
 
         rich_utils.rich_format_error(error)  # type: ignore[arg-type]
         return EXIT_USAGE
-    if isinstance(error, OSError) and (error.filename or error.errno in _OF_THE_PLACE):
-        fix = _OF_THE_PLACE.get(error.errno or 0)
-        parts = (str(error.filename or ""), error.strerror or str(error))
+    if is_foreseen(error):
+        fix = PLACE_FIXES.get(of_the_place(error) or 0)
+        file, words = getattr(error, "filename", None), getattr(error, "strerror", None)
+        parts = (str(file or ""), words or redacted(str(error)))
         where = ": ".join(one_line(part, _LONGEST_PART) for part in parts if part)
         say(f"error: {where}{f'; {fix}' if fix else ''}", "red")
         return EXIT_USAGE

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from steelyard.harness.cli.documents import for_screen, render
 from steelyard.harness.cli.options import Format
-from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, STOPPING, SteelyardError
+from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, STOPPING, is_foreseen
 from steelyard.harness.files import Screen, redacted, write_atomic
 from steelyard.reports.document import Document
 from steelyard.reports.renderers.github import annotation, shielded_json, shields
@@ -60,8 +60,7 @@ class Outlets:
         return code
 
     def _tell(self, error: BaseException) -> None:
-        is_foreseen = isinstance(error, SteelyardError | OSError)
-        code = getattr(error, "exit_code", EXIT_USAGE if is_foreseen else EXIT_UNEXPECTED)
+        code = getattr(error, "exit_code", EXIT_USAGE if is_foreseen(error) else EXIT_UNEXPECTED)
         document = Document(
             kind="report",
             title=f"gate {self.policy.name}",

@@ -10,15 +10,16 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar, get_args
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from steelyard.harness.errors import Collected, ConfigError, did_you_mean, located
 from steelyard.harness.files.yaml_file import LineOf
 
-Model = TypeVar("Model", bound=BaseModel)
+if TYPE_CHECKING:  # a tenth of a second that `steelyard --help` need not wait for
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound="BaseModel")
 Location = tuple[int | str, ...]
 
 
@@ -47,6 +48,8 @@ def validated(
         ConfigError: what is wrong, with the nearest right name; several mistakes as one
             ``SeveralError``.
     """
+    from pydantic import ValidationError
+
     problems = Collected()
     problems.errors += _truths_for_numbers(model, content)
     try:
@@ -226,6 +229,8 @@ def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
     """The model that an annotation names or contains; None where there is none."""
+    from pydantic import BaseModel
+
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     models = (_model_in(each) for each in get_args(annotation))

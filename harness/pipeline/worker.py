@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from steelyard.harness.checkpoints import is_reward_model, trust_python
 from steelyard.harness.energy import EnergyConfig, SharedMeter, open_meter
 from steelyard.harness.environment import silence_libraries, use_threads
-from steelyard.harness.errors import STOPPING, SteelyardError, StoreError
+from steelyard.harness.errors import STOPPING, SteelyardError, StoreError, is_foreseen
 from steelyard.harness.experiment import BASE, Experiment
 from steelyard.harness.files import redacted
 from steelyard.harness.pipeline.events import Event, Listener
@@ -126,7 +126,7 @@ class Worker:
         except BaseException as error:  # a panic of a library in Rust is no Exception
             message = self._explained(stage, error)
             self.tell(stage.event("failed", message))
-            unexpected = not isinstance(error, SteelyardError)
+            unexpected = not is_foreseen(error)
             return StageOutcome(stage.name, "failed", message=message, unexpected=unexpected)
 
     def _carried_out(self, stage: Stage) -> StageOutcome:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+import sqlite3
 
 import pytest
 
@@ -15,6 +17,7 @@ from steelyard.harness.errors import (
     SteelyardError,
     did_you_mean,
     exit_code_of,
+    is_foreseen,
     located,
 )
 
@@ -85,3 +88,24 @@ def test_every_error_of_a_file_is_told_at_once_in_the_order_of_its_lines() -> No
 def test_an_error_travels_between_processes_with_its_place() -> None:
     error = ConfigError("wrong", file="f.yaml", key="a", line=4, fix="do so")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EFBIG, "File too large"),
+        # As safetensors, written in Rust, and SQLite say it; neither gives the system's number.
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        sqlite3.OperationalError("database or disk is full"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "data.csv"),
+        ConfigError("unknown key"),
+    ],
+)
+def test_a_full_disk_is_foreseen_in_whichever_library_s_words(error: Exception) -> None:
+    assert is_foreseen(error)
+
+
+@pytest.mark.parametrize("error", [KeyError("space"), OSError(errno.EIO, "Input/output error")])
+def test_what_nobody_can_mend_is_not_foreseen(error: Exception) -> None:
+    assert not is_foreseen(error)

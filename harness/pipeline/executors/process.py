@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steelyard.harness.checkpoints import fork_server
-from steelyard.harness.errors import STOPPING, SteelyardError
+from steelyard.harness.errors import STOPPING, is_foreseen
 from steelyard.harness.files import Screen, redacted
 from steelyard.harness.pipeline.events import Event, Listener
 from steelyard.harness.pipeline.stage import Stage, StageOutcome
@@ -91,7 +91,7 @@ def work(place: Workplace, pipe: Connection[Any, Any], how: Surroundings) -> Non
                 traceback.print_exc()
                 outcome = NotOpened(
                     redacted(f"{type(error).__name__}: {error}"),
-                    unexpected=not isinstance(error, SteelyardError),
+                    unexpected=not is_foreseen(error),
                 )
         pipe.send(outcome)
 
