@@ -34,6 +34,16 @@ class Labelled:
     """Fields that the two runs fill in otherwise, and on how many samples: no slice is made."""
     unknown: bool = False
     """Whether only an imported candidate has the fields: whoever wrote its file chose them."""
+    of_candidate: bool = False
+    """Whether the baseline keeps no documents, so that the candidate's stand in for them."""
+    candidate_fields: frozenset[str] = frozenset()
+    """The fields of the candidate's own documents."""
+
+    @property
+    def names(self) -> list[str]:
+        """Every ``field=value`` that a document has, sorted, whether it was scored or not."""
+        pairs = {pair for sample in self.samples.values() for pair in sample.slices.items()}
+        return sorted(f"{field}={value}" for field, value in pairs)
 
 
 def labelled(baseline: Scored, candidate: Scored, task: str) -> Labelled:
@@ -49,7 +59,7 @@ def labelled(baseline: Scored, candidate: Scored, task: str) -> Labelled:
     if not before:
         named = any(set(sample.slices) - {IN_TRAINING_DATA} for sample in after.values())
         unknown = imported and named
-        return Labelled({} if unknown else after, {}, unknown)
+        return Labelled({} if unknown else after, {}, unknown, of_candidate=True)
     disagreeing: Counter[str] = Counter()
     for id, sample in before.items():
         theirs = after[id].slices if id in after else {}
@@ -61,6 +71,7 @@ def labelled(baseline: Scored, candidate: Scored, task: str) -> Labelled:
     return Labelled(
         {id: _with_labels(s, after.get(id), disagreeing) for id, s in before.items()},
         dict(disagreeing),
+        candidate_fields=frozenset(field for sample in after.values() for field in sample.slices),
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 
 from steelyard.harness.experiment.file import Experiment
 from steelyard.harness.suites import load_suite
+from steelyard.harness.texts import matches
 
 
 def selection_notes(experiment: Experiment) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def selection_notes(experiment: Experiment) -> tuple[str, ...]:
     rules = _gate_patterns(experiment.settings.gate)
     notes = []
     for task, names in chosen.items():
-        if any(fnmatchcase(task, pattern) for pattern in rules):
+        if any(matches(pattern, task) for pattern in rules):
             notes.append(
                 f"Selected on {task}, on which the gate holds a rule: {', '.join(names)}. "
                 "Scores there are flattered, and a pass on them is no evidence."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from steelyard.harness.errors import Collected, ConfigError, did_you_mean
 from steelyard.harness.gate.findings import Finding
 from steelyard.harness.gate.policy import Gate
 from steelyard.harness.records import IN_TRAINING_DATA, Contaminated, Run
+from steelyard.harness.texts import matches
 
 #: The slice that scoring makes of the items that are not in the training data.
 CLEAN = f"{IN_TRAINING_DATA}=no"
@@ -22,7 +22,7 @@ def check_waivers(gate: Gate, scored: Collection[str]) -> None:
     """
     problems = Collected()
     for pattern in gate.waive_contamination:
-        if not any(fnmatchcase(task, pattern) for task in scored):
+        if not any(matches(pattern, task) for task in scored):
             problems.errors.append(
                 ConfigError(
                     "matches no task that was scored",
@@ -75,7 +75,9 @@ def _overlap(candidate: Run, task: str) -> Contaminated | None:
 
 
 def _reasons(gate: Gate, task: str) -> list[str]:
-    return [r for p, r in gate.waive_contamination.items() if fnmatchcase(task, p)]
+    waivers = gate.waive_contamination
+    own = [waivers[task]] if task in waivers else []
+    return own + [r for p, r in waivers.items() if p != task and matches(p, task)]
 
 
 def _doubted(finding: Finding, gate: Gate, candidate: Run) -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from steelyard.harness.compare import (
     Alone,
@@ -18,7 +17,8 @@ from steelyard.harness.compare import (
 )
 from steelyard.harness.errors import ConfigError, did_you_mean
 from steelyard.harness.gate.policy import Rule
-from steelyard.harness.records import DIVERGENCE, Score
+from steelyard.harness.records import DIVERGENCE, IN_TRAINING_DATA, Score
+from steelyard.harness.texts import chosen, matches
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _is_advisory(score: Score) -> bool:
     return score.kind == "calibration" or score.advisory
 
 
-def _unusable(labels: Labelled, selector: str) -> str | None:
+def _unusable(labels: Labelled, selector: str, slices: Iterable[str]) -> str | None:
     """Why no slice may be cut by the field that a rule names; None where it may."""
     if labels.unknown:
         return (
@@ -72,9 +72,25 @@ def _unusable(labels: Labelled, selector: str) -> str | None:
     changed = [
         f"{count} samples have another '{name}' in the candidate than in the baseline"
         for name, count in labels.disagreeing.items()
-        if fnmatchcase(name, field)
+        if matches(field, name)
     ]
-    return "; ".join(changed) or None
+    if changed:
+        return "; ".join(changed)
+    if any(matches(field, name.partition("=")[0]) for name in slices):
+        return None
+    if field == IN_TRAINING_DATA:
+        return "the candidate's samples are not held against its training data: evaluate it again"
+    if labels.of_candidate:
+        return (
+            f"the baseline keeps no documents and the candidate's have no field '{field}': save "
+            "the baseline with --text"
+        )
+    if any(matches(field, name) for name in labels.candidate_fields):
+        return (
+            f"the baseline's documents have no field '{field}', and the candidate's own do not "
+            "count: score the baseline again"
+        )
+    return None
 
 
 class Selection:
@@ -118,7 +134,7 @@ class Selection:
         tasks = list(self.tasks)
         if rule.suite is not None:
             suites = {self.baseline.run.suite, self.candidate.run.suite}
-            if not any(fnmatchcase(suite, rule.suite) for suite in suites):
+            if not any(matches(rule.suite, suite) for suite in suites):
                 raise ConfigError(
                     "matches no suite that was scored",
                     key="suite",
@@ -126,7 +142,7 @@ class Selection:
                     fix=did_you_mean(rule.suite, suites),
                 )
         if rule.task is not None:
-            tasks = [task for task in tasks if fnmatchcase(task, rule.task)]
+            tasks = chosen(rule.task, tasks, literal=self.baseline.tasks)
             if not tasks:
                 raise ConfigError(
                     "matches no task that was scored",
@@ -140,8 +156,11 @@ class Selection:
         return {**self.candidate.scores_of(task), **self.baseline.scores_of(task)}
 
     def _of_task(self, rule: Rule, task: str) -> Iterator[Hypothesis]:
-        for metric, score in self._scores(task).items():
-            wanted = score.primary if rule.metric is None else fnmatchcase(metric, rule.metric)
+        scores = self._scores(task)
+        named = self.baseline.scores_of(task)
+        selected = None if rule.metric is None else chosen(rule.metric, scores, literal=named)
+        for metric, score in scores.items():
+            wanted = score.primary if selected is None else metric in selected
             if rule.is_relative and rule.task != task and score.family in DIVERGENCE:
                 # How far a candidate is from its own parent: a base has no parent, and another
                 # candidate has another. Only a rule that names the task means it.
@@ -192,18 +211,27 @@ class Selection:
                 continue
             task = hypothesis.task
             labels = labelled(self.baseline, self.candidate, task)
-            problem = _unusable(labels, selector)
+            # All that the documents have, not only what is left of them: a slice of which no
+            # sample is scored would else vanish from the rule that holds it.
+            slices = {
+                **dict.fromkeys(labels.names, ()),
+                **all_slices(hypothesis.pair.paired, labels.samples),
+            }
+            problem = _unusable(labels, selector, slices)
             if problem is not None:
                 result.append(replace(hypothesis, problem=problem))
                 continue
-            slices = all_slices(hypothesis.pair.paired, labels.samples)
             names.update(slices)
             result += [
-                replace(hypothesis, slice=name, subset=tuple(indices))
-                for name, indices in slices.items()
-                if fnmatchcase(name, selector)
+                replace(
+                    hypothesis,
+                    slice=name,
+                    subset=tuple(slices[name]),
+                    problem=None if slices[name] else "none of its samples is scored in both runs",
+                )
+                for name in chosen(selector, slices, literal=slices)
             ]
-        if not result:
+        if not result or not (self.baseline.samples or self.candidate.samples):
             raise ConfigError(
                 "matches no slice of the samples",
                 key="slice",

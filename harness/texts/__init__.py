@@ -7,6 +7,7 @@ from steelyard.harness.texts.answers import (
     normalised_answer,
     token_f1,
 )
+from steelyard.harness.texts.patterns import chosen, matches
 from steelyard.harness.texts.spelling import caseless, in_the_form_of, plain, without_punctuation
 from steelyard.harness.texts.splitting import (
     UNICODE_WORDS,
@@ -22,8 +23,10 @@ __all__ = [
     "answer_key",
     "answer_tokens",
     "caseless",
+    "chosen",
     "in_the_form_of",
     "is_unspaced",
+    "matches",
     "normalised_answer",
     "plain",
     "split_unspaced",
