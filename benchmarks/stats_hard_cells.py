@@ -43,7 +43,20 @@ def rare_losses(n: int, share: float, jitter: float, gain: float = 0.0) -> Cell:
         return before[:, None], after[:, None], None
 
     truth = (1 - share) * gain - share * 0.5
-    return Cell(f"rare losses {share:.0%}, jitter {jitter:g}, n={n}", "bounded", truth, draw)
+    return Cell(f"rare losses {100 * share:g}%, jitter {jitter:g}, n={n}", "bounded", truth, draw)
+
+
+def full_losses(n: int, share: float, jitter: float) -> Cell:
+    """The worst case of a guard: even jitter that half hides a loss of almost the whole range."""
+
+    def draw(rng: np.random.Generator) -> Arrays:
+        before = np.full(n, 0.82)
+        after = before + jitter * math.sqrt(3) * rng.uniform(-1, 1, n)
+        after = np.where(rng.random(n) < share, 0.0, after)
+        return before[:, None], after[:, None], None
+
+    name = f"full losses {100 * share:g}%, jitter {jitter:g}, n={n}"
+    return Cell(name, "bounded", -share * 0.82, draw)
 
 
 def rare_gains(n: int, share: float, jitter: float, fall: float) -> Cell:
@@ -211,7 +224,7 @@ def documents(
         return old, np.column_stack([length * np.minimum(level + gain, 0), length]), None
 
     name = f"perplexity, {n} documents, sigma {sigma:g}"
-    name += f", {outliers:.0%} outliers" if outliers else ""
+    name += f", {100 * outliers:g}% outliers" if outliers else ""
     name += ", drift in length" if drift else ""
     return Cell(name, "perplexity", change - outliers, draw)
 
@@ -293,14 +306,21 @@ def own_cells() -> list[Cell]:
         correlated_pairs(100, 0.8, -0.04),
         correlated_pairs(1000, 0.95, -0.04),
         documents(200, 1.0, -0.02, drift=0.02),
+        *(documents(n, 1.0, 0.0, outliers=0.02) for n in (1000, 4000)),
+        *(documents(2000, 1.0, 0.0, outliers=share) for share in (0.005, 0.01, 0.05)),
         rare_gains(50, 0.05, 0.03, 0.05),
         rare_losses(200, 0.01, 0.07),
         rare_losses(400, 0.01, 0.1),
         rare_losses(2000, 0.002, 0.05),
         graded(200, 0.2, -0.03),
         graded(2000, 0.2, -0.01),
+        graded(200, 0.1, -0.0175),
         graded(200, 0.07, -0.02),
+        *(full_losses(200, share, 0.1) for share in (0.005, 0.01, 0.02)),
+        *(full_losses(200, share, 0.07) for share in (0.01, 0.015)),
+        full_losses(2000, 0.002, 0.04),
+        *(rare_losses(200, share, 0.1) for share in (0.005, 0.01, 0.02)),
+        *(rare_losses(200, share, 0.05) for share in (0.01, 0.03)),
         flips(200, 0.07, 0.03),
-        costs(50, -0.1),
         costs(100, -0.1, spikes=0.03),
     ]

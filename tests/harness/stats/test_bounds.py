@@ -15,7 +15,6 @@ from steelyard.harness.stats.bounds import (
     degrees_of_freedom,
     dirichlet_reach,
     rows_needed,
-    unseen_weight,
 )
 from tests.benchmark_modules import load
 
@@ -90,12 +89,43 @@ def test_one_huge_cluster_leaves_next_to_no_degrees_of_freedom() -> None:
     assert degrees_of_freedom(units) < 6
 
 
-def test_a_whole_row_is_left_open_where_nothing_jitters_and_less_where_all_does() -> None:
-    calm, restless = np.full(100, 1e-6), np.random.default_rng(5).normal(0, 0.3, 400)
-    assert unseen_weight(calm, 1.0) == pytest.approx(1.0, abs=1e-3)
-    assert unseen_weight(restless, 1.0) < 0.25
-    # Losses of full size are what is looked for, and hide nothing.
-    assert unseen_weight(np.r_[-np.ones(9), calm], 1.0) == pytest.approx(1.0, abs=1e-3)
+@pytest.mark.parametrize("spread", [0.02, 0.05, 0.07, 0.1])
+@pytest.mark.parametrize("tail", [0.05, 0.001])
+def test_samples_that_show_no_loss_pass_wrongly_in_no_more_than_alpha(
+    spread: float, tail: float
+) -> None:
+    # Of 200 symmetric rows, a share q would lose all and none of them was drawn: (1 - q)^200. The
+    # others are right on average, so the bound must lie beyond what q takes but for a rest of t.
+    values = spread * stats.norm.ppf((np.arange(200) + 0.5) / 200)
+    bounds = MeanBounds.of(of_rows(values))
+    reach = -bounds.interval(1 - 2 * tail)[0]
+    shares = np.linspace(0, 0.06, 2001)
+    rest = (reach - shares) / (1 - shares) / (values.std(ddof=1) / np.sqrt(200))
+    wrong = (1 - shares) ** 200 * stats.t.sf(rest, 199)
+    assert 0.85 * tail < wrong.max() <= 1.01 * tail
+
+
+def test_losses_on_short_documents_leave_room_for_the_same_on_long_ones() -> None:
+    sizes = np.r_[np.ones(360), np.full(40, 10.0)]
+    rates = np.tile([-0.05, 0.05], 200)
+    rates[:80:10] -= 1  # one short document in forty-five loses a nat a token, and no long one
+    units = Units.of_sums(sizes * rates, sizes, 3.0, 3.0)
+    bounds = MeanBounds.of(units)
+    # Were the sizes not looked at: the weight from the third moment as the short ones show it.
+    shown = -float((bounds.scaled**3).sum() / (bounds.scaled**2).sum()) / 3
+    blind = dirichlet_reach(bounds.scaled, 3.0, shown, 1.6449)
+    assert -bounds.interval(0.9)[0] > 1.1 * blind
+
+
+def test_room_for_a_row_not_seen_costs_nothing_where_jitter_hides_it_anyway() -> None:
+    # A standard error beyond a range over z n: nothing that was not seen moves the bound.
+    values = np.tile([-0.2, 0.2], 100)
+    bounds = MeanBounds.of(of_rows(values))
+    student = stats.t.interval(0.9, 199, 0, bounds.standard_error)
+    assert bounds.interval(0.9) == pytest.approx(student, rel=1e-6)
+    # And where the rows hardly move, it is the rule of three but for their own error.
+    calm = MeanBounds.of(of_rows(values / 2000)).interval(0.9)
+    assert calm[1] == pytest.approx(1 - 0.05 ** (1 / 200), rel=0.01)
 
 
 @pytest.mark.parametrize("spread", [0.01, 0.1, 0.3])
