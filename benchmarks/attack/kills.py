@@ -38,8 +38,9 @@ from benchmarks.attack.ground import POLICY, experiment  # noqa: E402
 RESULTS = ROOT / "benchmarks" / "results" / "kills.md"
 WORKSPACE = ".steelyard"
 SECONDS = 900.0
-#: Until no process below a killed command is left. Two of Ray's own (the agents of its dashboard and
-#: of its runtime environments) wait a minute for their server before they end; the others seconds.
+#: Until no process below a killed command is left. Two of Ray's own (the agents of its dashboard
+#: and of its runtime environments) wait a minute for their server before they end; the others
+#: seconds.
 ORPHANS_SECONDS = 90.0
 LOCAL = ("--executor", "local", "--workers", "2")
 RAY = ("--executor", "ray", "--address", "local", "--workers", "2")
