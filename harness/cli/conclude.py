@@ -40,7 +40,7 @@ from steelyard.harness.records import (
     stage_log,
     stage_name,
 )
-from steelyard.harness.store import FolderStore
+from steelyard.harness.store import FolderStore, GateAttempts
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
 
@@ -123,6 +123,7 @@ def conclude(
         gate=gate if gating and (candidates or not outcome.failures) else None,
         policy=experiment.file,
         noise=variants,
+        attempts=store.current.gated,
     )
 
 
@@ -171,6 +172,7 @@ def decide_and_report(
     gate: Gate | None = None,
     policy: Path | None = None,
     noise: Sequence[Scored] = (),
+    attempts: GateAttempts | None = None,
 ) -> Conclusion:
     """Comparisons, verdicts and report files of ``candidates``.
 
@@ -182,13 +184,20 @@ def decide_and_report(
         gate: rules to hold; without them the candidates are only compared.
         policy: the file that the gate is from, for its errors.
         noise: runs of the baseline's own checkpoint under other settings.
+        attempts: counts the checkpoints of each name that were tried; None counts none.
     """
     alpha = gate.alpha if gate else 0.05
     comparisons = compare(baseline, candidates, alpha=alpha, noise=noise)
     verdicts: tuple[Verdict, ...] = ()
     if gate:
         with in_policy(policy):
-            verdicts = judge(gate, baseline, candidates, comparisons=comparisons)
+            verdicts = judge(
+                gate,
+                baseline,
+                candidates,
+                comparisons=comparisons,
+                attempts=[attempts.of(c.run) for c in candidates] if attempts else (),
+            )
     listener(Event("compare", "candidates", "done", f"{len(comparisons)} against the baseline"))
     document = build_report(
         page.title,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from steelyard.harness.errors import EXIT_PASS
 from steelyard.harness.gate.findings import Finding
 from steelyard.harness.records import Verdict
+from steelyard.harness.store import GateAttempt
 
 
 def holm_corrected(findings: Sequence[Finding], alpha: float) -> list[Finding]:
@@ -50,21 +51,30 @@ def _fails(finding: Finding, level: float) -> bool:
 
 
 def among_all(
-    alpha: float, verdicts: Sequence[Verdict], judged: Sequence[Sequence[Finding]] | None
+    alpha: float,
+    verdicts: Sequence[Verdict],
+    judged: Sequence[Sequence[Finding]] | None,
+    attempts: Sequence[GateAttempt] = (),
 ) -> tuple[Verdict, ...]:
-    """The verdicts, each PASS with whether it holds by Holm over all candidates that were tried.
+    """The verdicts, each PASS with whether it holds by Holm over all that were tried.
 
     Of forty candidates exactly at the margin 87% of the time some pass: whoever ships the one that
-    did has chosen it for its luck. A candidate's p-value is the largest of its rules'.
+    did has chosen it for its luck. Forty checkpoints of one name, tried one after another, are no
+    other thing: ``attempts`` (one a verdict) say how many there were, and those of before count as
+    tried and not accepted. A candidate's p-value is the largest of its rules'.
     ``judged`` are the candidates' findings; None: they were decided early, at alpha each, and hold
     by themselves alone.
     """
+    if attempts:
+        pairs = zip(verdicts, attempts, strict=True)
+        verdicts = [_counted(verdict, attempt) for verdict, attempt in pairs]
+    tried = sum(verdict.attempts for verdict in verdicts)
     passing = [i for i, verdict in enumerate(verdicts) if verdict.exit_code == EXIT_PASS]
-    if len(verdicts) < 2 or not passing:
+    if tried < 2 or not passing:
         return tuple(verdicts)
     accepted: set[int] = set()
     while True:
-        level = alpha / max(len(verdicts) - len(accepted), 1)
+        level = alpha / max(tried - len(accepted), 1)
         new = {
             i
             for i in passing
@@ -74,9 +84,17 @@ def among_all(
             break
         accepted |= new
     return tuple(
-        _told_apart(verdict, len(verdicts), i in accepted) if i in passing else verdict
+        _told_apart(verdict, tried, i in accepted) if i in passing else verdict
         for i, verdict in enumerate(verdicts)
     )
+
+
+def _counted(verdict: Verdict, attempt: GateAttempt) -> Verdict:
+    counts = {"attempt": attempt.number, "attempts": attempt.total}
+    counted = verdict.model_copy(update=counts)
+    words = counted.attempt_words
+    summary = f"{verdict.summary}; {words}" if words else verdict.summary
+    return counted.model_copy(update={"summary": summary})
 
 
 def _passes(finding: Finding, level: float) -> bool:

@@ -47,7 +47,10 @@ def decide(
         base = open_run(store, baseline_name(str(base), names, file or Path()))
     runs = [open_run(store, str(c)) if isinstance(c, str | Path) else c for c in candidates]
     with in_policy(file):
-        verdicts = judge(gate, base, runs)
+        # Nothing is made for a count alone: without a workspace there is nothing to count in.
+        counted = store.root.is_dir()
+        attempts = [store.current.gated.of(run.run) for run in runs] if counted else ()
+        verdicts = judge(gate, base, runs, attempts=attempts)
     return tuple(of_whole_runs(v, base, run) for v, run in zip(verdicts, runs, strict=True))
 
 

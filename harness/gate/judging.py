@@ -29,6 +29,7 @@ from steelyard.harness.gate.findings import Finding, judge_hypothesis
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.policy import Gate, Rule
 from steelyard.harness.records import Comparison, RuleResult, RuleVerdict, Verdict
+from steelyard.harness.store import GateAttempt
 
 _EXIT_CODES: dict[RuleVerdict, int] = {
     "pass": EXIT_PASS,
@@ -48,9 +49,11 @@ def judge(
     candidates: Sequence[Scored],
     *,
     comparisons: Sequence[Comparison] = (),
+    attempts: Sequence[GateAttempt] = (),
 ) -> tuple[Verdict, ...]:
     """One verdict a candidate.
 
+    ``attempts`` say which checkpoint of its name each candidate is, as the workspace counts them.
     ``comparisons`` of the same runs lend their adjusted p-values to the rules' results; they
     decide nothing.
 
@@ -72,7 +75,7 @@ def judge(
         )
         for findings, candidate in zip(judged, candidates, strict=True)
     ]
-    return among_all(gate.alpha, verdicts, judged)
+    return among_all(gate.alpha, verdicts, judged, attempts)
 
 
 def _adjusted_p_values(comparisons: Sequence[Comparison], candidate: Scored) -> AdjustedPValues:

@@ -149,3 +149,21 @@ class Verdict(Record):
     exit_code: int
     rules: tuple[RuleResult, ...]
     summary: str
+    attempt: int = 1
+    """Which checkpoint of this candidate's name it is, of those that were tried at this suite."""
+    attempts: int = 1
+    """How many of them there are."""
+
+    @property
+    def attempt_words(self) -> str:
+        """``the 4th attempt at this gate``, ``the 2nd of 4 attempts``; empty where it is alone."""
+        if self.attempts < 2:
+            return ""
+        if self.attempt == self.attempts:
+            return f"the {_ordinal(self.attempt)} attempt at this gate"
+        return f"the {_ordinal(self.attempt)} of {self.attempts} attempts at this gate"
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"

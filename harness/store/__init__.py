@@ -6,7 +6,7 @@ rest. A store that machines share (``shared``) keeps both in places that every m
 
 from steelyard.harness.store.atomic import whole_text
 from steelyard.harness.store.copying import copy_runs
-from steelyard.harness.store.current import Attempt
+from steelyard.harness.store.current import Attempt, GateAttempt, GateAttempts
 from steelyard.harness.store.folder import FolderStore
 from steelyard.harness.store.index import RunSummary
 from steelyard.harness.store.opening import STORE_VARIABLE, is_there, open_store
@@ -17,6 +17,8 @@ __all__ = [
     "STORE_VARIABLE",
     "Attempt",
     "FolderStore",
+    "GateAttempt",
+    "GateAttempts",
     "RunSummary",
     "Store",
     "copy_runs",

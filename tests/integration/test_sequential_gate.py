@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from steelyard.harness.store import open_store
+
 POLICY = """
 rules:
   - {task: microworld_known, margin: 0.05}
@@ -83,6 +85,9 @@ def test_a_planted_regression_exits_1_after_at_most_half_of_the_items(fresh, in_
     # Of the two tasks that the rules are about, too.
     asked = [int(n) for n in re.findall(r"after (\d+) of \d+ samples", done.stdout)]
     assert 0 < sum(asked) <= (192 + 120) / 2
+    # Another checkpoint in its place would be the second attempt.
+    counts = open_store(fresh.folder / ".steelyard").current.gated
+    assert counts.counted("base", "bad", "microworld", "another").number == 2
 
 
 @pytest.mark.slow

@@ -130,5 +130,13 @@ def _decided(request: Request) -> tuple[Document, int]:
     runs = [open_run(store, candidate) for candidate in request.candidates]
     page = Page(f"gate {policy.name}", request.workspace / "reports" / "gate", commands)
     with watching(quiet=True) as listener:
-        conclusion = decide_and_report(baseline, runs, page, listener, gate=rules, policy=policy)
+        conclusion = decide_and_report(
+            baseline,
+            runs,
+            page,
+            listener,
+            gate=rules,
+            policy=policy,
+            attempts=store.current.gated,
+        )
     return conclusion.document, conclusion.exit_code

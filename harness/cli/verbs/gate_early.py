@@ -21,7 +21,7 @@ from steelyard.harness.files import digest_json, read_yaml
 from steelyard.harness.gate import Gate, among_all
 from steelyard.harness.pipeline import EarlyResult, Event, ScoreStage, comparable_part, decide_early
 from steelyard.harness.records import Checkpoint, Run
-from steelyard.harness.store import FolderStore, open_store
+from steelyard.harness.store import FolderStore, GateAttempt, open_store
 from steelyard.harness.suites import BuiltSuite, Suite, build, load_suite
 from steelyard.reports.build import build_report
 from steelyard.reports.document import Document
@@ -50,11 +50,14 @@ class SequentialGate:
             # Documents and prompts do not depend on the weights: once for all candidates.
             template = any(s.template is not None for s in self.baseline.run.signatures)
             built = build(suite, apply_chat_template=template)
-            results = []
+            results, attempts = [], []
             for name in candidates:
+                # Before the first sample: what was looked at and cut short was tried too.
+                attempts.append(self._attempt(name, checkpoints[name], built.suite, store))
                 with located(key=_label(name)):
                     results.append(self._decide(name, checkpoints[name], built, stage))
-        verdicts = among_all(self.gate.alpha, [result.outcome.verdict for result in results], None)
+        early = [result.outcome.verdict for result in results]
+        verdicts = among_all(self.gate.alpha, early, None, attempts)
         document = build_report(
             f"gate {self.policy.name}",
             [result.run for result in results],
@@ -65,6 +68,19 @@ class SequentialGate:
             notes=[saved_line(result) for result in results],
         )
         return document, exit_code_of([verdict.exit_code for verdict in verdicts])
+
+    def _attempt(
+        self, name: str, checkpoint: Checkpoint, suite: Suite, store: FolderStore
+    ) -> GateAttempt:
+        """Counted under the name that the candidate has in its experiment, where it has one."""
+        experiment, slash, candidate = name.rpartition("/")
+        if not slash or Path(name).exists():
+            experiment = self.baseline.run.experiment
+            trained = checkpoint.manifest.trainer != "none"
+            candidate = checkpoint.manifest.candidate if trained else _label(name)
+        return store.current.gated.counted(
+            experiment, candidate, suite.name, checkpoint.manifest.digest
+        )
 
     def _decide(
         self, name: str, checkpoint: Checkpoint, built: BuiltSuite, stage: ScoreStage

@@ -45,7 +45,8 @@ def report(
     """
     for name in formats or ():
         load_renderer(name)  # a misspelt one is told before anything is read
-    base, others, lacking = current_runs(open_store(workspace), experiment, baseline)
+    store = open_store(workspace)
+    base, others, lacking = current_runs(store, experiment, baseline)
     page = Page(
         title=experiment,
         folder=output or workspace / "reports" / experiment,
@@ -55,7 +56,15 @@ def report(
     )
     with watching() as listener:
         gate = load_gate(policy) if policy else None
-        conclusion = decide_and_report(base, others, page, listener, gate=gate, policy=policy)
+        conclusion = decide_and_report(
+            base,
+            others,
+            page,
+            listener,
+            gate=gate,
+            policy=policy,
+            attempts=store.current.gated,
+        )
     for path in conclusion.files.values():
         typer.echo(str(path))
     leave(conclusion.exit_code)

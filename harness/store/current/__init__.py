@@ -3,5 +3,6 @@
 from steelyard.harness.store.current.attempt import Attempt
 from steelyard.harness.store.current.current_runs import CurrentRuns
 from steelyard.harness.store.current.documents import Documents, FolderDocuments
+from steelyard.harness.store.current.gate_attempts import GateAttempt, GateAttempts
 
-__all__ = ["Attempt", "CurrentRuns", "Documents", "FolderDocuments"]
+__all__ = ["Attempt", "CurrentRuns", "Documents", "FolderDocuments", "GateAttempt", "GateAttempts"]

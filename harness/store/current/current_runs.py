@@ -20,6 +20,7 @@ from steelyard.harness.errors import NoCurrentRunError
 from steelyard.harness.records import Run
 from steelyard.harness.store.current.attempt import Attempt
 from steelyard.harness.store.current.documents import Documents
+from steelyard.harness.store.current.gate_attempts import GateAttempts
 from steelyard.harness.store.current.record import (
     AttemptRecord,
     CurrentRun,
@@ -54,6 +55,8 @@ class CurrentRuns:
         held: Callable[[str], AbstractContextManager[bool]],
         root: Path,
     ) -> None:
+        self.gated = GateAttempts(documents, index)
+        """How often each candidate was tried at a gate."""
         self._recorded = Recorded(documents, index, root)
         self._index = index
         self._is_there = is_there

@@ -74,9 +74,9 @@ def experiment_prefix(kind: str, experiment: str) -> str:
     return f"{kind}-{_digits(experiment)}-"
 
 
-def document_name(experiment: str, candidate: str) -> str:
+def document_name(experiment: str, candidate: str, kind: str = "run") -> str:
     """The document of a candidate. Names hold any character, so digests stand for them."""
-    return experiment_prefix("run", experiment) + _digits(candidate)
+    return experiment_prefix(kind, experiment) + _digits(candidate)
 
 
 def _digits(name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from steelyard.harness.errors import NewerVersionError, StoreError
+from steelyard.harness.records import Record
 from steelyard.harness.store.current.documents import Documents
+from steelyard.harness.store.current.gate_attempts import GATED, GatedRecord
 from steelyard.harness.store.current.record import (
     RECORDED,
     VERSION,
@@ -20,6 +22,9 @@ from steelyard.harness.store.current.record import (
     read_as,
 )
 from steelyard.harness.store.index import RunIndex
+
+_KINDS: Mapping[str, type[Record]] = {"attempt": AttemptRecord, GATED: GatedRecord}
+"""What the documents hold whose names begin so; all others hold a candidate's current run."""
 
 
 class Recorded:
@@ -140,7 +145,7 @@ class Recorded:
     def damage(self) -> Iterator[str]:
         """What is wrong with the documents, a line each."""
         for name in self.documents.names():
-            kind = AttemptRecord if name.startswith("attempt-") else CurrentRun
+            kind = _KINDS.get(name.partition("-")[0], CurrentRun)
             try:
                 value = self.documents.read(name)
                 if name != RECORDED and value is not None:
