@@ -16,6 +16,7 @@ from benchmarks.attack.attacks import NotTriedError, attack, require
 from benchmarks.attack.command import TIMED_OUT, Ended, steelyard
 from benchmarks.attack.ground import (
     ROOT,
+    WEIGHTS,
     ended_well,
     evaluate,
     in_one_line,
@@ -62,8 +63,11 @@ def _gguf_files() -> dict[str, bytes]:
 def _gguf(name: str, content: bytes) -> None:
     @attack(f"16 gguf {name}", LIMIT, f"a broken GGUF file ({name}) is one line")
     def attempt(place: Path) -> None:
-        (place / "m.gguf").write_bytes(content)
-        ended = evaluate(place, "m.gguf", seconds=60, memory_mb=MEMORY_MB)
+        folder = model(place / "m")  # a file without a tokenizer beside it is not looked at
+        for part in (WEIGHTS, "config.json"):
+            (folder / part).unlink()
+        (folder / "m.gguf").write_bytes(content)
+        ended = evaluate(place, "m/m.gguf", seconds=60, memory_mb=MEMORY_MB)
         require(ended.code != TIMED_OUT, "it never ends")
         refused(ended, "m.gguf")
 

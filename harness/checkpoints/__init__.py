@@ -34,6 +34,7 @@ from steelyard.harness.checkpoints.fresh_process import (
     fork_server,
     server,
 )
+from steelyard.harness.checkpoints.handing_over import require_whole_folder
 from steelyard.harness.checkpoints.loading import load_model
 from steelyard.harness.checkpoints.merging import merged, tied, untie
 from steelyard.harness.checkpoints.model import (
@@ -115,6 +116,7 @@ __all__ = [
     "read_config",
     "read_weights",
     "relink",
+    "require_whole_folder",
     "save_adapter",
     "save_beside",
     "save_full",

@@ -1,4 +1,4 @@
-"""The time that a chat template is told, where it asks for one, and the time that it may take.
+"""The time that a chat template is told, where it asks for one, and what it may take.
 
 Llama 3.1's template and its kin write today's date into every prompt (``strftime_now``), so the
 same model would be asked another question tomorrow. Training and scoring alike tell every template
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import CheckpointError
-from steelyard.harness.files import time_limit
+from steelyard.harness.files import memory_limit, time_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 CHAT_TIME = datetime(2026, 1, 1, 12)
 #: A chat of a thousand turns takes milliseconds.
 MOST_SECONDS = 20.0
+#: ... and of memory.
+MOST_MEGABYTES = 1024
+#: What a template may add to what a chat says: the longest windows hold half of it.
+MOST_CHARACTERS = 10_000_000
 _ASKS = re.compile(r"\bstrftime_now\b")
 _DRAWS = re.compile(r"\|\s*random\b|\blipsum\s*\(")
 
@@ -55,8 +60,42 @@ def limit_template(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _limited(tokenizer: PreTrainedTokenizerBase, *chat: Any, **options: Any) -> object:
+    apply = functools.partial(type(tokenizer).apply_chat_template, tokenizer, *chat)
     with _patience(tokenizer):
-        return type(tokenizer).apply_chat_template(tokenizer, *chat, **options)
+        if not options.get("tokenize", True):
+            return _written(tokenizer, apply, chat, options)
+        # What cannot be written must not be handed to a tokenizer, which a failed allocation ends
+        # together with its process.
+        _written(tokenizer, apply, chat, {**options, **_AS_TEXT})
+        return apply(**options)
+
+
+_AS_TEXT = {"tokenize": False, "return_dict": False, "return_assistant_tokens_mask": False}
+
+
+def _written(
+    tokenizer: PreTrainedTokenizerBase,
+    apply: Callable[..., object],
+    chat: tuple[Any, ...],
+    options: Mapping[str, Any],
+) -> object:
+    """One chat, or a list of them, as text. Raises ``CheckpointError`` for one without measure."""
+    error = _too_much(tokenizer, f"takes more than {MOST_MEGABYTES:,} MB of memory for one chat")
+    with memory_limit(MOST_MEGABYTES, error):
+        text = apply(**options)
+    longest = max(map(len, [text] if isinstance(text, str) else text), default=0)  # type: ignore[call-overload]
+    if longest > MOST_CHARACTERS and longest > MOST_CHARACTERS + len(str(chat)):
+        raise _too_much(tokenizer, f"writes {longest:,} characters for one chat")
+    return text
+
+
+def _too_much(tokenizer: PreTrainedTokenizerBase, problem: str) -> CheckpointError:
+    return CheckpointError(
+        f"the chat template {problem}",
+        file=tokenizer.name_or_path,
+        key="chat_template",
+        fix="take out of it what repeats a text ever so often",
+    )
 
 
 def _patience(tokenizer: PreTrainedTokenizerBase) -> AbstractContextManager[None]:
@@ -85,10 +124,7 @@ def _apply(
 ) -> object:
     """transformers' ``apply_chat_template`` with a clock that stands still."""
     template = tokenizer.get_chat_template(chat_template, tools)
-    with _patience(tokenizer):
-        return type(tokenizer).apply_chat_template(
-            tokenizer, conversation, tools, documents, _clock() + template, **options
-        )
+    return _limited(tokenizer, conversation, tools, documents, _clock() + template, **options)
 
 
 @functools.lru_cache

@@ -160,7 +160,7 @@ def _load_model(
 
     folder = Path(source.weights)
     config = read_config(folder, source.gguf_file)
-    _require_text(config, source)
+    require_text(config, source)
     automatic = (
         transformers.AutoModelForSeq2SeqLM
         if getattr(config, "is_encoder_decoder", False)
@@ -227,7 +227,7 @@ _FOR_TEXTS = ("CausalLM", "ConditionalGeneration", "Seq2SeqLM", "ImageTextToText
 _FOR_GAPS = ("MaskedLM", "PreTraining")
 
 
-def _require_text(config: PretrainedConfig, source: Source) -> None:
+def require_text(config: PretrainedConfig, source: Source) -> None:
     """Refuse a model whose class says that it is for something else than texts.
 
     Where the embedding is the output matrix too, a classifier's weights open as a whole text model,

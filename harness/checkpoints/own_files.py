@@ -1,21 +1,18 @@
 """Whether a file of a model's folder is the folder's own: a plain file that lies in it.
 
 A folder that somebody else made may hold a link to any file of this machine, whose content would
-end in a checkpoint or a report, and a named pipe or a device on which reading never ends. One kind
-of link is right: the hub's cache keeps each file once, under ``blobs/``, and links it into the
-snapshots of the same model.
+end in a checkpoint or a report, and a named pipe or a device on which reading never ends. Which
+links are right, :mod:`steelyard.harness.files.links` says.
 """
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
 from steelyard.harness.errors import CheckpointError
+from steelyard.harness.files import refuse_link_out
 
-#: models--org--name/snapshots/<revision>/config.json -> ../../blobs/<digest>
-_CACHED_MODEL, _SNAPSHOTS, _BLOBS = "models--", "snapshots", "blobs"
 _COPY_IT = "copy the file itself into the folder"
 
 
@@ -39,8 +36,8 @@ def is_own_file(folder: Path, name: str | Path) -> bool:
         mode = target.stat().st_mode
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
         raise CheckpointError("is a link to nothing", file=path, fix=_COPY_IT) from error
-    if target != real_folder / name and not _belongs(target, real_folder):
-        raise _leads_out(path, target)
+    if target != real_folder / name:
+        refuse_link_out(path, real_folder, CheckpointError)
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return stat.S_ISREG(mode)
     raise CheckpointError("is no plain file", file=path, fix=_COPY_IT)
@@ -55,23 +52,4 @@ def refuse_links_out(folder: Path) -> None:
     real_folder = folder.resolve()
     for path in sorted(folder.iterdir()):
         if path.is_symlink():
-            target = Path(os.path.realpath(path))  # of a circle of links the place where it begins
-            if not _belongs(target, real_folder):
-                raise _leads_out(path, target)
-
-
-def _leads_out(path: Path, target: Path) -> CheckpointError:
-    problem = "is a link that leads out of the folder"
-    return CheckpointError(problem, file=path, value=str(target), fix=_COPY_IT)
-
-
-def _belongs(target: Path, folder: Path) -> bool:
-    """Whether a link's target lies in the folder, or among the blobs of the same cached model."""
-    if target.is_relative_to(folder):
-        return True
-    parents = [folder, *folder.parents]
-    for snapshots in parents:
-        model = snapshots.parent
-        if snapshots.name == _SNAPSHOTS and model.name.startswith(_CACHED_MODEL):
-            return target.is_relative_to(model / _BLOBS)
-    return False
+            refuse_link_out(path, real_folder, CheckpointError)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from steelyard.harness.checkpoints.digests import stored_as_integers
 from steelyard.harness.checkpoints.foreign import own_python
+from steelyard.harness.checkpoints.gguf_header import read_header
 from steelyard.harness.checkpoints.shown import shown_model
 from steelyard.harness.checkpoints.sizes import require_buildable
 from steelyard.harness.errors import STOPPING, CheckpointError
@@ -64,6 +65,8 @@ def read_config(folder: Path, gguf_file: str | None = None) -> PretrainedConfig:
     import transformers
 
     python = own_python(folder)
+    if gguf_file is not None:
+        read_header(folder / gguf_file)
     with shown_model(folder, gguf_file, python) as shown:
         try:
             config: PretrainedConfig = transformers.AutoConfig.from_pretrained(
@@ -75,7 +78,7 @@ def read_config(folder: Path, gguf_file: str | None = None) -> PretrainedConfig:
         except (MemoryError, *STOPPING):
             raise
         except BaseException as error:  # whatever a stranger's configuration makes libraries raise
-            raise cannot_be_opened(error, folder, shown) from error
+            raise cannot_be_opened(error, folder, shown, gguf_file) from error
     return config
 
 
@@ -109,13 +112,46 @@ def read_weights(
         require_buildable(
             folder, None if packed else getattr(options.get("dtype"), "itemsize", None)
         )
+    else:
+        config = read_config(folder, gguf_file)
+        read_header(folder / gguf_file).require_holds(_parameters(config, folder))
+    model, loading = _loaded(kind, folder, gguf_file, python, options)
+    _require_whole(loading, folder, _own_parts(model) if with_new_head else None)
+    if gguf_file is not None:
+        _require_whole_gguf(model, folder / gguf_file)
+    elif getattr(model.config, "quantization_config", None) is None:
+        _require_floats(model, folder)
+    zeros = require_numbers(floats_of(model), folder)
+    return Weights(model, _zero_note(zeros))
+
+
+def weights_without_numbers(kind: _Kind, folder: Path) -> PreTrainedModel:
+    """The model of ``folder`` on torch's ``meta`` device, which has shapes and no numbers.
+
+    Raises:
+        CheckpointError: it cannot be opened, or a tensor is missing, left over or of another shape.
+    """
+    python = own_python(folder)
+    model, loading = _loaded(kind, folder, None, python, {"device_map": "meta"})
+    _require_whole(loading, folder, None)
+    return model
+
+
+def _loaded(
+    kind: _Kind,
+    folder: Path,
+    gguf_file: str | None,
+    python: str | None,
+    options: Mapping[str, object],
+) -> tuple[PreTrainedModel, Mapping[str, Collection[Any]]]:
+    """What transformers makes of the files that count, and what it says of their tensors."""
     with shown_model(folder, gguf_file, python) as shown:
         try:
             model, loading = kind.from_pretrained(
                 shown,
                 use_safetensors=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by their shapes
+                ignore_mismatched_sizes=True,  # the caller refuses them, by their shapes
                 local_files_only=True,
                 trust_remote_code=python is not None,
                 **_named(gguf_file),
@@ -124,14 +160,23 @@ def read_weights(
         except (MemoryError, *STOPPING):
             raise
         except BaseException as error:
-            raise cannot_be_opened(error, folder, shown) from error
-    _require_whole(loading, folder, _own_parts(model) if with_new_head else None)
-    if gguf_file is not None:
-        _require_whole_gguf(model, folder / gguf_file)
-    elif getattr(model.config, "quantization_config", None) is None:
-        _require_floats(model, folder)
-    zeros = require_numbers(floats_of(model), folder)
-    return Weights(model, _zero_note(zeros))
+            raise cannot_be_opened(error, folder, shown, gguf_file) from error
+    return model, loading
+
+
+def _parameters(config: PretrainedConfig, folder: Path) -> int:
+    """The numbers of the model that a configuration describes; no memory is taken for them."""
+    import torch
+    import transformers
+
+    try:
+        with torch.device("meta"):
+            model = transformers.AutoModel.from_config(config)
+    except (MemoryError, *STOPPING):
+        raise
+    except BaseException as error:  # whatever a stranger's sizes make libraries raise
+        raise cannot_be_opened(error, folder, folder) from error
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _is_model(kind: _Kind) -> bool:
@@ -144,11 +189,14 @@ def _named(gguf_file: str | None) -> dict[str, object]:
     return {} if gguf_file is None else {"gguf_file": gguf_file}
 
 
-def cannot_be_opened(error: BaseException, folder: Path, shown: Path) -> CheckpointError:
-    """What a library raised, in one line that names the folder instead of the links to it."""
+def cannot_be_opened(
+    error: BaseException, folder: Path, shown: Path, gguf_file: str | None = None
+) -> CheckpointError:
+    """What a library raised, in one line that names the folder, or the file, instead of links."""
     fix = "name a folder or hub id with config.json and safetensors or GGUF weights"
     problem = first_line(error).replace(str(shown), str(folder))
-    return CheckpointError(f"cannot be opened: {problem}", file=folder, fix=fix)
+    file = folder / (gguf_file or "")
+    return CheckpointError(f"cannot be opened: {problem}", file=file, fix=fix)
 
 
 def first_line(error: BaseException) -> str:

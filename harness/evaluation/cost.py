@@ -65,6 +65,8 @@ def measured_cost(
         texts = [str(task.task.doc_to_target(document)) for document in task.documents]
         server = Server(lm, measure, texts)
         passes = _passes(server, meter)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a model's generate raises: the scores stand all the same
         problem = (
             error.message

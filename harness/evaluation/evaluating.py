@@ -148,6 +148,8 @@ def divergence(
         return Evaluation()
     try:
         scored = measured_divergence(lm, parent_lm, task)
+    except MemoryError:  # of the machine, not of the task: the run ends, and is no verdict
+        raise
     except Exception as error:
         return Evaluation(failures=(_failure(FIDELITY, error),))
     signature = signature_of(lm, built, task, checkpoint, ())
@@ -173,13 +175,18 @@ def evaluate_task(
     checkpoint: Checkpoint,
     ids: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Score one task, or the part of it whose documents ``ids`` name; what fails is a failure."""
+    """Score one task, or the part of it whose documents ``ids`` name; what fails is a failure.
+
+    Raises ``MemoryError``: that is of the machine, and says nothing of the task.
+    """
     try:
         if task.first is not None:
             task, own_ids = second_pass(lm, task, requests)
             ids, requests = ids or own_ids, built.requests_of(task, lm)
         entries, printed = _answered(lm, task, requests)
         scored: ScoredTask = score_task(task, entries, printed, _window(lm), ids=ids)
+    except MemoryError:
+        raise
     except Exception as error:
         return Evaluation(failures=(_failure(task.name, error),))
     signature = signature_of(lm, built, task, checkpoint, requests)

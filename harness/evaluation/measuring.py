@@ -29,6 +29,8 @@ def row_of(metric: Metric, sample: Sample, responses: Sequence[object]) -> Row |
         row = metric.measure(sample, responses)
         if row is not None:
             _require_numbers(row)
+    except MemoryError:  # says nothing of the sample
+        raise
     except Exception as error:  # whatever another package raises
         if _names_itself(metric, error):
             raise
@@ -65,6 +67,8 @@ def naming(metric: Metric, task: str, problem: str) -> Iterator[None]:
     """Whatever fails within the block is a ``MetricError`` that names metric and task."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:  # whatever another package raises
         if _names_itself(metric, error):
             raise

@@ -5,7 +5,8 @@ from steelyard.harness.files.cells import cell_text, filled, template_columns
 from steelyard.harness.files.digests import data_digest, digest_json, file_digest
 from steelyard.harness.files.hostile import csv_safe, one_line, terminal_safe
 from steelyard.harness.files.json_file import limited_bytes, read_json_object
-from steelyard.harness.files.limits import time_limit
+from steelyard.harness.files.limits import memory_limit, time_limit
+from steelyard.harness.files.links import refuse_link_out
 from steelyard.harness.files.ordinary import ordinary_bytes
 from steelyard.harness.files.parquet_file import batches, check_size, read_row_group
 from steelyard.harness.files.python_files import code_digest, imported_names
@@ -55,6 +56,7 @@ __all__ = [
     "imported_names",
     "limited_bytes",
     "lines_of",
+    "memory_limit",
     "numbers_in_another_base",
     "one_line",
     "ordinary_bytes",
@@ -65,6 +67,7 @@ __all__ = [
     "read_yaml",
     "records",
     "redacted",
+    "refuse_link_out",
     "remember_secret",
     "remove_abandoned",
     "replace_file",

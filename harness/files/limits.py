@@ -1,8 +1,13 @@
-"""How long a stranger's template or pattern may take: loops in loops and backtracking never end."""
+"""How much a stranger's template or pattern may take of time and memory.
+
+Loops in loops and backtracking never end, and ``'x' * 10**10`` is ten gigabytes.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -39,3 +44,40 @@ def time_limit(seconds: float, error: SteelyardError) -> Iterator[None]:
         if theirs:
             left = theirs - (time.monotonic() - started)
             signal.setitimer(signal.ITIMER_REAL, max(left, 0.001))
+
+
+@contextmanager
+def memory_limit(megabytes: int, error: SteelyardError) -> Iterator[None]:
+    """Raise ``error`` in the block once it asks for so much more memory than the process has.
+
+    The system refuses the allocation, whatever asks for it: a text times a number, a width in a
+    format, a text that doubles. A lower bound that somebody else set holds, with ``MemoryError``.
+    Where the system knows no such bound (it is Linux that does) the block takes what it likes.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = _address_space() + megabytes * 1024**2
+    if any(bound != resource.RLIM_INFINITY and bound <= most for bound in before):
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    except MemoryError:
+        raise error from None
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space() -> int:
+    """Bytes of this process's addresses; read without Python's files, for each text asks it."""
+    descriptor = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        pages = int(os.read(descriptor, 64).split()[0])
+    finally:
+        os.close(descriptor)
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from steelyard.harness.errors import Collected, DataError, did_you_mean, located
-from steelyard.harness.files import ordinary_bytes
+from steelyard.harness.files import ordinary_bytes, refuse_link_out
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     Imported,
@@ -38,8 +38,9 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            named = sorted(path.rglob("results_*.json"))
-            inside = named or [p for p in sorted(path.rglob("*.json")) if _looks_like_results(p)]
+            named = _own_files(path, path.rglob("results_*.json"))
+            every = named or _own_files(path, path.rglob("*.json"))
+            inside = named or [p for p in every if _looks_like_results(p)]
             if not inside:
                 fix = "give the folder that lm-eval's --output_path named"
                 raise DataError("holds no lm-eval results", file=path, fix=fix)
@@ -80,6 +81,14 @@ def read_lm_eval(
         yield _imported_run(results, candidate, experiment, cluster, slices)
 
 
+def _own_files(folder: Path, files: Iterable[Path]) -> list[Path]:
+    """The files in order. Raises ``DataError`` for a link that leads out of the folder."""
+    in_order = sorted(files)
+    for file in in_order:
+        refuse_link_out(file, folder, DataError)
+    return in_order
+
+
 def _looks_like_results(path: Path) -> bool:
     try:
         read_results(path)
@@ -108,7 +117,8 @@ def samples_file(results: Path, task: str) -> Path | None:
     begin = re.escape(f"samples_{_file_name(task)}_")
     date = re.escape(moment) if moment else _MOMENT
     shape = re.compile(rf"{begin}{date}\.jsonl")
-    files = [p for p in sorted(results.parent.glob("samples_*.jsonl")) if shape.fullmatch(p.name)]
+    beside = [file for file in results.parent.glob("samples_*.jsonl") if shape.fullmatch(file.name)]
+    files = _own_files(results.parent, beside)
     return files[0] if len(files) == 1 else None
 
 

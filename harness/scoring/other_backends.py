@@ -13,9 +13,10 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model, model_registry
 from lm_eval.utils import simple_parse_args_string
 
-from steelyard.harness.checkpoints import find_source, own_python
+from steelyard.harness.checkpoints import find_source, own_python, require_whole_folder
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
+from steelyard.harness.files import first_secret
 from steelyard.harness.plugins import missing_package
 
 PREFIX = "lm-eval:"
@@ -32,7 +33,8 @@ def open_backend(backend: str, options: Mapping[str, object]) -> tuple[LM, dict[
     Raises:
         UnknownNameError: lm-eval has no such backend.
         MissingExtraError: the backend's own package is not installed.
-        ScoringError: the backend refuses its arguments.
+        ScoringError: the backend refuses its arguments, or one holds a secret.
+        CheckpointError: the folder that it would read is not whole.
     """
     name, _, rest = backend.removeprefix(PREFIX).partition(",")
     if name not in model_registry:
@@ -60,11 +62,24 @@ def open_backend(backend: str, options: Mapping[str, object]) -> tuple[LM, dict[
     return lm, {"backend": f"{PREFIX}{name}", "options": shown}
 
 
-def _refuse_foreign(arguments: Mapping[str, object]) -> None:
-    """Refuse a folder with files that are not its own, a pickle, or Python of its own.
+#: Names of backends' arguments for an adapter's folder, and of one that adds other weights.
+_ADAPTERS, _OTHER_WEIGHTS = ("peft", "lora_local_path"), "delta"
 
-    What the backend makes of the tensors is the backend's.
+
+def _refuse_foreign(arguments: Mapping[str, object]) -> None:
+    """Refuse a folder with files that are not its own, a pickle, Python of its own, or tensors that
+    are not whole; and a secret, which would be kept with the answers.
+
+    What the backend computes with them is the backend's.
     """
+    place = first_secret({name: str(value) for name, value in arguments.items()})
+    if place is not None:
+        raise ScoringError(
+            "holds a password or a key, which would be kept with the answers",
+            key="backend",
+            value=place,
+            fix="give it in the environment (OPENAI_API_KEY)",
+        )
     if arguments.get("trust_remote_code") not in (None, False):
         raise ScoringError(
             "Python that comes with a model is not run",
@@ -73,8 +88,23 @@ def _refuse_foreign(arguments: Mapping[str, object]) -> None:
             fix="leave it out, or serve the model yourself (lm-eval:local-completions)",
         )
     named = Path(str(arguments.get("pretrained", "")))
-    if named.is_dir():
-        own_python(Path(find_source(named).weights))
+    if not named.is_dir():
+        return
+    if arguments.get(_OTHER_WEIGHTS) is not None:
+        raise ScoringError(
+            "other weights that are added to a model's are not checked",
+            key="backend",
+            value=_OTHER_WEIGHTS,
+            fix="add them, and name the folder that comes of it",
+        )
+    own_python(Path(find_source(named).weights))
+    adapters = [str(arguments[name]) for name in _ADAPTERS if arguments.get(name) is not None]
+    gguf_file = arguments.get("gguf_file")
+    require_whole_folder(
+        named,
+        adapter=adapters[0] if adapters else None,
+        gguf_file=None if gguf_file is None else str(gguf_file),
+    )
 
 
 def _first_line(error: BaseException) -> str:

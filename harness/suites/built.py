@@ -229,7 +229,7 @@ def building(name: str) -> Iterator[None]:
     with quiet():
         try:
             yield
-        except SteelyardError:
+        except (SteelyardError, MemoryError):  # the memory is the machine's, not the task's
             raise
         except Exception as error:
             raise _told_of(name, error) from error

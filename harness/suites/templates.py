@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from steelyard.harness.errors import DataError
+from steelyard.harness.files import memory_limit
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -27,6 +28,8 @@ _PRINTED = "printed"
 _COUNTED = "counted"
 #: Of all loops of a template together, for one document: a long list of choices has thousands.
 MOST_TURNS = 1_000_000
+#: What one text may take of memory: the longest documents are some megabytes.
+MOST_MEGABYTES = 1024
 _TURNS: ContextVar[list[int]] = ContextVar("turns")
 #: Kinds of values that are refused where a template prints one.
 _REFUSED: ContextVar[tuple[type, ...]] = ContextVar("refused", default=())
@@ -107,12 +110,13 @@ def _environment() -> Environment:
         return join(context, values, *arguments, **named)
 
     class Bounded(environment.template_class):  # type: ignore[name-defined]
-        """A template whose loops turn so often and no more each time it is filled in."""
+        """A template that takes so many turns and so much memory each time it is filled in."""
 
         def render(self, *arguments: Any, **named: Any) -> str:
             before = _TURNS.set([MOST_TURNS])
             try:
-                return str(super().render(*arguments, **named))
+                with memory_limit(MOST_MEGABYTES, _too_large()):
+                    return str(super().render(*arguments, **named))
             finally:
                 _TURNS.reset(before)
 
@@ -120,6 +124,13 @@ def _environment() -> Environment:
     own = {"join": joined, _PRINTED: _printed, _COUNTED: _counted}
     environment.filters = {**env.filters, **own}
     return environment
+
+
+def _too_large() -> DataError:
+    return DataError(
+        f"a template takes more than {MOST_MEGABYTES:,} MB of memory for one document",
+        fix="take out of it what repeats a text ever so often",
+    )
 
 
 def _counted(values: Any) -> Any:

@@ -13,7 +13,7 @@ import typer
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.compare import Scored, open_run
-from steelyard.harness.files import write_atomic
+from steelyard.harness.files import redacted, write_atomic
 from steelyard.harness.imports import plain_name
 from steelyard.harness.store import open_store
 from steelyard.reports.exports.eval_results import eval_results_files, parse_benchmarks
@@ -109,7 +109,8 @@ def _export_folder(scored: Scored) -> str:
 
 
 def _to_mlflow(runs: Sequence[Scored], uri: str) -> None:
+    shown = redacted(uri)  # standard output ends in logs
     for scored in runs:
         id = log_run(scored.run, uri)
         state = "already there" if id is None else id
-        typer.echo(f"{scored.run.experiment}/{scored.run.candidate}  {state}  {uri}")
+        typer.echo(f"{scored.run.experiment}/{scored.run.candidate}  {state}  {shown}")

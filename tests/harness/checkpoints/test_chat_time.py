@@ -164,3 +164,34 @@ def test_a_chat_template_that_never_ends_is_stopped(
     tokenizer = open_tokenizer(folder)
     with pytest.raises(CheckpointError, match=r"model: chat_template: .*more than 0.2 seconds"):
         tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+
+
+DOUBLED = "{% for a in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("bomb", "tokenize"),
+    [
+        ("{{ 'x' * 10**10 }}", False),
+        ("{{ 'x' * 10**10 }}", True),
+        ("{% set n = namespace(x='x') %}" + DOUBLED, False),
+        ("{{ 'x'.center(10**10) }}{{ strftime_now('%Y') }}", True),
+        ("{{ 'x' | indent(9 * 10**9, first=true) }}", False),
+        ("{{ [[1] * 10**9, 2] }}", False),
+        ("{{ 'x' * 2 * 10**7 }}", True),
+    ],
+)
+def test_a_chat_template_without_measure_is_told_before_it_has_the_memory(
+    bomb: str, tokenize: bool, tmp_path: Path
+) -> None:
+    from steelyard.harness.checkpoints import open_base
+    from steelyard.harness.errors import CheckpointError
+
+    folder = tmp_path / "model"
+    shutil.copytree(open_base("microworld").weights_folder, folder)
+    (folder / "chat_template.jinja").write_text(bomb)
+    told = "model: chat_template: the chat template (takes more than 1,024 MB|writes 20,000,000)"
+    with pytest.raises(CheckpointError, match=told):
+        open_tokenizer(folder).apply_chat_template(
+            [{"role": "user", "content": "hi"}], tokenize=tokenize
+        )

@@ -57,6 +57,11 @@ class GivesUnlikeRows(Double):
         return (1.0,) * (1 + int(sample.document["n"]) % 2)
 
 
+class TooLarge(Double):
+    def measure(self, sample, responses):
+        raise MemoryError
+
+
 class CannotAggregate(Double):
     def aggregate(self, rows):
         raise ArithmeticError("too many rows")
@@ -162,3 +167,8 @@ def test_one_that_a_task_asks_for_besides_fails_the_task_too(scored: Scored) -> 
     asked = "metadata: {steelyard: {also: [double]}}\n"
     (failure,) = scored("foreign_metrics:Raises", asked).failures
     assert "task mine: metric 'double'" in failure.message
+
+
+def test_memory_that_runs_out_is_of_the_machine_and_no_failure_of_the_task(scored: Scored) -> None:
+    with pytest.raises(MemoryError):
+        scored("foreign_metrics:TooLarge")

@@ -21,6 +21,7 @@ from steelyard.harness.errors import DataError, SteelyardError
 from steelyard.harness.files import (
     digest_json,
     file_digest,
+    memory_limit,
     parquet_file,
     read_json_object,
     read_yaml,
@@ -126,3 +127,11 @@ def test_what_takes_too_long_is_stopped_also_within_a_pattern() -> None:
     with time_limit(5, DataError("too long")):
         pass
     assert abs(signal.getitimer(signal.ITIMER_REAL)[0] - before) < 5
+
+
+def test_memory_beyond_the_limit_is_told_and_the_bound_is_gone_behind_it() -> None:
+    with pytest.raises(DataError, match="too large"), memory_limit(200, DataError("too large")):
+        "x" * 10**9
+    assert len("x" * 3 * 10**8) == 300_000_000
+    with memory_limit(200, DataError("too large")):
+        assert len("x" * 10**7) == 10_000_000

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steelyard.harness.errors import SeveralError, SteelyardError
+from steelyard.harness.errors import DataError, SeveralError, SteelyardError
 from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 from steelyard.harness.imports.imported import plain_name, require_name
 from steelyard.harness.imports.lm_eval import read_lm_eval
@@ -114,3 +114,42 @@ def test_hostile_answers_and_names_come_through_the_command_harmless(
     shown = done.out + done.err
     assert not [c for c in shown if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
     assert "\u202e" not in shown
+
+
+def test_a_link_in_a_folder_of_results_that_leads_out_of_it_is_refused(tmp_path: Path) -> None:
+    moment = "2026-01-01T00-00-00.1"
+    names = (f"results_{moment}.json", f"samples_{TASK}_{moment}.jsonl")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    for name, content in zip(names, (RESULTS, SAMPLE), strict=True):
+        (whole / name).write_text(json.dumps(content) + "\n")
+    for linked in names:
+        folder = tmp_path / linked
+        folder.mkdir()
+        for name in names:
+            if name == linked:
+                (folder / name).symlink_to(whole / name)
+            else:
+                (folder / name).write_bytes((whole / name).read_bytes())
+        with pytest.raises(DataError, match=f"{linked}: is a link that leads out of the folder"):
+            list(read_lm_eval([folder]))
+
+
+def test_a_folder_of_results_may_be_a_link_and_the_hubs_cache_links_within_itself(
+    tmp_path: Path,
+) -> None:
+    moment = "2026-01-01T00-00-00.1"
+    cached = tmp_path / "datasets--org--results"
+    blobs, snapshot = cached / "blobs", cached / "snapshots" / "0123"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for name, content in (
+        (f"results_{moment}.json", RESULTS),
+        (f"samples_{TASK}_{moment}.jsonl", SAMPLE),
+    ):
+        (blobs / name).write_text(json.dumps(content) + "\n")
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    (tmp_path / "mine").symlink_to(snapshot)
+    for folder in (snapshot, tmp_path / "mine"):
+        (imported,) = read_lm_eval([folder])
+        assert [score.value for score in imported.run.scores if score.metric == "acc"] == [0.5]

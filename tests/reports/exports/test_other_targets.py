@@ -158,3 +158,21 @@ def test_without_mlflow_the_error_names_the_extra(
 )
 def test_a_metrics_name_stays_in_mlflows_folder(given: str, expected: str) -> None:
     assert _name(given) == expected
+
+
+def test_the_address_of_mlflow_is_printed_without_its_password(
+    steelyard: Steelyard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    logged: list[str] = []
+
+    def log(run: object, uri: str) -> str:
+        logged.append(uri)
+        return "0123"
+
+    monkeypatch.setattr("steelyard.harness.cli.verbs.exporting.log_run", log)
+    (tmp_path / "new.csv").write_text("id,acc\nq1,1\nq2,0\n")
+    steelyard("import", "items", str(tmp_path / "new.csv"))
+    uri = "https://ann:hunter2@mlflow.example"
+    said = steelyard("export", "imported/new", "--to", "mlflow", "--tracking-uri", uri)
+    assert logged == [uri]
+    assert said.out == "imported/new  0123  https://ann:***@mlflow.example\n"
