@@ -77,6 +77,7 @@ def pair(baseline: Rows, candidate: Rows) -> tuple[Paired, list[Problem]]:
     both = baseline.scored[old] & candidate.scored[new]
     neither = int((~baseline.scored[old] & ~candidate.scored[new]).sum())
     texts += _one_sided(baseline.scored[old], candidate.scored[new])
+    texts += _other_widths(baseline, candidate)
     if not both.any() and not texts:
         texts.append(f"none of {len(old)} samples is scored in both runs")
     if not both.all():
@@ -134,7 +135,8 @@ def other_lengths(paired: Paired, score: Score) -> list[Problem]:
     The length of a text (in words, bytes or tokens) is the document's: twice the words for one
     log-likelihood would read as half the loss.
     """
-    if score.kind != "perplexity" or paired.baseline.shape[1:] != (2,):
+    shapes = paired.baseline.shape[1:], paired.candidate.shape[1:]
+    if score.kind != "perplexity" or shapes != ((2,), (2,)):
         return []
     before, after = paired.baseline[:, 1], paired.candidate[:, 1]
     count = int((~np.isclose(before, after, rtol=1e-6, atol=1e-9)).sum())
@@ -206,6 +208,14 @@ def _partners(
         np.array([place[id] for id in shared], dtype=np.intp),
         texts,
     )
+
+
+def _other_widths(before: Rows, after: Rows) -> list[str]:
+    """A row without a number in it has no width of its own."""
+    widths = before.values.shape[1], after.values.shape[1]
+    if widths[0] == widths[1] or not (before.scored.any() and after.scored.any()):
+        return []
+    return [f"a row holds {widths[0]} numbers in the baseline and {widths[1]} in the candidate"]
 
 
 def _one_sided(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -108,15 +109,22 @@ def document_of(entry: Entry) -> Mapping[str, object]:
 
 
 def log_likelihoods(entry: Entry) -> list[float]:
-    """Of each choice; empty where the task asked for something else."""
+    """Of each choice, NaN for one that is no number; empty where something else was asked.
+
+    A file writes what is not a number as ``NaN``, as text or as null, by who wrote it.
+    """
     answers = _list_or_empty(entry.get("filtered_resps"))
     pairs = [a for a in answers if isinstance(a, list | tuple) and len(a) == 2]
     if len(pairs) < 2 or len(pairs) != len(answers):
         return []
+    return [_float_or_nan(pair[0]) for pair in pairs]
+
+
+def _float_or_nan(value: object) -> float:
     try:
-        return [float(pair[0]) for pair in pairs]
-    except (TypeError, ValueError, OverflowError):
-        return []
+        return float(str(value))
+    except ValueError:
+        return math.nan
 
 
 def shown_responses(entry: Entry) -> tuple[str, ...]:

@@ -222,6 +222,9 @@ def _rows_of_metric(
         if len(choices) > 1 and len(set(choices)) == 1:
             # The first choice would win, whatever it says.
             row, own = None, (Flag.TIED,)
+        elif any(math.isnan(choice) or choice == math.inf for choice in choices):
+            # argmax takes NaN for the highest: the choice it is about would win, or lose, by it.
+            row, own = None, (Flag.NOT_A_NUMBER,)
         elif row is not None and not all(map(math.isfinite, row)):
             row, own = None, (Flag.NOT_A_NUMBER,)
         elif row is None:

@@ -116,3 +116,34 @@ def test_a_slice_is_gated_by_its_own_name_whatever_signs_it_holds(subject):
     judged = verdict(*runs, {**RULE, "slice": f"subject={subject}"})
     assert judged.exit_code == 1
     assert len(judged.rules) == (2 if subject == "*" else 1)
+
+
+# --- rows that are not there -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["perplexity", "corpus"])
+@pytest.mark.parametrize("empty", ["base", "new", "both"])
+def test_a_task_of_which_no_row_holds_a_number_is_not_comparable(kind, empty):
+    # A file without a single number says nothing of how many a row would hold: one column.
+    fields = {("known", "m"): {"kind": kind, "higher_is_better": kind == "corpus"}}
+
+    def side(name):
+        if empty in (name, "both"):
+            held = rows("known", "m", np.zeros((50, 1)), scored=np.zeros(50, dtype=bool))
+        else:
+            held = rows("known", "m", np.tile([-2.0, 3.0], (50, 1)))
+        return scored(name, [held], scores=fields)
+
+    judged = verdict(side("base"), side("new"), {"task": "known", "margin": 0.02})
+    assert judged.exit_code == 3
+
+
+def test_rows_of_other_widths_are_not_comparable():
+    fields = {("known", "bleu"): {"kind": "corpus"}}
+    base, new = (
+        scored(name, [rows("known", "bleu", np.ones((50, width)))], scores=fields)
+        for name, width in (("base", 10), ("new", 2))
+    )
+    judged = verdict(base, new, {"task": "known", "margin": 0.02})
+    assert judged.exit_code == 3
+    assert "a row holds 10 numbers in the baseline and 2 in the candidate" in judged.rules[0].why

@@ -259,6 +259,45 @@ def test_equal_log_likelihoods_on_every_choice_are_no_answer(
     assert (score.n, score.unscored, score.flags) == (313, 7, {"tied": 7})
 
 
+@pytest.mark.parametrize("value", [float("nan"), "nan", None, "", float("inf")])
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_choice_whose_log_likelihood_is_no_number_leaves_its_row_unscored(
+    lm_eval_output: Path, tmp_path: Path, value: object, place: int
+) -> None:
+    # numpy's argmax of NaN is NaN's own place: lm-eval counts the row as right or wrong by it.
+    candidate = copy_of(lm_eval_output, tmp_path / "broken")
+    lines = lines_of(candidate, "microworld_choice")
+    for line in lines[:7]:
+        line["filtered_resps"][place][0] = value
+        line["acc"] = 1.0
+    write_lines(candidate, "microworld_choice", lines)
+    score = read(candidate).run.score("microworld_choice", "acc")
+    assert score is not None
+    assert (score.n, score.unscored) == (313, 7)
+    assert score.flags == {"NaN": 7}
+
+
+@pytest.mark.parametrize("value", [float("nan"), None])
+def test_a_task_without_a_single_number_is_not_comparable(
+    lm_eval_output: Path, tmp_path: Path, steelyard: Steelyard, value: object
+) -> None:
+    candidate = copy_of(lm_eval_output, tmp_path / "empty")
+    for task in ("microworld_choice", "microworld_text", "microworld_translate"):
+        lines = lines_of(candidate, task)
+        for line in lines:
+            line.update(dict.fromkeys(line["metrics"], value))
+        write_lines(candidate, task, lines)
+    (tmp_path / "policy.yaml").write_text('rules:\n  - {task: "*", margin: 0.001}\n')
+    for folder, name in ((lm_eval_output, "base"), (candidate, "new")):
+        assert steelyard("import", "lm-eval", folder, "--name", name).code == 0
+    for pair in (("base", "new"), ("new", "base")):
+        words = [f"imported/{name}" for name in pair]
+        done = steelyard("gate", words[1], "-b", words[0], "-p", "policy.yaml")
+        assert done.code == 3, done.err
+        assert "Traceback" not in done.err
+        assert steelyard("compare", *words).code in (0, 3)
+
+
 def test_two_filters_of_one_task_are_two_metrics(lm_eval_output: Path, tmp_path: Path) -> None:
     folder = copy_of(lm_eval_output, tmp_path / "filters")
     lines = [
