@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BROKEN = {
     Flag.TIED: "give every choice the same log-likelihood",
     Flag.ONE_ANSWER: "are answered alike, whatever was asked",
+    Flag.NOT_FINITE: "have a log-likelihood that is NaN or infinite",
     Flag.NOT_A_NUMBER: "have a log-likelihood or score that is not a number",
 }
 

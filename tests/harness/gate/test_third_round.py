@@ -138,6 +138,19 @@ def test_a_task_of_which_no_row_holds_a_number_is_not_comparable(kind, empty):
     assert judged.exit_code == 3
 
 
+@pytest.mark.parametrize("flag", ["not finite", "NaN"])
+def test_a_log_likelihood_that_is_no_number_in_both_runs_is_no_pass(flag):
+    answered = np.arange(1000) >= 400
+    flags = [flag] * 400 + [""] * 600
+    runs = [
+        scored(name, [rows("known", "acc", BASE, scored=answered, flags=flags)])
+        for name in ("base", "new")
+    ]
+    judged = verdict(*runs, {"task": "known", "margin": 0.05})
+    assert judged.exit_code == 3
+    assert "400 of 1000 samples of the baseline have a log-likelihood" in judged.rules[0].why
+
+
 def test_rows_of_other_widths_are_not_comparable():
     fields = {("known", "bleu"): {"kind": "corpus"}}
     base, new = (
