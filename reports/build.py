@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from steelyard.harness.compare import RecipeDelta
 from steelyard.harness.records import CheckpointManifest, Comparison, Failure, Run, Verdict
-from steelyard.reports.document import Document, Section
+from steelyard.reports.answer import score_rows
+from steelyard.reports.document import CandidateVerdict, Document, Section
 from steelyard.reports.material import Material
 from steelyard.reports.sections.contamination import contamination_section
 from steelyard.reports.sections.energy import energy_section
@@ -101,6 +102,17 @@ def build_report(
         subtitle=f"Comparison report, baseline {baseline}",
         headline=answer,
         sense=sense,
+        verdicts=tuple(
+            CandidateVerdict(
+                candidate=each.candidate,
+                verdict=each.verdict,
+                exit_code=each.exit_code,
+                summary=each.summary,
+            )
+            for each in material.verdicts
+        ),
+        rules=tuple(rule for each in material.verdicts for rule in each.rules),
+        scores=score_rows(material.runs, material.comparisons, baseline),
         facts=_facts(material),
         baselines=material.baselines,
         sections=tuple(section for section in sections if section is not None),

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from steelyard.harness.records import Record
+from steelyard.harness.records import Record, RuleResult
+from steelyard.harness.records.words import RuleVerdict
+from steelyard.reports.answer import ScoreRow
 from steelyard.reports.blocks import (
     Axis,
     Block,
@@ -45,9 +47,12 @@ from steelyard.reports.table import (
 )
 
 __all__ = [
+    "ANSWERS",
     "SCHEMA_VERSION",
+    "Answer",
     "Axis",
     "Block",
+    "CandidateVerdict",
     "Cell",
     "Change",
     "Chart",
@@ -71,6 +76,7 @@ __all__ = [
     "Row",
     "Rule",
     "Rules",
+    "ScoreRow",
     "Section",
     "Sense",
     "Series",
@@ -80,7 +86,25 @@ __all__ = [
     "Word",
 ]
 
-SCHEMA_VERSION = 1
+Answer = Literal["pass", "fail", "error", "not_comparable", "inconclusive"]
+#: A key that is added leaves it; a key that goes or changes its meaning raises it (docs/json.md).
+SCHEMA_VERSION = 2
+#: Exit code of a command -> the word for it; any other code is an ``error``.
+ANSWERS: dict[int, Answer] = {
+    0: "pass",
+    1: "fail",
+    3: "not_comparable",
+    4: "inconclusive",
+}
+
+
+class CandidateVerdict(Record):
+    """What the gate says of one candidate."""
+
+    candidate: str
+    verdict: RuleVerdict
+    exit_code: int
+    summary: str
 
 
 class Section(Record):
@@ -111,6 +135,15 @@ class Document(Record):
     headline: str
     """The answer in one sentence."""
     sense: Sense = "neutral"
+    verdict: Answer | None = None
+    """The gate's over all candidates; None where no gate was held."""
+    exit_code: int | None = None
+    """What the command exits with; None of a document that no command ends with."""
+    verdicts: tuple[CandidateVerdict, ...] = ()
+    rules: tuple[RuleResult, ...] = ()
+    """Every rule against every candidate, passed ones too."""
+    scores: tuple[ScoreRow, ...] = ()
+    """Every score of every run, flat."""
     facts: tuple[tuple[str, str], ...] = ()
     """Name and value, beside the headline."""
     baselines: tuple[str, ...] = ()
@@ -120,6 +153,11 @@ class Document(Record):
     """Other pages of the site that this one belongs to."""
     marker: str | None = None
     """A hidden name in Markdown, by which a bot finds and updates its one comment."""
+
+    def ended(self, exit_code: int) -> Document:
+        """The document of a command that exits with ``exit_code``."""
+        verdict = ANSWERS.get(exit_code, "error") if self.rules else None
+        return self.model_copy(update={"exit_code": exit_code, "verdict": verdict})
 
     def blocks(self) -> Iterator[tuple[Section, Block]]:
         """Every block with its section, in order."""

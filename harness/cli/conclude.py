@@ -217,13 +217,15 @@ def decide_and_report(
         recipes=recipe_deltas(comparisons, candidates, baseline),
         unscored=page.unscored,
     )
-    files = write_documents(document, page.formats, page.folder, listener)
     codes = [EXIT_PASS, *(v.exit_code for v in verdicts)]
     incomplete = not baseline.run.complete or any(not c.run.complete for c in candidates)
     if page.failures:
         codes.append(EXIT_UNEXPECTED if page.unexpected else EXIT_USAGE)
     if incomplete or page.lacking:
         codes.append(EXIT_NOT_COMPARABLE)
+    code = exit_code_of(codes)
+    document = document.ended(code)
+    files = write_documents(document, page.formats, page.folder, listener)
     return Conclusion(
         runs=(baseline, *candidates),
         comparisons=comparisons,
@@ -231,7 +233,7 @@ def decide_and_report(
         failures=tuple(page.failures),
         document=document,
         files=files,
-        exit_code=exit_code_of(codes),
+        exit_code=code,
     )
 
 

@@ -15,11 +15,10 @@ from steelyard.harness.cli.documents import for_screen, render
 from steelyard.harness.cli.options import Format
 from steelyard.harness.errors import EXIT_UNEXPECTED, EXIT_USAGE, STOPPING, is_foreseen
 from steelyard.harness.files import Screen, redacted, write_atomic
-from steelyard.reports.document import Document
+from steelyard.reports.document import ANSWERS, Document
 from steelyard.reports.renderers.github import annotation, shielded_json, shields
 from steelyard.reports.renderers.markdown import Markdown
 
-VERDICTS = {0: "pass", 1: "fail", 2: "error", 3: "not_comparable", 4: "inconclusive"}
 #: GitHub refuses a step's summary that is larger (1 MiB).
 SUMMARY_BYTES = 1_048_576
 
@@ -113,7 +112,7 @@ class Outlets:
             _append(Path(summary), self._summary(document, Path(summary)))
         if output:
             values = {
-                "verdict": VERDICTS.get(code, "error"),
+                "verdict": ANSWERS.get(code, "error"),
                 "exit-code": str(code),
                 "comment-file": str(self.comment or ""),
             }

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from steelyard.harness.plugins import Plugin
-from steelyard.reports.document import Document
+from steelyard.reports.document import SCHEMA_VERSION, Document
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what :class:`Json` writes.
+
+    It is shipped as ``reports/renderers/assets/document.schema.json``.
+    """
+    schema = Document.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:steelyard:document:{SCHEMA_VERSION}",
+        **schema,
+    }
 
 
 class Json(Plugin):

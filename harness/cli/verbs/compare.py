@@ -59,6 +59,7 @@ def compare(
             listener,
             noise=[open_run(store, name) for name in noise or ()],
         )
-    show(conclusion.document, format.value)
     lost = [EXIT_NOT_COMPARABLE for c in conclusion.comparisons if not c.comparable]
-    leave(exit_code_of([conclusion.exit_code, *lost]))
+    code = exit_code_of([conclusion.exit_code, *lost])
+    show(conclusion.document.ended(code), format.value)
+    leave(code)

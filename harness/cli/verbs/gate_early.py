@@ -67,7 +67,8 @@ class SequentialGate:
             commands=commands,
             notes=[saved_line(result) for result in results],
         )
-        return document, exit_code_of([verdict.exit_code for verdict in verdicts])
+        code = exit_code_of([verdict.exit_code for verdict in verdicts])
+        return document.ended(code), code
 
     def _attempt(
         self, name: str, checkpoint: Checkpoint, suite: Suite, store: FolderStore
