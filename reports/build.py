@@ -108,6 +108,8 @@ def build_report(
                 verdict=each.verdict,
                 exit_code=each.exit_code,
                 summary=each.summary,
+                attempt=each.attempt,
+                attempts=each.attempts,
             )
             for each in material.verdicts
         ),

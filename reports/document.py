@@ -105,6 +105,10 @@ class CandidateVerdict(Record):
     verdict: RuleVerdict
     exit_code: int
     summary: str
+    attempt: int
+    """Which checkpoint of this candidate's name it is, of those that were tried at this suite."""
+    attempts: int
+    """How many of them there are."""
 
 
 class Section(Record):

@@ -66,8 +66,12 @@ class Outlets:
             subtitle="The gate could not be held",
             headline=f"No verdict: {redacted('; '.join(str(error).splitlines()))}",
             sense="bad",
+            verdict=ANSWERS.get(code, "error"),
+            exit_code=code,
             sections=(),
         )
+        if self.format is Format.json:  # a program that reads it finds one document, always
+            self._print(for_screen(document, self.format.value))
         self._write_comment(document)
         if self.github:
             self._annotate(document, code)
