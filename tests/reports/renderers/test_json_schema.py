@@ -1,4 +1,4 @@
-"""What programs read of a report: the shipped schema, its flat rows, and the verdict beside them."""
+"""What programs read of a report: the shipped schema, its flat rows, the verdict beside them."""
 
 from __future__ import annotations
 
