@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from steelyard.harness.records import Comparison, Delta, Record, Run, Score
-from steelyard.harness.records.words import DeltaVerdict
+from steelyard.harness.records import Comparison, Delta, DeltaVerdict, Record, Run, Score
 
 
 class ScoreRow(Record):

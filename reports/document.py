@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from steelyard.harness.records import Record, RuleResult
-from steelyard.harness.records.words import RuleVerdict
+from steelyard.harness.records import Record, RuleResult, RuleVerdict
 from steelyard.reports.answer import ScoreRow
 from steelyard.reports.blocks import (
     Axis,
