@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from steelyard.harness.compare.problems import Cause, Problem
@@ -39,6 +40,8 @@ def inspect_run(baseline: Run, candidate: Run) -> list[Problem]:
     return [
         *_of_run(baseline, "baseline"),
         *_of_run(candidate, "candidate"),
+        *_stated_twice(baseline, "baseline"),
+        *_stated_twice(candidate, "candidate"),
         *_same_weights(baseline, candidate),
     ]
 
@@ -67,6 +70,13 @@ def _of_run(run: Run, side: str) -> list[Problem]:
         Problem("run", f"{text}: {failure.stage}: {failure.message}", task)
         for failure, task in zip(run.failures, tasks, strict=True)
     ]
+
+
+def _stated_twice(run: Run, side: str) -> list[Problem]:
+    """A score that a run states twice: rows hold one of them, and nobody knows which is meant."""
+    counts = Counter((score.task, score.metric) for score in run.scores)
+    text = f"the {side} states this score more than once"
+    return [Problem("rows", text, *key) for key, count in counts.items() if count > 1]
 
 
 def _same_weights(baseline: Run, candidate: Run) -> list[Problem]:

@@ -160,3 +160,14 @@ def test_rows_of_other_widths_are_not_comparable():
     judged = verdict(base, new, {"task": "known", "margin": 0.02})
     assert judged.exit_code == 3
     assert "a row holds 10 numbers in the baseline and 2 in the candidate" in judged.rules[0].why
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_a_score_that_a_run_states_twice_is_none(order, side):
+    held = [rows("known", "acc", LOST), rows("known", "acc", BASE)]
+    twice = scored(side, [held[i] for i in order])
+    other = run("other", {"known": BASE})
+    pair = (twice, other) if side == "base" else (other, twice)
+    assert verdict(*pair, {"task": "known", "margin": 0.05}).exit_code == 3
+    assert verdict(*pair, {"task": "known", "min": 0.4}).exit_code == 3
