@@ -178,6 +178,8 @@ class Rules(Record):
     id: str
     caption: str
     items: tuple[Rule, ...]
+    note: str | None = None
+    """What the verdicts are claims about."""
 
 
 Block = Annotated[

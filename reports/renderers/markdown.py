@@ -233,7 +233,8 @@ def _rules_table(rules: Rules) -> str:
         verdict = f"{words.SIGNS[rule.sense]} {escape(rule.word)}"
         cells = [escape(rule.candidate), escape(rule.rule), rule.tier, verdict]
         rows.append([*cells, escape(difference), escape(rule.why)])
-    return "\n".join([f"**{escape(rules.caption)}**", "", *_grid_lines(titles, rows)])
+    note = ["", escape(rules.note, 400)] if rules.note else []
+    return "\n".join([f"**{escape(rules.caption)}**", "", *_grid_lines(titles, rows), *note])
 
 
 def _flips(flips: Flips) -> str:

@@ -183,6 +183,8 @@ def _rules_grid(rules: Rules, full: bool) -> RichTable:
         plain = (one_line(rule.candidate), one_line(rule.rule), rule.tier)
         why = _safe_text(one_line(rule.why))
         grid.add_row(*(_safe_text(p) for p in plain), _safe_text(word, _STYLES[rule.sense]), why)
+    if rules.note:
+        grid.caption, grid.caption_justify = _safe_text(rules.note, "dim"), "left"
     return grid
 
 

@@ -39,6 +39,13 @@ _WORDS: tuple[tuple[DeltaVerdict | None, str], ...] = (
 )
 #: Columns that are shown only where some candidate has a word for them.
 _OPTIONAL: tuple[DeltaVerdict | None, ...] = ("not_worse", "identical", None)
+#: What a rule's verdict is about, in the words that stand below the rules.
+_CLAIMS = {
+    "population": "Claim `population` (the default): verdicts are about further items like these, "
+    "so the items' own chance counts.",
+    "benchmark": "Claim `benchmark`: verdicts are about these very items and nothing beyond, so "
+    "what they show is decided exactly.",
+}
 
 
 def headline(material: Material) -> tuple[str, Sense]:
@@ -106,7 +113,15 @@ def verdicts_section(material: Material) -> Section:
     blocks += _problems(material)
     rules.sort(key=lambda rule: _OUTCOMES.index(rule.outcome))
     if rules:
-        blocks.append(Rules(id="gate", caption="The gate, rule by rule", items=tuple(rules)))
+        claims = [claim for claim in _CLAIMS if any(rule.claim == claim for rule in rules)]
+        blocks.append(
+            Rules(
+                id="gate",
+                caption="The gate, rule by rule",
+                items=tuple(rules),
+                note=" ".join(_CLAIMS[claim] for claim in claims),
+            )
+        )
     return Section(
         id="verdicts",
         title="Better, worse, or can't tell",
