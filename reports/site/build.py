@@ -44,14 +44,14 @@ def write_leaderboard(
     Args:
         runs: of one or more workspaces.
         folder: made where it is not there.
-        rows_of: the rows of a run by its id, for the head-to-head pages.
+        rows_of: the rows of a run by its id, for paired ranks and the head-to-head pages.
         current: ids of the runs that are ranked; None takes the latest of each candidate.
         limit: models on each head-to-head page.
 
     Raises ``StoreError`` where the folder cannot be written.
     """
     with _uncollected():
-        return _write_pages(Standings(runs, current), folder, rows_of, limit)
+        return _write_pages(Standings(runs, current, rows_of), folder, rows_of, limit)
 
 
 def _write_pages(standings: Standings, folder: Path, rows_of: RowsOf, limit: int) -> Written:

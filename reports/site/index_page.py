@@ -29,6 +29,7 @@ from steelyard.reports.site.cells import (
     tags,
 )
 from steelyard.reports.site.names import head_to_head_path, task_path
+from steelyard.reports.site.paired_ranks import MOST_RUNS
 from steelyard.reports.site.standings import Entry, Standings
 from steelyard.reports.words import base_title, metric_title, moment, task_title
 
@@ -115,8 +116,10 @@ def _standings_table(standings: Standings, linked: bool) -> Table:
         columns=columns,
         rows=tuple(_standing_row(standings, entry, several, linked) for entry in standings.entries),
         note=(
-            "Rank sets are read pairwise from the 95% intervals, not from paired tests; they are "
-            "cautious, and not corrected for the number of runs. Normalised: 0 is the chance "
+            f"Rank sets of at most {MOST_RUNS} runs that answered the same 0/1 items, where the "
+            "rows are at hand, come from paired tests (exact McNemar, Holm over all pairs of the "
+            "column, at .05 together). Others are read pairwise from the 95% intervals, which is "
+            "cautious and not corrected for the number of runs. Normalised: 0 is the chance "
             "level, 1 is perfect; a metric that states no chance level has no normalised score. A "
             "run is on a Pareto front where no run that costs as little or less is better beyond "
             "the intervals; an adapter's size counts its base."

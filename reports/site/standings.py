@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from steelyard.harness.energy import total
-from steelyard.harness.records import DIVERGENCE, Energy, Run, Score, TaskSignature
+from steelyard.harness.records import DIVERGENCE, Energy, Rows, Run, Score, TaskSignature
 from steelyard.reports.cells import phases
 from steelyard.reports.document import Normalised, Number
 from steelyard.reports.material import MetricKey, metric_keys
 from steelyard.reports.site.names import model_name
+from steelyard.reports.site.paired_ranks import MOST_RUNS, paired_rank_sets
 from steelyard.reports.site.ranks import normalised, on_front, rank_sets
 from steelyard.reports.site.settings import Settings, labels_of, names_of, settings_of
 
@@ -92,9 +93,16 @@ class Standings:
         current: the ids of those that are current, as the stores have it recorded. Where two
             workspaces have each their own, the run that was made later is ranked. None: nobody
             recorded anything, and the latest of each candidate is taken.
+        rows_of: the 0/1 rows of a run by its id; with them runs are ranked by paired tests.
     """
 
-    def __init__(self, runs: Iterable[Run], current: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        runs: Iterable[Run],
+        current: Collection[str] | None = None,
+        rows_of: Callable[[str], Sequence[Rows]] | None = None,
+    ) -> None:
+        self._rows_of = _by_measure(rows_of) if rows_of is not None else None
         unique = {run.id: run for run in sorted(runs, key=lambda r: r.made)}.values()
         self.runs = sorted(unique, key=lambda r: (r.experiment, r.candidate, r.suite, r.made, r.id))
         ids = {run.id for run in self.runs} if current is None else set(current)
@@ -181,7 +189,8 @@ class Standings:
         shown: dict[int, str] = {}
         fronts: dict[str, set[int]] = {}
         if ranks:
-            shown = dict(zip(fit, rank_sets(scores), strict=True))
+            sets = self._paired_ranks([members[i] for i in fit]) or rank_sets(scores)
+            shown = dict(zip(fit, sets, strict=True))
             for name, cost in (("energy", _training_kwh), ("size", self.size)):
                 on = on_front(scores, [cost(members[i][0]) for i in fit])
                 fronts[name] = {i for i, yes in zip(fit, on, strict=True) if yes}
@@ -198,6 +207,15 @@ class Standings:
             for i, (entry, score) in enumerate(members)
         ]
 
+    def _paired_ranks(self, members: Sequence[tuple[Entry, Score]]) -> list[str] | None:
+        """None where the rows are not at hand, or cannot be paired."""
+        if self._rows_of is None or not 2 <= len(members) <= MOST_RUNS:
+            return None
+        if any(score.kind != "accuracy" for _, score in members):
+            return None
+        rows = [self._rows_of(e.run.id).get((s.task, s.metric)) for e, s in members]
+        return paired_rank_sets([score for _, score in members], rows)
+
     def size(self, entry: Entry) -> float | None:
         """Bytes that must lie on disk to use the model: of an adapter, its base's too."""
         checkpoint = entry.run.checkpoint
@@ -209,6 +227,18 @@ class Standings:
     @cached_property
     def _sizes(self) -> dict[str, int | None]:
         return {run.checkpoint.digest: run.checkpoint.size_bytes for run in self.runs}
+
+
+def _by_measure(
+    rows_of: Callable[[str], Sequence[Rows]],
+) -> Callable[[str], Mapping[Measure, Rows]]:
+    """The rows of one number, by task and metric; of the last runs that were asked for."""
+
+    @lru_cache(maxsize=128)
+    def rows(id: str) -> Mapping[Measure, Rows]:
+        return {(r.task, r.metric): r for r in rows_of(id) if r.values.shape[1] == 1}
+
+    return rows
 
 
 def _training_kwh(entry: Entry) -> float | None:
