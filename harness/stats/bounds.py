@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import special
@@ -135,12 +136,18 @@ class MeanBounds:
         these had nothing to do with the sizes. That one is no guess from the few units which lost,
         so half of it does (see above), and the larger of the two counts.
         """
-        sizes = self.units.shares * len(self.scaled)
-        cubes = -side * self.scaled**3
-        spread_out = float((cubes / np.maximum(sizes, _ROUNDING) ** 2).sum())
-        third = max(float(cubes.sum()), spread_out * float((sizes**3).mean()) / 2)
-        weight = third / (float((self.scaled**2).sum()) * room)
+        second, third, spread_out = self._moments
+        weight = max(-side * third, -side * spread_out / 2) / (second * room)
         return weight if weight > _LEAST_WEIGHT else 0.0
+
+    @cached_property
+    def _moments(self) -> tuple[float, float, float]:
+        """Sums of squares and of cubes, and these as if losses had nothing to do with sizes."""
+        squares = self.scaled * self.scaled
+        cubes = squares * self.scaled
+        sizes = np.maximum(self.units.shares * len(self.scaled), _ROUNDING)
+        apart = float((cubes / (sizes * sizes)).sum()) * float((sizes * sizes * sizes).mean())
+        return float(squares.sum()), float(cubes.sum()), apart
 
     def _unseen_p_value(self, size: float, room: float) -> float:
         """One-sided: the largest, over shares not seen, of what those seen leave; see above."""
