@@ -90,6 +90,9 @@ class Ground:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="attack-")))
     keep_failed: bool = False
 
+    def __post_init__(self) -> None:
+        self.folder.chmod(0o711)  # an attack may become another user
+
     def tried(self, attack: Attack) -> Outcome:
         """Try one attack in a folder of its own."""
         place = self.folder / attack.name.replace(" ", "-")

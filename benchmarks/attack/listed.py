@@ -15,6 +15,7 @@ MODULES = (
     "second_results",
     "second_stores",
     "second_pages",
+    "third_round",
 )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,10 @@ def limit_template(tokenizer: PreTrainedTokenizerBase) -> None:
         tokenizer.apply_chat_template = functools.partial(_limited, tokenizer)
 
 
+#: Templates that took longer: whoever asks them again is told at once.
+_too_slow: set[str] = set()
+
+
 def _limited(tokenizer: PreTrainedTokenizerBase, *chat: Any, **options: Any) -> object:
     apply = functools.partial(type(tokenizer).apply_chat_template, tokenizer, *chat)
     with _patience(tokenizer):
@@ -98,14 +102,24 @@ def _too_much(tokenizer: PreTrainedTokenizerBase, problem: str) -> CheckpointErr
     )
 
 
-def _patience(tokenizer: PreTrainedTokenizerBase) -> AbstractContextManager[None]:
+@contextmanager
+def _patience(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    template = str(tokenizer.chat_template)
     error = CheckpointError(
         f"the chat template takes more than {MOST_SECONDS:g} seconds for one chat",
         file=tokenizer.name_or_path,
         key="chat_template",
         fix="take the loops out of it that turn ever so often",
     )
-    return time_limit(MOST_SECONDS, error)
+    if template in _too_slow:
+        raise error
+    try:
+        with time_limit(MOST_SECONDS, error):
+            yield
+    except CheckpointError as raised:
+        if raised is error:
+            _too_slow.add(template)
+        raise
 
 
 def is_told_fixed_time(tokenizer: object) -> bool:

@@ -155,7 +155,8 @@ class Journal:
         self.is_old = start != b"" and OLD_JOURNAL_MAGIC.startswith(start[: len(OLD_JOURNAL_MAGIC)])
         magic = OLD_JOURNAL_MAGIC if self.is_old else JOURNAL_MAGIC
         if not start.startswith(magic):
-            if not magic.startswith(start):
+            # A machine that lost its power may leave a file's length without its content: zeros.
+            if start.strip(b"\0") and not magic.startswith(start):
                 raise StoreError("not a journal", file=self.path, fix="move the file away")
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, magic, 0)

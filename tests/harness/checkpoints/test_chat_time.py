@@ -164,6 +164,9 @@ def test_a_chat_template_that_never_ends_is_stopped(
     tokenizer = open_tokenizer(folder)
     with pytest.raises(CheckpointError, match=r"model: chat_template: .*more than 0.2 seconds"):
         tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+    monkeypatch.setattr(chat_time, "MOST_SECONDS", 20)  # and is not waited for again
+    with pytest.raises(CheckpointError, match="more than 20 seconds"):
+        open_tokenizer(folder).apply_chat_template([{"role": "user", "content": "hi"}])
 
 
 DOUBLED = "{% for a in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}"

@@ -119,3 +119,13 @@ def test_a_hundred_thousand_responses_are_read_in_under_three_seconds(tmp_path: 
     with Journal(path, "c") as journal:
         assert len(journal) == 100_000
     assert time.process_time() - start < 3
+
+
+def test_a_journal_of_zeros_is_begun_anew(tmp_path: Path) -> None:
+    """A machine that lost its power leaves a file's length without its content."""
+    path = tmp_path / "j"
+    path.write_bytes(b"\0" * 99)
+    with Journal(path, "c") as journal:
+        journal.append("pack", ["a"], [1.5])
+    with Journal(path, "c") as journal:
+        assert journal.pack("pack") == [1.5]
