@@ -158,7 +158,7 @@ def read_only(place: Path) -> None:
         (place / f"{name}.csv").write_text(text)
         ended_well(steelyard("import", "items", f"{name}.csv", cwd=place))
     (place / "policy.yaml").write_text(
-        "baseline: imported/old\nrules: [{task: items, margin: 0.5}]\n"
+        "baseline: imported/old\nrules: [{task: items, margin: 0.45}]\n"
     )
     for path in [place, *place.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)

@@ -47,7 +47,8 @@ def write_documents(
 ) -> dict[str, Path]:
     """Each format as a file in ``folder``; a reader never sees half a page."""
     files = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    if formats:  # a comparison that is only shown needs no place to write to
+        folder.mkdir(parents=True, exist_ok=True)
     for name in formats:
         renderer = load_renderer(name)
         path = folder / FILE_NAMES.get(name, f"report.{name}{renderer.suffix}")
