@@ -16,6 +16,7 @@ from steelyard.harness.compare.noise import NoiseFloor, noise_floors
 from steelyard.harness.compare.pairing import Alone, alone, pair, part_of
 from steelyard.harness.compare.parts import part_notes
 from steelyard.harness.compare.problems import Problem, lines
+from steelyard.harness.compare.releases import Release, releases_against
 from steelyard.harness.compare.scored import Scored
 from steelyard.harness.compare.seeds import RecipeDelta, recipe_deltas
 from steelyard.harness.compare.slices import Labelled, all_slices, labelled
@@ -27,6 +28,7 @@ __all__ = [
     "NoiseFloor",
     "Problem",
     "RecipeDelta",
+    "Release",
     "Scored",
     "Settings",
     "TaskPair",
@@ -45,5 +47,6 @@ __all__ = [
     "part_notes",
     "part_of",
     "recipe_deltas",
+    "releases_against",
     "run_test",
 ]

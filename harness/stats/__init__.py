@@ -22,6 +22,7 @@ from steelyard.harness.stats.sequential import (
     clip_differences,
     sequential_test,
 )
+from steelyard.harness.stats.spending import spent
 
 __all__ = [
     "CALIBRATION_METHODS",
@@ -52,5 +53,6 @@ __all__ = [
     "sequential_test",
     "share_interval",
     "slice_tests",
+    "spent",
     "summed_score",
 ]

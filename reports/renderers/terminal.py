@@ -42,7 +42,7 @@ _FLIPS = 8
 #: What a screen at the end of a run has room for; ``full`` shows the rest.
 _SUMMARY = (
     *("verdicts", "recipes-seeds", "scores", "hallucination", "serving", "failures"),
-    "standings-section",
+    *("standings-section", "releases"),
 )
 
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "gate_fail.txt": "gate golden/full --policy policy.yaml",
     "gate_fail.md": "gate golden/full --policy policy.yaml --format markdown",
     "gate_github.txt": "gate golden/lora golden/full --policy policy.yaml --github",
+    "watch.txt": "watch golden/lora --baseline golden/base",
+    "watch_nothing.txt": "watch golden/loar",
     "list_runs.txt": "list runs",
     "list_suites.txt": "list suites",
     "list_trainers.txt": "list trainers",
