@@ -6,6 +6,7 @@
     every_eval_ever  Every Eval Ever records
     codecarbon       emissions.csv
     inspect_ai       logs of inspect_ai, .json and .eval
+    promptfoo        results of promptfoo, .json
 
 A file with a row for each sample can be compared and gated like a run that was made here; one
 with bare numbers can be shown.
@@ -20,6 +21,7 @@ from steelyard.harness.imports.item_columns import ItemColumns, MetricColumn
 from steelyard.harness.imports.items import ItemSettings, read_items
 from steelyard.harness.imports.lm_eval import read_lm_eval
 from steelyard.harness.imports.pairs import PairSettings, read_pairs
+from steelyard.harness.imports.promptfoo import PromptfooSettings, read_promptfoo
 
 __all__ = [
     "Imported",
@@ -27,6 +29,7 @@ __all__ = [
     "ItemSettings",
     "MetricColumn",
     "PairSettings",
+    "PromptfooSettings",
     "bounded",
     "fitted",
     "plain_name",
@@ -36,6 +39,7 @@ __all__ = [
     "read_items",
     "read_lm_eval",
     "read_pairs",
+    "read_promptfoo",
     "store_imported",
     "with_emissions",
 ]

@@ -21,12 +21,14 @@ from steelyard.harness.imports import (
     ItemSettings,
     MetricColumn,
     PairSettings,
+    PromptfooSettings,
     read_codecarbon,
     read_every_eval_ever,
     read_inspect_ai,
     read_items,
     read_lm_eval,
     read_pairs,
+    read_promptfoo,
     store_imported,
     with_emissions,
 )
@@ -168,6 +170,36 @@ def inspect(
         for f in files
     ]
     _store_imports(imports, workspace, format)
+
+
+@app.command("promptfoo", cls=StoreCommand)
+def promptfoo(
+    files: Annotated[list[Path], typer.Argument(help="What `promptfoo eval -o x.json` wrote.")],
+    name: Name = None,
+    experiment: Experiment = "imported",
+    task_name: Annotated[str, typer.Option("--task-name", help="The task's name.")] = "promptfoo",
+    lower: Annotated[
+        list[str] | None, typer.Option("--lower", help="A named metric of which less is better.")
+    ] = None,
+    cluster: Cluster = None,
+    slices: Slices = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import promptfoo's results: each provider with each prompt a run, every test a row.
+
+    Example: `steelyard import promptfoo base.json --name base && steelyard import promptfoo
+    new.json --name new`
+
+    Metrics: `pass`, `score`, and the named ones. Tests pair by vars and assertions; those that
+    failed to run, or assert nothing, are unscored.
+    """
+    if name is not None and len(files) > 1:
+        raise DataError(f"--name names one file's runs, but there are {len(files)} files")
+    settings = PromptfooSettings(
+        name, experiment, task_name, cluster, tuple(slices or ()), tuple(lower or ())
+    )
+    _store_imports([run for f in files for run in read_promptfoo(f, settings)], workspace, format)
 
 
 @app.command("pairs", cls=StoreCommand)
