@@ -20,6 +20,7 @@ from steelyard.harness.files.secrets import (
 )
 from steelyard.harness.files.tables import check_file, records
 from steelyard.harness.files.temporary import own_folder, remove_abandoned, temporary_folder
+from steelyard.harness.files.text_lines import open_lines
 from steelyard.harness.files.validation import validated
 from steelyard.harness.files.yaml_file import (
     MAX_BYTES,
@@ -59,6 +60,7 @@ __all__ = [
     "memory_limit",
     "numbers_in_another_base",
     "one_line",
+    "open_lines",
     "ordinary_bytes",
     "own_folder",
     "read_json_object",

@@ -7,6 +7,7 @@
     codecarbon       emissions.csv
     inspect_ai       logs of inspect_ai, .json and .eval
     promptfoo        results of promptfoo, .json
+    texts            text files of hypotheses and references
 
 A file with a row for each sample can be compared and gated like a run that was made here; one
 with bare numbers can be shown.
@@ -22,14 +23,17 @@ from steelyard.harness.imports.items import ItemSettings, read_items
 from steelyard.harness.imports.lm_eval import read_lm_eval
 from steelyard.harness.imports.pairs import PairSettings, read_pairs
 from steelyard.harness.imports.promptfoo import PromptfooSettings, read_promptfoo
+from steelyard.harness.imports.texts import USUAL_TEXT_METRICS, TextSettings, read_texts
 
 __all__ = [
+    "USUAL_TEXT_METRICS",
     "Imported",
     "ItemColumns",
     "ItemSettings",
     "MetricColumn",
     "PairSettings",
     "PromptfooSettings",
+    "TextSettings",
     "bounded",
     "fitted",
     "plain_name",
@@ -40,6 +44,7 @@ __all__ = [
     "read_lm_eval",
     "read_pairs",
     "read_promptfoo",
+    "read_texts",
     "store_imported",
     "with_emissions",
 ]

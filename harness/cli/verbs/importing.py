@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
-from steelyard.harness.cli.endings import say
+from steelyard.harness.cli.imported_lines import store_imports
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
 from steelyard.harness.errors import DataError
-from steelyard.harness.files import one_line
 from steelyard.harness.imports import (
+    USUAL_TEXT_METRICS,
     Imported,
     ItemColumns,
     ItemSettings,
     MetricColumn,
     PairSettings,
     PromptfooSettings,
+    TextSettings,
     read_codecarbon,
     read_every_eval_ever,
     read_inspect_ai,
@@ -29,7 +28,7 @@ from steelyard.harness.imports import (
     read_lm_eval,
     read_pairs,
     read_promptfoo,
-    store_imported,
+    read_texts,
     with_emissions,
 )
 from steelyard.harness.store import open_store
@@ -81,7 +80,7 @@ def lm_eval(
     imports = read_lm_eval(
         paths, name=name, experiment=experiment, cluster=cluster, slices=slices or ()
     )
-    _store_imports(imports, workspace, format)
+    store_imports(imports, workspace, format)
 
 
 @app.command("items", cls=StoreCommand)
@@ -144,7 +143,7 @@ def items(
         response=response,
     )
     settings = ItemSettings(name, experiment, task_name, version)
-    _store_imports([read_items(file, columns, settings)], workspace, format)
+    store_imports([read_items(file, columns, settings)], workspace, format)
 
 
 @app.command("inspect", cls=StoreCommand)
@@ -169,7 +168,7 @@ def inspect(
         read_inspect_ai(f, name=name, experiment=experiment, cluster=cluster, slices=slices or ())
         for f in files
     ]
-    _store_imports(imports, workspace, format)
+    store_imports(imports, workspace, format)
 
 
 @app.command("promptfoo", cls=StoreCommand)
@@ -199,7 +198,44 @@ def promptfoo(
     settings = PromptfooSettings(
         name, experiment, task_name, cluster, tuple(slices or ()), tuple(lower or ())
     )
-    _store_imports([run for f in files for run in read_promptfoo(f, settings)], workspace, format)
+    store_imports([run for f in files for run in read_promptfoo(f, settings)], workspace, format)
+
+
+@app.command("text", cls=StoreCommand)
+def text(
+    hypothesis: Annotated[
+        Path, typer.Option("--hypothesis", help="The model's texts, one item a line.")
+    ],
+    references: Annotated[
+        list[Path], typer.Option("--reference", help="The right texts, line by line; repeatable.")
+    ],
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", "-m", help="Default: bleu, chrf, rouge1, rouge2, rougeL."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Of the references, e.g. zh.")
+    ] = None,
+    task_name: Annotated[str, typer.Option("--task-name", help="The task's name.")] = "text",
+    name: Name = None,
+    experiment: Experiment = "imported",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import a model's texts with their references: BLEU, chrF and ROUGE are computed here.
+
+    Example: `steelyard import text --hypothesis new.txt --reference right.txt --name new`
+
+    One item a line; files of unequal length are refused. An empty hypothesis counts.
+    """
+    settings = TextSettings(
+        metrics=tuple(dict.fromkeys(metrics or USUAL_TEXT_METRICS)),
+        language=language,
+        name=name,
+        experiment=experiment,
+        task=task_name,
+    )
+    store_imports([read_texts(hypothesis, references, settings)], workspace, format)
 
 
 @app.command("pairs", cls=StoreCommand)
@@ -231,7 +267,7 @@ def pairs(
     baseline's 0.5: `{task: pairs, margin: 0.05}` asks that the win rate is not below 45%.
     """
     settings = PairSettings(baseline, id, judge, experiment, ratings)
-    _store_imports(read_pairs(file, settings), workspace, format)
+    store_imports(read_pairs(file, settings), workspace, format)
 
 
 @app.command("every-eval-ever", cls=StoreCommand)
@@ -249,7 +285,7 @@ def every_eval_ever(
     if name is not None and len(files) > 1:
         raise DataError(f"--name names one run, but there are {len(files)} files")
     imports = [read_every_eval_ever(file, name=name, experiment=experiment) for file in files]
-    _store_imports(imports, workspace, format)
+    store_imports(imports, workspace, format)
 
 
 class Phase(StrEnum):
@@ -300,7 +336,7 @@ def codecarbon(
             run_id=run_id,
             every=every,
         )
-        _store_imports([own], workspace, format)
+        store_imports([own], workspace, format)
         return
     store = open_store(workspace)
     before = store.get(run)
@@ -308,69 +344,4 @@ def codecarbon(
         before, file, phase=phase.value, project=project, run_id=run_id, every=every
     )
     imported = Imported(changed, store.rows(before.id), store.samples(before.id))
-    _store_imports([imported], workspace, format, in_place_of=before.id)
-
-
-class ImportedRun(TypedDict):
-    """What is said of one imported run, to a person or as JSON."""
-
-    run: str
-    id: str
-    imported_from: str | None
-    tasks: int
-    tasks_with_rows: int
-    samples: int
-    energy_kwh: float | None
-    new: bool
-    remarks: list[str]
-
-
-def _store_imports(
-    imports: Iterable[Imported],
-    workspace: Path,
-    format: Format,
-    in_place_of: str | None = None,
-) -> None:
-    """Put runs into the store, all of them read before the first is written."""
-    every = list(imports)
-    store = open_store(workspace)
-    lines = []
-    for imported in every:
-        is_new = store_imported(store, imported, in_place_of=in_place_of)
-        lines.append(_imported_run(imported, is_new))
-    if format is Format.json:
-        typer.echo(json.dumps(lines, indent=1))
-        return
-    for line in lines:
-        typer.echo(_in_words(line))
-    for remark in dict.fromkeys(remark for line in lines for remark in line["remarks"]):
-        say(_safe(f"note: {remark}"), "yellow")
-
-
-def _imported_run(imported: Imported, is_new: bool) -> ImportedRun:
-    run = imported.run
-    gated = {rows.task for rows in imported.rows}
-    used = [energy.energy_kwh for energy in run.energy if energy.energy_kwh is not None]
-    return {
-        "run": f"{run.experiment}/{run.candidate}",
-        "id": run.id,
-        "imported_from": run.imported_from,
-        "tasks": len({score.task for score in run.scores}),
-        "tasks_with_rows": len(gated),
-        "samples": len({(r.task, id) for r in imported.rows for id in r.sample_ids}),
-        "energy_kwh": sum(used) if used else None,
-        "new": is_new,
-        "remarks": list(imported.remarks),
-    }
-
-
-def _in_words(line: ImportedRun) -> str:
-    rows = f"{line['tasks_with_rows']} with rows of {line['samples']} samples"
-    if line["energy_kwh"] is not None:
-        rows += f", {line['energy_kwh']:.3g} kWh"
-    state = "" if line["new"] else " (already there)"
-    return _safe(f"{line['run']}  {line['id'][:12]}  {line['tasks']} tasks, {rows}{state}")
-
-
-def _safe(text: str) -> str:
-    return one_line(text, 400)
+    store_imports([imported], workspace, format, in_place_of=before.id)
