@@ -74,6 +74,8 @@ class ItemColumns:
     prompt: str | None = None
     target: str | None = None
     response: str | None = None
+    equals: tuple[str, ...] = ()
+    """Prediction and answer, of which ``exact_match`` is computed; () where none is."""
 
 
 def resolved(columns: ItemColumns, table: Table) -> ItemColumns:

@@ -28,6 +28,7 @@ from steelyard.harness.imports.imported import (
     plain_name,
     rows_from,
 )
+from steelyard.harness.imports.item_cells import with_exact_match, with_nested_keys
 from steelyard.harness.imports.item_columns import (
     ItemColumns,
     MetricColumn,
@@ -87,7 +88,8 @@ def read_items(path: Path, columns: ItemColumns, settings: ItemSettings | None =
     """
     settings = settings or ItemSettings()
     with located(file=path):
-        table = list(records(path, results=True))
+        table = with_nested_keys(list(records(path, results=True)), columns)
+        table, columns = with_exact_match(table, columns)
         columns, tasks = _tasks(table, columns, settings)
         measured = _measured_tasks(tasks, columns)
     scores = [score for pairs in measured for score, _ in pairs]

@@ -11,7 +11,7 @@ import typer
 from steelyard.harness.cli.imported_lines import store_imports
 from steelyard.harness.cli.options import DEFAULT_WORKSPACE, Format, Workspace
 from steelyard.harness.cli.store_option import StoreCommand
-from steelyard.harness.errors import DataError
+from steelyard.harness.errors import ConfigError, DataError
 from steelyard.harness.imports import (
     USUAL_TEXT_METRICS,
     Imported,
@@ -119,6 +119,10 @@ def items(
     response: Annotated[
         str | None, typer.Option("--response", help="Column with the answer. Default: `response`.")
     ] = None,
+    equals: Annotated[
+        str | None,
+        typer.Option("--equals", help="`prediction,answer`: columns to compute exact_match of."),
+    ] = None,
     name: Name = None,
     experiment: Experiment = "imported",
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -129,7 +133,8 @@ def items(
     Example: `steelyard import items new.csv --metric acc=correct --cluster passage --name new`
 
     Items pair by id (and by prompt and target, where there are any). An id that stands twice, an
-    empty cell and NaN are errors: leave such items out of both files.
+    empty cell and NaN are errors: leave such items out of both files. A column may be a key
+    within an object: `--id meta.id`.
     """
     columns = ItemColumns(
         id=id,
@@ -141,9 +146,18 @@ def items(
         prompt=prompt,
         target=target,
         response=response,
+        equals=_pair_of_columns(equals),
     )
     settings = ItemSettings(name, experiment, task_name, version)
     store_imports([read_items(file, columns, settings)], workspace, format)
+
+
+def _pair_of_columns(text: str | None) -> tuple[str, ...]:
+    names = () if text is None else tuple(text.split(","))
+    if text is not None and (len(names) != 2 or not all(names)):
+        fix = "as in --equals prediction,answer"
+        raise ConfigError("not two columns", key="--equals", value=text, fix=fix)
+    return names
 
 
 @app.command("inspect", cls=StoreCommand)
