@@ -30,12 +30,15 @@ from steelyard.harness.imports.imported import (
 )
 from steelyard.harness.imports.item_columns import Table
 from steelyard.harness.imports.kinds import table_metric
+from steelyard.harness.imports.numbers import cell_number
 from steelyard.harness.records import PREFERENCE, Rows, SampleRecord, Score, TaskSignature
 from steelyard.harness.suites import documents_digest, sample_ids
 
 TASK, WIN_RATE, RATING = "pairs", "win_rate", "bradley_terry"
 _TIES = ("tie", "draw", "both", "both_bad", "bothbad", "tie (bothbad)", "neither", "0.5")
 
+#: Columns that ask for something else than that each prompt counts once.
+_WEIGHTS = ("weight", "weights", "sample_weight")
 #: What ``model_a`` won where the winner is named by its place.
 _PLACES = {"a": 1.0, "model_a": 1.0, "b": 0.0, "model_b": 0.0, **dict.fromkeys(_TIES, 0.5)}
 
@@ -72,12 +75,14 @@ def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Importe
 
     Where candidates met the baseline on different prompts, each has a baseline run of its own,
     called ``baseline-vs-candidate``. Raises ``DataError``, a line for each, for missing columns,
-    an unknown winner, a model against itself, a judgment that stands twice, and a baseline that is
-    not clear.
+    an unknown winner, a model against itself, a judgment that stands twice, weights that are not
+    all one, and a baseline that is not clear.
     """
     settings = settings or PairSettings()
     with located(file=path):
-        judgments = _judgments(list(records(path, results=True)), settings)
+        table = list(records(path, results=True))
+        _require_no_weights(table)
+        judgments = _judgments(table, settings)
         models = sorted({m for j in judgments for m in (j.model_a, j.model_b)})
         baseline = _baseline(judgments, models, settings)
     judge = ", ".join(sorted({j.judge for j in judgments}))
@@ -94,6 +99,20 @@ def read_pairs(path: Path, settings: PairSettings | None = None) -> list[Importe
                 halves = dict.fromkeys(held, 0.5)
                 runs.append(maker.run(baseline, halves, f"{baseline}-vs-{model}"))
     return runs
+
+
+def _require_no_weights(table: Table) -> None:
+    """Every prompt counts once: a win rate without the file's weights would be another number."""
+    for name in _WEIGHTS:
+        weights = [(place, record[name]) for place, record in table if name in record]
+        other = next(((p, w) for p, w in weights if cell_number(w) != 1), None)
+        if other is not None:
+            raise DataError(
+                f"'{name}' is not 1 in every row, and judgments are not weighted here",
+                key=other[0],
+                value=other[1],
+                fix="take the column out if each prompt is to count once",
+            )
 
 
 def _judgments(table: Table, settings: PairSettings) -> list[Judgment]:

@@ -194,3 +194,16 @@ def test_each_line_that_cannot_be_used_is_told_up_to_twenty(steelyard: Steelyard
     arena(Path("y.csv"), [(f"p{i}", "a", "b", "c", "j") for i in range(100)])
     lines = steelyard("import", "pairs", "y.csv", "-b", "a").err.splitlines()
     assert len(lines) == 21 and "and 80 more mistakes" in lines[-1]
+
+
+@pytest.mark.parametrize("weight", ["3", "-1", "nan", ""])
+def test_weights_are_refused_by_row_and_never_left_out_in_silence(
+    tmp_path: Path, weight: str
+) -> None:
+    (tmp_path / "w.csv").write_text(
+        f"prompt,model_a,model_b,winner,weight\np,base,new,b,1\nq,base,new,a,{weight}\n"
+    )
+    with pytest.raises(DataError, match=r"line 3.*'weight' is not 1 in every row"):
+        read_pairs(tmp_path / "w.csv", PairSettings("base"))
+    (tmp_path / "w.csv").write_text("prompt,model_a,model_b,winner,weight\np,base,new,b,1.0\n")
+    assert read_pairs(tmp_path / "w.csv", PairSettings("base"))[0].run.scores[0].value == 1
