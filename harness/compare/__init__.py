@@ -13,7 +13,7 @@ from steelyard.harness.compare.deltas import (
 )
 from steelyard.harness.compare.generation import generation_notes
 from steelyard.harness.compare.noise import NoiseFloor, noise_floors
-from steelyard.harness.compare.pairing import Alone, alone, pair, part_of
+from steelyard.harness.compare.pairing import Alone, Paired, alone, pair, part_of
 from steelyard.harness.compare.parts import part_notes
 from steelyard.harness.compare.problems import Problem, lines
 from steelyard.harness.compare.releases import Release, releases_against
@@ -26,6 +26,7 @@ __all__ = [
     "Labelled",
     "MetricPair",
     "NoiseFloor",
+    "Paired",
     "Problem",
     "RecipeDelta",
     "Release",

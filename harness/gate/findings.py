@@ -11,7 +11,8 @@ import numpy as np
 
 from steelyard.harness.compare import Alone, MetricPair, Settings, aggregate_of, run_test
 from steelyard.harness.errors import StatisticsError, UnknownNameError
-from steelyard.harness.gate import wording
+from steelyard.harness.gate import forgetting, wording
+from steelyard.harness.gate.forgetting import require_forgettable
 from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.gate.margins import allowed, require_reachable
 from steelyard.harness.gate.policy import Claim, Rule
@@ -47,13 +48,15 @@ class Finding:
     """The numbers do not carry a verdict, so a blocking rule only warns."""
     grounds: str = ""
     """``why`` without its verdict, for one that may still change."""
+    aspect: str | None = None
+    """What was asked about the rows, where it is not how far the score moved."""
     is_test: bool = False
     """Whether chance decides it, at an error rate: a margin held on items like these."""
 
     @property
-    def question(self) -> tuple[str | None, str | None, str | None]:
-        """What was looked at, by whatever margin: task, metric and slice."""
-        return self.task, self.metric, self.slice
+    def question(self) -> tuple[str | None, str | None, str | None, str | None]:
+        """What was looked at, by whatever margin: task, metric, slice and aspect."""
+        return self.task, self.metric, self.slice, self.aspect
 
     def softened(self, count: int) -> Finding:
         """A failure that does not survive the correction over ``count`` questions."""
@@ -72,6 +75,10 @@ def judge_hypothesis(
     if hypothesis.rule.is_relative:
         if hypothesis.problem is not None or hypothesis.pair is None:
             findings.append(not_comparable(hypothesis, hypothesis.problem, claim))
+        elif hypothesis.rule.max_forgotten is not None:
+            findings.append(
+                _forgetting(hypothesis, hypothesis.pair, claim, settings, same_checkpoint)
+            )
         else:
             findings.append(_margin(hypothesis, hypothesis.pair, claim, settings, same_checkpoint))
     if hypothesis.rule.is_absolute:
@@ -139,6 +146,47 @@ def _margin(
         passes_at=None
         if exact or outcome.startswith(_SAME)
         else lambda level: test(level).verdict in ("better", "not_worse"),
+        is_test=not exact,
+    )
+
+
+def _forgetting(
+    hypothesis: Hypothesis,
+    pair: MetricPair,
+    claim: Claim,
+    settings: Settings,
+    same_checkpoint: bool,
+) -> Finding:
+    score, paired = pair.baseline, pair.paired
+    assert paired is not None
+    require_forgettable(hypothesis, score)
+    count = forgetting.forgotten(hypothesis, score, paired, settings)
+    if count.right == 0:
+        return not_comparable(hypothesis, "the baseline had none of its samples right", claim)
+    words = f"{_where(hypothesis)}: {forgetting.in_words(count)}"
+    same = same_checkpoint and np.array_equal(paired.baseline, paired.candidate)
+    verdict: RuleVerdict = "pass"
+    outcome = f"{_SAME}, and the same rows)"
+    if not same:
+        verdict, outcome = forgetting.decided(count, claim, settings.alpha)
+    exact = claim == "benchmark"
+    low, high = count.interval()
+    numbers = {
+        "delta": -count.share,
+        "low": -high,
+        "high": -low,
+        "n": count.right,
+        "method": "clopper_pearson",
+        "reason": "wrong now, of what the baseline had right",
+    }
+    return replace(
+        _finding(hypothesis, verdict, f"{words}: {outcome}", claim),
+        grounds=words,
+        margin=count.bound,
+        numbers=numbers,
+        fails_at=None if exact else count.fails,
+        passes_at=None if exact or same else count.passes,
+        aspect="forgotten",
         is_test=not exact,
     )
 

@@ -203,7 +203,9 @@ def _result(finding: Finding, candidate: str, adjusted: AdjustedPValues) -> Rule
         task=finding.task,
         metric=finding.metric,
         margin=finding.margin,
-        p_adjusted=None if finding.slice else adjusted.get((finding.task, finding.metric)),
+        p_adjusted=None
+        if finding.slice or finding.aspect
+        else adjusted.get((finding.task, finding.metric)),
         claim=finding.claim,
         exit_code=_exit_code(finding),
         **finding.numbers,

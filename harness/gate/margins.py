@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from steelyard.harness.errors import ConfigError
 from steelyard.harness.gate import wording
+from steelyard.harness.gate.forgetting import require_forgettable
 from steelyard.harness.gate.hypotheses import Hypothesis
 from steelyard.harness.records import IMPORTED, Score, metric_name
 
@@ -24,7 +25,11 @@ _ERRORS_PER_CENT = ("ter",)
 
 def check_bounds(hypothesis: Hypothesis) -> None:
     """Before anything is scored: raises ``ConfigError`` for a bound in the wrong units."""
-    if hypothesis.rule.is_relative and hypothesis.pair is not None:
+    if hypothesis.pair is None:
+        pass
+    elif hypothesis.rule.max_forgotten is not None:
+        require_forgettable(hypothesis, hypothesis.pair.baseline)
+    elif hypothesis.rule.is_relative:
         allowed(hypothesis, hypothesis.pair.baseline)
     if hypothesis.rule.is_absolute and hypothesis.own_score is not None:
         require_reachable(hypothesis, hypothesis.own_score)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from steelyard.harness.compare import Scored, Settings, pair_task, run_test
+from steelyard.harness.compare import Paired, Scored, Settings, pair_task, run_test
 from steelyard.harness.errors import Collected, StatisticsError, UnknownNameError
+from steelyard.harness.gate.forgetting import forgotten
 from steelyard.harness.gate.hypotheses import Hypothesis, Selection
 from steelyard.harness.gate.margins import allowed, check_bounds
 from steelyard.harness.gate.policy import Gate, Rule
@@ -100,6 +101,8 @@ def _of_hypothesis(
         why = hypothesis.problem or "no rows on either side"
         return replace(_unplanned(hypothesis, why), decidable=False)
     n = len(pair.paired.sample_ids if hypothesis.subset is None else hypothesis.subset)
+    if hypothesis.rule.max_forgotten is not None:
+        return _of_forgetting(hypothesis, pair.baseline, pair.paired, settings)
     margin = allowed(hypothesis, pair.baseline)
     if margin == 0:
         why = "margin 0: an equal candidate passes by chance alone, only a gain decides"
@@ -117,6 +120,21 @@ def _of_hypothesis(
         items_at_hand=n,
         items_needed=needed,
         decidable=None if needed is None else needed <= n,
+    )
+
+
+def _of_forgetting(
+    hypothesis: Hypothesis, score: Score, paired: Paired, settings: Settings
+) -> RulePlan:
+    """Counted in samples that the baseline had right, were none of them wrong now."""
+    count = forgotten(hypothesis, score, paired, settings)
+    needed = count.fewest(settings.alpha)
+    return replace(
+        _unplanned(hypothesis, "right in the baseline, were none of them wrong now"),
+        margin=count.bound,
+        items_at_hand=count.right,
+        items_needed=needed,
+        decidable=needed is not None and needed <= count.right,
     )
 
 

@@ -36,7 +36,8 @@ class Rule(BaseModel):
 
     ``margin`` is how much worse the candidate may be, in the metric's own units (0.02 is two
     points of accuracy; for perplexity it is relative: 0.02 allows 2% more). ``max_ratio`` allows a
-    cost or a perplexity to grow by a factor. ``min`` and ``max`` are absolute floors and ceilings.
+    cost or a perplexity to grow by a factor. ``max_forgotten`` bounds the share of the baseline's right
+    answers that are wrong now. ``min`` and ``max`` are absolute floors and ceilings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +53,8 @@ class Rule(BaseModel):
     """Default: the task's primary metric."""
     margin: float | None = None
     max_ratio: float | None = Field(default=None, gt=0)
+    max_forgotten: float | None = Field(default=None, ge=0, lt=1)
+    """Of the samples that the baseline had right, the largest share that may be wrong now."""
     min: float | None = None
     max: float | None = None
     higher_is_better: bool | None = None
@@ -81,7 +84,8 @@ class Rule(BaseModel):
     @property
     def is_relative(self) -> bool:
         """Whether the rule holds the candidate against the baseline, and not against a number."""
-        return self.margin is not None or self.max_ratio is not None
+        bounds = (self.margin, self.max_ratio, self.max_forgotten)
+        return any(bound is not None for bound in bounds)
 
     @property
     def is_absolute(self) -> bool:
@@ -101,7 +105,9 @@ class Rule(BaseModel):
         """What the rule allows, in words."""
         margin = () if self.margin is None else (f"margin {self.margin:g}",)
         ratio = () if self.max_ratio is None else (f"at most x{self.max_ratio:g}",)
-        return (*margin, *ratio, *self.absolute_bounds)
+        share = self.max_forgotten
+        forgotten = () if share is None else (f"at most {share:g} forgotten",)
+        return (*margin, *ratio, *forgotten, *self.absolute_bounds)
 
     @property
     def absolute_bounds(self) -> tuple[str, ...]:
@@ -109,7 +115,7 @@ class Rule(BaseModel):
         named = (("at least", self.min), ("at most", self.max))
         return tuple(f"{word} {value:g}" for word, value in named if value is not None)
 
-    @field_validator("margin", "max_ratio", "min", "max", mode="before")
+    @field_validator("margin", "max_ratio", "max_forgotten", "min", "max", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
         if isinstance(value, bool) or (value is not None and not isinstance(value, int | float)):
@@ -137,9 +143,15 @@ class Rule(BaseModel):
         if not (self.task or self.suite or self.metric):
             raise ValueError("selects nothing: name a task, a suite or a metric")
         if not self.bounds:
-            raise ValueError("allows everything: give a margin, a max_ratio, a min or a max")
+            raise ValueError(
+                "allows everything: give a margin, a max_ratio, a max_forgotten, a min or a max"
+            )
         if self.margin is not None and self.max_ratio is not None:
             raise ValueError("has both a margin and a max_ratio: keep one")
+        if self.max_forgotten is not None and len(self.bounds) > 1:
+            raise ValueError("has max_forgotten and another bound: make it a rule of its own")
+        if self.is_cost and self.max_forgotten is not None:
+            raise ValueError(f"{self.metric} takes a max_ratio or a max")
         if self.is_cost and (self.margin is not None or self.slice or self.min is not None):
             raise ValueError(f"{self.metric} takes a max_ratio or a max")
         if self.slice and (self.min is not None or self.max is not None):

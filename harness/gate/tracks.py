@@ -51,6 +51,8 @@ def unfit(hypothesis: Hypothesis) -> str | None:
     """Why a hypothesis is decided on the full run only; None where it may be decided early."""
     rule = hypothesis.rule
     pair = hypothesis.pair
+    if rule.max_forgotten is not None:
+        return "what was forgotten is counted on the full run"
     if not rule.is_relative or rule.is_absolute or pair is None or pair.paired is None:
         return "a floor or ceiling is decided on the full run"
     score = pair.baseline
