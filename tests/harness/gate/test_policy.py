@@ -72,7 +72,7 @@ def test_every_mistake_of_a_policy_is_told_with_its_line(tmp_path):
         "1: alhpa: unknown key; did you mean 'alpha'?",
         "3: rules.0.margin: a margin is how much worse is still allowed, so 0 or more (got -1)",
         "4: rules.1: expected a rule such as {task: gsm8k, margin: 0.02} (got 'gsm8k')",
-        "6: rules.2.margn: unknown key; did you mean 'margin' or 'min'?",
+        "6: rules.2.margn: unknown key; did you mean 'margin' or 'max_forgotten'?",
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_mistake_in_a_policy_that_another_extends_names_the_file_where_it_stan
     policy.write_text("extends: house.yaml\nrules:\n  - {task: gsm8k, margin: 0.02}\n")
     with pytest.raises(ConfigError) as caught:
         load_gate(policy)
-    assert f"{house}:3: rules.0.magrin: unknown key; did you mean 'margin' or 'min'?" in str(
+    assert f"{house}:3: rules.0.magrin: unknown key; did you mean 'margin' or 'max_forgotten'?" in str(
         caught.value
     )
 
