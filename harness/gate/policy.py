@@ -36,8 +36,8 @@ class Rule(BaseModel):
 
     ``margin`` is how much worse the candidate may be, in the metric's own units (0.02 is two
     points of accuracy; for perplexity it is relative: 0.02 allows 2% more). ``max_ratio`` allows a
-    cost or a perplexity to grow by a factor. ``max_forgotten`` bounds the share of the baseline's right
-    answers that are wrong now. ``min`` and ``max`` are absolute floors and ceilings.
+    cost or a perplexity to grow by a factor. ``max_forgotten`` is how much of what the baseline
+    had right may be wrong now. ``min`` and ``max`` are absolute floors and ceilings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

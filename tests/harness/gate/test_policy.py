@@ -83,7 +83,7 @@ def test_a_mistake_in_a_policy_that_another_extends_names_the_file_where_it_stan
     policy.write_text("extends: house.yaml\nrules:\n  - {task: gsm8k, margin: 0.02}\n")
     with pytest.raises(ConfigError) as caught:
         load_gate(policy)
-    assert f"{house}:3: rules.0.magrin: unknown key; did you mean 'margin' or 'max_forgotten'?" in str(
+    assert f"{house}:3: rules.0.magrin: unknown key; did you mean 'margin' or 'min'?" in str(
         caught.value
     )
 
