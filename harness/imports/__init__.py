@@ -7,6 +7,7 @@
     codecarbon       emissions.csv
     inspect_ai       logs of inspect_ai, .json and .eval
     promptfoo        results of promptfoo, .json
+    deepeval         test runs of deepeval, .json
     texts            text files of hypotheses and references
 
 A file with a row for each sample can be compared and gated like a run that was made here; one
@@ -15,6 +16,7 @@ with bare numbers can be shown.
 
 from steelyard.harness.imports.bradley_terry import bounded, fitted
 from steelyard.harness.imports.codecarbon import read_codecarbon, with_emissions
+from steelyard.harness.imports.deepeval import read_deepeval
 from steelyard.harness.imports.every_eval_ever import read_every_eval_ever
 from steelyard.harness.imports.imported import Imported, plain_name, store_imported
 from steelyard.harness.imports.inspect_ai import read_inspect_ai
@@ -38,6 +40,7 @@ __all__ = [
     "fitted",
     "plain_name",
     "read_codecarbon",
+    "read_deepeval",
     "read_every_eval_ever",
     "read_inspect_ai",
     "read_items",

@@ -22,6 +22,7 @@ from steelyard.harness.imports import (
     PromptfooSettings,
     TextSettings,
     read_codecarbon,
+    read_deepeval,
     read_every_eval_ever,
     read_inspect_ai,
     read_items,
@@ -213,6 +214,25 @@ def promptfoo(
         name, experiment, task_name, cluster, tuple(slices or ()), tuple(lower or ())
     )
     store_imports([run for f in files for run in read_promptfoo(f, settings)], workspace, format)
+
+
+@app.command("deepeval", cls=StoreCommand)
+def deepeval(
+    file: Annotated[Path, typer.Argument(help="A test run that deepeval wrote, JSON.")],
+    task_name: Annotated[str, typer.Option("--task-name", help="The task's name.")] = "deepeval",
+    name: Name = None,
+    experiment: Experiment = "imported",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    format: Printed = Format.terminal,
+) -> None:
+    """Import a test run of deepeval: every metric one, every test case a row.
+
+    Example: `steelyard import deepeval .deepeval/.latest_run_full.json --name new`
+
+    Cases pair by input, expected output and context; a metric that failed is unscored.
+    """
+    run = read_deepeval(file, name=name, experiment=experiment, task=task_name)
+    store_imports([run], workspace, format)
 
 
 @app.command("text", cls=StoreCommand)
