@@ -28,6 +28,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -62,9 +63,10 @@ PLACE_FIXES = {
     errno.EROFS: "choose a folder that can be written",
     errno.EACCES: "choose a folder that can be written",
 }
-#: How libraries that give no number say the first of these: SQLite, and the others as the system.
-_FULL = {"database or disk is full": errno.ENOSPC}
-_WORDS = {os.strerror(number): number for number in PLACE_FIXES} | _FULL
+#: How Rust's standard library ends the words of an error of the system.
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+#: Databases give no number: SQLite's own words, and PostgreSQL's, which are the system's.
+_FULL = ("database or disk is full", os.strerror(errno.ENOSPC))
 
 
 class SteelyardError(Exception):
@@ -220,13 +222,17 @@ class SeveralError(ConfigError):
 
 def of_the_place(error: BaseException) -> int | None:
     """The system's number of an error that lies in the place and not in the code: a full disk, a
-    folder that cannot be written. Errors of libraries (safetensors in Rust, SQLite) are told by
-    their words. None: it is another error.
+    folder that cannot be written. Rust's libraries (safetensors) name it in their text; databases
+    say a full disk in words. None: it is another error, whatever its text quotes.
     """
-    if isinstance(error, OSError) and error.errno in PLACE_FIXES:
-        return error.errno
+    if isinstance(error, OSError):
+        return error.errno if error.errno in PLACE_FIXES else None
     text = str(error)
-    return next((number for words, number in _WORDS.items() if words in text), None)
+    number = _RUST_ERROR.search(text)
+    if number and int(number[1]) in PLACE_FIXES:
+        return int(number[1])
+    is_of_database = type(error).__name__ == "OperationalError"  # of each of Python's drivers
+    return errno.ENOSPC if is_of_database and any(words in text for words in _FULL) else None
 
 
 def is_foreseen(error: BaseException) -> bool:

@@ -60,13 +60,15 @@ def score_rows(
     """A row for each score of each run, then one for each slice that was compared.
 
     Args:
-        runs: one a candidate, the baseline's among them.
+        runs: one a candidate, the baseline's among them, no two of one name.
         comparisons: of which those against ``baseline`` give the differences.
         baseline: the candidate that everything is held against.
     """
-    against = {each.candidate_id: each for each in comparisons if each.baseline == baseline}
+    against = {each.candidate: each for each in comparisons if each.baseline == baseline}
     return tuple(
-        row for run in runs for row in _rows_of(run, against.get(run.id), run.candidate == baseline)
+        row
+        for run in runs
+        for row in _rows_of(run, against.get(run.candidate), run.candidate == baseline)
     )
 
 
@@ -79,48 +81,41 @@ def _rows_of(run: Run, comparison: Comparison | None, is_baseline: bool) -> Iter
 
 
 def _score_row(run: Run, score: Score, delta: Delta | None, is_baseline: bool) -> ScoreRow:
-    row = ScoreRow(
-        candidate=run.candidate,
-        run=run.id,
-        is_baseline=is_baseline,
-        suite=run.suite,
-        task=score.task,
-        metric=score.metric,
-        family=score.family,
-        kind=score.kind,
-        unit=score.unit,
-        higher_is_better=score.higher_is_better,
-        primary=score.primary,
-        value=score.value,
-        low=score.low,
-        high=score.high,
-        confidence=score.confidence,
-        n=score.n,
-        unscored=score.unscored,
-        note=score.note,
+    row = _row(run, score, is_baseline).model_copy(
+        update={
+            "value": score.value,
+            "low": score.low,
+            "high": score.high,
+            "confidence": score.confidence,
+            "unscored": score.unscored,
+        }
     )
     return row if delta is None else row.model_copy(update=_difference(delta))
 
 
 def _slice_row(run: Run, delta: Delta) -> ScoreRow:
-    row = ScoreRow(
+    update = {"slice": delta.slice, "value": delta.candidate, **_difference(delta)}
+    return _row(run, delta, is_baseline=False).model_copy(update=update)
+
+
+def _row(run: Run, of: Score | Delta, is_baseline: bool) -> ScoreRow:
+    """Whose number it is and what it means; the number itself is still missing."""
+    return ScoreRow(
         candidate=run.candidate,
         run=run.id,
-        is_baseline=False,
+        is_baseline=is_baseline,
         suite=run.suite,
-        task=delta.task,
-        slice=delta.slice,
-        metric=delta.metric,
-        family=delta.family,
-        kind=delta.kind,
-        unit=delta.unit,
-        higher_is_better=delta.higher_is_better,
-        primary=delta.primary,
-        value=delta.candidate,
-        n=delta.n,
-        note=delta.note,
+        task=of.task,
+        metric=of.metric,
+        family=of.family,
+        kind=of.kind,
+        unit=of.unit,
+        higher_is_better=of.higher_is_better,
+        primary=of.primary,
+        value=None,
+        n=of.n,
+        note=of.note,
     )
-    return row.model_copy(update=_difference(delta))
 
 
 def _difference(delta: Delta) -> dict[str, object]:

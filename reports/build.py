@@ -114,7 +114,7 @@ def build_report(
             for each in material.verdicts
         ),
         rules=tuple(rule for each in material.verdicts for rule in each.rules),
-        scores=score_rows(material.runs, material.comparisons, baseline),
+        scores=score_rows(material.runs, material.comparisons, material.baseline),
         facts=_facts(material),
         baselines=material.baselines,
         sections=tuple(section for section in sections if section is not None),

@@ -159,7 +159,8 @@ class Document(Record):
 
     def ended(self, exit_code: int) -> Document:
         """The document of a command that exits with ``exit_code``."""
-        verdict = ANSWERS.get(exit_code, "error") if self.rules else None
+        is_gated = bool(self.verdicts or self.rules)
+        verdict = ANSWERS.get(exit_code, "error") if is_gated else None
         return self.model_copy(update={"exit_code": exit_code, "verdict": verdict})
 
     def blocks(self) -> Iterator[tuple[Section, Block]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -68,20 +68,25 @@ class Material:
     """Checkpoints that were trained and not scored, such as the trials of a sweep."""
 
     def ordered(self) -> Material:
-        """The same with the baseline's run first, told apart from a candidate of its name."""
-        first = next((run for run in self.runs if run.candidate == self.baseline), None)
-        if first is None:
-            return self
-        others = tuple(run for run in self.runs if run is not first)
-        if all(run.candidate != self.baseline for run in others):
-            return replace(self, runs=(first, *others))
-        name = f"{self.baseline} (baseline {first.id[:8]})"
+        """The same with the baseline's run first, and runs of one name told apart by their ids."""
+        at = next((i for i, run in enumerate(self.runs) if run.candidate == self.baseline), None)
+        first = None if at is None else self.runs[at]
+        others = tuple(run for i, run in enumerate(self.runs) if i != at)
+        names = _names(others)
+        baseline = self.baseline
+        if first is not None and any(run.candidate == baseline for run in others):
+            baseline = _with_id(first, "baseline ")  # a run may be held against itself
+        # What else is compared with is a candidate as well.
+        sides = names if first is None else names | {first.id: baseline}
+        named = tuple(run.model_copy(update={"candidate": names[run.id]}) for run in others)
+        if first is not None:
+            named = (first.model_copy(update={"candidate": baseline}), *named)
         return replace(
             self,
-            baseline=name,
-            runs=(first.model_copy(update={"candidate": name}), *others),
-            comparisons=tuple(_renamed(c, first.id, name) for c in self.comparisons),
-            verdicts=tuple(v.model_copy(update={"baseline": name}) for v in self.verdicts),
+            baseline=baseline,
+            runs=named,
+            comparisons=tuple(_renamed(each, sides, names) for each in self.comparisons),
+            verdicts=tuple(_named(each, names, baseline) for each in self.verdicts),
         )
 
     @property
@@ -155,7 +160,31 @@ def metric_keys(runs: Sequence[Run]) -> list[MetricKey]:
     return list(keys.values())
 
 
-def _renamed(comparison: Comparison, baseline_id: str, name: str) -> Comparison:
-    if comparison.baseline_id != baseline_id:
-        return comparison
-    return comparison.model_copy(update={"baseline": name})
+def _names(runs: Sequence[Run]) -> dict[str, str]:
+    """Run id -> its name, with its id where another run has the same."""
+    ids: dict[str, set[str]] = {}
+    for run in runs:
+        ids.setdefault(run.candidate, set()).add(run.id)
+    return {
+        run.id: run.candidate if len(ids[run.candidate]) == 1 else _with_id(run, "") for run in runs
+    }
+
+
+def _with_id(run: Run, what: str) -> str:
+    return f"{run.candidate} ({what}{run.id[:8]})"
+
+
+def _renamed(
+    comparison: Comparison, baselines: Mapping[str, str], candidates: Mapping[str, str]
+) -> Comparison:
+    update = {
+        "baseline": baselines.get(comparison.baseline_id, comparison.baseline),
+        "candidate": candidates.get(comparison.candidate_id, comparison.candidate),
+    }
+    return comparison.model_copy(update=update)
+
+
+def _named(verdict: Verdict, names: Mapping[str, str], baseline: str) -> Verdict:
+    name = names.get(verdict.candidate_id or "", verdict.candidate)
+    rules = tuple(rule.model_copy(update={"candidate": name}) for rule in verdict.rules)
+    return verdict.model_copy(update={"candidate": name, "baseline": baseline, "rules": rules})

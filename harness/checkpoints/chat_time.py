@@ -65,7 +65,7 @@ _too_slow: set[str] = set()
 
 def _limited(tokenizer: PreTrainedTokenizerBase, *chat: Any, **options: Any) -> object:
     apply = functools.partial(type(tokenizer).apply_chat_template, tokenizer, *chat)
-    with _patience(tokenizer):
+    with _patience(tokenizer, str(options.get("chat_template") or tokenizer.chat_template)):
         if not options.get("tokenize", True):
             return _written(tokenizer, apply, chat, options)
         # What cannot be written must not be handed to a tokenizer, which a failed allocation ends
@@ -103,8 +103,7 @@ def _too_much(tokenizer: PreTrainedTokenizerBase, problem: str) -> CheckpointErr
 
 
 @contextmanager
-def _patience(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    template = str(tokenizer.chat_template)
+def _patience(tokenizer: PreTrainedTokenizerBase, template: str) -> Iterator[None]:
     error = CheckpointError(
         f"the chat template takes more than {MOST_SECONDS:g} seconds for one chat",
         file=tokenizer.name_or_path,

@@ -90,7 +90,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "leaderboard",
         "Build a leaderboard site; runs whose intervals overlap share a rank.",
     ),
-    "watch": ("watch", "Hold every release of a recipe against the first; exit 1 where one fell."),
+    "watch": (
+        "watch",
+        "Hold every release of a recipe against the first; exit 1 where the newest fell.",
+    ),
     "export": ("exporting", "Write runs in the formats of other tools."),
     "list": (
         "listing",

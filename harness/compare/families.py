@@ -46,6 +46,13 @@ def adjusted(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:
     return _regrouped(flat, owner, p_values, len(candidates))
 
 
+def leading(deltas: Sequence[Delta]) -> list[Delta]:
+    """The tested metrics that lead their task: the primary ones, or all of a task without one."""
+    tested = [delta for delta in deltas if delta.p_value is not None]
+    led = {delta.task for delta in tested if delta.primary}
+    return [delta for delta in tested if delta.primary or delta.task not in led]
+
+
 def adjusted_slices(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:
     """``p_adjusted`` over the exploratory slices of all candidates: Benjamini-Hochberg."""
     flat = [delta for deltas in candidates for delta in deltas]

@@ -72,7 +72,7 @@ def judge(
     verdicts = [
         concluded(
             findings, candidate.name, baseline.name, _adjusted_p_values(comparisons, candidate)
-        )
+        ).model_copy(update={"candidate_id": candidate.run.id})
         for findings, candidate in zip(judged, candidates, strict=True)
     ]
     return among_all(gate.alpha, verdicts, judged, attempts)

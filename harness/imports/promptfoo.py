@@ -145,6 +145,7 @@ def _imported(
     )
     metrics = list(dict.fromkeys([PASS, SCORE, *(m for i in items for m in i.asked_metrics)]))
     rows = [_rows(settings.task, metric, items, ids, clusters) for metric in metrics]
+    shown = tuple(held for held in rows if held.scored.any() or held.metric == PASS)
     samples = tuple(
         SampleRecord(
             task=settings.task,
@@ -168,6 +169,8 @@ def _imported(
         dtype=UNKNOWN,
         backend=TOOL,
         parity=None,
+        # Prompts are what promptfoo tries: two may be compared, and the page says that they differ.
+        versions={"prompt": content_digest([column.prompt])[:12]},
     )
     run = imported_run(
         Source(TOOL, (path,), results.version),
@@ -175,15 +178,12 @@ def _imported(
         experiment=settings.experiment,
         suite=TOOL,
         model=Model(column.provider, versions={TOOL: version}),
-        scores=[
-            _score(held, settings) for held in rows if held.scored.any() or held.metric == PASS
-        ],
+        scores=[_score(held, settings) for held in shown],
         signatures=[signature],
         created_at=results.created_at,
         options={"settings": repr(settings), "column": column.place},
     )
-    kept = tuple(held for held in rows if held.scored.any() or held.metric == PASS)
-    return Imported(run, kept, samples, _remarks(name, column, items, len(results.columns)))
+    return Imported(run, shown, samples, _remarks(name, column, items, len(results.columns)))
 
 
 def _asked(test: Result) -> tuple[str, str]:

@@ -144,6 +144,8 @@ class Verdict(Record):
     """
 
     candidate: str
+    candidate_id: str | None = None
+    """The run's id: two runs may have one name."""
     baseline: str
     verdict: RuleVerdict
     exit_code: int

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from steelyard.harness.compare import Release, Scored
 from steelyard.harness.records import Delta
-from steelyard.reports.answer import score_rows
+from steelyard.reports.answer import ScoreRow, score_rows
 from steelyard.reports.cells import change_of
 from steelyard.reports.document import (
     Block,
@@ -37,15 +37,13 @@ def releases_document(
     """
     headline, sense = _headline(releases)
     first = f"{baseline.run.id[:8]} of {moment(baseline.run.created_at)}"
-    runs = [baseline.run, *(release.run.run for release in releases)]
-    comparisons = [release.comparison for release in releases]
     return Document(
         kind="report",
         title=f"Watch {name}",
         subtitle=f"Every release against {first}",
         headline=headline,
         sense=sense,
-        scores=score_rows(runs, comparisons, baseline.name),
+        scores=_scores(baseline, releases),
         facts=(("Releases", str(len(releases))), ("False-alarm budget", f"{budget:g}")),
         sections=(
             Section(
@@ -64,21 +62,41 @@ def releases_document(
     )
 
 
+def _scores(baseline: Scored, releases: Sequence[Release]) -> tuple[ScoreRow, ...]:
+    """The flat rows; all runs have one name, so the release's number stands beside it."""
+    name = baseline.name
+    rows = list(score_rows([baseline.run], (), name))
+    for release in releases:
+        numbered = f"{release.run.name}, release {release.number}"
+        update = {"candidate": numbered, "baseline": name}
+        comparison = release.comparison.model_copy(update=update)
+        run = release.run.run.model_copy(update={"candidate": numbered})
+        rows += score_rows([run], [comparison], name)
+    return tuple(rows)
+
+
 def _headline(releases: Sequence[Release]) -> tuple[str, Sense]:
-    fallen = [release for release in releases if release.fell]
-    if fallen:
-        release = fallen[-1]
-        tasks = listed([task_title(delta.task) for delta in release.fell])
-        return f"Release {release.number} is worse than the baseline on {tasks}.", "bad"
-    if any(not release.comparison.comparable for release in releases):
-        return "Some release may not be compared with the baseline.", "unknown"
+    """Of the newest release, and of those before it where one fell."""
     if not releases:
         return "There is no release yet besides the baseline.", "neutral"
-    risen = [release for release in releases if release.drifted]
-    if risen:
-        tasks = listed([task_title(delta.task) for delta in risen[-1].drifted])
-        return f"No release fell; release {risen[-1].number} is better on {tasks}.", "good"
-    return f"No drift shown in {len(releases)} releases, which is not “the same”.", "neutral"
+    newest, before = releases[-1], [str(each.number) for each in releases[:-1] if each.fell]
+    earlier = f" Fell before: release {listed(before)}." if before else ""
+    if newest.problems:
+        return f"Release {newest.number} cannot be judged: {newest.problems[0]}.{earlier}", "bad"
+    if newest.fell:
+        return (
+            f"Release {newest.number} is worse than the baseline on {_tasks(newest.fell)}.",
+            "bad",
+        )
+    if newest.drifted:
+        tasks = _tasks(newest.drifted)
+        return f"Release {newest.number} is better on {tasks} and fell nowhere.{earlier}", "good"
+    what = f"No drift shown in release {newest.number}, which is not “the same”."
+    return f"{what}{earlier}", "neutral"
+
+
+def _tasks(deltas: Sequence[Delta]) -> str:
+    return listed([task_title(delta.task) for delta in deltas])
 
 
 def _table(releases: Sequence[Release]) -> Table:
@@ -113,14 +131,12 @@ def _cells(release: Release) -> tuple[Cell, ...]:
 
 def _word(release: Release) -> Word:
     source = f"comparisons/{release.comparison.baseline_id}/{release.comparison.candidate_id}"
-    if release.fell:
-        tasks = ", ".join(task_title(delta.task) for delta in release.fell)
-        return Word(word=f"worse: {tasks}", sense="bad", source=source)
-    if not release.comparison.comparable:
+    if release.problems:
         return Word(word="not comparable", sense="unknown", source=source)
+    if release.fell:
+        return Word(word=f"worse: {_tasks(release.fell)}", sense="bad", source=source)
     if release.drifted:
-        tasks = ", ".join(task_title(delta.task) for delta in release.drifted)
-        return Word(word=f"better: {tasks}", sense="good", source=source)
+        return Word(word=f"better: {_tasks(release.drifted)}", sense="good", source=source)
     return Word(word="can't tell", sense="unknown", source=source)
 
 
@@ -136,5 +152,5 @@ def _problems(releases: Sequence[Release]) -> list[Block]:
     return [
         Notice(level="warning", text=f"release {release.number}: {problem}")
         for release in releases
-        for problem in release.comparison.problems[:3]
+        for problem in release.problems[:3]
     ]

@@ -56,7 +56,10 @@ class SequentialGate:
                 attempts.append(self._attempt(name, checkpoints[name], built.suite, store))
                 with located(key=_label(name)):
                     results.append(self._decide(name, checkpoints[name], built, stage))
-        early = [result.outcome.verdict for result in results]
+        early = [
+            result.outcome.verdict.model_copy(update={"candidate_id": result.run.id})
+            for result in results
+        ]
         verdicts = among_all(self.gate.alpha, early, None, attempts)
         document = build_report(
             f"gate {self.policy.name}",

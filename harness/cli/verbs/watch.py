@@ -16,9 +16,9 @@ from steelyard.harness.errors import (
     EXIT_PASS,
     EXIT_REGRESSION,
     ConfigError,
+    NotComparableError,
     UnknownNameError,
     did_you_mean,
-    exit_code_of,
 )
 from steelyard.harness.store import open_store
 from steelyard.reports.sections.releases import releases_document
@@ -44,7 +44,7 @@ def watch(
     ] = 0.05,
     format: OutputFormat = Format.terminal,
 ) -> None:
-    """Hold every release of a recipe against the first; exit 1 where one fell.
+    """Hold every release of a recipe against the first; exit 1 where the newest fell.
 
     Run it after each release: the false-alarm budget is for all of them together, however many
     there will be.
@@ -55,19 +55,22 @@ def watch(
         raise ConfigError("lies between 0 and 1", key="--budget", value=budget, fix="try 0.05")
     store = open_store(workspace)
     experiment, _, name = candidate.partition("/")
-    where: dict[str, str | bool] = {"experiment": experiment, "candidate": name, "complete": True}
-    ids = [summary.id for summary in store.runs.summaries(**where)]
-    if not ids:
+    summaries = list(store.runs.summaries(experiment=experiment, candidate=name))
+    if not summaries:
         names = dict.fromkeys(summary.name for summary in store.runs.summaries())
-        fix = did_you_mean(candidate, list(names))
-        raise UnknownNameError(f"no complete run of '{candidate}'", fix=fix)
-    first = open_run(store, baseline or ids[0])
-    runs = [open_run(store, id) for id in ids if id != first.run.id]
+        raise UnknownNameError(f"no run of '{candidate}'", fix=did_you_mean(candidate, list(names)))
+    whole = [summary for summary in summaries if summary.complete]
+    if baseline is None and not whole:
+        fix = "finish one, or choose a --baseline"
+        raise NotComparableError(f"no run of '{candidate}' is complete", fix=fix)
+    first = open_run(store, baseline or whole[0].id)
+    runs = [open_run(store, each.id) for each in summaries if each.suite == first.run.suite]
     with watching():
         releases = releases_against(first, runs, budget)
-    codes = [EXIT_PASS]
-    codes += [EXIT_REGRESSION for release in releases if release.fell]
-    codes += [EXIT_NOT_COMPARABLE for release in releases if not release.comparison.comparable]
-    code = exit_code_of(codes)
+    code = EXIT_PASS
+    if releases and releases[-1].problems:
+        code = EXIT_NOT_COMPARABLE
+    elif releases and releases[-1].fell:
+        code = EXIT_REGRESSION
     show(releases_document(candidate, first, releases, budget).ended(code), format.value)
     leave(code)

@@ -115,7 +115,7 @@ def test_the_best_of_forty_attempts_at_the_margin_is_told_from_one_that_holds():
     gate = load_gate({"rules": [{"task": "known", "margin": 0.05}], "draws": 1000})
     base = scored("base", [rows("known", "acc", BASE)])
     rng = np.random.default_rng(7)
-    words = 0
+    words = passed = 0
     for _ in range(20):
         lost, gained = min(
             ((rng.binomial(360, 1 / 6), rng.binomial(240, 1 / 8)) for _ in range(40)),
@@ -123,6 +123,9 @@ def test_the_best_of_forty_attempts_at_the_margin_is_told_from_one_that_holds():
         )
         best = scored("new", [rows("known", "acc", with_flips(BASE, lost, gained))])
         (verdict,) = judge(gate, base, [best], attempts=[GateAttempt(40, 40)])
+        passed += verdict.exit_code == 0
         words += verdict.exit_code == 0 and "holds among all" in verdict.summary
     # 5% of 20 is 1; three or more have probability 7.5% at .05 each.
     assert words <= 2
+    # What is said by itself is what the attempts bought: the best of forty passes far more often.
+    assert passed >= 10

@@ -183,6 +183,15 @@ def test_each_provider_with_each_prompt_is_a_run_of_its_own(tmp_path: Path) -> N
     assert len({r.run.id for r in runs}) == 4
 
 
+def test_another_prompt_is_a_named_difference_and_compares(tmp_path: Path) -> None:
+    other = {"raw": "Tell: is 0 even?", "label": "Tell: is {{n}} even?"}
+    results = [result_of(0, True, 1.0), result_of(0, True, 1.0, prompt=other, promptIdx=1)]
+    first, second = (imported.run for imported in read_promptfoo(written(tmp_path / "r", results)))
+    before, after = first.signatures[0], second.signatures[0]
+    assert before.versions["prompt"] != after.versions["prompt"]
+    assert (before.task_digest, before.template) == (after.task_digest, after.template)
+
+
 def test_two_providers_of_one_name_are_refused(tmp_path: Path) -> None:
     file = written(
         tmp_path / "r.json", [result_of(0, True, 1), result_of(0, False, 0, promptIdx=1)]

@@ -61,8 +61,8 @@ def test_the_verdict_is_that_of_the_exit_code(code: int, word: str) -> None:
     assert (document.verdict, document.exit_code) == (word, code)
 
 
-def test_without_rules_there_is_an_exit_code_and_no_verdict() -> None:
-    document = fake_document().model_copy(update={"rules": ()}).ended(0)
+def test_without_a_gate_there_is_an_exit_code_and_no_verdict() -> None:
+    document = fake_document().model_copy(update={"rules": (), "verdicts": ()}).ended(0)
     assert (document.verdict, document.exit_code) == (None, 0)
 
 
