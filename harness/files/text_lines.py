@@ -88,15 +88,24 @@ def open_lines(path: Path) -> Iterator[TextLines]:
     Within the block, text that is not in the file's encoding is a ``DataError`` with its line, and
     so is a damaged gzip file.
     """
-    encoding = _encoding(path)
+    with _damage_told(path):
+        encoding = _encoding(path)
+        try:
+            with _open(path) as binary, io.TextIOWrapper(binary, encoding, newline="") as text:
+                yield TextLines(text, _most_characters(path))
+        except UnicodeDecodeError as error:
+            line = _undecodable_line(path, encoding)  # reads on, to where the file may be damaged
+            where = "" if line is None else f"line {line} is "
+            what = f"{where}not {'UTF-8' if encoding == 'utf-8-sig' else 'UTF-8 or UTF-16'} text"
+            fix = "save it as UTF-8"
+            raise DataError(f"{what} ({error.reason})", file=path, fix=fix) from error
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Whatever of a compressed file is read within the block, its damage is a ``DataError``."""
     try:
-        with _open(path) as binary, io.TextIOWrapper(binary, encoding, newline="") as text:
-            yield TextLines(text, _most_characters(path))
-    except UnicodeDecodeError as error:
-        line = _undecodable_line(path, encoding)
-        where = "" if line is None else f"line {line} is "
-        what = f"{where}not {'UTF-8' if encoding == 'utf-8-sig' else 'UTF-8 or UTF-16'} text"
-        raise DataError(f"{what} ({error.reason})", file=path, fix="save it as UTF-8") from error
+        yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not gzip, or damaged: {error}", file=path) from error
 
@@ -114,11 +123,8 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _encoding(path: Path) -> str:
-    try:
-        with _open(path) as file:
-            start = file.read(4)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"not gzip, or damaged: {error}", file=path) from error
+    with _open(path) as file:
+        start = file.read(4)
     for begins, (kind, fix) in _NO_TEXTS.items():
         if start.startswith(begins):
             raise DataError(f"is {kind}, not {path.suffix}", file=path, fix=fix)

@@ -158,6 +158,12 @@ def test_a_row_is_named_by_the_line_that_it_begins_in(tmp_path: Path) -> None:
         ("x.csv", b"PK\x03\x04\x14", "Excel's .xlsx, not .csv"),
         ("x.jsonl.gz", gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "not gzip, or damaged"),
         ("x.jsonl.gz", '{"a": 1}\n', "not gzip, or damaged"),
+        # Not UTF-8 and cut short: the line of the first is looked for in what is damaged.
+        (
+            "x.jsonl.gz",
+            gzip.compress(b"\xff" + b"x" * 90_000, compresslevel=0, mtime=0)[:-9],
+            "not gzip, or damaged",
+        ),
         ("x.jsonl.zst", "x", "unpack it"),
     ],
 )

@@ -1,10 +1,11 @@
-"""Readers that came after the first: chats, preferences, GGUF, indexes, markers, estimates, states.
+"""Readers that came after the first: chats, preferences, GGUF, markers, other tools' results.
 
 ``LATER[name]`` is as ``READERS`` in ``readers.py``, which takes them in.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.harness.fuzz import mutations as m
+
+#: What the tools wrote, kept for the tests of their import.
+WRITTEN = Path(__file__).resolve().parents[1] / "imports" / "data"
 
 Content = Callable[[], st.SearchStrategy[bytes]]
 
@@ -142,6 +146,36 @@ def _site(path: Path) -> object:
     return _remembered(path.parent)
 
 
+def _inspect(path: Path) -> object:
+    from steelyard.harness.imports import read_inspect_ai
+
+    return read_inspect_ai(path)
+
+
+def _promptfoo(path: Path) -> object:
+    from steelyard.harness.imports import read_promptfoo
+
+    return read_promptfoo(path)
+
+
+def _deepeval(path: Path) -> object:
+    from steelyard.harness.imports import read_deepeval
+
+    return read_deepeval(path)
+
+
+def _of_tool(file: str, rows: str | None = None) -> Content:
+    """Hostile files near one that the tool wrote itself, of which few ``rows`` are taken."""
+
+    def content() -> st.SearchStrategy[bytes]:
+        valid = json.loads((WRITTEN / file).read_text(encoding="utf-8"))
+        if rows is not None:
+            valid[rows] = valid[rows][:2]
+        return m.hostile(valid, m.as_json)
+
+    return content
+
+
 def _json(valid: Any) -> Content:
     return lambda: m.hostile(valid, m.as_json)
 
@@ -173,6 +207,9 @@ LATER: dict[str, Later] = {
     "marker": ("runs/k.json", _json(MARKER), _marker),
     "attempt": ("a.json", _json(ATTEMPT), _attempts),
     "training state": ("checkpoint-3/trainer_state.json", _json(STATE), _state),
+    "inspect json": ("x.json", _of_tool("inspect_base.json", "samples"), _inspect),
+    "promptfoo": ("x.json", _of_tool("promptfoo.json"), _promptfoo),
+    "deepeval": ("x.json", _of_tool("deepeval.json"), _deepeval),
     "site manifest": ("steelyard-site.json", _json({"version": 1, "files": {"a": {}}}), _site),
 }
 #: Further files of a model's folder, which the door of models reads.
