@@ -42,6 +42,7 @@ def build_report(
     verdicts: Sequence[Verdict],
     *,
     baseline: str,
+    baseline_id: str | None = None,
     commands: Sequence[str] = (),
     notes: Sequence[str] = (),
     failures: Sequence[Failure] = (),
@@ -57,6 +58,7 @@ def build_report(
             page then offers to switch to.
         verdicts: the gate's; empty where the experiment has no gate.
         baseline: the candidate that everything is held against.
+        baseline_id: its run, of which another candidate may have the name.
         commands: the exact commands that make these numbers again.
         notes: said at the top, e.g. that the country of the demo is an illustration.
         failures: of candidates that have no run.
@@ -66,6 +68,7 @@ def build_report(
     material = Material(
         experiment=experiment,
         baseline=baseline,
+        baseline_id=baseline_id,
         runs=tuple(runs),
         comparisons=tuple(comparisons),
         verdicts=tuple(verdicts),

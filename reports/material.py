@@ -57,27 +57,30 @@ class Material:
     experiment: str
     baseline: str
     runs: tuple[Run, ...]
-    """The baseline first."""
+    """The baseline first, where it is among them."""
     comparisons: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
     commands: tuple[str, ...]
     notes: tuple[str, ...]
     failures: tuple[Failure, ...]
     recipes: tuple[RecipeDelta, ...] = ()
+    baseline_id: str | None = None
+    """The baseline's run, which a candidate of its name is not; None: it is known by its name."""
     unscored: tuple[CheckpointManifest, ...] = ()
     """Checkpoints that were trained and not scored, such as the trials of a sweep."""
 
     def ordered(self) -> Material:
         """The same with the baseline's run first, and runs of one name told apart by their ids."""
-        at = next((i for i, run in enumerate(self.runs) if run.candidate == self.baseline), None)
+        at = next((i for i, run in enumerate(self.runs) if self._is_baseline(run)), None)
         first = None if at is None else self.runs[at]
+        id = first.id if first is not None else self.baseline_id
         others = tuple(run for i, run in enumerate(self.runs) if i != at)
         names = _names(others)
         baseline = self.baseline
-        if first is not None and any(run.candidate == baseline for run in others):
-            baseline = _with_id(first, "baseline ")  # a run may be held against itself
+        if id is not None and any(run.candidate == baseline for run in others):
+            baseline = f"{baseline} (baseline {id[:8]})"  # a run may be held against itself
         # What else is compared with is a candidate as well.
-        sides = names if first is None else names | {first.id: baseline}
+        sides = names if id is None else names | {id: baseline}
         named = tuple(run.model_copy(update={"candidate": names[run.id]}) for run in others)
         if first is not None:
             named = (first.model_copy(update={"candidate": baseline}), *named)
@@ -88,6 +91,11 @@ class Material:
             comparisons=tuple(_renamed(each, sides, names) for each in self.comparisons),
             verdicts=tuple(_named(each, names, baseline) for each in self.verdicts),
         )
+
+    def _is_baseline(self, run: Run) -> bool:
+        if self.baseline_id is not None:
+            return run.id == self.baseline_id
+        return run.candidate == self.baseline
 
     @property
     def candidates(self) -> tuple[Run, ...]:
@@ -166,12 +174,9 @@ def _names(runs: Sequence[Run]) -> dict[str, str]:
     for run in runs:
         ids.setdefault(run.candidate, set()).add(run.id)
     return {
-        run.id: run.candidate if len(ids[run.candidate]) == 1 else _with_id(run, "") for run in runs
+        run.id: run.candidate if len(ids[run.candidate]) == 1 else f"{run.candidate} ({run.id[:8]})"
+        for run in runs
     }
-
-
-def _with_id(run: Run, what: str) -> str:
-    return f"{run.candidate} ({what}{run.id[:8]})"
 
 
 def _renamed(

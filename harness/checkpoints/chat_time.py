@@ -65,7 +65,8 @@ _too_slow: set[str] = set()
 
 def _limited(tokenizer: PreTrainedTokenizerBase, *chat: Any, **options: Any) -> object:
     apply = functools.partial(type(tokenizer).apply_chat_template, tokenizer, *chat)
-    with _patience(tokenizer, str(options.get("chat_template") or tokenizer.chat_template)):
+    named = dict(zip(_PLACES, chat, strict=False)) | options
+    with _patience(tokenizer, str(named.get("chat_template") or tokenizer.chat_template)):
         if not options.get("tokenize", True):
             return _written(tokenizer, apply, chat, options)
         # What cannot be written must not be handed to a tokenizer, which a failed allocation ends
@@ -74,6 +75,8 @@ def _limited(tokenizer: PreTrainedTokenizerBase, *chat: Any, **options: Any) -> 
         return apply(**options)
 
 
+#: The arguments of ``apply_chat_template`` that are given by their place.
+_PLACES = ("conversation", "tools", "documents", "chat_template")
 _AS_TEXT = {"tokenize": False, "return_dict": False, "return_assistant_tokens_mask": False}
 
 

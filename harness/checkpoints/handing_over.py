@@ -51,7 +51,7 @@ def require_whole_folder(
             model = weights_without_numbers(kind, weights)
             _require_numbers(weight_files(weights))
         else:
-            model = read_weights(kind, weights, gguf_file=source.gguf_file).model
+            model = read_weights(kind, weights, gguf_file=source.gguf_file, config=config).model
         if source.adapter is not None:
             read_adapters(model, {"default": Path(source.adapter)})
             _require_numbers([Path(source.adapter) / ADAPTER_WEIGHTS])

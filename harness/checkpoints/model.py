@@ -168,7 +168,9 @@ def _load_model(
     )
     quantized = getattr(config, "quantization_config", None) is not None
     options: dict[str, Any] = {"device_map": {"": device}} if quantized else {}
-    weights = read_weights(automatic, folder, gguf_file=source.gguf_file, dtype=dtype, **options)
+    weights = read_weights(
+        automatic, folder, gguf_file=source.gguf_file, config=config, dtype=dtype, **options
+    )
     model = weights.model
     _state_origin(model, source)
     if quantized:

@@ -87,6 +87,7 @@ def read_weights(
     folder: Path,
     *,
     gguf_file: str | None = None,
+    config: PretrainedConfig | None = None,
     with_new_head: bool = False,
     **options: Any,
 ) -> Weights:
@@ -96,6 +97,8 @@ def read_weights(
         kind: ``AutoModelForCausalLM``, a class of models, ...
         folder: a model folder; of what lies there only what counts is shown.
         gguf_file: the file of it that holds the weights.
+        config: what :func:`read_config` gave of that file, where the caller has it: reading a GGUF
+            file's settings takes seconds.
         with_new_head: whether ``kind`` has another head than the folder: what lies outside the base
             model may then be missing (the new one, or one that is not asked) and left over.
         options: of ``from_pretrained``.
@@ -113,7 +116,7 @@ def read_weights(
             folder, None if packed else getattr(options.get("dtype"), "itemsize", None)
         )
     else:
-        config = read_config(folder, gguf_file)
+        config = config or read_config(folder, gguf_file)
         read_header(folder / gguf_file).require_holds(_parameters(config, folder))
     model, loading = _loaded(kind, folder, gguf_file, python, options)
     _require_whole(loading, folder, _own_parts(model) if with_new_head else None)

@@ -205,6 +205,7 @@ def decide_and_report(
         comparisons,
         verdicts,
         baseline=baseline.run.candidate,
+        baseline_id=baseline.run.id,
         commands=page.commands,
         notes=[
             *page.notes,

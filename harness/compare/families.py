@@ -32,10 +32,9 @@ def adjusted(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:
     flat = [delta for deltas in candidates for delta in deltas]
     owner = [i for i, deltas in enumerate(candidates) for _ in deltas]
     tested = [i for i, delta in enumerate(flat) if delta.p_value is not None]
-    led = {(owner[i], flat[i].task) for i in tested if flat[i].primary}
-    first = [i for i in tested if flat[i].primary or (owner[i], flat[i].task) not in led]
-    leading = set(first)
-    second = [i for i in tested if i not in leading]
+    leads = [lead for deltas in candidates for lead in _leads(deltas)]
+    first = [i for i in tested if leads[i]]
+    second = [i for i in tested if not leads[i]]
     p_values = _corrected(flat, first, holm)
     keepers: dict[tuple[int, str], float] = {}
     for i in first:
@@ -48,9 +47,13 @@ def adjusted(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:
 
 def leading(deltas: Sequence[Delta]) -> list[Delta]:
     """The tested metrics that lead their task: the primary ones, or all of a task without one."""
-    tested = [delta for delta in deltas if delta.p_value is not None]
-    led = {delta.task for delta in tested if delta.primary}
-    return [delta for delta in tested if delta.primary or delta.task not in led]
+    return [delta for delta, lead in zip(deltas, _leads(deltas), strict=True) if lead]
+
+
+def _leads(deltas: Sequence[Delta]) -> list[bool]:
+    """Of each metric of one candidate, whether it is tested and leads its task."""
+    led = {delta.task for delta in deltas if delta.primary and delta.p_value is not None}
+    return [d.p_value is not None and (d.primary or d.task not in led) for d in deltas]
 
 
 def adjusted_slices(candidates: Sequence[Sequence[Delta]]) -> list[tuple[Delta, ...]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steelyard.harness.evaluation.contamination import Overlaps, marked
     from steelyard.harness.evaluation.cost import measured_cost
     from steelyard.harness.evaluation.evaluating import Evaluation, divergence, evaluate, fill
-    from steelyard.harness.evaluation.measuring import row_or_none, value_of
+    from steelyard.harness.evaluation.measuring import row_of, row_or_none, value_of
     from steelyard.harness.evaluation.metric_choice import (
         as_lm_eval_measures,
         counts_tokens,
@@ -45,7 +45,7 @@ else:
             "contamination": ["Overlaps", "marked"],
             "cost": ["measured_cost"],
             "evaluating": ["Evaluation", "divergence", "evaluate", "fill"],
-            "measuring": ["row_or_none", "value_of"],
+            "measuring": ["row_of", "row_or_none", "value_of"],
             "metric_choice": ["as_lm_eval_measures", "counts_tokens", "load_metric", "metric_for"],
             "part": ["PartEvaluation"],
             "rows": ["advised"],
@@ -77,6 +77,7 @@ __all__ = [
     "measured_cost",
     "metering_code",
     "metric_for",
+    "row_of",
     "row_or_none",
     "score_of",
     "scoring_code",

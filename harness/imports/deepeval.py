@@ -6,15 +6,14 @@ in ``DEEPEVAL_RESULTS_FOLDER``), by the layout of version 4.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError, located
 from steelyard.harness.evaluation import json_document, score_of
 from steelyard.harness.files import digest_json, read_json_object
+from steelyard.harness.imports.foreign_files import as_text, laid_out
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -36,6 +35,7 @@ from steelyard.harness.suites import (
 )
 
 TOOL = "deepeval"
+_NAME_ONE = "name a test run that deepeval wrote"
 
 Part = Mapping[str, Any]
 
@@ -49,10 +49,10 @@ def read_deepeval(
     own verdicts. Raises ``DataError`` for another layout, conversations, verdicts that contradict
     each other, and scores that are not those that deepeval summed up.
     """
-    with located(file=path), _laid_out():
-        content = read_json_object(path, DataError, fix="name a test run that deepeval wrote")
+    with located(file=path), laid_out("a test run of deepeval", _NAME_ONE):
+        content = read_json_object(path, DataError, fix=_NAME_ONE)
         cases = _cases(content)
-        asked = [(_text(c.get("input")), _text(c.get("expectedOutput"))) for c in cases]
+        asked = [(as_text(c.get("input")), as_text(c.get("expectedOutput"))) for c in cases]
         ids = sample_ids([(c.get("context"), *a) for c, a in zip(cases, asked, strict=True)])
         clusters = joined_by_content(
             [asked_content(*a, {"choices": c.get("context")})
@@ -95,7 +95,7 @@ def read_deepeval(
             sample_id=id,
             prompt=prompt,
             target=target,
-            responses=(_text(case.get("actualOutput")),),
+            responses=(as_text(case.get("actualOutput")),),
             document=json_document({"name": case.get("name"), "context": case.get("context")}),
             cluster=label,
         )
@@ -115,32 +115,16 @@ def read_deepeval(
     return Imported(run, tuple(rows for _, rows in measured), samples, (*remarks, *less))
 
 
-@contextmanager
-def _laid_out() -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        what = f"is not laid out as a test run of deepeval ({type(error).__name__}: {error})"
-        raise DataError(what[:300], fix="name a test run that deepeval wrote") from error
-
-
 def _cases(content: Part) -> Sequence[Part]:
     cases = content.get("testCases")
     if not isinstance(cases, list):
-        fix = "name a test run that deepeval wrote"
-        raise DataError("is no test run of deepeval: it has no testCases", fix=fix)
+        raise DataError("is no test run of deepeval: it has no testCases", fix=_NAME_ONE)
     if content.get("conversationalTestCases"):
         fix = "import their scores as a table: steelyard import items"
         raise DataError("holds conversations", key="conversationalTestCases", fix=fix)
     if not cases:
         raise DataError("has no test cases", key="testCases", fix="run the evaluation")
     return cases
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _judges(cases: Sequence[Part]) -> set[str]:

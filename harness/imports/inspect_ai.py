@@ -17,6 +17,7 @@ from typing import Any
 from steelyard.harness.errors import DataError, did_you_mean, located
 from steelyard.harness.evaluation import json_document, score_of
 from steelyard.harness.files import digest_json
+from steelyard.harness.imports.foreign_files import laid_out
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
     UNKNOWN,
@@ -28,7 +29,7 @@ from steelyard.harness.imports.imported import (
     rows_from,
     unmetered,
 )
-from steelyard.harness.imports.inspect_log import Log, laid_out, read_log, text_of, values_of
+from steelyard.harness.imports.inspect_log import Log, read_log, text_of, values_of
 from steelyard.harness.imports.kinds import table_metric
 from steelyard.harness.records import (
     IMPORTED,
@@ -48,6 +49,7 @@ from steelyard.harness.suites import (
 )
 
 TOOL = "inspect_ai"
+_COPY_IT = "copy the log again from where it was made"
 #: Their value is the mean of the samples' values.
 _MEANS = ("accuracy", "mean")
 
@@ -80,7 +82,7 @@ def read_inspect_ai(
     of a run that did not finish, one without samples or scores, a field that no sample has, and a
     score whose samples do not give it.
     """
-    with located(file=path), laid_out():
+    with located(file=path), laid_out("a log of inspect_ai", _COPY_IT):
         log = read_log(path)
         about = _about(log)
         asked = _asked(log)

@@ -11,12 +11,12 @@ import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.files import ordinary_bytes, read_json_object
+from steelyard.harness.imports.foreign_files import as_text
 
 Log = Mapping[str, Any]
 _HEADER, _REDUCTIONS, _SAMPLES = "header.json", "reductions.json", "samples/"
@@ -41,16 +41,6 @@ def read_log(path: Path) -> Log:
     if zipfile.is_zipfile(path):
         return _unpacked(path)
     return read_json_object(path, DataError, fix=fix)
-
-
-@contextmanager
-def laid_out() -> Iterator[None]:
-    """Whatever stands in a log where something else belongs is one ``DataError``."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        what = f"is not laid out as a log of inspect_ai ({type(error).__name__}: {error})"
-        raise DataError(what[:300], fix="copy the log again from where it was made") from error
 
 
 def _unpacked(path: Path) -> Log:
@@ -142,11 +132,9 @@ def _number(value: object) -> float | None:
 
 def text_of(content: object) -> str:
     """What a sample asks, or what it should answer, as text: a chat by role, a list by line."""
-    if isinstance(content, str):
-        return content
     if isinstance(content, list):
         return "\n".join(_turn(part) for part in content)
-    return "" if content is None else json.dumps(content, ensure_ascii=False)
+    return as_text(content)
 
 
 def _turn(part: object) -> str:

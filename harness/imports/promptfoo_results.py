@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steelyard.harness.errors import DataError
 from steelyard.harness.files import digest_json, read_json_object
+from steelyard.harness.imports.foreign_files import as_text, laid_out
 from steelyard.harness.imports.numbers import number
 
 PASS, SCORE = "pass", "score"
@@ -80,7 +80,7 @@ def read_results(path: Path) -> Results:
     """The results in a file. Raises ``DataError``, in one line, for whatever is no such file."""
     fix = "name what `promptfoo eval -o results.json` wrote"
     content = read_json_object(path, DataError, fix=fix)
-    with _laid_out():
+    with laid_out("results of promptfoo", "write it again: promptfoo eval -o FILE.json"):
         summary = content.get("results")
         if not isinstance(summary, Mapping) or not isinstance(summary.get("results"), list):
             raise DataError("is no results file of promptfoo: it has no results.results", fix=fix)
@@ -102,15 +102,6 @@ def read_results(path: Path) -> Results:
             made if isinstance(made, str) and made else None,
             columns,
         )
-
-
-@contextmanager
-def _laid_out() -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        what = f"is not laid out as results of promptfoo ({type(error).__name__}: {error})"
-        raise DataError(what[:300], fix="write it again: promptfoo eval -o FILE.json") from error
 
 
 def _columns(held: Sequence[Part]) -> Iterator[Column]:
@@ -156,7 +147,7 @@ def _result(place: str, result: Part) -> Result:
         values[PASS] = float(result["success"])
     return Result(
         place=place,
-        text=_as_text(text),
+        text=as_text(text),
         vars=variables,
         vars_text=json.dumps(variables, sort_keys=True, ensure_ascii=False),
         assertions=json.dumps([_asks(a) for a in asserts], sort_keys=True, ensure_ascii=False),
@@ -166,18 +157,12 @@ def _result(place: str, result: Part) -> Result:
             **(metadata if isinstance(metadata, Mapping) else {}),
             **variables,
         },
-        output=_as_text(output),
+        output=as_text(output),
         values=values,
         asked_metrics=named,
         unscored=why,
         threw=why is None and any(map(_threw, [grading, *(grading.get("componentResults") or [])])),
     )
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _asks(assertion: Part) -> Part:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.harness.errors import DataError, SteelyardError, did_you_mean, located
-from steelyard.harness.evaluation import json_document, score_of
+from steelyard.harness.errors import DataError, did_you_mean, located
+from steelyard.harness.evaluation import json_document, row_of, score_of
 from steelyard.harness.files import digest_json, file_digest, open_lines
 from steelyard.harness.imports.imported import (
     EXPERIMENT,
@@ -168,10 +168,7 @@ def _measured(
     values: list[Sequence[float] | None] = []
     flags: list[str] = []
     for sample, each in zip(samples, rights, strict=True):
-        try:
-            row = metric.measure(sample, ()) if each else None
-        except SteelyardError as error:
-            raise DataError(f"metric '{name}': {error.message}", fix=error.fix) from error
+        row = row_of(metric, sample, ()) if each else None
         why = None
         if row is None:
             why = reason(sample) if reason is not None else None

@@ -13,7 +13,7 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model, model_registry
 from lm_eval.utils import simple_parse_args_string
 
-from steelyard.harness.checkpoints import find_source, own_python, require_whole_folder
+from steelyard.harness.checkpoints import require_whole_folder
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import MissingExtraError, ScoringError, UnknownNameError, did_you_mean
 from steelyard.harness.files import first_secret
@@ -97,7 +97,6 @@ def _refuse_foreign(arguments: Mapping[str, object]) -> None:
             value=_OTHER_WEIGHTS,
             fix="add them, and name the folder that comes of it",
         )
-    own_python(Path(find_source(named).weights))
     adapters = [str(arguments[name]) for name in _ADAPTERS if arguments.get(name) is not None]
     gguf_file = arguments.get("gguf_file")
     require_whole_folder(

@@ -9,7 +9,7 @@ import pytest
 from steelyard.harness.compare import compare
 from steelyard.harness.gate import Gate, judge
 from steelyard.reports.build import build_report
-from steelyard.reports.document import Document
+from steelyard.reports.document import Document, Table
 from steelyard.reports.renderers.json_document import Json
 from tests.harness.scored_runs import rows, scored
 
@@ -36,8 +36,9 @@ def test_of_two_candidates_of_one_name_only_the_good_one_passes(swapped: bool) -
     document = report(run("base", "base", 150), *order)
     words = {each.candidate: each.verdict for each in document.verdicts}
     assert words == {"lora (aaaaaaaa)": "pass", "lora (bbbbbbbb)": "fail"}
-    table = document.sections[0].blocks[0].model_dump_json()
-    assert table.index("lora (aaaaaaaa)") != table.index("lora (bbbbbbbb)")
+    (table,) = (b for b in document.sections[0].blocks if isinstance(b, Table))
+    gates = {row.cells[0].text: row.cells[1].word for row in table.rows}
+    assert gates == {"lora (aaaaaaaa)": "pass", "lora (bbbbbbbb)": "fail"}
     falls = [row for row in document.scores if row.word == "worse"]
     assert [row.run for row in falls] == ["bbbbbbbb1"]
 
@@ -49,6 +50,16 @@ def test_a_candidate_of_the_baseline_s_name_is_no_baseline() -> None:
     assert rows_by_run["old000001"]["is_baseline"] and not rows_by_run["new000001"]["is_baseline"]
     assert rows_by_run["new000001"]["word"] == "worse"
     assert rows_by_run["old000001"]["difference"] is None
+
+
+def test_a_candidate_of_the_name_of_a_baseline_that_is_not_on_the_page_is_a_candidate() -> None:
+    # As of a sequential gate, which shows what it scored alone.
+    old, new = run("old000001", "base", 150), run("new000001", "base", 20)
+    (verdict,) = judge(GATE, old, [new])
+    document = build_report("t", [new.run], (), [verdict], baseline="base", baseline_id="old000001")
+    assert document.baselines == ("base (baseline old00000)",)
+    assert [(row.candidate, row.is_baseline) for row in document.scores] == [("base", False)]
+    assert document.headline.startswith("0 of 1 candidates pass")
 
 
 def test_a_run_held_against_itself_is_candidate_and_baseline() -> None:

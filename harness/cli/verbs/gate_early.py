@@ -67,6 +67,7 @@ class SequentialGate:
             (),
             verdicts,
             baseline=self.baseline.run.candidate,
+            baseline_id=self.baseline.run.id,
             commands=commands,
             notes=[saved_line(result) for result in results],
         )

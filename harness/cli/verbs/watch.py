@@ -59,12 +59,22 @@ def watch(
     if not summaries:
         names = dict.fromkeys(summary.name for summary in store.runs.summaries())
         raise UnknownNameError(f"no run of '{candidate}'", fix=did_you_mean(candidate, list(names)))
-    whole = [summary for summary in summaries if summary.complete]
-    if baseline is None and not whole:
-        fix = "finish one, or choose a --baseline"
-        raise NotComparableError(f"no run of '{candidate}' is complete", fix=fix)
-    first = open_run(store, baseline or whole[0].id)
-    runs = [open_run(store, each.id) for each in summaries if each.suite == first.run.suite]
+    if baseline is None:
+        suite = summaries[-1].suite  # what is watched now; runs of another suite tell nothing of it
+        whole = [each.id for each in summaries if each.complete and each.suite == suite]
+        if not whole:
+            fix = "finish one, or choose a --baseline"
+            raise NotComparableError(f"no run of '{candidate}' on '{suite}' is complete", fix=fix)
+        baseline = whole[0]
+    first = open_run(store, baseline)
+    of_suite = [each.id for each in summaries if each.suite == first.run.suite]
+    if not of_suite:
+        other = ", ".join(sorted({each.suite for each in summaries}))
+        raise NotComparableError(
+            f"no run of '{candidate}' is on the baseline's '{first.run.suite}', but on {other}",
+            fix="choose a --baseline of that suite",
+        )
+    runs = [open_run(store, id) for id in of_suite]
     with watching():
         releases = releases_against(first, runs, budget)
     code = EXIT_PASS
