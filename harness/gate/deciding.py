@@ -44,7 +44,7 @@ def decide(
     store = open_store(workspace)
     names = [str(c) for c in candidates if isinstance(c, str | Path)]
     if isinstance(base, str | Path):
-        base = open_run(store, baseline_name(str(base), names, file or Path()))
+        base = open_run(store, baseline_name(str(base), names, file or Path(), store))
     runs = [open_run(store, str(c)) if isinstance(c, str | Path) else c for c in candidates]
     with in_policy(file):
         # Nothing is made for a count alone: without a workspace there is nothing to count in.

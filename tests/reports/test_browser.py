@@ -121,6 +121,34 @@ def test_a_phone_scrolls_down_only(opened) -> None:
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_on_paper_the_rules_are_open_and_no_chart_is_an_empty_box(opened) -> None:
+    one = opened(fake_document())
+    rules, charts = "#gate details", ".plot"
+    assert not one.page.eval_on_selector(rules, "fold => fold.open")
+    one.page.emulate_media(media="print")
+    # As the browser does before it lays out a printed page; no chart has been scrolled to.
+    one.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert one.page.eval_on_selector(rules, "fold => fold.open")
+    empty = "all => all.filter(e => !e.firstChild && e.offsetHeight > 0).length"
+    assert one.page.eval_on_selector_all(charts, empty) == 0
+    told = "all => all.every(e => e.querySelector('.plot > *') || e.querySelector('details').open)"
+    assert one.page.eval_on_selector_all(".chart", told)
+    one.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not one.page.eval_on_selector(rules, "fold => fold.open")
+
+
+@pytest.mark.parametrize("width", [390, 1000, 1280])
+def test_what_is_cut_at_the_side_has_a_shade_at_its_end(opened, width: int) -> None:
+    one = opened(fake_document(), viewport={"width": width, "height": 844})
+    cut = """all => all.filter(e => e.scrollWidth > e.clientWidth + 1)
+        .filter(e => !getComputedStyle(e).backgroundImage.includes('linear-gradient'))
+        .map(e => e.className || e.tagName)"""
+    held = "main *:not(.text):not(pre):not(code), .top nav"
+    scrolls = "e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)"
+    assert one.page.eval_on_selector_all(held, f"all => ({cut})(all.filter({scrolls}))") == []
+    assert one.page.eval_on_selector(".top nav", "e => e.scrollWidth > e.clientWidth")
+
+
 def test_hostile_texts_run_no_script_and_load_nothing(opened) -> None:
     one = opened(hostile_document())
     one.scroll_through()

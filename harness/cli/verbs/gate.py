@@ -122,7 +122,7 @@ def _decided(request: Request) -> tuple[Document, int]:
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
     store = open_store(request.workspace)
-    baseline = open_run(store, baseline_name(name, request.candidates, policy))
+    baseline = open_run(store, baseline_name(name, request.candidates, policy, store))
     commands = [request.command(name)]
     if rules.sequential and not scored_already(store, request.candidates, baseline):
         early = SequentialGate(rules, policy, baseline, request.suite, request.workspace)

@@ -88,7 +88,7 @@ def plan(
     if name is None:
         raise ConfigError("no baseline named", file=policy, key="gate.baseline", fix="--baseline")
     store = open_store(workspace)
-    base = open_run(store, baseline_name(name, [like] if like else [], policy))
+    base = open_run(store, baseline_name(name, [like] if like else [], policy, store))
     typical = open_run(store, like) if like else None
     with in_policy(policy):
         rules = planned(gate, base, typical, discordance=discordance, power=power)

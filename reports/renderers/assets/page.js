@@ -21,3 +21,13 @@
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour());
 
+  // --- paper ---------------------------------------------------------------------------------
+  // Nobody can unfold a printed page: the rules stand open, and a chart not drawn yet is in words.
+  const unfolded = new Set();
+  addEventListener("beforeprint", () => {
+    const words = all(".plot:empty").map((plot) => plot.parentElement.querySelector(".alternative"));
+    for (const fold of [...all(".table-block > details"), ...words])
+      if (fold && !fold.open) { fold.open = true; unfolded.add(fold); }
+  });
+  addEventListener("afterprint", () => { unfolded.forEach((fold) => { fold.open = false; }); unfolded.clear(); });
+
