@@ -26,7 +26,7 @@
   const unfolded = new Set();
   addEventListener("beforeprint", () => {
     const words = all(".plot:empty").map((plot) => plot.parentElement.querySelector(".alternative"));
-    for (const fold of [...all(".table-block > details"), ...words])
+    for (const fold of [...all("#gate > details"), ...words])
       if (fold && !fold.open) { fold.open = true; unfolded.add(fold); }
   });
   addEventListener("afterprint", () => { unfolded.forEach((fold) => { fold.open = false; }); unfolded.clear(); });
