@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steelyard.harness.checkpoints.adapters import read_adapters
 from steelyard.harness.checkpoints.folder import ADAPTER_WEIGHTS, weight_files
-from steelyard.harness.checkpoints.model import find_source, require_text
+from steelyard.harness.checkpoints.model import find_source, require_text, text_class
 from steelyard.harness.checkpoints.weights import (
     read_config,
     read_weights,
@@ -35,18 +35,12 @@ def require_whole_folder(
         CheckpointError: a tensor is missing, left over, of another shape or not of numbers; it is
             no text model; or its weights are packed in a way that cannot be looked into here.
     """
-    import transformers
-
     source = find_source(folder, adapter, gguf_file)
     weights = Path(source.weights)
     with quiet():
         config = read_config(weights, source.gguf_file)
         require_text(config, source)
-        kind = (
-            transformers.AutoModelForSeq2SeqLM
-            if getattr(config, "is_encoder_decoder", False)
-            else transformers.AutoModelForCausalLM
-        )
+        kind = text_class(config)
         if source.gguf_file is None:
             model = weights_without_numbers(kind, weights)
             _require_numbers(weight_files(weights))

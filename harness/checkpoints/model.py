@@ -38,7 +38,13 @@ from steelyard.harness.errors import STOPPING, CheckpointError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        PretrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
 
 @dataclass(frozen=True)
@@ -156,16 +162,10 @@ def _placement(
 def _load_model(
     source: Source, device: str, dtype: torch.dtype | str
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    import transformers
-
     folder = Path(source.weights)
     config = read_config(folder, source.gguf_file)
     require_text(config, source)
-    automatic = (
-        transformers.AutoModelForSeq2SeqLM
-        if getattr(config, "is_encoder_decoder", False)
-        else transformers.AutoModelForCausalLM
-    )
+    automatic = text_class(config)
     quantized = getattr(config, "quantization_config", None) is not None
     options: dict[str, Any] = {"device_map": {"": device}} if quantized else {}
     weights = read_weights(
@@ -227,6 +227,15 @@ def _state_origin(model: PreTrainedModel, source: Source) -> None:
 _FOR_TEXTS = ("CausalLM", "ConditionalGeneration", "Seq2SeqLM", "ImageTextToText")
 #: Left to the model itself, which is asked what it predicts from (``causality``).
 _FOR_GAPS = ("MaskedLM", "PreTraining")
+
+
+def text_class(config: PretrainedConfig) -> type[AutoModelForCausalLM | AutoModelForSeq2SeqLM]:
+    """The class of transformers that opens a text model of this configuration."""
+    import transformers
+
+    if getattr(config, "is_encoder_decoder", False):
+        return transformers.AutoModelForSeq2SeqLM
+    return transformers.AutoModelForCausalLM
 
 
 def require_text(config: PretrainedConfig, source: Source) -> None:
