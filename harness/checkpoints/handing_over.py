@@ -11,11 +11,12 @@ from pathlib import Path
 
 from steelyard.harness.checkpoints.adapters import read_adapters
 from steelyard.harness.checkpoints.folder import ADAPTER_WEIGHTS, weight_files
-from steelyard.harness.checkpoints.model import find_source, require_text, text_class
+from steelyard.harness.checkpoints.model import find_source, require_text
 from steelyard.harness.checkpoints.weights import (
     read_config,
     read_weights,
     require_numbers,
+    text_class,
     weights_without_numbers,
 )
 from steelyard.harness.environment import quiet

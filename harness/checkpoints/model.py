@@ -32,15 +32,13 @@ from steelyard.harness.checkpoints.foreign import own_tokenizer_python
 from steelyard.harness.checkpoints.four_bits import keep_layout
 from steelyard.harness.checkpoints.own_files import refuse_links_out
 from steelyard.harness.checkpoints.shown import shown_tokenizer
-from steelyard.harness.checkpoints.weights import first_line, read_config, read_weights
+from steelyard.harness.checkpoints.weights import first_line, read_config, read_weights, text_class
 from steelyard.harness.environment import quiet
 from steelyard.harness.errors import STOPPING, CheckpointError
 
 if TYPE_CHECKING:
     import torch
     from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSeq2SeqLM,
         PretrainedConfig,
         PreTrainedModel,
         PreTrainedTokenizerBase,
@@ -227,15 +225,6 @@ def _state_origin(model: PreTrainedModel, source: Source) -> None:
 _FOR_TEXTS = ("CausalLM", "ConditionalGeneration", "Seq2SeqLM", "ImageTextToText")
 #: Left to the model itself, which is asked what it predicts from (``causality``).
 _FOR_GAPS = ("MaskedLM", "PreTraining")
-
-
-def text_class(config: PretrainedConfig) -> type[AutoModelForCausalLM | AutoModelForSeq2SeqLM]:
-    """The class of transformers that opens a text model of this configuration."""
-    import transformers
-
-    if getattr(config, "is_encoder_decoder", False):
-        return transformers.AutoModelForSeq2SeqLM
-    return transformers.AutoModelForCausalLM
 
 
 def require_text(config: PretrainedConfig, source: Source) -> None:

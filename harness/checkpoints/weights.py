@@ -82,6 +82,17 @@ def read_config(folder: Path, gguf_file: str | None = None) -> PretrainedConfig:
     return config
 
 
+def text_class(config: PretrainedConfig) -> _Kind:
+    """The class of transformers that opens a text model of this configuration."""
+    import transformers
+
+    is_two_part = getattr(config, "is_encoder_decoder", False)
+    kind: _Kind = (
+        transformers.AutoModelForSeq2SeqLM if is_two_part else transformers.AutoModelForCausalLM
+    )
+    return kind
+
+
 def read_weights(
     kind: _Kind,
     folder: Path,
